@@ -1,0 +1,44 @@
+#include "base/memory.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+void *memory_acquire(size_t bytes)
+{
+    void *block = malloc(bytes ? bytes : 1);
+    CHECK(block != NULL);
+    return block;
+}
+
+void *memory_acquire_zeroed(size_t bytes)
+{
+    void *block = calloc(1, bytes ? bytes : 1);
+    CHECK(block != NULL);
+    return block;
+}
+
+void *memory_resize(void *block, size_t bytes)
+{
+    void *resized = realloc(block, bytes ? bytes : 1);
+    CHECK(resized != NULL);
+    return resized;
+}
+
+void memory_release(void *block) { free(block); }
+
+char *memory_copy_string(struct span text)
+{
+    char *copy = memory_acquire(text.bytes + 1);
+    if (text.bytes) memcpy(copy, text.data, text.bytes);
+    copy[text.bytes] = 0;
+    return copy;
+}
+
+void *memory_acquire_aligned(size_t alignment, size_t bytes)
+{
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *block = aligned_alloc(alignment, rounded);
+    CHECK(block != NULL);
+    return memset(block, 0, rounded);
+}
