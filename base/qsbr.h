@@ -55,6 +55,7 @@ static inline void qsbr_pass(struct qsbr *qsbr, uint32_t reader)
 {
     uint64_t passes = atomic_load_explicit(&qsbr->readers[reader].passes, memory_order_relaxed);
     atomic_store_explicit(&qsbr->readers[reader].passes, passes + 2, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst); /* no load of the next turn may move above the store */
 }
 
 void qsbr_ticket(struct qsbr *qsbr, struct qsbr_ticket *ret_ticket);
