@@ -1,0 +1,272 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+
+struct log_line {
+    struct timespec time;
+    enum log_level level;
+    uint32_t event_bytes;
+    uint32_t bytes;
+    char text[LOG_LINE_BYTES_MAX]; /* event, then fields */
+};
+
+struct log_ring {
+    struct log_ring *next;
+    const char *thread;
+    _Atomic uint64_t dropped;
+    uint64_t dropped_told;
+    _Alignas(64) _Atomic uint32_t tail;
+    _Alignas(64) _Atomic uint32_t head;
+    struct log_line lines[LOG_LINES_PENDING_MAX];
+};
+
+enum log_level log_level_now = LOG_INFO;
+static enum log_format format_now = LOG_TEXT;
+static int wake_fd_now = -1;
+static _Atomic(struct log_ring *) rings;
+static _Thread_local struct log_ring *ring_mine;
+
+static const char *const level_names[] = {"debug", "info", "notice", "warn", "error", "off"};
+static const int level_journal[] = {7, 6, 5, 4, 3, 3};
+
+const char *log_level_name(enum log_level level) { return level_names[level]; }
+
+bool log_level_from_name(const char *name, enum log_level *ret_level)
+{
+    for (int i = 0; i <= LOG_OFF; i++) {
+        if (strcmp(name, level_names[i]) != 0) continue;
+        *ret_level = (enum log_level)i;
+        return true;
+    }
+    return false;
+}
+
+/* ---- making a line ---------------------------------------------------------------------------------------------- */
+
+static void line_format(struct log_line *line, enum log_level level, const char *event, uint32_t left_out,
+                        const char *fields, va_list arguments)
+{
+    clock_gettime(CLOCK_REALTIME, &line->time);
+    line->level = level;
+    size_t event_bytes = strlen(event);
+    if (event_bytes > sizeof line->text / 2) event_bytes = sizeof line->text / 2;
+    memcpy(line->text, event, event_bytes);
+    line->event_bytes = (uint32_t)event_bytes;
+    size_t room = sizeof line->text - event_bytes;
+    char *at = line->text + event_bytes;
+    int wanted = vsnprintf(at, room, fields, arguments);
+    size_t bytes = wanted < 0 ? 0 : (size_t)wanted < room ? (size_t)wanted : room - 1;
+    if (wanted >= 0 && (size_t)wanted >= room) memcpy(at + room - 4, "...", 3);
+    if (left_out && bytes + 32 < room)
+        bytes += (size_t)snprintf(at + bytes, room - bytes, "%sleft_out=%u", bytes ? " " : "", left_out);
+    line->bytes = (uint32_t)(event_bytes + bytes);
+}
+
+/* ---- writing a line --------------------------------------------------------------------------------------------- */
+
+struct writer {
+    char text[LOG_LINE_BYTES_MAX * 6 + 256];
+    size_t bytes;
+};
+
+static void put_text(struct writer *writer, const char *text) /* our own words: never too long, never odd */
+{
+    size_t bytes = strlen(text);
+    memcpy(writer->text + writer->bytes, text, bytes);
+    writer->bytes += bytes;
+}
+
+static void put_escaped(struct writer *writer, const char *text, size_t bytes, bool json)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char)text[i];
+        char code[8] = {(char)c, 0};
+        if (c < 0x20 || c == 0x7f)
+            snprintf(code, sizeof code, json ? "\\u%04x" : "\\x%02x", c);
+        else if (json && (c == '"' || c == '\\'))
+            snprintf(code, sizeof code, "\\%c", c);
+        put_text(writer, code);
+    }
+}
+
+/* Splits `key=value key="two words"` into JSON members. */
+static void put_json_fields(struct writer *writer, const char *fields, size_t bytes)
+{
+    size_t at = 0;
+    while (at < bytes) {
+        const char *equals = memchr(fields + at, '=', bytes - at);
+        if (!equals) break;
+        size_t key = (size_t)(equals - fields) - at, start = (size_t)(equals - fields) + 1, end = start;
+        bool quoted = start < bytes && fields[start] == '"';
+        if (quoted) end = ++start;
+        while (end < bytes && (quoted ? fields[end] != '"' || (end + 1 < bytes && fields[end + 1] != ' ')
+                                      : fields[end] != ' '))
+            end++;
+        put_text(writer, ",\"");
+        put_escaped(writer, fields + at, key, true);
+        put_text(writer, "\":\"");
+        put_escaped(writer, fields + start, end - start, true);
+        put_text(writer, "\"");
+        at = end + (quoted ? 2 : 1);
+    }
+}
+
+static void line_write(const struct log_line *line, const char *thread)
+{
+    static struct writer writer; /* one thread writes */
+    char stamp[64], prefix[64];
+    struct tm tm;
+    writer.bytes = 0;
+    gmtime_r(&line->time.tv_sec, &tm);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(prefix, sizeof prefix, "%.30s.%03ldZ", stamp, line->time.tv_nsec / 1000000);
+    const char *fields = line->text + line->event_bytes;
+    size_t fields_bytes = line->bytes - line->event_bytes;
+    if (format_now == LOG_JSON) {
+        put_text(&writer, "{\"time\":\"");
+        put_text(&writer, prefix);
+        put_text(&writer, "\",\"level\":\"");
+        put_text(&writer, level_names[line->level]);
+        put_text(&writer, "\",\"thread\":\"");
+        put_text(&writer, thread);
+        put_text(&writer, "\",\"event\":\"");
+        put_escaped(&writer, line->text, line->event_bytes, true);
+        put_text(&writer, "\"");
+        put_json_fields(&writer, fields, fields_bytes);
+        put_text(&writer, "}");
+    } else {
+        if (format_now == LOG_JOURNAL)
+            snprintf(prefix, sizeof prefix, "<%d>", level_journal[line->level]);
+        put_text(&writer, prefix);
+        put_text(&writer, format_now == LOG_JOURNAL ? "" : " ");
+        if (format_now == LOG_TEXT) put_text(&writer, level_names[line->level]);
+        put_text(&writer, " [");
+        put_text(&writer, thread);
+        put_text(&writer, "] ");
+        put_escaped(&writer, line->text, line->event_bytes, false);
+        if (fields_bytes) put_text(&writer, ": ");
+        put_escaped(&writer, fields, fields_bytes, false);
+    }
+    put_text(&writer, "\n");
+    ssize_t written = write(STDERR_FILENO, writer.text, writer.bytes);
+    (void)written; /* nowhere to report it */
+}
+
+/* ---- rings ------------------------------------------------------------------------------------------------------ */
+
+static void line_submit(enum log_level level, const char *event, uint32_t left_out, const char *fields,
+                        va_list arguments)
+{
+    struct log_ring *ring = ring_mine;
+    if (!ring || wake_fd_now < 0) { /* start-up, tests */
+        static _Thread_local struct log_line line;
+        line_format(&line, level, event, left_out, fields, arguments);
+        line_write(&line, ring ? ring->thread : "main");
+        return;
+    }
+    uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); /* pairs: log_drain */
+    if (tail - head == LOG_LINES_PENDING_MAX) {
+        atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
+        return;
+    }
+    line_format(&ring->lines[tail % LOG_LINES_PENDING_MAX], level, event, left_out, fields, arguments);
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release); /* pairs: log_drain */
+    if (tail != head) return;
+    uint64_t one = 1;
+    ssize_t written = write(wake_fd_now, &one, sizeof one);
+    (void)written; /* a full eventfd is awake anyway */
+}
+
+void log_write(enum log_level level, const char *event, const char *fields, ...)
+{
+    va_list arguments;
+    va_start(arguments, fields);
+    line_submit(level, event, 0, fields, arguments);
+    va_end(arguments);
+}
+
+void log_write_limited(enum log_level level, struct log_limit *limit, const char *event, const char *fields, ...)
+{
+    va_list arguments;
+    va_start(arguments, fields);
+    line_submit(level, event, limit->left_out, fields, arguments);
+    va_end(arguments);
+    limit->left_out = 0;
+}
+
+bool log_limit_pass(struct log_limit *limit, uint32_t interval_ms)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    if (now_ms < limit->next_ms) {
+        limit->left_out++;
+        return false;
+    }
+    limit->next_ms = now_ms + interval_ms;
+    return true;
+}
+
+void log_thread_attach(const char *name)
+{
+    struct log_ring *ring = memory_acquire_aligned(64, sizeof *ring);
+    ring->thread = name;
+    ring->next = atomic_load(&rings);
+    while (!atomic_compare_exchange_weak(&rings, &ring->next, ring)) {}
+    ring_mine = ring;
+}
+
+void log_drain(void)
+{
+    for (struct log_ring *ring = atomic_load(&rings); ring; ring = ring->next) {
+        uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+        uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* pairs: line_submit */
+        for (; head != tail; head++) {
+            line_write(&ring->lines[head % LOG_LINES_PENDING_MAX], ring->thread);
+            atomic_store_explicit(&ring->head, head + 1, memory_order_release); /* pairs: line_submit */
+        }
+        uint64_t dropped = atomic_load_explicit(&ring->dropped, memory_order_relaxed);
+        if (dropped == ring->dropped_told) continue;
+        struct log_line line = {.level = LOG_WARN};
+        clock_gettime(CLOCK_REALTIME, &line.time);
+        line.event_bytes = (uint32_t)snprintf(line.text, sizeof line.text, "log lines dropped");
+        line.bytes = line.event_bytes + (uint32_t)snprintf(line.text + line.event_bytes, 64, "count=%llu",
+                                                           (unsigned long long)(dropped - ring->dropped_told));
+        ring->dropped_told = dropped;
+        line_write(&line, ring->thread);
+    }
+}
+
+void log_configure(enum log_level level, enum log_format format)
+{
+    log_level_now = level;
+    format_now = format;
+}
+
+void log_start(enum log_format format, int wake_fd)
+{
+    format_now = format;
+    wake_fd_now = wake_fd;
+}
+
+void log_stop(void)
+{
+    log_drain();
+    wake_fd_now = -1;
+    struct log_ring *ring = atomic_exchange(&rings, NULL);
+    while (ring) {
+        struct log_ring *next = ring->next;
+        if (ring == ring_mine) ring_mine = NULL;
+        memory_release(ring);
+        ring = next;
+    }
+}

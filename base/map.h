@@ -1,0 +1,35 @@
+/* map.h - hash table from a byte string to a pointer: open addressing, keys belong to the values.
+ *
+ * The table stores (hash, value) only; the owner says with key_of() where a value's key lies, so a key is held once. Growing is
+ * amortised; the table never shrinks below what it had, except by map_free().
+ * Owner: whoever embeds it. Threads: one. Failure: none. */
+#ifndef RINGMQ_BASE_MAP_H
+#define RINGMQ_BASE_MAP_H
+
+#include "base/span.h"
+
+struct map_entry {
+    uint64_t hash;
+    void *value; /* NULL: empty */
+};
+
+struct map {
+    struct span (*key_of)(const void *value);
+    struct map_entry *entries;
+    uint32_t mask; /* entries - 1, or 0 before the first insertion */
+    uint32_t count;
+};
+
+void map_init(struct map *map, struct span (*key_of)(const void *value));
+void map_free(struct map *map); /* the values are the owner's */
+void *map_find(const struct map *map, struct span key);
+/* The key must not be in the table yet. */
+void map_insert(struct map *map, void *value);
+/* Returns what was removed, or NULL. */
+void *map_remove(struct map *map, struct span key);
+
+/* Visits every value once; the table must not be changed meanwhile, except that the visited value may be released after the
+ * whole walk. `*cursor` begins at 0; NULL ends the walk. */
+void *map_next(const struct map *map, uint32_t *cursor);
+
+#endif

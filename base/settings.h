@@ -1,0 +1,86 @@
+/* settings.h - the values of the configuration, as the broker reads them.
+ *
+ * config/schema.c is the one place that knows the key, type, range, default and documentation of each; it fills this struct.
+ * Owner:   whoever loaded it; immutable once handed to the broker. A reload hands over a new one.
+ * Threads: read by all. Units: in the names (_ms, _s, _bytes; counts have none). 0 means "no limit" only where said. */
+#ifndef RINGMQ_BASE_SETTINGS_H
+#define RINGMQ_BASE_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
+enum listener_kind { LISTENER_TCP }; /* tls, ws, wss, unix and quic take their places here */
+
+struct listener_settings {
+    char *name; /* listeners.tcp.NAME */
+    enum listener_kind kind;
+    bool enable;
+    char *bind; /* "127.0.0.1:1883", "[::1]:1883", "1883" (all addresses), ":1883" */
+    uint32_t backlog;
+    uint32_t connections_max;    /* whole node; 0: no limit */
+    uint32_t connect_timeout_ms; /* from accept to CONNECT  */
+    bool tcp_nodelay;
+    char *congestion; /* TCP congestion control, "" leaves the system's */
+};
+
+struct mqtt_settings {
+    bool allow_anonymous;
+    uint32_t packet_bytes_max;       /* larger packets: 0x95; announced to MQTT 5 clients     */
+    uint16_t receive_max;            /* QoS 1 and 2 publishes a client may have unacknowledged */
+    uint16_t inflight_max;           /* the same towards a client (its own limit may be lower) */
+    uint16_t topic_alias_max;        /* aliases a client may set                              */
+    uint16_t topic_alias_out_max;    /* aliases we set towards a client that allows them      */
+    uint16_t topic_levels_max;
+    uint16_t keep_alive_max_s;       /* 0: no ceiling; MQTT 5 clients are told (server keep alive) */
+    uint16_t client_id_bytes_max;
+    uint8_t qos_max;
+    bool retain_available;
+    bool wildcard_available;
+    bool shared_available;
+    uint8_t share_strategy;          /* router/share.h: enum share_strategy */
+    uint32_t session_expiry_max_s;   /* also the expiry of MQTT 3 sessions with clean_session = 0; UINT32_MAX: never */
+    uint32_t sessions_max;           /* per node; 0: no limit */
+    uint32_t queue_messages_max;     /* per session */
+    uint64_t queue_bytes_max;        /* per session */
+    enum queue_policy queue_policy;
+    bool queue_qos0_offline;         /* keep QoS 0 messages for a session that is away */
+    uint32_t message_expiry_max_s;   /* 0: no ceiling */
+    uint64_t retained_messages_max;  /* per node; 0: no limit */
+    uint64_t retained_bytes_max;     /* per node; 0: no limit */
+    uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
+    bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
+    uint32_t subscriptions_max;      /* per session; 0: no limit */
+};
+
+/* One switch per kernel feature: off means the fall-back is used though the kernel could. */
+struct io_settings {
+    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait;
+    bool multishot_accept, multishot_receive;
+    uint32_t receive_buffers_bytes;  /* per shard */
+    uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */
+    uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
+};
+
+struct settings {
+    struct {
+        uint32_t shards; /* 0: one per usable core */
+        bool pin;
+        char *name;      /* node.name, shown in $SYS and logs */
+        char *data_dir;
+        uint32_t connections_max; /* per node: sizes the tables of each shard */
+    } node;
+    struct mqtt_settings mqtt;
+    struct io_settings io;
+    struct {
+        uint8_t level;   /* enum log_level */
+        uint8_t format;  /* enum log_format */
+    } log;
+    struct {
+        uint32_t interval_s; /* of $SYS topics; 0: off */
+    } sys;
+    struct listener_settings *listeners;
+    uint32_t listeners_count;
+};
+
+#endif

@@ -1,0 +1,82 @@
+/* stats.h - the broker's counters: one table makes the struct, the names and the documentation.
+ *
+ * Each shard has one struct stats that it alone writes with plain additions; any thread may read it with stats_read(), which
+ * may be a moment old. Gauges go up and down, counters only up. */
+#ifndef RINGMQ_BASE_STATS_H
+#define RINGMQ_BASE_STATS_H
+
+#include <stdint.h>
+
+/* name, documentation */
+#define STATS_TABLE(X)                                                                                               \
+    X(connections, "gauge: open sockets")                                                                            \
+    X(connections_accepted, "sockets accepted")                                                                      \
+    X(connections_refused, "sockets closed at once: a limit was reached")                                            \
+    X(connections_moved, "connections moved to the session's home shard")                                            \
+    X(clients_connected, "gauge: clients with an accepted CONNECT")                                                  \
+    X(clients_refused, "CONNECT packets answered with an error")                                                     \
+    X(sessions, "gauge: sessions, connected or not")                                                                 \
+    X(sessions_resumed, "CONNECT packets that found their session")                                                  \
+    X(sessions_expired, "sessions removed because their time was over")                                              \
+    X(sessions_taken_over, "clients disconnected because their id connected again")                                  \
+    X(subscriptions, "gauge: subscriptions of all sessions")                                                         \
+    X(subscriptions_shared, "gauge: shared subscriptions among them")                                                \
+    X(bytes_received, "bytes from clients")                                                                          \
+    X(bytes_sent, "bytes to clients")                                                                                \
+    X(packets_received, "MQTT packets from clients")                                                                 \
+    X(packets_sent, "MQTT packets to clients")                                                                       \
+    X(publish_received, "PUBLISH packets from clients")                                                              \
+    X(publish_received_bytes, "their payload")                                                                       \
+    X(publish_sent, "PUBLISH packets to clients")                                                                    \
+    X(publish_sent_bytes, "their payload")                                                                           \
+    X(publish_unmatched, "PUBLISH packets that matched no subscription")                                             \
+    X(deliveries_queued, "deliveries that had to wait in a session's queue")                                         \
+    X(queued_messages, "gauge: deliveries waiting in sessions' queues")                                              \
+    X(queued_bytes, "gauge: bytes they stand for")                                                                   \
+    X(inflight_messages, "gauge: QoS 1 and 2 deliveries sent and not acknowledged")                                  \
+    X(redeliveries, "PUBLISH and PUBREL packets sent again after a resume")                                          \
+    X(dropped_queue_full, "deliveries dropped: the session's queue was full")                                        \
+    X(dropped_oldest, "deliveries dropped to make room (policy drop_oldest)")                                        \
+    X(dropped_qos0_offline, "QoS 0 deliveries dropped: the client is away")                                          \
+    X(dropped_qos0_slow, "QoS 0 deliveries dropped: the client does not read and its queue is full")                 \
+    X(dropped_expired, "deliveries dropped: the message's expiry was over")                                          \
+    X(dropped_too_large, "deliveries dropped: larger than the client's maximum packet size")                         \
+    X(dropped_session_ended, "deliveries dropped: the session ended with them in its queue")                         \
+    X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
+    X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
+    X(publishers_paused, "times a publisher was read more slowly")                                                   \
+    X(retained_messages, "gauge: retained messages")                                                                 \
+    X(retained_bytes, "gauge: their bytes")                                                                          \
+    X(wills_published, "will messages published")                                                                    \
+    X(protocol_errors, "connections closed for a malformed packet or a protocol error")                              \
+    X(keep_alive_timeouts, "connections closed: nothing heard for 1.5 times the keep-alive")                         \
+    X(connect_timeouts, "connections closed: no CONNECT in time")                                                    \
+    X(messages_stored, "gauge: message objects alive")                                                               \
+    X(message_bytes, "gauge: bytes of message objects")                                                              \
+    X(pool_bytes, "gauge: bytes of the shard's pools")                                                               \
+    X(turns, "turns of the shard's loop")                                                                            \
+    X(completions, "io_uring completions handled")                                                                   \
+    X(sends, "send operations")                                                                                      \
+    X(lane_records, "records sent to other shards")                                                                  \
+    X(lane_overflows, "records that found their lane full and waited")                                               \
+    X(wakeups_sent, "sleeping shards woken")                                                                         \
+    X(receive_stalls, "receives that found no free buffer and waited")                                               \
+    X(match_cache_misses, "topics resolved through the route index")
+
+struct stats {
+#define STATS_FIELD(name, documentation) uint64_t name;
+    STATS_TABLE(STATS_FIELD)
+#undef STATS_FIELD
+};
+
+#define STATS_COUNT (sizeof(struct stats) / sizeof(uint64_t))
+
+static inline uint64_t stats_read(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
+
+extern const char *const stats_names[STATS_COUNT];
+extern const char *const stats_documentation[STATS_COUNT];
+
+/* Adds every counter of `from` to `sum`. Any thread. */
+void stats_add(struct stats *sum, const struct stats *from);
+
+#endif
