@@ -1,0 +1,57 @@
+/* match_cache.h - one shard's memory of what a topic matched, already split by who has to be told.
+ *
+ * A hit costs one hash of the topic, one compare of its bytes and two loads of partition versions (the topic's first level's and
+ * the wildcard partition's). An entry whose versions have changed is matched again in place.
+ *
+ * Owner:    the shard. Entries own their memory; nothing points into the route index.
+ * Lifetime: what match_cache_lookup() returns is valid until the next call on the same cache.
+ * Threads:  one shard; a registered reader of the index's qsbr, awake (route_index.h).
+ * Bounds:   entries_max entries (8-way sets, second chance within the set) and about bytes_max bytes; a result that alone
+ *           is larger than an eighth of bytes_max is matched each time and not kept. No malloc on a hit. */
+#ifndef RINGMQ_ROUTER_MATCH_CACHE_H
+#define RINGMQ_ROUTER_MATCH_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "router/route_index.h"
+
+/* The ids one other target gets with the message. */
+struct match_target {
+    const uint32_t *ids; /* local filter ids of that target */
+    uint32_t ids_count;  /* at least 1 */
+    uint16_t target;
+};
+
+struct match_set {
+    const uint32_t *local_ids; /* plain filters with sinks on this shard */
+    const struct match_target *others; /* plain filters elsewhere, one entry per target, by rising target */
+    const struct route_group *groups;  /* shared groups; their targets may include this shard */
+    uint32_t local_ids_count, others_count, groups_count;
+    uint64_t topic_hash; /* of the topic's bytes: for share_pick_shard() */
+};
+
+static inline bool match_set_empty(const struct match_set *set)
+{
+    return (set->local_ids_count | set->others_count | set->groups_count) == 0;
+}
+
+struct match_cache;
+
+/* self: the target number of this shard. entries_max is rounded up to a multiple of 8; bytes_max counts entries, not the table. */
+struct match_cache *match_cache_create(const struct route_index *index, uint16_t self, uint32_t entries_max,
+                                       uint64_t bytes_max);
+void match_cache_destroy(struct match_cache *cache); /* accepts NULL */
+
+/* Never NULL; nobody wants the topic: match_set_empty(). */
+const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic);
+
+struct match_cache_stats {
+    uint64_t hits, misses; /* a miss: not there, or there and outdated */
+    uint64_t outdated, evicted;
+    uint64_t bytes, entries;
+};
+struct match_cache_stats match_cache_stats(const struct match_cache *cache);
+
+#endif

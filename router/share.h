@@ -1,0 +1,78 @@
+/* share.h - which member of a shared group ($share) gets the message. Two steps: the publisher's shard picks the target by
+ * the weights in the route, the target picks the member from its sinks. No counter is shared between shards.
+ *
+ *     strategy         the target (publisher's shard)          the member (its own shard)
+ *     random           by weight                               any
+ *     round-robin      this shard's turn counter, by weight    the next one, whoever published
+ *     sticky           the same until it leaves                the same until it leaves or cannot take it
+ *     hash-client-id   by the publisher, by weight             by the publisher
+ *     hash-topic       by the topic, by weight                 by the topic
+ *     least-inflight   by weight                               the one with the fewest messages in flight
+ *
+ * Owner:   the shard: one share_state each, used for both steps.
+ * Threads: one shard.
+ * Bounds:  the state remembers SHARE_MEMORY_GROUPS groups per step (round-robin turns, sticky choices) in fixed tables; a group
+ *          pushed out begins again. No malloc after share_create(). */
+#ifndef RINGMQ_ROUTER_SHARE_H
+#define RINGMQ_ROUTER_SHARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "router/route_match.h"
+#include "router/sinks.h"
+
+enum share_strategy {
+    SHARE_RANDOM,
+    SHARE_ROUND_ROBIN,
+    SHARE_STICKY,
+    SHARE_HASH_CLIENT_ID,
+    SHARE_HASH_TOPIC,
+    SHARE_LEAST_INFLIGHT,
+    SHARE_STRATEGIES_COUNT
+};
+
+#define SHARE_MEMORY_GROUPS 4096
+#define SHARE_NONE UINT32_MAX
+/* share_load's answer for a member that cannot take a message now: offline or full. */
+#define SHARE_UNAVAILABLE UINT32_MAX
+
+const char *share_strategy_name(enum share_strategy strategy); /* "random" … "least-inflight" */
+/* Accepts any case and any `-` and `_` between the letters: "round_robin", "hash-clientid". False: no such strategy. */
+bool share_strategy_from_name(struct span name, enum share_strategy *ret_strategy);
+
+struct share_state;
+
+/* seed: differs between shards, so that they do not all begin their round with the same member. */
+struct share_state *share_create(uint64_t seed);
+void share_destroy(struct share_state *state); /* accepts NULL */
+
+/* What a choice may depend on. The target's shard needs the same values: they travel with the message or are made again. */
+struct share_keys {
+    uint64_t publisher_hash; /* of the publisher's client id */
+    uint64_t topic_hash;     /* match_set.topic_hash or hash_span(topic) */
+    uint64_t random;         /* fresh for every pick */
+};
+
+/* An index into group->targets; always one. When that target turns out to have nobody who can take the message, the caller
+ * may go on with (index + 1) % targets_count. */
+uint32_t share_pick_shard(struct share_state *state, const struct route_group *group, const struct share_keys *keys);
+
+/* How many messages the member has in flight, or SHARE_UNAVAILABLE. Must not change the sinks table. */
+typedef uint32_t share_load(void *context, const struct sink *sink);
+
+struct share_choice {
+    uint32_t index; /* into sinks; SHARE_NONE: there is no member at all (stale id, or holes only) */
+    bool available; /* false: none can take it now; index is the one whose turn it is */
+};
+
+/* strategy: the route's. local_id: the group's filter in this shard's sinks table; `sinks` is sinks_get() of it. Skips holes.
+ * Asks one member in the common case (least-inflight: up to SHARE_ASKED_MAX, from a random place on), all of them when
+ * nobody can take it. */
+#define SHARE_ASKED_MAX 64
+struct share_choice share_pick_member(struct share_state *state, enum share_strategy strategy, uint32_t local_id,
+                                      struct sinks_view sinks, const struct share_keys *keys, share_load *load,
+                                      void *context);
+
+#endif
