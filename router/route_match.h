@@ -38,4 +38,9 @@ struct route_match {
 void route_match_clear(struct route_match *match);
 void route_match_release(struct route_match *match); /* leaves it zeroed: usable again */
 
+/* The index's side. Groups' targets are copied; the pointers to the copies are set by route_match_seal(). */
+void route_match_add_plain(struct route_match *match, uint16_t target, uint32_t local_id);
+void route_match_add_group(struct route_match *match, const struct route_group *group);
+void route_match_seal(struct route_match *match);
+
 #endif

@@ -1,0 +1,51 @@
+/* levels.h - a topic or filter cut at its slashes, each level with its hash. Internal to router/.
+ *
+ * The spans point into the text and live as long. "" has no levels to MQTT; here it has one empty level, like any text without `/`. */
+#ifndef RINGMQ_ROUTER_LEVELS_H
+#define RINGMQ_ROUTER_LEVELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/span.h"
+
+struct level {
+    struct span text;
+    uint64_t hash; /* the low half names the child, the high half the partition */
+};
+
+struct levels {
+    uint32_t count;
+    struct level items[TOPIC_LEVELS_MAX];
+};
+
+/* What is left of `rest` before its first slash. *ret_rest is what follows it; false: that was the last level. */
+static inline bool level_cut(struct span rest, struct span *ret_level, struct span *ret_rest)
+{
+    const uint8_t *slash = rest.bytes ? memchr(rest.data, '/', rest.bytes) : NULL;
+    if (slash == NULL) {
+        *ret_level = rest;
+        return false;
+    }
+    *ret_level = span_of(rest.data, (size_t)(slash - rest.data));
+    *ret_rest = span_skip(rest, ret_level->bytes + 1);
+    return true;
+}
+
+static inline bool level_is(struct span level, char wildcard) { return level.bytes == 1 && level.data[0] == wildcard; }
+
+static inline void levels_split(struct span text, uint64_t seed, struct levels *ret)
+{
+    bool more = true;
+    for (ret->count = 0; more; ret->count++) {
+        CHECK(ret->count < TOPIC_LEVELS_MAX); /* proto refuses deeper ones */
+        struct level *level = &ret->items[ret->count];
+        more = level_cut(text, &level->text, &text);
+        level->hash = hash_span_seeded(level->text, seed);
+    }
+}
+
+#endif

@@ -1,0 +1,64 @@
+#include "router/route_memory.h"
+
+#include "base/check.h"
+#include "base/memory.h"
+
+/* A batch larger than this gives its list of blocks back after a storm. */
+#define BATCH_KEPT 1024
+
+void route_memory_init(struct route_memory *memory, struct qsbr *qsbr)
+{
+    *memory = (struct route_memory){.qsbr = qsbr};
+}
+
+static void batch_release(struct route_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        memory_release(batch->blocks[i]);
+    batch->count = 0;
+    if (batch->capacity > BATCH_KEPT) {
+        memory_release(batch->blocks);
+        *batch = (struct route_batch){0};
+    }
+}
+
+static void retired_count(struct route_memory *memory)
+{
+    atomic_store_explicit(&memory->retired_blocks, memory->open.count + memory->waiting.count, memory_order_relaxed);
+}
+
+void route_memory_retire(struct route_memory *memory, void *block)
+{
+    struct route_batch *open = &memory->open;
+    DCHECK(block != NULL);
+    if (open->count == open->capacity) {
+        open->capacity = open->capacity ? open->capacity * 2 : 64;
+        open->blocks = memory_resize(open->blocks, open->capacity * sizeof(void *));
+    }
+    open->blocks[open->count++] = block;
+    retired_count(memory);
+}
+
+void route_memory_collect(struct route_memory *memory)
+{
+    if (memory->waiting.count > 0) {
+        if (!qsbr_elapsed(memory->qsbr, &memory->ticket)) return;
+        batch_release(&memory->waiting);
+        retired_count(memory);
+    }
+    if (memory->open.count == 0) return;
+
+    struct route_batch empty = memory->waiting;
+    memory->waiting = memory->open;
+    memory->open = empty;
+    qsbr_ticket(memory->qsbr, &memory->ticket);
+}
+
+void route_memory_release_all(struct route_memory *memory)
+{
+    batch_release(&memory->waiting);
+    batch_release(&memory->open);
+    memory_release(memory->waiting.blocks);
+    memory_release(memory->open.blocks);
+    route_memory_init(memory, memory->qsbr);
+}

@@ -1,0 +1,19 @@
+/* route_set.h - the routes of one filter: who has plain sinks on it, and its shared groups. Internal to router/.
+ *
+ * One plain route is kept in the word itself. Everything else is an immutable block: a change makes a new one, publishes it and
+ * retires the old; groups are blocks of their own, so that a change copies one group and the list of pointers. */
+#ifndef RINGMQ_ROUTER_ROUTE_SET_H
+#define RINGMQ_ROUTER_ROUTE_SET_H
+
+#include "router/route_trie.h"
+
+/* The writer. True: added; false: updated. `filter` gives a new group its id. */
+bool route_set_add(struct route_trie *trie, route_word *word, struct span filter, const struct route *route);
+/* The writer. False: not there. The word is 0 when no route is left. */
+bool route_set_remove(struct route_trie *trie, route_word *word, struct span group, uint16_t target);
+/* Any reader: appends all to *ret. */
+void route_set_match(uintptr_t word, struct route_match *ret);
+/* No readers are left. */
+void route_set_release(uintptr_t word);
+
+#endif
