@@ -1,0 +1,282 @@
+#include "router/match_cache.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+#define WAYS 8
+/* The scratch entry of a result too large to keep is itself kept up to this size. */
+#define UNKEPT_BYTES_KEPT 65536
+
+/* One allocation: entry │ groups │ others │ groups' targets │ ids │ topic. */
+struct entry {
+    const _Atomic uint64_t *first_at, *wildcard_at; /* the two partitions' versions */
+    uint64_t first_version, wildcard_version;       /* as they were before the match */
+    struct match_set set;
+    size_t block_bytes; /* allocated; may be more than this result needs */
+    const uint8_t *topic;
+    uint32_t topic_bytes;
+};
+
+struct cache_set {
+    _Alignas(64) uint32_t tags[WAYS];
+    struct entry *entries[WAYS]; /* NULL: empty */
+    uint8_t referenced;          /* a bit per way: hit since the hand passed */
+    uint8_t hand;
+};
+
+struct match_cache {
+    const struct route_index *index;
+    struct cache_set *sets;
+    uint32_t sets_count;
+    uint32_t sweep_set; /* where the search for bytes goes on */
+    uint16_t self;
+    uint64_t bytes_max;
+    struct entry *unkept; /* the last result that was too large */
+    struct route_match match;
+    struct match_cache_stats stats;
+};
+
+/* A topic that begins with `$` does not depend on the wildcard partition. */
+static const _Atomic uint64_t version_of_nothing;
+
+struct match_cache *match_cache_create(const struct route_index *index, uint16_t self, uint32_t entries_max,
+                                       uint64_t bytes_max)
+{
+    struct match_cache *cache = memory_acquire_zeroed(sizeof *cache);
+    cache->index = index;
+    cache->self = self;
+    cache->bytes_max = bytes_max;
+    cache->sets_count = entries_max / WAYS + (entries_max % WAYS != 0);
+    if (cache->sets_count == 0) cache->sets_count = 1;
+    cache->sets = memory_acquire_aligned(64, cache->sets_count * sizeof *cache->sets);
+    return cache;
+}
+
+void match_cache_destroy(struct match_cache *cache)
+{
+    if (cache == NULL) return;
+    for (uint32_t i = 0; i < cache->sets_count; i++)
+        for (uint32_t way = 0; way < WAYS; way++)
+            memory_release(cache->sets[i].entries[way]);
+    memory_release(cache->sets);
+    memory_release(cache->unkept);
+    route_match_release(&cache->match);
+    memory_release(cache);
+}
+
+/* Building an entry. ------------------------------------------------------------------------------------------------ */
+
+struct shape {
+    uint32_t others_count;
+    size_t others_at, targets_at, ids_at, topic_at, bytes;
+};
+
+static int by_target(const void *left, const void *right)
+{
+    const struct route_target *a = left, *b = right;
+    if (a->target != b->target) return a->target < b->target ? -1 : 1;
+    return a->local_id < b->local_id ? -1 : a->local_id > b->local_id;
+}
+
+/* After the match's plain routes are sorted by target. */
+static struct shape shape_of(const struct match_cache *cache, struct span topic)
+{
+    const struct route_match *match = &cache->match;
+    struct shape shape = {0};
+    for (uint32_t i = 0; i < match->plain_count; i++)
+        if (match->plain[i].target != cache->self)
+            shape.others_count += i == 0 || match->plain[i].target != match->plain[i - 1].target;
+    shape.others_at = sizeof(struct entry) + match->groups_count * sizeof(struct route_group);
+    shape.targets_at = shape.others_at + shape.others_count * sizeof(struct match_target);
+    shape.ids_at = shape.targets_at + match->group_targets_count * sizeof(struct route_target);
+    shape.topic_at = shape.ids_at + match->plain_count * sizeof(uint32_t);
+    shape.bytes = shape.topic_at + topic.bytes;
+    return shape;
+}
+
+/* Wherever this shard stands among the targets, its ids are one run of the sorted routes. */
+static void entry_fill_plain(const struct match_cache *cache, struct entry *entry, const struct shape *shape)
+{
+    const struct route_match *match = &cache->match;
+    struct match_target *others = (struct match_target *)((char *)entry + shape->others_at);
+    uint32_t *ids = (uint32_t *)((char *)entry + shape->ids_at), others_count = 0;
+    entry->set.others = others;
+    entry->set.local_ids = ids;
+    for (uint32_t i = 0, end; i < match->plain_count; i = end) {
+        uint16_t target = match->plain[i].target;
+        for (end = i; end < match->plain_count && match->plain[end].target == target; end++)
+            ids[end] = match->plain[end].local_id;
+        if (target == cache->self) {
+            entry->set.local_ids = ids + i;
+            entry->set.local_ids_count = end - i;
+        } else {
+            others[others_count++] = (struct match_target){.ids = ids + i, .ids_count = end - i, .target = target};
+        }
+    }
+    DCHECK(others_count == shape->others_count);
+    entry->set.others_count = others_count;
+}
+
+static void entry_fill_groups(const struct match_cache *cache, struct entry *entry, const struct shape *shape)
+{
+    const struct route_match *match = &cache->match;
+    struct route_group *groups = (struct route_group *)(entry + 1);
+    struct route_target *targets = (struct route_target *)((char *)entry + shape->targets_at);
+    if (match->group_targets_count)
+        memcpy(targets, match->group_targets, match->group_targets_count * sizeof *targets);
+    for (uint32_t i = 0; i < match->groups_count; i++) {
+        groups[i] = match->groups[i];
+        groups[i].targets = targets;
+        targets += groups[i].targets_count;
+    }
+    entry->set.groups = groups;
+    entry->set.groups_count = match->groups_count;
+}
+
+/* What must be read before the match: see route_index.h, Barriers. */
+static struct entry entry_begin(const struct match_cache *cache, struct span topic)
+{
+    bool hidden = topic.bytes > 0 && topic.data[0] == '$';
+    uint32_t first = route_index_partition(cache->index, topic);
+    uint32_t wildcard = route_index_wildcard_partition(cache->index);
+    struct entry entry = {
+        .first_at = route_index_version_at(cache->index, first),
+        .wildcard_at = hidden ? &version_of_nothing : route_index_version_at(cache->index, wildcard),
+    };
+    entry.first_version = atomic_load_explicit(entry.first_at, memory_order_acquire);
+    entry.wildcard_version = atomic_load_explicit(entry.wildcard_at, memory_order_acquire);
+    return entry;
+}
+
+/* `old` may be NULL; its memory is used again where it fits. */
+static struct entry *entry_build(struct match_cache *cache, struct entry *old, const struct entry *begun,
+                                 const struct shape *shape, struct span topic, uint64_t topic_hash)
+{
+    size_t block_bytes = old ? old->block_bytes : 0;
+    struct entry *entry = old;
+    if (block_bytes < shape->bytes || block_bytes > shape->bytes * 4) {
+        memory_release(old);
+        block_bytes = (shape->bytes + 63) / 64 * 64;
+        entry = memory_acquire(block_bytes);
+    }
+    *entry = *begun;
+    entry->block_bytes = block_bytes;
+    entry->topic = (uint8_t *)entry + shape->topic_at;
+    entry->topic_bytes = (uint32_t)topic.bytes;
+    if (topic.bytes) memcpy((char *)entry + shape->topic_at, topic.data, topic.bytes);
+    entry->set.topic_hash = topic_hash;
+    entry_fill_plain(cache, entry, shape);
+    entry_fill_groups(cache, entry, shape);
+    return entry;
+}
+
+/* Room. ------------------------------------------------------------------------------------------------------------- */
+
+static void entry_evict(struct match_cache *cache, struct cache_set *set, uint32_t way)
+{
+    cache->stats.bytes -= set->entries[way]->block_bytes;
+    cache->stats.entries--;
+    cache->stats.evicted++;
+    memory_release(set->entries[way]);
+    set->entries[way] = NULL;
+}
+
+/* Goes round the sets until `bytes` fit; the first time round spares what was hit lately. */
+static void bytes_make_room(struct match_cache *cache, uint64_t bytes)
+{
+    for (uint32_t steps = 0; steps < 2 * cache->sets_count && cache->stats.bytes + bytes > cache->bytes_max; steps++) {
+        struct cache_set *set = &cache->sets[cache->sweep_set];
+        cache->sweep_set = (cache->sweep_set + 1) % cache->sets_count;
+        for (uint32_t way = 0; way < WAYS; way++)
+            if (set->entries[way] != NULL && (set->referenced >> way & 1) == 0) entry_evict(cache, set, way);
+        set->referenced = 0;
+    }
+}
+
+static uint32_t way_make_room(struct match_cache *cache, struct cache_set *set)
+{
+    for (uint32_t way = 0; way < WAYS; way++)
+        if (set->entries[way] == NULL) return way;
+    while (set->referenced >> set->hand & 1) {
+        set->referenced &= (uint8_t)~(1u << set->hand);
+        set->hand = (set->hand + 1) % WAYS;
+    }
+    uint32_t way = set->hand;
+    set->hand = (set->hand + 1) % WAYS;
+    entry_evict(cache, set, way);
+    return way;
+}
+
+/* Looking up. ------------------------------------------------------------------------------------------------------- */
+
+static bool entry_is(const struct entry *entry, struct span topic)
+{
+    return entry->topic_bytes == topic.bytes &&
+           (topic.bytes == 0 || memcmp(entry->topic, topic.data, topic.bytes) == 0);
+}
+
+static bool entry_current(const struct entry *entry)
+{
+    return atomic_load_explicit(entry->first_at, memory_order_acquire) == entry->first_version &&
+           atomic_load_explicit(entry->wildcard_at, memory_order_acquire) == entry->wildcard_version;
+}
+
+/* way == WAYS: the topic has none yet. */
+static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
+                                           struct span topic, uint64_t hash)
+{
+    struct entry begun = entry_begin(cache, topic);
+    route_index_match(cache->index, topic, &cache->match);
+    if (cache->match.plain_count > 1)
+        qsort(cache->match.plain, cache->match.plain_count, sizeof *cache->match.plain, by_target);
+    struct shape shape = shape_of(cache, topic);
+    cache->stats.misses++;
+    cache->stats.outdated += way < WAYS;
+
+    if (shape.bytes > cache->bytes_max / 8) {
+        if (way < WAYS) entry_evict(cache, set, way);
+        cache->unkept = entry_build(cache, cache->unkept, &begun, &shape, topic, hash);
+        return &cache->unkept->set;
+    }
+    struct entry *old = NULL;
+    if (way < WAYS) {
+        old = set->entries[way];
+        set->entries[way] = NULL;
+        cache->stats.bytes -= old->block_bytes;
+        cache->stats.entries--;
+    }
+    bytes_make_room(cache, shape.bytes + 63);
+    if (way == WAYS) way = way_make_room(cache, set);
+    struct entry *entry = entry_build(cache, old, &begun, &shape, topic, hash);
+    set->tags[way] = (uint32_t)hash;
+    set->entries[way] = entry;
+    cache->stats.bytes += entry->block_bytes;
+    cache->stats.entries++;
+    return &entry->set;
+}
+
+const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic)
+{
+    uint64_t hash = hash_span(topic);
+    struct cache_set *set = &cache->sets[(hash >> 32) * cache->sets_count >> 32];
+    if (UNLIKELY(cache->unkept != NULL) && cache->unkept->block_bytes > UNKEPT_BYTES_KEPT) {
+        memory_release(cache->unkept);
+        cache->unkept = NULL;
+    }
+    for (uint32_t way = 0; way < WAYS; way++) {
+        struct entry *entry = set->entries[way];
+        if (set->tags[way] != (uint32_t)hash || entry == NULL || !entry_is(entry, topic)) continue;
+        if (UNLIKELY(!entry_current(entry))) return lookup_anew(cache, set, way, topic, hash);
+        set->referenced |= (uint8_t)(1u << way);
+        cache->stats.hits++;
+        return &entry->set;
+    }
+    return lookup_anew(cache, set, WAYS, topic, hash);
+}
+
+struct match_cache_stats match_cache_stats(const struct match_cache *cache) { return cache->stats; }
