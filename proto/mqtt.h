@@ -49,8 +49,9 @@ enum mqtt_packet_type {
 };
 
 /* A set of packet types: bit 1 << type. Bit 0 stands for the will inside CONNECT, which has properties of its own. */
-#define MQTT_IN(type) (1u << MQTT_##type)
-#define MQTT_IN_WILL  1u
+#define MQTT_IN(type)    (1u << MQTT_##type)
+#define MQTT_IN_OF(type) (1u << (type)) /* of a value */
+#define MQTT_IN_WILL     1u
 
 /* Bits of the first byte of a PUBLISH (§3.3.1). */
 #define MQTT_FLAG_RETAIN    0x01u
