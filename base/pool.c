@@ -9,16 +9,17 @@ struct pool_slab {
     _Alignas(64) uint8_t blocks[];
 };
 
-#define SLAB_BYTES (64 * 1024)
+#define SLAB_BYTES       (64 * 1024)
+#define CLASS_BYTES_512  6
 
-static const uint16_t class_bytes[POOL_CLASSES] = {64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096, 8192};
+static const uint32_t class_bytes[POOL_CLASSES] = {64,   96,   128,  192,  256,   384,   512,
+                                                   1024, 2048, 4096, 8192, 16384, 32768, 65536};
 
-/* Class of a size in units of 64 bytes, rounded up; made once from the table above by hand-written comparisons. */
 static inline uint32_t class_of(size_t bytes)
 {
     if (bytes <= 128) return bytes <= 64 ? 0 : bytes <= 96 ? 1 : 2;
-    if (bytes <= 512) return bytes <= 192 ? 3 : bytes <= 256 ? 4 : bytes <= 384 ? 5 : 6;
-    return bytes <= 1024 ? 7 : bytes <= 2048 ? 8 : bytes <= 4096 ? 9 : 10;
+    if (bytes <= 512) return bytes <= 192 ? 3 : bytes <= 256 ? 4 : bytes <= 384 ? 5 : CLASS_BYTES_512;
+    return CLASS_BYTES_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
 }
 
 void pool_init(struct pool *pool) { *pool = (struct pool){0}; }

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES         11 /* 64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096, 8192 */
-#define POOL_BLOCK_BYTES_MAX 8192
+#define POOL_CLASSES         14 /* 64, 96, 128, 192, 256, 384, 512, then powers of two up to 64 KiB */
+#define POOL_BLOCK_BYTES_MAX 65536
 
 struct pool {
     void *free_lists[POOL_CLASSES];

@@ -71,6 +71,12 @@ struct stats {
 
 #define STATS_COUNT (sizeof(struct stats) / sizeof(uint64_t))
 
+/* By the owning shard only. A relaxed load and store, so that readers see whole values and nothing is locked. */
+static inline void stats_count(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t stats_read(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
 
 extern const char *const stats_names[STATS_COUNT];

@@ -1,0 +1,459 @@
+#include "engine/conn.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "engine/listener.h"
+#include "engine/shard.h"
+
+/* ---- names ------------------------------------------------------------------------------------------------------ */
+
+struct conn *conn_find(struct shard *shard, uint64_t name)
+{
+    uint32_t slot = (uint32_t)name;
+    if (slot >= shard->conns_used) return NULL;
+    struct conn *conn = &shard->conns[slot];
+    return conn->state != CONN_FREE && conn->generation == name >> 32 ? conn : NULL;
+}
+
+/* ---- receiving -------------------------------------------------------------------------------------------------- */
+
+static void receive_arm(struct shard *shard, struct conn *conn)
+{
+    DCHECK(!conn->receive_armed && (conn->state == CONN_OPEN || conn->state == CONN_FINISHING));
+    conn->receive_armed = true;
+    conn->receive_cancelled = false;
+    conn->in_kernel++;
+    shard->group->verbs->receive(shard->ring, conn->fd, user_of_conn(USER_RECEIVE, conn));
+}
+
+static void receive_cancel(struct shard *shard, struct conn *conn)
+{
+    if (!conn->receive_armed || conn->receive_cancelled) return;
+    conn->receive_cancelled = true;
+    shard->group->verbs->cancel(shard->ring, user_of_conn(USER_RECEIVE, conn));
+}
+
+void conn_receive_again(struct shard *shard, struct conn *conn)
+{
+    conn->stalled = false;
+    bool wanted = conn->state == CONN_FINISHING || (conn->state == CONN_OPEN && !conn->paused);
+    if (wanted && !conn->receive_armed && !conn->ended) receive_arm(shard, conn);
+}
+
+static void carry_release(struct shard *shard, struct conn *conn)
+{
+    if (!conn->carry) return;
+    pool_release(&shard->pool, conn->carry, conn->carry_capacity);
+    conn->carry = NULL;
+    conn->carry_bytes = conn->carry_capacity = 0;
+}
+
+/* Grows by doubling, so that a peer which announces much and sends little costs little. */
+static void carry_append(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    uint32_t needed = conn->carry_bytes + (uint32_t)bytes.bytes;
+    if (needed > conn->carry_capacity) {
+        uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
+        if (capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
+            capacity = conn->carry_wanted;
+        capacity = (uint32_t)pool_block_bytes(capacity);
+        uint8_t *larger = pool_acquire(&shard->pool, capacity);
+        if (conn->carry_bytes) memcpy(larger, conn->carry, conn->carry_bytes);
+        if (conn->carry) pool_release(&shard->pool, conn->carry, conn->carry_capacity);
+        conn->carry = larger;
+        conn->carry_capacity = capacity;
+    }
+    memcpy(conn->carry + conn->carry_bytes, bytes.data, bytes.bytes);
+    conn->carry_bytes = needed;
+}
+
+static bool conn_takes_bytes(const struct conn *conn) { return conn->state == CONN_OPEN && !conn->paused; }
+
+/* Gives `bytes` to the layer above and returns what it left. */
+static struct span conn_hand_up(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    conn->in_handler = true;
+    struct conn_progress progress = shard->group->handler->received(shard, conn, bytes);
+    conn->in_handler = false;
+    DCHECK(progress.consumed <= bytes.bytes);
+    conn->carry_wanted = (uint32_t)progress.wanted;
+    return span_skip(bytes, progress.consumed);
+}
+
+/* The carry holds the beginning: it is completed from `bytes` until one hand-up empties it. Returns what is left of `bytes`. */
+static struct span conn_complete_carry(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    while (conn->carry_bytes && conn_takes_bytes(conn)) {
+        if (conn->carry_bytes < conn->carry_wanted) {
+            size_t missing = conn->carry_wanted - conn->carry_bytes;
+            size_t taken = missing < bytes.bytes ? missing : bytes.bytes;
+            carry_append(shard, conn, span_of(bytes.data, taken));
+            bytes = span_skip(bytes, taken);
+            if (conn->carry_bytes < conn->carry_wanted) return bytes;
+        }
+        uint32_t before = conn->carry_bytes;
+        struct span rest = conn_hand_up(shard, conn, span_of(conn->carry, before));
+        if (conn->state == CONN_FREE || conn->state == CONN_CLOSING) return bytes;
+        if (rest.bytes) memmove(conn->carry, rest.data, rest.bytes);
+        conn->carry_bytes = (uint32_t)rest.bytes;
+        if (rest.bytes == 0) carry_release(shard, conn);
+    }
+    return bytes;
+}
+
+static void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
+    if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
+    if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
+}
+
+static void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
+{
+    if (conn->state == CONN_OPEN) {
+        shard->group->handler->closed(shard, conn, why);
+        conn_close(shard, conn);
+    } else if (conn->state == CONN_FINISHING && (why != CONN_END_PEER || (!conn->out && !conn->send_in_kernel))) {
+        conn_close(shard, conn); /* a peer that only stopped talking still gets the rest: finish_join() */
+    }
+}
+
+static void close_join(struct shard *shard, struct conn *conn);
+static void move_join(struct shard *shard, struct conn *conn);
+
+void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+{
+    if (!(completion->flags & KERNEL_MORE)) {
+        DCHECK(conn->receive_armed && conn->in_kernel > 0);
+        conn->receive_armed = false;
+        conn->in_kernel--;
+    }
+    if (completion->result > 0) {
+        conn->last_received_ms = shard->now_ms;
+        stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
+        conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
+    }
+    if (completion->flags & KERNEL_BUFFER) shard->group->verbs->receive_done(shard->ring, completion->buffer);
+
+    if (completion->result == 0) conn->ended = true;
+    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
+    if (conn->state == CONN_MOVING) return move_join(shard, conn);
+    /* A paused connection's end waits until its bytes have been used. */
+    if (completion->result == 0 && !(conn->paused && conn->carry_bytes)) return conn_end(shard, conn, CONN_END_PEER);
+    if (completion->result == -ENOBUFS) {
+        stats_count(&shard->stats.receive_stalls, 1);
+        return shard_mark_stalled(shard, conn);
+    }
+    if (completion->result < 0 && completion->result != -ECANCELED && completion->result != -EINTR)
+        return conn_end(shard, conn, CONN_END_RESET);
+    if (!conn->receive_armed) conn_receive_again(shard, conn);
+}
+
+void conn_pause(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN);
+    conn->paused = true;
+    receive_cancel(shard, conn);
+}
+
+void conn_resume(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN && !conn->in_handler);
+    if (!conn->paused) return;
+    conn->paused = false;
+    conn->carry_wanted = 0; /* look at what has gathered */
+    conn_complete_carry(shard, conn, span_of(NULL, 0));
+    if (conn->state != CONN_OPEN || conn->paused) return;
+    if (conn->ended) return conn_end(shard, conn, CONN_END_PEER);
+    if (!conn->stalled) conn_receive_again(shard, conn);
+}
+
+/* ---- sending ---------------------------------------------------------------------------------------------------- */
+
+uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
+{
+    DCHECK(conn->state == CONN_OPEN);
+    if (!conn->out) {
+        conn->out = outbuf_acquire(&shard->pool, bytes > OUTBUF_STAGE_BYTES_MIN ? bytes : OUTBUF_STAGE_BYTES_MIN);
+        shard_mark_dirty(shard, conn);
+    } else {
+        conn->out = outbuf_make_room(&shard->pool, conn->out, bytes);
+    }
+    return conn->out->stage + conn->out->bytes;
+}
+
+void conn_commit(struct conn *conn, uint32_t bytes)
+{
+    DCHECK(conn->out->bytes + bytes <= conn->out->capacity);
+    conn->out->bytes += bytes;
+}
+
+void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner)
+{
+    conn_reserve(shard, conn, 0);
+    outbuf_attach(&shard->pool, conn->out, data, bytes, owner);
+}
+
+bool conn_has_room(const struct shard *shard, const struct conn *conn)
+{
+    const struct outbuf *out = conn->out;
+    if (!out) return true;
+    return out->bytes + out->pieces_bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX;
+}
+
+static void send_issue(struct shard *shard, struct conn *conn)
+{
+    const struct kernel_verbs *verbs = shard->group->verbs;
+    struct outbuf *outbuf = conn->sending;
+    uint64_t user = user_of_conn(USER_SEND, conn);
+    conn->send_in_kernel = true;
+    conn->in_kernel++;
+    stats_count(&shard->stats.sends, 1);
+    if (outbuf->pieces_count == 0)
+        return verbs->send(shard->ring, conn->fd, outbuf->stage + conn->sent, outbuf->bytes - conn->sent, user);
+    outbuf_vector(&shard->pool, outbuf, conn->sent);
+    if (shard->features->send_vectorized)
+        verbs->send_vector(shard->ring, conn->fd, outbuf->vector, outbuf->vector_count, user);
+    else
+        verbs->send_message(shard->ring, conn->fd, &outbuf->message, user);
+}
+
+static void release_piece(void *context, void *owner)
+{
+    struct shard *shard = context;
+    shard->group->handler->release(shard, owner);
+}
+
+static void outbuf_drop(struct shard *shard, struct outbuf **outbuf)
+{
+    if (!*outbuf) return;
+    outbuf_release(&shard->pool, *outbuf, release_piece, shard);
+    *outbuf = NULL;
+}
+
+static void finish_join(struct shard *shard, struct conn *conn);
+
+void conn_send_staged(struct shard *shard, struct conn *conn)
+{
+    if (conn->state != CONN_OPEN && conn->state != CONN_FINISHING) return;
+    if (conn->send_in_kernel || !conn->out) return; /* its completion comes back here */
+    if (outbuf_bytes(conn->out) == 0) return outbuf_drop(shard, &conn->out); /* reserved, nothing committed */
+    conn->sending = conn->out;
+    conn->out = NULL;
+    conn->sent = 0;
+    send_issue(shard, conn);
+}
+
+void conn_completed_send(struct shard *shard, struct conn *conn, int result)
+{
+    DCHECK(conn->send_in_kernel && conn->in_kernel > 0);
+    conn->send_in_kernel = false;
+    conn->in_kernel--;
+    if (result > 0) {
+        conn->sent += (uint32_t)result;
+        stats_count(&shard->stats.bytes_sent, (uint64_t)result);
+    }
+    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
+    if (result < 0 && result != -EINTR && result != -EAGAIN) return conn_end(shard, conn, CONN_END_RESET);
+    if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped */
+    outbuf_drop(shard, &conn->sending);
+    if (conn->state == CONN_FINISHING) return finish_join(shard, conn);
+    if (conn->wants_writable) {
+        conn->wants_writable = false;
+        shard->group->handler->writable(shard, conn);
+    }
+    if (conn->out) shard_mark_dirty(shard, conn);
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------------- */
+
+/* Runs each time something the kernel borrowed comes back; closes when nothing is left out there. */
+static void close_join(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_CLOSING);
+    if (conn->in_kernel > 0) return;
+    outbuf_drop(shard, &conn->sending);
+    conn->in_kernel++;
+    shard->group->verbs->close_fd(shard->ring, conn->fd, user_of_conn(USER_CLOSE, conn));
+}
+
+void conn_close(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN || conn->state == CONN_FINISHING);
+    conn->state = CONN_CLOSING;
+    wheel_stop(&shard->wheel, &conn->timer);
+    outbuf_drop(shard, &conn->out);
+    if (!conn->in_handler) carry_release(shard, conn);
+    if (conn->in_kernel > 0) { /* wakes the receive with 0 and the send with EPIPE */
+        receive_cancel(shard, conn);
+        shard->group->verbs->shutdown(shard->ring, conn->fd, SHUT_RDWR);
+    }
+    close_join(shard, conn);
+}
+
+void conn_completed_close(struct shard *shard, struct conn *conn)
+{
+    conn->in_kernel--;
+    DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
+    atomic_fetch_sub_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
+    carry_release(shard, conn);
+    shard_conn_release(shard, conn);
+}
+
+static void linger_over(struct timer *timer, void *context)
+{
+    conn_close(context, CONTAINER_OF(timer, struct conn, timer));
+}
+
+/* All is sent: say so, and read until the peer has seen it. Closing at once would answer bytes still under way with a
+ * reset, and a reset makes the peer forget our last packet. */
+static void finish_join(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_FINISHING);
+    if (conn->out) return conn_send_staged(shard, conn);
+    if (conn->send_in_kernel) return;
+    if (conn->ended) return conn_close(shard, conn);
+    shard->group->verbs->shutdown(shard->ring, conn->fd, SHUT_WR);
+}
+
+void conn_finish(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN);
+    conn->state = CONN_FINISHING;
+    conn->paused = false;
+    if (!conn->in_handler) carry_release(shard, conn);
+    wheel_stop(&shard->wheel, &conn->timer);
+    timer_init(&conn->timer, linger_over);
+    shard_start_timer(shard, &conn->timer, LINGER_MS);
+    if (!conn->receive_armed && !conn->stalled) conn_receive_again(shard, conn);
+    finish_join(shard, conn);
+}
+
+/* ---- moving to another shard ------------------------------------------------------------------------------------ */
+
+struct conn_handoff {
+    int fd; /* where descriptors are good for all rings; else the ring says which */
+    uint8_t listener;
+    bool ended;
+    uint32_t carry_bytes;
+    void *baggage;
+    uint8_t carry[];
+};
+
+/* The receive must have ended before the descriptor goes, or its bytes would be lost between the two shards. */
+static void move_join(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_MOVING);
+    if (conn->in_kernel > 0) return;
+    struct conn_handoff *handoff = memory_acquire(sizeof *handoff + conn->carry_bytes);
+    *handoff = (struct conn_handoff){conn->fd, conn->listener, conn->ended, conn->carry_bytes, conn->move_baggage};
+    if (conn->carry_bytes) memcpy(handoff->carry, conn->carry, conn->carry_bytes);
+    carry_release(shard, conn);
+    stats_count(&shard->stats.connections_moved, 1);
+    if (shard->features->fd_passing) {
+        uint64_t there = (uint64_t)USER_ADOPT << 56 | (uint64_t)(uintptr_t)handoff;
+        conn->move_baggage = handoff;
+        conn->in_kernel++;
+        shard->group->verbs->pass(shard->ring, conn->fd, conn->move_to, there, user_of_conn(USER_PASS, conn));
+        return;
+    }
+    struct lane_cell cell = record_first(RECORD_ADOPT, 0, handoff, 0);
+    shard_send(shard, conn->move_to, &cell, 1);
+    shard_conn_release(shard, conn);
+}
+
+/* Here the descriptor is closed either way; after success the other shard has its own. */
+void conn_completed_pass(struct shard *shard, struct conn *conn, int result)
+{
+    struct conn_handoff *handoff = conn->move_baggage;
+    conn->in_kernel--;
+    conn->state = CONN_CLOSING;
+    /* conn_completed_close() takes one from the listener's count; on success the connection lives on elsewhere. */
+    if (result >= 0) {
+        atomic_fetch_add_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
+    } else {
+        shard->group->handler->move_failed(shard, handoff->baggage);
+        memory_release(handoff);
+    }
+    close_join(shard, conn);
+}
+
+void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage)
+{
+    DCHECK(conn->state == CONN_OPEN && !conn->out && !conn->sending && to_shard != shard->number);
+    conn->state = CONN_MOVING;
+    conn->move_to = to_shard;
+    conn->move_baggage = baggage;
+    wheel_stop(&shard->wheel, &conn->timer);
+    receive_cancel(shard, conn);
+    /* Called inside received(): the caller still has bytes to put into the carry, and then comes to move_join(). A stalled
+     * or paused connection has no receive to wait for and is never moved: CONNECT has only just been read. */
+    if (!conn->in_handler) move_join(shard, conn);
+}
+
+void conn_completed_install(struct shard *shard, struct conn *conn, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    conn->in_kernel--;
+    bool known = fd >= 0 && getpeername(fd, (struct sockaddr *)&address, &bytes) == 0;
+    if (fd >= 0 && shard->features->direct_descriptors) close(fd);
+    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
+    if (conn->state == CONN_MOVING) return move_join(shard, conn);
+    if (conn->state == CONN_OPEN) shard->group->handler->peer(shard, conn, known ? &address : NULL);
+}
+
+/* ---- beginning -------------------------------------------------------------------------------------------------- */
+
+static struct conn *conn_begin(struct shard *shard, int fd, uint8_t listener)
+{
+    struct conn *conn = shard_conn_acquire(shard);
+    if (!conn) return NULL;
+    conn->fd = fd;
+    conn->listener = listener;
+    conn->state = CONN_OPEN;
+    conn->last_received_ms = shard->now_ms;
+    return conn;
+}
+
+void conn_accepted(struct shard *shard, int fd, uint8_t listener_number)
+{
+    struct listener *listener = &shard->group->listeners[listener_number];
+    uint32_t before = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed);
+    uint32_t limit = listener->settings->connections_max;
+    struct conn *conn = (limit == 0 || before < limit) && !shard->stopping ? conn_begin(shard, fd, listener_number) : NULL;
+    if (!conn) {
+        atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
+        stats_count(&shard->stats.connections_refused, 1);
+        shard->group->verbs->close_fd(shard->ring, fd, 0);
+        return;
+    }
+    stats_count(&shard->stats.connections_accepted, 1);
+    receive_arm(shard, conn);
+    shard->group->handler->accepted(shard, conn);
+}
+
+void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
+{
+    if (!shard->features->fd_passing) fd = handoff->fd;
+    struct conn *conn = conn_begin(shard, fd, handoff->listener);
+    if (!conn) {
+        atomic_fetch_sub_explicit(&shard->group->listeners[handoff->listener].connections, 1, memory_order_relaxed);
+        stats_count(&shard->stats.connections_refused, 1);
+        shard->group->handler->move_failed(shard, handoff->baggage);
+        shard->group->verbs->close_fd(shard->ring, fd, 0);
+        memory_release(handoff);
+        return;
+    }
+    conn->ended = handoff->ended;
+    if (!conn->ended) receive_arm(shard, conn);
+    shard->group->handler->adopted(shard, conn, handoff->baggage);
+    if (handoff->carry_bytes && conn->state == CONN_OPEN)
+        conn_input(shard, conn, span_of(handoff->carry, handoff->carry_bytes));
+    memory_release(handoff);
+    if (conn->ended && conn->state == CONN_OPEN && !(conn->paused && conn->carry_bytes))
+        conn_end(shard, conn, CONN_END_PEER);
+}

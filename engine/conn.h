@@ -1,0 +1,110 @@
+/* conn.h - a connection: a socket and its bytes. It knows no MQTT.
+ *
+ *   accepted ──► OPEN ──► MOVING ──► (freed here, OPEN on another shard)
+ *                 │  └──► FINISHING (what is staged goes out, then the peer's end is awaited for a moment)
+ *                 └─────► CLOSING  (nothing more; waits until the kernel has given everything back)
+ *
+ * Owner:    its shard. Threads: that shard only. Names: slot and generation (conn_name); a name outlives its connection
+ *           harmlessly.
+ * Lifetime: from the handler's accepted()/adopted() to its closed(), or to the conn_close()/conn_finish()/conn_move() that the
+ *           layer above calls itself (closed() is not called then). After either the layer above forgets the pointer.
+ * Units:    bytes; milliseconds of the shard's clock.
+ * Two cache lines: all that a busy turn touches. What is rare is allocated on demand. */
+#ifndef RINGMQ_ENGINE_CONN_H
+#define RINGMQ_ENGINE_CONN_H
+
+#include "base/wheel.h"
+#include "engine/kernel.h"
+#include "engine/outbuf.h"
+
+struct shard;
+
+enum conn_state { CONN_FREE, CONN_OPEN, CONN_MOVING, CONN_FINISHING, CONN_CLOSING };
+
+/* Why the engine ended a connection. */
+enum conn_end { CONN_END_PEER, CONN_END_RESET, CONN_END_STOPPED };
+
+struct conn {
+    int32_t fd;              /* the ring's direct descriptor, or an ordinary one */
+    uint32_t slot;
+    uint32_t generation;     /* of the slot; 24 bits are used */
+    uint8_t state;           /* enum conn_state */
+    uint8_t listener;        /* number in the settings' list at the time of accept */
+    uint16_t in_kernel;      /* operations that will still complete */
+    bool receive_armed : 1;  /* a receive is in the kernel */
+    bool receive_cancelled : 1;
+    bool send_in_kernel : 1;
+    bool dirty : 1;          /* on the shard's list of connections to send for */
+    bool paused : 1;         /* the layer above wants no more bytes for now */
+    bool stalled : 1;        /* waits for free receive buffers */
+    bool wants_writable : 1; /* tell the layer above when the stage has emptied */
+    bool ended : 1;          /* the peer has said its last byte */
+    bool in_handler : 1;     /* received() is running: carry is handled by its caller */
+    struct outbuf *out;      /* being filled; NULL when nothing waits */
+    struct outbuf *sending;  /* the kernel's */
+    void *client;            /* the layer above's */
+    uint64_t last_received_ms;
+
+    /* second line */
+    uint8_t *carry;          /* bytes of a packet that has not arrived whole, or that came while paused */
+    uint32_t carry_bytes, carry_capacity;
+    uint32_t carry_wanted;   /* total that makes the next call of received() worth it */
+    uint32_t sent;           /* of `sending`, after a short send */
+    uint32_t move_to;
+    void *move_baggage;
+    struct timer timer;      /* the layer above's, until conn_finish() takes it */
+};
+
+/* How received() answers: what it used, and how many bytes from there on it needs to go on (0: it stopped on purpose). */
+struct conn_progress {
+    size_t consumed;
+    size_t wanted;
+};
+
+static inline uint64_t conn_name(const struct conn *conn) { return (uint64_t)conn->generation << 32 | conn->slot; }
+/* NULL when that connection is gone. */
+struct conn *conn_find(struct shard *shard, uint64_t name);
+
+/* Room for `bytes` at the end of the stage; conn_commit() says how many were written. The connection's bytes leave at the
+ * end of the turn. The pointer is good until the next call for this connection. */
+uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes);
+void conn_commit(struct conn *conn, uint32_t bytes);
+/* A reference to bytes that stay where they are; `owner` goes to the handler's release() once they have left. */
+void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner);
+/* False: too many references wait already, or too many bytes: use writable(). */
+bool conn_has_room(const struct shard *shard, const struct conn *conn);
+/* Bytes accepted from the layer above and not yet taken by the kernel. */
+static inline uint64_t conn_backlog(const struct conn *conn)
+{
+    return outbuf_bytes(conn->out) + outbuf_bytes(conn->sending);
+}
+
+/* No more received() until conn_resume(). Inside received() return what was consumed and wanted = 0. */
+void conn_pause(struct shard *shard, struct conn *conn);
+void conn_resume(struct shard *shard, struct conn *conn);
+
+/* Ends it at once. Bytes not yet sent are lost. */
+void conn_close(struct shard *shard, struct conn *conn);
+/* Sends what is staged, says FIN, and closes when the peer does or after LINGER_MS. */
+void conn_finish(struct shard *shard, struct conn *conn);
+/* Hands the connection to another shard, with the bytes that received() has not consumed; the handler's adopted() runs there
+ * with `baggage`, or its move_failed() here. Nothing may be staged. */
+void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage);
+
+/* ---- the shard's side ------------------------------------------------------------------------------------------- */
+
+#define LINGER_MS 2000
+
+struct conn_handoff; /* a connection between two shards */
+
+void conn_accepted(struct shard *shard, int fd, uint8_t listener);
+void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd);
+void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion);
+void conn_completed_send(struct shard *shard, struct conn *conn, int result);
+void conn_completed_close(struct shard *shard, struct conn *conn);
+void conn_completed_pass(struct shard *shard, struct conn *conn, int result);
+void conn_completed_install(struct shard *shard, struct conn *conn, int fd);
+void conn_send_staged(struct shard *shard, struct conn *conn);
+void conn_receive_again(struct shard *shard, struct conn *conn);
+
+#endif

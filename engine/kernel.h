@@ -1,0 +1,88 @@
+/* kernel.h - the table of verbs through which a shard reaches the kernel.
+ *
+ * Two implementations: engine/uring.c (io_uring) and tests/sim/fake_kernel.c (one thread, one seed). The engine above knows
+ * neither. A ring belongs to one shard; every verb is called on that shard's thread except wake(), which may be called by
+ * any thread that owns a ring, and by the control thread with from = NULL.
+ *
+ * Verbs that start an operation never fail and never block: they queue it, and its outcome arrives as a completion with the
+ * `user` value given. An operation that keeps going (accept, receive) has KERNEL_MORE set on every completion but its last.
+ * Results are as in io_uring: >= 0 or a negative errno. */
+#ifndef RINGMQ_ENGINE_KERNEL_H
+#define RINGMQ_ENGINE_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/settings.h"
+#include "base/span.h"
+
+struct kernel_ring;
+
+enum kernel_flags {
+    KERNEL_MORE = 1,   /* the operation goes on: another completion will come */
+    KERNEL_BUFFER = 2, /* `data` points into a receive buffer: give it back with receive_done() */
+    KERNEL_WAKE = 4    /* not an operation of ours: somebody called wake() */
+};
+
+struct kernel_completion {
+    uint64_t user;
+    int32_t result;
+    uint32_t flags;
+    const uint8_t *data; /* KERNEL_BUFFER: `result` bytes */
+    uint32_t buffer;     /* KERNEL_BUFFER: for receive_done() */
+};
+
+/* What this ring uses, found by probing and by settings->io. Words for the start-up line. */
+struct kernel_features {
+    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait;
+    bool multishot_accept, multishot_receive;
+};
+
+struct kernel_verbs {
+    const char *name;
+
+    /* Opens ring number `shard`. Called on the shard's own thread. NULL: see *ret_error, a sentence. */
+    struct kernel_ring *(*open)(uint32_t shard, const struct settings *settings, char *ret_error, size_t error_bytes);
+    void (*close)(struct kernel_ring *ring);
+    const struct kernel_features *(*features)(const struct kernel_ring *ring);
+
+    uint64_t (*monotonic_ns)(struct kernel_ring *ring);
+    uint64_t (*realtime_ns)(struct kernel_ring *ring);
+
+    /* Connections from a listening socket (an ordinary descriptor). Result: the descriptor to use below. */
+    void (*accept)(struct kernel_ring *ring, int listener, uint64_t user);
+    void (*receive)(struct kernel_ring *ring, int fd, uint64_t user);
+    void (*receive_done)(struct kernel_ring *ring, uint32_t buffer);
+    /* All bytes or an error, unless the kernel is too old to finish a short send: then fewer. Bytes stay the caller's until
+     * the completion. */
+    void (*send)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
+    void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user);
+    /* The same through a msghdr, which must stay until the completion too: where features->send_vectorized is false. */
+    void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user);
+    /* Ends the operation started with `target`; that one completes as usual (with -ECANCELED where it was cut short). */
+    void (*cancel)(struct kernel_ring *ring, uint64_t target);
+    void (*shutdown)(struct kernel_ring *ring, int fd, int how); /* SHUT_WR, SHUT_RDWR */
+    void (*close_fd)(struct kernel_ring *ring, int fd, uint64_t user);
+    /* Hands fd to another ring. `user_there` arrives at `to` with its new descriptor as result; `user_here` arrives here
+     * (result < 0: it was not handed over and stays ours). fd is still open here afterwards: close it. Only where
+     * features->fd_passing; elsewhere descriptors are good for all rings. */
+    void (*pass)(struct kernel_ring *ring, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here);
+    /* An ordinary descriptor for fd as result (for getpeername and the like; the caller closes it), or a negative errno where
+     * the kernel can't. Where features->direct_descriptors is false fd is one already. */
+    void (*install)(struct kernel_ring *ring, int fd, uint64_t user);
+
+    void (*wake)(struct kernel_ring *from, uint32_t to_shard);
+
+    /* Submits what was queued, waits until something completes or `timeout_ns` passed (0: don't wait; UINT64_MAX: no limit),
+     * and gives up to `max` completions. `min_wait_ns` > 0: having found one, go on collecting for so long. */
+    uint32_t (*wait)(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
+                     struct kernel_completion *ret_completions, uint32_t max);
+    /* True when something waits that wait() would give at once (for spinning without a system call). */
+    bool (*ready)(struct kernel_ring *ring);
+};
+
+extern const struct kernel_verbs kernel_uring;
+
+#endif

@@ -1,0 +1,59 @@
+/* mesh.h - all lanes between all shards, and how a sleeping shard is woken.
+ *
+ * A record is 1 + N cells; its first cell says what it is and how long:
+ *
+ *     first cell, a:  kind (8 bits) | further cells (8 bits) | the kind's own 48 bits (usually a pointer)
+ *     first cell, b:  the kind's own 64 bits
+ *
+ * mesh_send() always takes the record. What does not fit into the lane waits in the sender's overflow and goes first, in
+ * order, as soon as there is room; mesh_blocked() tells the sender to read less from whoever causes it (back-pressure).
+ *
+ * Threads: producer `from` calls mesh_send/flush for its own row, consumer `to` drains its own column. The control thread is
+ *          producer number shards_count. */
+#ifndef RINGMQ_ENGINE_MESH_H
+#define RINGMQ_ENGINE_MESH_H
+
+#include "base/lane.h"
+#include "base/stats.h"
+#include "engine/kernel.h"
+
+struct mesh;
+
+/* Kinds below this belong to the engine; the layer above numbers its own from here. */
+#define RECORD_KIND_FIRST   16
+#define RECORD_CELLS_MAX    256
+#define RECORD_POINTER_MASK ((1ull << 48) - 1)
+
+static inline struct lane_cell record_first(uint8_t kind, uint8_t further, const void *pointer, uint64_t b)
+{
+    return (struct lane_cell){(uint64_t)kind << 56 | (uint64_t)further << 48 | (uint64_t)(uintptr_t)pointer, b};
+}
+static inline uint8_t record_kind(const struct lane_cell *first) { return (uint8_t)(first->a >> 56); }
+static inline uint32_t record_cells(const struct lane_cell *first) { return 1 + (uint32_t)(first->a >> 48 & 0xff); }
+static inline void *record_pointer(const struct lane_cell *first)
+{
+    return (void *)(uintptr_t)(first->a & RECORD_POINTER_MASK);
+}
+
+struct mesh *mesh_create(uint32_t shards_count);
+void mesh_destroy(struct mesh *mesh);
+
+void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_cell *cells, uint32_t count,
+               struct stats *stats);
+/* True while records from → to wait for room. */
+bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to);
+/* Publishes what was sent since the last flush and wakes those who sleep. Returns true while some overflow remains. */
+bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
+                struct stats *stats);
+
+/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. Returns how many there were. */
+uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context);
+
+/* Says "I am going to sleep" and answers whether sleeping is allowed (nothing has arrived). mesh_awake() takes it back. */
+bool mesh_may_sleep(struct mesh *mesh, uint32_t to);
+void mesh_awake(struct mesh *mesh, uint32_t to);
+/* For spinning: has anything been published for `to`? */
+bool mesh_ready(struct mesh *mesh, uint32_t to);
+
+#endif

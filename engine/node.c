@@ -1,0 +1,198 @@
+#include "engine/node.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+struct node_shard {
+    struct node *node;
+    uint32_t number;
+    char name[16]; /* "shard 3", for the log */
+    pthread_t thread;
+    void *above;
+    int *listener_fds;
+    struct shard *shard;
+    char error[256];
+};
+
+struct node {
+    const struct settings *settings;
+    struct shard_group group;
+    struct node_shard shards[SHARDS_MAX];
+    bool accepting;
+    pthread_barrier_t opened, decided;
+    bool go;
+    struct stats control_stats;
+};
+
+uint32_t node_cores(void)
+{
+    cpu_set_t mask;
+    CHECK(sched_getaffinity(0, sizeof mask, &mask) == 0);
+    uint32_t cores = (uint32_t)CPU_COUNT(&mask);
+    return cores < SHARDS_MAX ? cores : SHARDS_MAX;
+}
+
+static void listeners_close(struct node *node)
+{
+    for (uint32_t s = 0; s < node->group.shards_count && node->accepting; s++)
+        for (uint32_t i = 0; i < node->group.listeners_count; i++) {
+            /* A ring keeps its files for a while after its end: without the shutdown the port would stay taken. */
+            shutdown(node->shards[s].listener_fds[i], SHUT_RDWR);
+            close(node->shards[s].listener_fds[i]);
+        }
+    node->accepting = false;
+}
+
+void node_stop_accepting(struct node *node) { listeners_close(node); }
+
+static bool listeners_open(struct node *node, char *ret_error, size_t error_bytes)
+{
+    int fds[SHARDS_MAX];
+    uint32_t shards_count = node->group.shards_count;
+    uint32_t wanted = node->settings->listeners_count;
+    for (uint32_t s = 0; s < shards_count; s++)
+        node->shards[s].listener_fds = memory_acquire((wanted + 1) * sizeof(int));
+    node->group.listeners = memory_acquire_zeroed((wanted + 1) * sizeof *node->group.listeners);
+    node->accepting = true;
+    for (uint32_t i = 0; i < wanted; i++) {
+        if (!node->settings->listeners[i].enable) continue;
+        struct listener *listener = &node->group.listeners[node->group.listeners_count];
+        listener->settings = &node->settings->listeners[i];
+        if (!listener_open(listener, shards_count, fds, ret_error, error_bytes)) return false;
+        for (uint32_t s = 0; s < shards_count; s++)
+            node->shards[s].listener_fds[node->group.listeners_count] = fds[s];
+        node->group.listeners_count++;
+    }
+    return true;
+}
+
+struct node *node_create(const struct settings *settings, uint32_t shards_count, const struct shard_handler *handler,
+                         const struct kernel_verbs *verbs, struct qsbr *qsbr, char *ret_error, size_t error_bytes)
+{
+    CHECK(shards_count > 0 && shards_count <= SHARDS_MAX);
+    struct node *node = memory_acquire_zeroed(sizeof *node);
+    node->settings = settings;
+    qsbr_init(qsbr, shards_count);
+    node->group = (struct shard_group){.shards_count = shards_count, .verbs = verbs, .handler = handler, .qsbr = qsbr,
+                                       .mesh = mesh_create(shards_count)};
+    for (uint32_t s = 0; s < shards_count; s++) {
+        node->shards[s].node = node;
+        node->shards[s].number = s;
+        snprintf(node->shards[s].name, sizeof node->shards[s].name, "shard %u", s);
+    }
+    if (listeners_open(node, ret_error, error_bytes)) return node;
+    node_destroy(node);
+    return NULL;
+}
+
+/* The n-th core of our affinity mask. */
+static void pin_to_core(uint32_t number)
+{
+    cpu_set_t mask, one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof mask, &mask) != 0 || CPU_COUNT(&mask) == 0) return;
+    uint32_t wanted = number % (uint32_t)CPU_COUNT(&mask);
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &mask) || wanted--) continue;
+        CPU_SET(core, &one);
+        break;
+    }
+    if (sched_setaffinity(0, sizeof one, &one) != 0)
+        LOG(WARN, "cannot pin the shard to its core", "error=\"%s\"", strerror(errno));
+}
+
+static void *shard_thread(void *argument)
+{
+    struct node_shard *mine = argument;
+    struct node *node = mine->node;
+    log_thread_attach(mine->name);
+    pthread_setname_np(pthread_self(), mine->name);
+    if (node->settings->node.pin) pin_to_core(mine->number);
+    uint64_t seed;
+    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    mine->shard = shard_create(mine->number, &node->group, node->settings, mine->listener_fds, seed, mine->above,
+                               mine->error, sizeof mine->error);
+    pthread_barrier_wait(&node->opened);
+    pthread_barrier_wait(&node->decided);
+    if (!node->go) { /* another shard could not be opened */
+        if (mine->shard) shard_destroy(mine->shard);
+        return NULL;
+    }
+    shard_start(mine->shard);
+    shard_run(mine->shard);
+    return NULL;
+}
+
+bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t error_bytes)
+{
+    uint32_t count = node->group.shards_count;
+    pthread_barrier_init(&node->opened, NULL, count + 1);
+    pthread_barrier_init(&node->decided, NULL, count + 1);
+    for (uint32_t s = 0; s < count; s++) {
+        node->shards[s].above = aboves[s];
+        CHECK(pthread_create(&node->shards[s].thread, NULL, shard_thread, &node->shards[s]) == 0);
+    }
+    pthread_barrier_wait(&node->opened);
+    node->go = true;
+    for (uint32_t s = 0; s < count; s++) {
+        if (node->shards[s].shard) continue;
+        if (node->go) snprintf(ret_error, error_bytes, "shard %u: %s", s, node->shards[s].error);
+        node->go = false;
+    }
+    pthread_barrier_wait(&node->decided);
+    if (node->go) return true;
+    for (uint32_t s = 0; s < count; s++) {
+        pthread_join(node->shards[s].thread, NULL);
+        node->shards[s].shard = NULL;
+    }
+    return false;
+}
+
+void node_send(struct node *node, uint32_t to_shard, const struct lane_cell *cells, uint32_t count)
+{
+    uint32_t control = node->group.shards_count;
+    mesh_send(node->group.mesh, control, to_shard, cells, count, &node->control_stats);
+    mesh_flush(node->group.mesh, control, node->group.verbs, NULL, &node->control_stats);
+}
+
+/* All threads have ended when the first shard is destroyed: until then a lane may still name any shard's memory. */
+void node_join(struct node *node)
+{
+    for (uint32_t s = 0; s < node->group.shards_count; s++)
+        pthread_join(node->shards[s].thread, NULL);
+}
+
+void node_destroy(struct node *node)
+{
+    listeners_close(node);
+    for (uint32_t s = 0; s < node->group.shards_count; s++) {
+        if (node->shards[s].shard) shard_destroy(node->shards[s].shard);
+        memory_release(node->shards[s].listener_fds);
+    }
+    mesh_destroy(node->group.mesh);
+    memory_release(node->group.listeners);
+    memory_release(node);
+}
+
+const struct listener *node_listener(const struct node *node, uint32_t number)
+{
+    return number < node->group.listeners_count ? &node->group.listeners[number] : NULL;
+}
+
+const struct kernel_features *node_features(const struct node *node) { return node->shards[0].shard->features; }
+
+void node_stats(const struct node *node, struct stats *ret_stats)
+{
+    *ret_stats = (struct stats){0};
+    for (uint32_t s = 0; s < node->group.shards_count; s++)
+        stats_add(ret_stats, &node->shards[s].shard->stats);
+}

@@ -1,0 +1,56 @@
+/* outbuf.h - the bytes a connection is about to send: a stage that small pieces are copied into side by side, and
+ * references to large pieces that stay where they lie (design §8, facts §2: copy up to 1 KiB, point above).
+ *
+ *     stage   [ CONNACK | head of A | head of B, payload of B | … ]
+ *                                   ^ piece 0 (payload of A) goes out here: piece.at = its place in the stage
+ *
+ * Owner:    the connection; while the kernel sends from it nothing in it may change. Threads: the shard's.
+ * Lifetime: a piece's bytes are kept alive by its `owner`, given back to the layer above when the bytes have left.
+ * Units:    bytes. Failure: none; how much may wait is the layer above's decision (conn_backlog()). */
+#ifndef RINGMQ_ENGINE_OUTBUF_H
+#define RINGMQ_ENGINE_OUTBUF_H
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/pool.h"
+#include "base/span.h"
+
+struct outbuf_piece {
+    const uint8_t *data;
+    void *owner;
+    uint32_t bytes;
+    uint32_t at;
+};
+
+struct outbuf {
+    uint32_t capacity;   /* of the stage                     */
+    uint32_t bytes;      /* in the stage                     */
+    uint32_t pieces_bytes;
+    uint16_t pieces_count, pieces_capacity;
+    struct outbuf_piece *pieces;
+    struct iovec *vector; /* made by outbuf_vector() for the time of the send */
+    uint32_t vector_count;
+    struct msghdr message;
+    uint8_t stage[];
+};
+
+/* A stage begins with this: a handful of acknowledgements or small messages. */
+#define OUTBUF_STAGE_BYTES_MIN (512 - sizeof(struct outbuf))
+#define OUTBUF_PIECES_MAX      512 /* two iovec entries a piece: UIO_MAXIOV is 1024 */
+
+struct outbuf *outbuf_acquire(struct pool *pool, uint32_t stage_bytes);
+/* The same buffer, or a larger one with the same contents, with room for `bytes` more. */
+struct outbuf *outbuf_make_room(struct pool *pool, struct outbuf *outbuf, uint32_t bytes);
+/* Appends a reference. Does not accept more than OUTBUF_PIECES_MAX. */
+void outbuf_attach(struct pool *pool, struct outbuf *outbuf, const void *data, uint32_t bytes, void *owner);
+static inline uint64_t outbuf_bytes(const struct outbuf *outbuf)
+{
+    return outbuf ? (uint64_t)outbuf->bytes + outbuf->pieces_bytes : 0;
+}
+/* Fills outbuf->vector with everything from byte `sent` on, in order. */
+void outbuf_vector(struct pool *pool, struct outbuf *outbuf, uint64_t sent);
+/* Calls release(context, owner) for each piece and gives the memory back. */
+void outbuf_release(struct pool *pool, struct outbuf *outbuf, void (*release)(void *context, void *owner), void *context);
+
+#endif

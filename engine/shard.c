@@ -1,0 +1,331 @@
+#include "engine/shard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "engine/listener.h"
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_US 1000ull
+
+/* How long a listener rests after the kernel refused an accept for want of descriptors. */
+#define ACCEPT_RETRY_MS 100
+
+/* ---- connection slots ------------------------------------------------------------------------------------------- */
+
+struct conn *shard_conn_acquire(struct shard *shard)
+{
+    uint32_t slot = shard->conns_free;
+    if (slot != UINT32_MAX)
+        shard->conns_free = shard->conns[slot].move_to;
+    else if (shard->conns_used < shard->conns_capacity)
+        slot = shard->conns_used++;
+    else
+        return NULL;
+    struct conn *conn = &shard->conns[slot];
+    uint32_t generation = conn->generation;
+    *conn = (struct conn){.slot = slot, .generation = generation, .state = CONN_OPEN};
+    timer_init(&conn->timer, NULL);
+    shard->conns_open++;
+    stats_count(&shard->stats.connections, 1);
+    return conn;
+}
+
+void shard_conn_release(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->in_kernel == 0 && !conn->out && !conn->sending && !conn->carry && !timer_running(&conn->timer));
+    conn->state = CONN_FREE;
+    conn->generation = (conn->generation + 1) & 0xffffff;
+    conn->client = NULL;
+    conn->move_to = shard->conns_free;
+    shard->conns_free = conn->slot;
+    shard->conns_open--;
+    stats_count(&shard->stats.connections, (uint64_t)-1);
+}
+
+void shard_mark_dirty(struct shard *shard, struct conn *conn)
+{
+    if (conn->dirty) return;
+    conn->dirty = true;
+    CHECK(shard->dirty_count < 2 * shard->conns_capacity); /* a slot may be listed again after it was reused */
+    shard->dirty[shard->dirty_count++] = conn->slot;
+}
+
+void shard_mark_stalled(struct shard *shard, struct conn *conn)
+{
+    if (conn->stalled) return;
+    conn->stalled = true;
+    if (shard->stalled_count == shard->stalled_capacity) {
+        shard->stalled_capacity = shard->stalled_capacity ? shard->stalled_capacity * 2 : 64;
+        shard->stalled = memory_resize(shard->stalled, shard->stalled_capacity * sizeof *shard->stalled);
+    }
+    shard->stalled[shard->stalled_count++] = conn->slot;
+}
+
+/* ---- accepting -------------------------------------------------------------------------------------------------- */
+
+static void accept_arm(struct shard *shard, uint32_t listener)
+{
+    if (shard->accept_armed[listener] || shard->listener_fds[listener] < 0) return;
+    shard->accept_armed[listener] = true;
+    shard->group->verbs->accept(shard->ring, shard->listener_fds[listener], (uint64_t)USER_ACCEPT << 56 | listener);
+}
+
+static void accept_retry(struct timer *timer, void *context)
+{
+    struct shard *shard = context;
+    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
+        accept_arm(shard, i);
+}
+
+static void accept_completed(struct shard *shard, const struct kernel_completion *completion)
+{
+    uint32_t listener = (uint32_t)completion->user;
+    if (!(completion->flags & KERNEL_MORE)) shard->accept_armed[listener] = false;
+    if (completion->result >= 0) conn_accepted(shard, completion->result, (uint8_t)listener);
+    bool exhausted = completion->result == -ENFILE || completion->result == -EMFILE || completion->result == -ENOMEM ||
+                     completion->result == -ENOBUFS;
+    if (exhausted) {
+        stats_count(&shard->stats.connections_refused, 1);
+        if (!timer_running(&shard->accept_retry)) shard_start_timer(shard, &shard->accept_retry, ACCEPT_RETRY_MS);
+    } else if (!shard->accept_armed[listener]) {
+        accept_arm(shard, listener);
+    }
+}
+
+void shard_stop_accepting(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->group->listeners_count; i++) {
+        if (shard->listener_fds[i] < 0) continue;
+        if (shard->accept_armed[i]) shard->group->verbs->cancel(shard->ring, (uint64_t)USER_ACCEPT << 56 | i);
+        shard->listener_fds[i] = -1; /* the node shuts the socket down and closes it */
+    }
+}
+
+/* ---- completions ------------------------------------------------------------------------------------------------ */
+
+static void completion_handle(struct shard *shard, const struct kernel_completion *completion)
+{
+    enum user_kind kind = (enum user_kind)(completion->user >> 56);
+    if (kind == USER_ACCEPT) return accept_completed(shard, completion);
+    if (kind == USER_ADOPT) {
+        uint64_t handoff = completion->user & RECORD_POINTER_MASK;
+        return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result);
+    }
+    uint32_t slot = (uint32_t)completion->user;
+    DCHECK(slot < shard->conns_used);
+    struct conn *conn = &shard->conns[slot];
+    /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
+    CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
+    switch (kind) {
+    case USER_RECEIVE: return conn_completed_receive(shard, conn, completion);
+    case USER_SEND: return conn_completed_send(shard, conn, completion->result);
+    case USER_CLOSE: return conn_completed_close(shard, conn);
+    case USER_PASS: return conn_completed_pass(shard, conn, completion->result);
+    case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
+    case USER_ACCEPT:
+    case USER_ADOPT: break;
+    }
+    UNREACHABLE("a completion of no kind");
+}
+
+static void completions_handle(struct shard *shard, uint32_t count)
+{
+    const struct kernel_completion *completions = shard->completions;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)completions[i + 2].user % shard->conns_capacity]);
+        if (completions[i].flags & KERNEL_WAKE) continue;
+        if (completions[i].user == 0) continue; /* close of a connection that never was */
+        completion_handle(shard, &completions[i]);
+    }
+    stats_count(&shard->stats.completions, count);
+}
+
+void shard_ask_peer(struct shard *shard, struct conn *conn)
+{
+    conn->in_kernel++;
+    if (shard->features->direct_descriptors)
+        shard->group->verbs->install(shard->ring, conn->fd, user_of_conn(USER_INSTALL, conn));
+    else
+        conn_completed_install(shard, conn, conn->fd);
+}
+
+/* ---- the turn --------------------------------------------------------------------------------------------------- */
+
+static void record_take(void *context, uint32_t from, const struct lane_cell *cells)
+{
+    struct shard *shard = context;
+    if (record_kind(cells) == RECORD_ADOPT)
+        conn_adopt(shard, record_pointer(cells), -1);
+    else
+        shard->group->handler->record(shard, from, cells);
+}
+
+static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
+{
+    if (shard->more_next_turn) return 0;
+    uint64_t next_ms = wheel_next_ms(&shard->wheel);
+    if (next_ms == WHEEL_NEVER) return sleep_ns;
+    uint64_t next_ns = next_ms * NS_PER_MS;
+    uint64_t until_ns = next_ns > shard->now_ns ? next_ns - shard->now_ns : 0;
+    return until_ns < sleep_ns ? until_ns : sleep_ns;
+}
+
+/* Looks for events without a system call for a short while after the last one. */
+static bool shard_spin(struct shard *shard)
+{
+    uint64_t spin_ns = shard->settings->io.spin_us * NS_PER_US;
+    if (spin_ns == 0) return false;
+    const struct kernel_verbs *verbs = shard->group->verbs;
+    while (verbs->monotonic_ns(shard->ring) - shard->last_event_ns < spin_ns) {
+        if (verbs->ready(shard->ring) || mesh_ready(shard->group->mesh, shard->number)) return true;
+        __builtin_ia32_pause();
+    }
+    return false;
+}
+
+static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
+{
+    const struct shard_group *group = shard->group;
+    uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
+    if (limit_ns > 0 && shard_spin(shard)) limit_ns = 0;
+    bool sleeps = limit_ns > 0 && mesh_may_sleep(group->mesh, shard->number);
+    if (!sleeps) return group->verbs->wait(shard->ring, 0, 0, shard->completions, COMPLETIONS_PER_TURN_MAX);
+    qsbr_sleep(group->qsbr, shard->number);
+    uint32_t count = group->verbs->wait(shard->ring, limit_ns, 0, shard->completions, COMPLETIONS_PER_TURN_MAX);
+    qsbr_wake(group->qsbr, shard->number);
+    mesh_awake(group->mesh, shard->number);
+    return count;
+}
+
+static void shard_set_now(struct shard *shard)
+{
+    shard->now_ns = shard->group->verbs->monotonic_ns(shard->ring);
+    shard->now_ms = shard->now_ns / NS_PER_MS;
+}
+
+static void stalled_receive_again(struct shard *shard)
+{
+    uint32_t count = shard->stalled_count;
+    shard->stalled_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        conn_receive_again(shard, &shard->conns[shard->stalled[i]]);
+}
+
+static void dirty_send(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->dirty_count; i++) {
+        struct conn *conn = &shard->conns[shard->dirty[i]];
+        conn->dirty = false;
+        conn_send_staged(shard, conn);
+    }
+    shard->dirty_count = 0;
+}
+
+void shard_turn(struct shard *shard, uint64_t sleep_ns)
+{
+    const struct shard_group *group = shard->group;
+
+    uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
+    shard_set_now(shard);                               /* the only reading of a clock */
+    shard->more_next_turn = false;
+
+    completions_handle(shard, completions);
+    uint32_t records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+    uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
+    bool more = group->handler->turn(shard);
+    if (shard->stalled_count) stalled_receive_again(shard);
+
+    bool overflow = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
+    dirty_send(shard);
+    qsbr_pass(group->qsbr, shard->number);
+
+    shard->more_next_turn |= more || overflow || timers == TIMERS_PER_TURN_MAX;
+    if (completions || records || timers) shard->last_event_ns = shard->now_ns;
+    stats_count(&shard->stats.turns, 1);
+}
+
+void shard_run(struct shard *shard)
+{
+    while (!shard_done(shard))
+        shard_turn(shard, UINT64_MAX);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,
+                           const int *listener_fds, uint64_t seed, void *above, char *ret_error, size_t error_bytes)
+{
+    struct shard *shard = memory_acquire_aligned(64, sizeof *shard);
+    shard->number = number;
+    shard->group = group;
+    shard->settings = settings;
+    shard->above = above;
+    shard->ring = group->verbs->open(number, settings, ret_error, error_bytes);
+    if (!shard->ring) {
+        memory_release(shard);
+        return NULL;
+    }
+    shard->features = group->verbs->features(shard->ring);
+    shard->random.state = seed;
+    shard->conns_capacity = settings->node.connections_max;
+    shard->conns_free = UINT32_MAX;
+    size_t conns_bytes = (size_t)shard->conns_capacity * sizeof(struct conn);
+    void *conns = mmap(NULL, conns_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
+    void *dirty = mmap(NULL, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty, PROT_READ | PROT_WRITE,
+                       MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
+    CHECK(conns != MAP_FAILED && dirty != MAP_FAILED);
+    shard->conns = conns;
+    shard->dirty = dirty;
+    shard->listener_fds = memory_acquire((group->listeners_count + 1) * sizeof *shard->listener_fds);
+    shard->accept_armed = memory_acquire_zeroed(group->listeners_count + 1);
+    for (uint32_t i = 0; i < group->listeners_count; i++)
+        shard->listener_fds[i] = listener_fds[i];
+    shard->completions = memory_acquire(COMPLETIONS_PER_TURN_MAX * sizeof *shard->completions);
+    pool_init(&shard->pool);
+    shard_set_now(shard);
+    wheel_init(&shard->wheel, shard->now_ms);
+    timer_init(&shard->accept_retry, accept_retry);
+    return shard;
+}
+
+void shard_start(struct shard *shard)
+{
+    qsbr_wake(shard->group->qsbr, shard->number);
+    shard->group->handler->start(shard);
+    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
+        accept_arm(shard, i);
+}
+
+void shard_stop(struct shard *shard)
+{
+    shard->stopping = true;
+    shard_stop_accepting(shard);
+    for (uint32_t slot = 0; slot < shard->conns_used; slot++) {
+        struct conn *conn = &shard->conns[slot];
+        if (conn->state != CONN_OPEN) continue;
+        shard->group->handler->closed(shard, conn, CONN_END_STOPPED);
+        if (conn->state == CONN_OPEN) conn_close(shard, conn);
+    }
+    shard->more_next_turn = true;
+}
+
+void shard_destroy(struct shard *shard)
+{
+    wheel_stop(&shard->wheel, &shard->accept_retry);
+    shard->group->handler->stop(shard);
+    qsbr_sleep(shard->group->qsbr, shard->number);
+    shard->group->verbs->close(shard->ring);
+    munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
+    munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);
+    pool_free(&shard->pool);
+    memory_release(shard->stalled);
+    memory_release(shard->listener_fds);
+    memory_release(shard->accept_armed);
+    memory_release(shard->completions);
+    memory_release(shard);
+}

@@ -1,0 +1,129 @@
+/* shard.h - a shard: one thread, one ring, and the connections that live on it (design §4, §5).
+ *
+ * Threads: everything here is called on the shard's own thread, except where said. */
+#ifndef RINGMQ_ENGINE_SHARD_H
+#define RINGMQ_ENGINE_SHARD_H
+
+#include <sys/socket.h>
+
+#include "base/qsbr.h"
+#include "base/random.h"
+#include "base/settings.h"
+#include "base/stats.h"
+#include "base/wheel.h"
+#include "engine/conn.h"
+#include "engine/kernel.h"
+#include "engine/mesh.h"
+
+/* What the layer above does with connections and records. All calls come on the shard's thread; `shard->above` is its own. */
+struct shard_handler {
+    void (*start)(struct shard *shard);
+    void (*accepted)(struct shard *shard, struct conn *conn);
+    void (*adopted)(struct shard *shard, struct conn *conn, void *baggage);
+    void (*move_failed)(struct shard *shard, void *baggage);
+    struct conn_progress (*received)(struct shard *shard, struct conn *conn, struct span bytes);
+    void (*writable)(struct shard *shard, struct conn *conn);
+    void (*closed)(struct shard *shard, struct conn *conn, enum conn_end why);
+    void (*release)(struct shard *shard, void *owner); /* of a piece given to conn_attach() */
+    void (*record)(struct shard *shard, uint32_t from, const struct lane_cell *cells);
+    /* The answer to shard_ask_peer(): NULL when the connection has gone. */
+    void (*peer)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
+    /* Once a turn, after completions, records and timers; true: there is more to do, don't sleep. */
+    bool (*turn)(struct shard *shard);
+    void (*stop)(struct shard *shard); /* all connections are gone: release what is yours */
+};
+
+/* What all shards of a node share. */
+struct shard_group {
+    uint32_t shards_count;
+    const struct kernel_verbs *verbs;
+    const struct shard_handler *handler;
+    struct mesh *mesh;
+    struct qsbr *qsbr;
+    struct listener *listeners;
+    uint32_t listeners_count;
+};
+
+struct shard {
+    uint32_t number;
+    bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
+    bool more_next_turn;  /* something was left over: the next turn does not sleep */
+    uint64_t now_ns;      /* read once a turn; monotonic */
+    uint64_t now_ms;
+    const struct shard_group *group;
+    const struct settings *settings;
+    struct kernel_ring *ring;
+    const struct kernel_features *features;
+    void *above;          /* the handler's */
+
+    struct conn *conns;   /* by slot; pages come with use */
+    uint32_t conns_capacity, conns_used, conns_open;
+    uint32_t conns_free;  /* head of the list of free slots, linked through move_to; UINT32_MAX ends it */
+    uint32_t *dirty;      /* slots to send for at the end of the turn */
+    uint32_t dirty_count;
+    uint32_t *stalled;    /* slots whose receive waits for buffers */
+    uint32_t stalled_count, stalled_capacity;
+
+    struct pool pool;
+    struct wheel wheel;
+    struct random_source random;
+    struct timer accept_retry;
+    int *listener_fds;    /* one per listener, -1: none */
+    bool *accept_armed;
+    uint64_t last_event_ns;
+    struct kernel_completion *completions;
+    struct stats stats;
+};
+
+/* A turn handles at most so many of each, so that nobody starves (design §5). */
+#define COMPLETIONS_PER_TURN_MAX 1024
+#define RECORDS_PER_LANE_TURN_MAX 2048
+#define TIMERS_PER_TURN_MAX      4096
+
+/* More than this staged on one connection: conn_has_room() says no. */
+#define STAGE_BYTES_MAX (64 * 1024)
+
+/* Opens the ring; to be called on the thread that will run it. NULL with a sentence in ret_error. */
+struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,
+                           const int *listener_fds, uint64_t seed, void *above, char *ret_error, size_t error_bytes);
+void shard_destroy(struct shard *shard);
+void shard_start(struct shard *shard);
+/* One turn; sleeps at most `sleep_ns` when there is nothing to do. */
+void shard_turn(struct shard *shard, uint64_t sleep_ns);
+/* Turns until stopped. */
+void shard_run(struct shard *shard);
+/* Closes the listeners and all connections the layer above has not closed; the shard is done when shard_done(). */
+void shard_stop(struct shard *shard);
+static inline bool shard_done(const struct shard *shard) { return shard->stopping && shard->conns_open == 0; }
+/* Stops accepting; connections stay. */
+void shard_stop_accepting(struct shard *shard);
+
+static inline void shard_send(struct shard *shard, uint32_t to, const struct lane_cell *cells, uint32_t count)
+{
+    mesh_send(shard->group->mesh, shard->number, to, cells, count, &shard->stats);
+}
+
+static inline void shard_start_timer(struct shard *shard, struct timer *timer, uint64_t in_ms)
+{
+    wheel_start(&shard->wheel, timer, shard->now_ms + in_ms);
+}
+static inline void shard_stop_timer(struct shard *shard, struct timer *timer) { wheel_stop(&shard->wheel, timer); }
+
+/* Who is at the other end? Answered by the handler's peer(), at once or later. */
+void shard_ask_peer(struct shard *shard, struct conn *conn);
+
+/* ---- for engine/ only ------------------------------------------------------------------------------------------- */
+
+enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL };
+enum { RECORD_ADOPT = 1 };
+
+static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn)
+{
+    return (uint64_t)kind << 56 | (uint64_t)(conn->generation & 0xffffff) << 32 | conn->slot;
+}
+void shard_mark_dirty(struct shard *shard, struct conn *conn);
+void shard_mark_stalled(struct shard *shard, struct conn *conn);
+struct conn *shard_conn_acquire(struct shard *shard);
+void shard_conn_release(struct shard *shard, struct conn *conn);
+
+#endif

@@ -1,0 +1,535 @@
+/* uring.c - the verbs of kernel.h on io_uring. The only file that includes liburing.
+ *
+ * One ring per shard: SINGLE_ISSUER | DEFER_TASKRUN, so completions are produced only when the shard asks, in its one
+ * io_uring_enter(2) a turn. We keep the submission array at its identity and move the tail ourselves: that works with
+ * liburing 2.3 to 2.9 and lets wait() pass arguments that 2.3 has no call for. */
+#include "engine/kernel.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/memory.h"
+#include "engine/uring_compat.h"
+
+#define USER_NOTHING 0ull  /* outcome of no interest (cancel, shutdown) */
+#define USER_WAKE    ~0ull /* a MSG_RING from another shard            */
+#define USER_EVENT   ~1ull /* our eventfd was written                  */
+
+#define BUFFER_GROUP 0
+#define NSEC_PER_SEC 1000000000ull
+
+struct receive_buffers {
+    struct io_uring_buf_ring *ring;
+    uint8_t *memory;
+    size_t memory_bytes;
+    uint32_t count, mask, buffer_bytes;
+    uint16_t tail;      /* next position to fill in the ring                                    */
+    uint16_t taken;     /* position of the next buffer the kernel will use up: order of the ring */
+    uint16_t *order;    /* position & mask → buffer, to follow a bundle over its buffers        */
+    uint32_t *offset;   /* incremental: bytes of the buffer already received into               */
+    uint32_t *lent;     /* completions of the buffer not yet given back                         */
+    bool *used_up;      /* the kernel is finished with it                                       */
+};
+
+struct kernel_ring {
+    struct io_uring ring;
+    uint32_t shard;
+    bool registered;
+    struct kernel_features features;
+    struct receive_buffers buffers;
+    uint64_t event_value;
+    struct { /* a bundle completion that did not fit into the caller's array yet */
+        uint64_t user;
+        uint32_t bytes_left;
+        bool more;
+    } bundle;
+};
+
+/* What other threads need to wake a ring or to pass it a descriptor. Written by open(), read after the start barrier. */
+static struct {
+    _Atomic int ring_fd;
+    _Atomic int event_fd;
+} peers[SHARDS_MAX];
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+static bool operation_supported(const struct io_uring_probe *probe, uint32_t operation)
+{
+    return operation <= probe->last_op && (probe->ops[operation].flags & IO_URING_OP_SUPPORTED) != 0;
+}
+
+static bool buffers_open(struct kernel_ring *kernel, uint32_t bytes, bool incremental)
+{
+    struct receive_buffers *buffers = &kernel->buffers;
+    buffers->buffer_bytes = incremental ? 128 * 1024 : 4096;
+    buffers->count = 1;
+    while (buffers->count * 2 * buffers->buffer_bytes <= bytes && buffers->count < 16384)
+        buffers->count *= 2;
+    if (buffers->count < 4) buffers->count = 4;
+    buffers->mask = buffers->count - 1;
+
+    size_t ring_bytes = buffers->count * sizeof(struct io_uring_buf);
+    void *ring = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (ring == MAP_FAILED) return false;
+    struct io_uring_buf_reg registration = {.ring_addr = (uint64_t)(uintptr_t)ring,
+                                            .ring_entries = buffers->count,
+                                            .bgid = BUFFER_GROUP,
+                                            .pad = incremental ? COMPAT_PBUF_RING_INC : 0};
+    if (io_uring_register_buf_ring(&kernel->ring, &registration, 0) != 0) {
+        munmap(ring, ring_bytes);
+        return false;
+    }
+    buffers->ring = ring;
+    buffers->memory_bytes = (size_t)buffers->count * buffers->buffer_bytes;
+    buffers->memory = mmap(NULL, buffers->memory_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    CHECK(buffers->memory != MAP_FAILED);
+    buffers->order = memory_acquire_zeroed(buffers->count * sizeof *buffers->order);
+    buffers->offset = memory_acquire_zeroed(buffers->count * sizeof *buffers->offset);
+    buffers->lent = memory_acquire_zeroed(buffers->count * sizeof *buffers->lent);
+    buffers->used_up = memory_acquire_zeroed(buffers->count * sizeof *buffers->used_up);
+    return true;
+}
+
+static void buffer_offer(struct receive_buffers *buffers, uint32_t buffer)
+{
+    struct io_uring_buf *slot = &buffers->ring->bufs[buffers->tail & buffers->mask];
+    buffers->offset[buffer] = 0;
+    buffers->used_up[buffer] = false;
+    buffers->order[buffers->tail & buffers->mask] = (uint16_t)buffer;
+    slot->addr = (uint64_t)(uintptr_t)(buffers->memory + (size_t)buffer * buffers->buffer_bytes);
+    slot->len = buffers->buffer_bytes;
+    slot->bid = (uint16_t)buffer;
+    buffers->tail++;
+    __atomic_store_n(&buffers->ring->tail, buffers->tail, __ATOMIC_RELEASE);
+}
+
+static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel);
+
+static void event_arm(struct kernel_ring *kernel)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_read(sqe, atomic_load(&peers[kernel->shard].event_fd), &kernel->event_value,
+                       sizeof kernel->event_value, 0);
+    sqe->user_data = USER_EVENT;
+}
+
+static void features_probe(struct kernel_ring *kernel, const struct io_settings *io)
+{
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&kernel->ring);
+    bool message_ring = probe && operation_supported(probe, IORING_OP_MSG_RING);
+    bool multishot = probe && operation_supported(probe, IORING_OP_SEND_ZC); /* came with 6.0, as both multishots did */
+    if (probe) io_uring_free_probe(probe);
+    uint32_t features = kernel->ring.features;
+    kernel->features = (struct kernel_features){
+        .direct_descriptors = io->direct_descriptors,
+        .message_ring = io->message_ring && message_ring,
+        .fd_passing = io->direct_descriptors && io->fd_passing && message_ring,
+        .multishot_accept = io->multishot_accept && multishot,
+        .multishot_receive = io->multishot_receive && multishot,
+        .receive_bundle = io->receive_bundle && (features & COMPAT_FEAT_RECVSEND_BUNDLE) != 0,
+        .min_wait = io->min_wait && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0,
+    };
+    /* Descriptors in a table can reach another shard only by MSG_RING. */
+    if (!kernel->features.fd_passing) kernel->features.direct_descriptors = false;
+}
+
+static uint32_t direct_table_entries(const struct settings *settings)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    uint64_t entries = settings->node.connections_max + 64;
+    return (uint32_t)(entries < limit.rlim_cur ? entries : limit.rlim_cur);
+}
+
+/* SEND_VECTORIZED has no feature bit: tried once on a socket pair. */
+static bool vectorized_probe(struct kernel_ring *kernel)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return false;
+    struct iovec pieces[2] = {{(char[]){'a'}, 1}, {(char[]){'b'}, 1}};
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_send(sqe, pair[0], pieces, 2, MSG_NOSIGNAL);
+    sqe->ioprio |= COMPAT_SEND_VECTORIZED;
+    sqe->user_data = 1;
+    struct kernel_completion completion;
+    uint32_t got = kernel_uring.wait(kernel, NSEC_PER_SEC, 0, &completion, 1);
+    char received[3] = {0};
+    bool works = got == 1 && completion.result == 2 && recv(pair[1], received, 2, MSG_DONTWAIT) == 2 &&
+                 memcmp(received, "ab", 2) == 0;
+    close(pair[0]);
+    close(pair[1]);
+    return works;
+}
+
+static int ring_create(struct kernel_ring *kernel, uint32_t entries)
+{
+    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
+                                                  IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                                         .cq_entries = entries * 8};
+    return io_uring_queue_init_params(entries, &kernel->ring, &parameters);
+}
+
+static struct kernel_ring *uring_open(uint32_t shard, const struct settings *settings, char *ret_error,
+                                      size_t error_bytes)
+{
+    struct kernel_ring *kernel = memory_acquire_aligned(64, sizeof *kernel);
+    kernel->shard = shard;
+    int failed = ring_create(kernel, settings->io.ring_entries);
+    if (failed) {
+        snprintf(ret_error, error_bytes,
+                 "io_uring cannot be set up: %s. ringmq needs Linux 6.1 or newer with io_uring allowed "
+                 "(sysctl kernel.io_uring_disabled = 0, no seccomp filter against it)", strerror(-failed));
+        memory_release(kernel);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < kernel->ring.sq.ring_entries; i++)
+        kernel->ring.sq.array[i] = i;
+    kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
+    features_probe(kernel, &settings->io);
+    if (kernel->features.direct_descriptors) {
+        failed = io_uring_register_files_sparse(&kernel->ring, direct_table_entries(settings));
+        if (failed) kernel->features.direct_descriptors = kernel->features.fd_passing = false;
+    }
+    kernel->features.incremental_buffers =
+        settings->io.incremental_buffers && buffers_open(kernel, settings->io.receive_buffers_bytes, true);
+    if (!kernel->features.incremental_buffers && !buffers_open(kernel, settings->io.receive_buffers_bytes, false)) {
+        snprintf(ret_error, error_bytes, "the receive buffers cannot be registered (needs Linux 5.19 or newer)");
+        io_uring_queue_exit(&kernel->ring);
+        memory_release(kernel);
+        return NULL;
+    }
+    if (kernel->features.incremental_buffers) kernel->features.receive_bundle = false; /* adds nothing there */
+    for (uint32_t i = 0; i < kernel->buffers.count; i++)
+        buffer_offer(&kernel->buffers, i);
+    kernel->features.send_vectorized = settings->io.send_vectorized && vectorized_probe(kernel);
+
+    int event_fd = eventfd(0, EFD_CLOEXEC);
+    CHECK(event_fd >= 0);
+    atomic_store(&peers[shard].event_fd, event_fd);
+    atomic_store(&peers[shard].ring_fd, kernel->ring.ring_fd);
+    event_arm(kernel);
+    return kernel;
+}
+
+static void uring_close(struct kernel_ring *kernel)
+{
+    close(atomic_exchange(&peers[kernel->shard].event_fd, -1));
+    io_uring_queue_exit(&kernel->ring);
+    munmap(kernel->buffers.ring, kernel->buffers.count * sizeof(struct io_uring_buf));
+    munmap(kernel->buffers.memory, kernel->buffers.memory_bytes);
+    memory_release(kernel->buffers.order);
+    memory_release(kernel->buffers.offset);
+    memory_release(kernel->buffers.lent);
+    memory_release(kernel->buffers.used_up);
+    memory_release(kernel);
+}
+
+static const struct kernel_features *uring_features(const struct kernel_ring *kernel) { return &kernel->features; }
+
+static uint64_t clock_read(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t uring_monotonic_ns(struct kernel_ring *kernel) { return clock_read(CLOCK_MONOTONIC); }
+static uint64_t uring_realtime_ns(struct kernel_ring *kernel) { return clock_read(CLOCK_REALTIME); }
+
+/* ---- the one system call ---------------------------------------------------------------------------------------- */
+
+static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t timeout_ns, uint64_t min_wait_ns)
+{
+    struct io_uring *ring = &kernel->ring;
+    __atomic_store_n(ring->sq.ktail, ring->sq.sqe_tail, __ATOMIC_RELEASE);
+    ring->sq.sqe_head = ring->sq.sqe_tail;
+    uint32_t submit = ring->sq.sqe_tail - __atomic_load_n(ring->sq.khead, __ATOMIC_ACQUIRE);
+
+    struct __kernel_timespec timeout = {.tv_sec = (long long)(timeout_ns / NSEC_PER_SEC),
+                                        .tv_nsec = (long long)(timeout_ns % NSEC_PER_SEC)};
+    struct compat_getevents_arg argument = {.min_wait_usec = (unsigned)(min_wait_ns / 1000),
+                                            .ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
+    uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0);
+    int fd = kernel->registered ? ring->enter_ring_fd : ring->ring_fd;
+    return io_uring_enter2((unsigned)fd, submit, wait_for, flags, (void *)&argument, sizeof argument);
+}
+
+static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&kernel->ring);
+    while (UNLIKELY(!sqe)) { /* more operations in one turn than the queue has entries: submit early */
+        ring_enter(kernel, 0, 0, 0);
+        sqe = io_uring_get_sqe(&kernel->ring);
+    }
+    return sqe;
+}
+
+/* ---- completions ------------------------------------------------------------------------------------------------ */
+
+/* The next buffer in the order of the ring: what a receive used up first. */
+static uint32_t buffer_follow(struct receive_buffers *buffers) { return buffers->order[buffers->taken++ & buffers->mask]; }
+
+static uint32_t take_bundle(struct kernel_ring *kernel, struct kernel_completion *out, uint32_t max)
+{
+    struct receive_buffers *buffers = &kernel->buffers;
+    uint32_t given = 0;
+    while (kernel->bundle.bytes_left && given < max) {
+        uint32_t buffer = buffer_follow(buffers);
+        uint32_t bytes = kernel->bundle.bytes_left < buffers->buffer_bytes ? kernel->bundle.bytes_left
+                                                                           : buffers->buffer_bytes;
+        kernel->bundle.bytes_left -= bytes;
+        bool last = kernel->bundle.bytes_left == 0;
+        buffers->lent[buffer]++;
+        buffers->used_up[buffer] = true;
+        out[given++] = (struct kernel_completion){
+            .user = kernel->bundle.user, .result = (int32_t)bytes, .buffer = buffer,
+            .flags = KERNEL_BUFFER | (!last || kernel->bundle.more ? KERNEL_MORE : 0),
+            .data = buffers->memory + (size_t)buffer * buffers->buffer_bytes};
+    }
+    return given;
+}
+
+static void take_buffer(struct kernel_ring *kernel, const struct io_uring_cqe *cqe, struct kernel_completion *out)
+{
+    struct receive_buffers *buffers = &kernel->buffers;
+    uint32_t buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    out->flags |= KERNEL_BUFFER;
+    out->buffer = buffer;
+    out->data = buffers->memory + (size_t)buffer * buffers->buffer_bytes + buffers->offset[buffer];
+    buffers->lent[buffer]++;
+    if (cqe->res > 0) buffers->offset[buffer] += (uint32_t)cqe->res;
+    buffers->used_up[buffer] = !kernel->features.incremental_buffers || !(cqe->flags & COMPAT_CQE_F_BUF_MORE);
+}
+
+/* Returns how many completions the queue entry became (0: none of the caller's business). */
+static uint32_t take_entry(struct kernel_ring *kernel, const struct io_uring_cqe *cqe, struct kernel_completion *out,
+                           uint32_t max)
+{
+    if (cqe->user_data == USER_NOTHING) return 0;
+    if (cqe->user_data == USER_WAKE || cqe->user_data == USER_EVENT) {
+        if (cqe->user_data == USER_EVENT) event_arm(kernel);
+        *out = (struct kernel_completion){.flags = KERNEL_WAKE};
+        return 1;
+    }
+    bool buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+    if (buffer && kernel->features.receive_bundle && cqe->res > 0) {
+        kernel->bundle.user = cqe->user_data;
+        kernel->bundle.bytes_left = (uint32_t)cqe->res;
+        kernel->bundle.more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        DCHECK(cqe->flags >> IORING_CQE_BUFFER_SHIFT == kernel->buffers.order[kernel->buffers.taken & kernel->buffers.mask]);
+        return take_bundle(kernel, out, max);
+    }
+    *out = (struct kernel_completion){.user = cqe->user_data, .result = cqe->res,
+                                      .flags = cqe->flags & IORING_CQE_F_MORE ? KERNEL_MORE : 0};
+    if (buffer) take_buffer(kernel, cqe, out);
+    return 1;
+}
+
+static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *out, uint32_t max)
+{
+    uint32_t given = take_bundle(kernel, out, max);
+    struct io_uring_cqe *cqe;
+    uint32_t head, seen = 0;
+    io_uring_for_each_cqe(&kernel->ring, head, cqe)
+    {
+        if (given == max || kernel->bundle.bytes_left) break;
+        given += take_entry(kernel, cqe, out + given, max - given);
+        seen++;
+    }
+    io_uring_cq_advance(&kernel->ring, seen);
+    return given;
+}
+
+/* A DEFER_TASKRUN ring runs about 20 pieces of task work a call when it waits for one event: a call that brought that
+ * many is followed by another (the flag alone must not be trusted, see facts §2). */
+#define TASK_WORK_A_CALL 16
+#define CALLS_A_WAIT_MAX 8
+
+static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
+                           struct kernel_completion *ret_completions, uint32_t max)
+{
+    uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left;
+    if (waiting || timeout_ns == 0)
+        ring_enter(kernel, 0, 0, 0);
+    else
+        ring_enter(kernel, 1, timeout_ns, kernel->features.min_wait ? min_wait_ns : 0);
+    uint32_t given = take_all(kernel, ret_completions, max), brought = given;
+    for (uint32_t calls = 1; brought >= TASK_WORK_A_CALL && given < max && calls < CALLS_A_WAIT_MAX; calls++) {
+        ring_enter(kernel, 0, 0, 0);
+        brought = take_all(kernel, ret_completions + given, max - given);
+        given += brought;
+    }
+    return given;
+}
+
+static bool uring_ready(struct kernel_ring *kernel)
+{
+    return io_uring_cq_ready(&kernel->ring) != 0 ||
+           (__atomic_load_n(kernel->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------- */
+
+static struct io_uring_sqe *sqe_for(struct kernel_ring *kernel, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    sqe->user_data = user;
+    return sqe;
+}
+
+static inline void sqe_finish(const struct kernel_ring *kernel, struct io_uring_sqe *sqe, uint64_t user)
+{
+    sqe->user_data = user;
+    if (kernel->features.direct_descriptors) sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+static void uring_accept(struct kernel_ring *kernel, int listener, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_for(kernel, user);
+    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept;
+    if (direct && multishot)
+        io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
+    else if (direct)
+        io_uring_prep_accept_direct(sqe, listener, NULL, NULL, 0, IORING_FILE_INDEX_ALLOC);
+    else if (multishot)
+        io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    else
+        io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    sqe->user_data = user;
+}
+
+static void uring_receive(struct kernel_ring *kernel, int fd, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    if (kernel->features.multishot_receive)
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    if (kernel->features.receive_bundle) sqe->ioprio |= COMPAT_RECVSEND_BUNDLE;
+    sqe_finish(kernel, sqe, user);
+}
+
+static void uring_receive_done(struct kernel_ring *kernel, uint32_t buffer)
+{
+    struct receive_buffers *buffers = &kernel->buffers;
+    DCHECK(buffers->lent[buffer] > 0);
+    if (--buffers->lent[buffer] == 0 && buffers->used_up[buffer]) buffer_offer(buffers, buffer);
+}
+
+static void uring_send(struct kernel_ring *kernel, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_send(sqe, fd, data, bytes, MSG_WAITALL | MSG_NOSIGNAL);
+    sqe_finish(kernel, sqe, user);
+}
+
+static void uring_send_vector(struct kernel_ring *kernel, int fd, const struct iovec *pieces, uint32_t count,
+                              uint64_t user)
+{
+    DCHECK(kernel->features.send_vectorized);
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_send(sqe, fd, pieces, count, MSG_WAITALL | MSG_NOSIGNAL);
+    sqe->ioprio |= COMPAT_SEND_VECTORIZED;
+    sqe_finish(kernel, sqe, user);
+}
+
+static void uring_send_message(struct kernel_ring *kernel, int fd, const struct msghdr *message, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_sendmsg(sqe, fd, message, MSG_WAITALL | MSG_NOSIGNAL);
+    sqe_finish(kernel, sqe, user);
+}
+
+static void uring_cancel(struct kernel_ring *kernel, uint64_t target)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_cancel64(sqe, target, 0);
+    sqe->user_data = USER_NOTHING;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void uring_shutdown(struct kernel_ring *kernel, int fd, int how)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_shutdown(sqe, fd, how);
+    sqe_finish(kernel, sqe, USER_NOTHING);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void uring_close_fd(struct kernel_ring *kernel, int fd, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_for(kernel, user);
+    if (kernel->features.direct_descriptors)
+        io_uring_prep_close_direct(sqe, (unsigned)fd);
+    else
+        io_uring_prep_close(sqe, fd);
+    sqe->user_data = user;
+}
+
+static void uring_pass(struct kernel_ring *kernel, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
+{
+    DCHECK(kernel->features.fd_passing && to_shard != kernel->shard);
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_rw(IORING_OP_MSG_RING, sqe, atomic_load(&peers[to_shard].ring_fd), NULL, 0, user_there);
+    sqe->addr = IORING_MSG_SEND_FD;
+    sqe->addr3 = (uint64_t)fd;
+    sqe->file_index = IORING_FILE_INDEX_ALLOC;
+    sqe->user_data = user_here;
+}
+
+static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_rw(COMPAT_OP_FIXED_FD_INSTALL, sqe, fd, NULL, 0, 0);
+    sqe_finish(kernel, sqe, user);
+}
+
+static void uring_wake(struct kernel_ring *from, uint32_t to_shard)
+{
+    if (from && from->features.message_ring) {
+        struct io_uring_sqe *sqe = sqe_next(from);
+        io_uring_prep_rw(IORING_OP_MSG_RING, sqe, atomic_load(&peers[to_shard].ring_fd), NULL, 0, USER_WAKE);
+        sqe->user_data = USER_NOTHING;
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+        return;
+    }
+    uint64_t one = 1;
+    ssize_t written = write(atomic_load(&peers[to_shard].event_fd), &one, sizeof one);
+    (void)written; /* a full counter means it is awake */
+}
+
+const struct kernel_verbs kernel_uring = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .features = uring_features,
+    .monotonic_ns = uring_monotonic_ns,
+    .realtime_ns = uring_realtime_ns,
+    .accept = uring_accept,
+    .receive = uring_receive,
+    .receive_done = uring_receive_done,
+    .send = uring_send,
+    .send_vector = uring_send_vector,
+    .send_message = uring_send_message,
+    .cancel = uring_cancel,
+    .shutdown = uring_shutdown,
+    .close_fd = uring_close_fd,
+    .pass = uring_pass,
+    .install = uring_install,
+    .wake = uring_wake,
+    .wait = uring_wait,
+    .ready = uring_ready,
+};
