@@ -8,7 +8,7 @@
  * PUBACK (a durable broker answers later), QoS 2 until PUBCOMP or a failing PUBREC. Ids carried over from an earlier connection
  * do not count until published again; where the two cannot be told apart we err on the peer's side.
  *
- * Owner:   the session. Threads: one. Memory: 24 B, and 4 … 8 B per id beyond the fourth. */
+ * Owner:   the session. Threads: one. Memory: 24 B; from the fifth id on 4 … 8 B per id, at most 8 KiB. */
 #ifndef RINGMQ_PROTO_INCOMING_H
 #define RINGMQ_PROTO_INCOMING_H
 
