@@ -1,6 +1,6 @@
 /* retain.h - one shard's retained messages: topic → message, found by exact topic or by filter.
  *
- * One ordered tree (retain_tree.h) in which `/` sorts before every other byte: a topic is followed at once by its whole subtree,
+ * One ordered list (retain_list.h) in which `/` sorts before every other byte: a topic is followed at once by its whole subtree,
  * so `a/b/#` is a range, and a `+` is stepped through by seeking past the subtree just done.
  *
  * Owner:    the shard. `message` is opaque: the store holds one reference of the owner's, given with retain_set() and given back
@@ -23,6 +23,7 @@ struct retain_store;
 struct retain_config {
     uint64_t messages_max; /* 0: no limit */
     uint64_t bytes_max;    /* 0: no limit */
+    uint64_t seed;         /* shapes the index; any number, best one nobody can guess */
     void (*release)(void *context, void *message); /* must not call the store */
     void *context;
 };
@@ -67,7 +68,7 @@ void retain_scan_end(struct retain_cursor *cursor); /* at any time; accepts NULL
 
 struct retain_stats {
     uint64_t messages, bytes;
-    uint64_t index_nodes, index_bytes; /* of the tree and the topics' records */
+    uint64_t index_nodes, index_bytes; /* of the records: topics and links */
 };
 struct retain_stats retain_stats(const struct retain_store *store);
 
