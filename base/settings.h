@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Who may connect while no access control is configured. LOOPBACK: anybody, and a listener on any other address is refused
+ * at start. */
+enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
 enum listener_kind { LISTENER_TCP }; /* tls, ws, wss, unix and quic take their places here */
 
@@ -25,7 +28,7 @@ struct listener_settings {
 };
 
 struct mqtt_settings {
-    bool allow_anonymous;
+    enum anonymous_policy allow_anonymous;
     uint32_t packet_bytes_max;       /* larger packets: 0x95; announced to MQTT 5 clients     */
     uint16_t receive_max;            /* QoS 1 and 2 publishes a client may have unacknowledged */
     uint16_t inflight_max;           /* the same towards a client (its own limit may be lower) */
@@ -51,6 +54,9 @@ struct mqtt_settings {
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
     uint32_t subscriptions_max;      /* per session; 0: no limit */
+    char *response_information;      /* told to MQTT 5 clients that ask for it; "": nothing */
+    uint32_t match_cache_topics;     /* per shard: topics whose match is remembered */
+    uint32_t pause_ms;               /* a publisher that outruns its subscribers is not read for this long at a time; 0: never */
 };
 
 /* One switch per kernel feature: off means the fall-back is used though the kernel could. */

@@ -1,0 +1,177 @@
+/* broker.h - the broker: what a packet means. One struct broker a node, one struct broker_shard a shard.
+ *
+ * Files: connect.c (CONNECT, takeover, DISCONNECT), publish.c (PUBLISH in, fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
+ *        session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
+ *        (from bytes to those), records.c (what shards tell each other), broker.c (start, turn, stop).
+ * Threads: a shard touches its own struct broker_shard, and of struct broker only what is constant or atomic. */
+#ifndef RINGMQ_BROKER_BROKER_H
+#define RINGMQ_BROKER_BROKER_H
+
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "base/settings.h"
+#include "broker/session.h"
+#include "engine/node.h"
+#include "proto/packet.h"
+#include "router/match_cache.h"
+#include "router/retain.h"
+#include "router/route_index.h"
+#include "router/share.h"
+#include "router/sinks.h"
+
+struct broker {
+    const struct settings *settings; /* those the node started with: tables are sized by them */
+    uint32_t shards_count;
+    struct qsbr qsbr;
+    struct route_index *routes;
+    uint64_t hash_seed;
+    uint64_t started_ms;             /* monotonic */
+    _Atomic uint32_t sessions_count; /* for mqtt.sessions_max */
+    _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
+    struct broker_shard *shards[SHARDS_MAX];
+};
+
+struct fanout_entry {
+    struct session *session;
+    uint8_t qos;
+    bool retain;
+    uint32_t ids_first, ids_count; /* into fanout_ids */
+};
+
+struct broker_shard {
+    struct broker *broker;
+    struct shard *shard;
+    const struct settings *settings; /* newest; changed by RECORD_SETTINGS */
+    struct map sessions;
+    struct sinks *sinks;
+    struct match_cache *matches;
+    struct share_state *share;
+    struct retain_store *retained;
+    struct list kicked;              /* sessions to disconnect at the end of the turn */
+    struct list paused;              /* sessions whose publishing rests */
+    struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
+    struct list queries;             /* retained queries that wait for their session's appetite */
+    struct list scans;               /* retained scans to go on with, for any shard */
+    struct timer pause_timer, sys_timer;
+    uint64_t realtime_offset_ms;     /* wall clock minus the shard's clock, for $SYS */
+    bool stopping;
+
+    uint32_t fanout_stamp;
+    struct fanout_entry *fanout;     /* scratch: overlapping subscriptions merged per session */
+    uint32_t fanout_count, fanout_capacity;
+    uint32_t *fanout_ids;            /* scratch: (entry, id) pairs, then the ids of one entry */
+    uint32_t fanout_ids_count, fanout_ids_capacity;
+    uint8_t *properties;             /* scratch: the forwardable properties of the PUBLISH at hand */
+    size_t properties_capacity;
+    struct message *release_pending[SHARDS_MAX]; /* half a record */
+    uint64_t assigned_ids;           /* client ids given so far */
+    struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
+};
+
+extern const struct shard_handler broker_handler;
+
+/* Makes the node-wide part and one part per shard; `settings` must outlive it. The index's readers are the shards of `qsbr`. */
+struct broker *broker_create(const struct settings *settings, uint32_t shards_count);
+void broker_destroy(struct broker *broker);
+void *const *broker_aboves(struct broker *broker);
+
+static inline struct broker_shard *broker_of(struct shard *shard) { return shard->above; }
+static inline struct stats *broker_stats(struct broker_shard *broker) { return &broker->shard->stats; }
+#define COUNT(broker, name)       stats_count(&broker_stats(broker)->name, 1)
+#define COUNT_BY(broker, name, n) stats_count(&broker_stats(broker)->name, (uint64_t)(n))
+#define UNCOUNT(broker, name)     stats_count(&broker_stats(broker)->name, (uint64_t)-1)
+
+/* Who owns what (design §6, §7, §9a): the only places that know. */
+static inline uint32_t broker_home(const struct broker *broker, uint64_t client_hash)
+{
+    return (uint32_t)(client_hash % BUCKETS) % broker->shards_count;
+}
+static inline uint32_t broker_retained_owner(const struct broker *broker, uint64_t topic_hash)
+{
+    return (uint32_t)(topic_hash % BUCKETS) % broker->shards_count;
+}
+
+/* ---- packets.c -------------------------------------------------------------------------------------------------- */
+
+struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
+/* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
+ * user properties; returns false when it is too large even so (nothing is sent). */
+bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
+                 struct mqtt_packet *packet);
+/* The peer broke the protocol: DISCONNECT (MQTT 5) or nothing, and the end. */
+void packet_error(struct broker_shard *broker, struct conn *conn, enum mqtt_reason reason, const char *what);
+
+/* ---- connect.c -------------------------------------------------------------------------------------------------- */
+
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
+                    bool *ret_moves);
+void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, enum mqtt_reason reason,
+                    const char *what);
+void disconnect_handle(struct broker_shard *broker, struct session *session, const struct mqtt_disconnect *disconnect);
+void keep_alive_start(struct broker_shard *broker, struct session *session);
+
+/* ---- publish.c -------------------------------------------------------------------------------------------------- */
+
+void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
+ * False: nobody wanted it. */
+bool publication_publish(struct broker_shard *broker, struct publication *publication);
+/* Gives it to the sinks of this shard's filters. */
+void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
+                         uint32_t count);
+/* Gives it to one member of a shared group of this shard; false: there is none. */
+bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
+                                uint8_t strategy, const struct share_keys *keys);
+/* Reads the publisher more slowly for a while. */
+void publisher_pause(struct broker_shard *broker, struct session *session);
+void publishers_resume(struct timer *timer, void *context);
+
+/* ---- ack.c ------------------------------------------------------------------------------------------------------ */
+
+void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
+                const struct mqtt_ack *ack);
+void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
+              enum mqtt_reason reason);
+
+/* ---- subscribe.c ------------------------------------------------------------------------------------------------ */
+
+void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
+void unsubscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_unsubscribe *unsubscribe);
+/* Removes all subscriptions of a session that ends. */
+void subscriptions_end(struct broker_shard *broker, struct session *session);
+/* Another shard's request to the writer of a partition, and the answer. */
+void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
+/* SUBSCRIBE packets whose routes are laid and whose grace period may be over. True: some wait, look again next turn. */
+bool subscribe_turn(struct broker_shard *broker);
+void requests_release(struct broker_shard *broker);
+
+/* ---- retained.c ------------------------------------------------------------------------------------------------- */
+
+struct retained_query;
+/* Stores (or, with an empty payload, removes) the publication's message at the topic's owner. */
+void retained_store(struct broker_shard *broker, struct publication *publication);
+/* Delivers the retained messages that match, at the session's pace. */
+void retained_ask(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
+                  uint32_t subscription_id);
+void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
+/* Goes on with scans and queries. True: there is more to do at once. */
+bool retained_turn(struct broker_shard *broker);
+/* The session ends: its queries are forgotten. */
+void retained_forget(struct broker_shard *broker, struct session *session);
+void retained_start(struct broker_shard *broker);
+void retained_stop(struct broker_shard *broker);
+
+/* ---- will.c ----------------------------------------------------------------------------------------------------- */
+
+void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
+/* Publishes it now, or after its delay. */
+void will_due(struct broker_shard *broker, struct session *session, bool after_delay);
+void will_forget(struct broker_shard *broker, struct session *session);
+
+/* ---- sys.c ------------------------------------------------------------------------------------------------------ */
+
+void sys_start(struct broker_shard *broker);
+void sys_stop(struct broker_shard *broker);
+
+#endif

@@ -1,0 +1,86 @@
+/* message.h - one published message, shared by every subscriber that will receive it (design §8).
+ *
+ * Two forms. A *publication* is a view on the stack: it lives while one PUBLISH is handled, and if every receiver can take its
+ * bytes at once nothing is ever allocated. A *message* is the lasting form, made from the publication the first time somebody
+ * must keep it (a queue, an in-flight window, another shard, the retained store).
+ *
+ * Owner:    the shard whose pool the message lives in. `references` are that shard's and need no atomics.
+ * Lifetime: message_ref()/message_unref() in pairs, on the owning shard only. Another shard is lent a message through a lane: the
+ *           lender counts one reference for it; the borrower copies what is small, or keeps a proxy of its own that holds
+ *           the loan, and returns the loan through RECORD_RELEASE.
+ * Threads:  immutable once made; only the owner touches `references`.
+ * Units:    *_bytes; expires_ms is the shards' monotonic clock, 0 never. */
+#ifndef RINGMQ_BROKER_MESSAGE_H
+#define RINGMQ_BROKER_MESSAGE_H
+
+#include "base/span.h"
+#include "engine/shard.h"
+
+struct session;
+
+struct message {
+    uint32_t references;
+    uint32_t payload_bytes;
+    uint32_t properties_bytes;
+    uint16_t topic_bytes;
+    uint8_t owner;          /* shard */
+    uint8_t qos : 2;
+    uint8_t retain : 1;
+    uint64_t expires_ms;
+    uint64_t publisher_conn; /* name of the publisher's connection on shard `owner`, for back-pressure; 0: none */
+    struct message *origin; /* a proxy: the lent message that has the bytes */
+    const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
+    uint8_t own[];
+};
+
+struct publication {
+    struct span topic, properties, payload;
+    uint64_t expires_ms;
+    uint64_t publisher_conn;
+    uint64_t publisher_hash;        /* of the client id: for shared subscriptions */
+    const struct session *publisher; /* for no-local; NULL when it lives on another shard */
+    struct message *message;        /* the lasting form once made; one reference is the publication's */
+    struct message *lent;           /* the other shard's message this is a view of */
+    uint8_t qos;
+    bool retain;
+    bool congested;                 /* a receiver's queue is filling: read the publisher more slowly */
+};
+
+/* Payloads above this are sent from where they lie and lent to other shards rather than copied (facts §2). */
+#define MESSAGE_COPY_BYTES_MAX 1024
+
+static inline struct span message_topic(const struct message *message)
+{
+    return span_of(message->bytes, message->topic_bytes);
+}
+static inline struct span message_properties(const struct message *message)
+{
+    return span_of(message->bytes + message->topic_bytes, message->properties_bytes);
+}
+static inline struct span message_payload(const struct message *message)
+{
+    return span_of(message->bytes + message->topic_bytes + message->properties_bytes, message->payload_bytes);
+}
+/* What a queue counts for it: the bytes it keeps alive. */
+static inline uint64_t message_bytes(const struct message *message)
+{
+    return (uint64_t)sizeof *message + message->topic_bytes + message->properties_bytes + message->payload_bytes;
+}
+
+static inline struct message *message_ref(struct message *message)
+{
+    message->references++;
+    return message;
+}
+void message_unref(struct shard *shard, struct message *message);
+
+/* The publication's lasting form, made now if need be; the reference stays the publication's. */
+struct message *publication_message(struct shard *shard, struct publication *publication);
+/* A view of a message of this shard. End it with publication_end(). */
+struct publication publication_of(struct message *message);
+/* A view of a message that another shard has lent. */
+struct publication publication_of_loan(struct message *lent);
+/* Gives back what the publication holds: its own reference, and the loan when nothing of this shard kept it. */
+void publication_end(struct shard *shard, struct publication *publication);
+
+#endif

@@ -1,0 +1,54 @@
+/* records.h - what shards tell each other over the lanes (layout of a record: engine/mesh.h).
+ *
+ * kind             first cell: pointer / b                                further cells
+ * PUBLISH          lent message / first local id, count                   the other ids, four to a cell
+ * PUBLISH_SHARED   lent message / local id, strategy                      publisher hash, topic hash
+ * RELEASE          message / second message or 0                          -
+ * ROUTE_ADD        struct route_request (writer answers ROUTE_DONE) / -   -
+ * ROUTE_REMOVE     struct route_request (the writer releases it) / -      -
+ * ROUTE_DONE       struct route_request / -                               -
+ * RETAIN_SET       lent message / -                                       -
+ * RETAIN_SCAN      struct retained_query / -                              -
+ * RETAIN_ITEM      lent message / struct retained_query                   -
+ * RETAIN_SLICE     struct retained_query / 1: finished                    -
+ * CONGESTED        - / name of the publisher's connection                 -
+ * SETTINGS         struct settings / -                                    -
+ * STOP             - / -                                                  -
+ *
+ * Everything pointed to belongs to the receiver until it answers, except lent messages (broker/message.h). */
+#ifndef RINGMQ_BROKER_RECORDS_H
+#define RINGMQ_BROKER_RECORDS_H
+
+#include "broker/message.h"
+
+enum record_kind {
+    RECORD_PUBLISH = RECORD_KIND_FIRST,
+    RECORD_PUBLISH_SHARED,
+    RECORD_RELEASE,
+    RECORD_ROUTE_ADD,
+    RECORD_ROUTE_REMOVE,
+    RECORD_ROUTE_DONE,
+    RECORD_RETAIN_SET,
+    RECORD_RETAIN_SCAN,
+    RECORD_RETAIN_ITEM,
+    RECORD_RETAIN_SLICE,
+    RECORD_CONGESTED,
+    RECORD_SETTINGS,
+    RECORD_STOP,
+};
+
+/* Local ids one PUBLISH record carries at most: one in the first cell, four in each further one. */
+#define RECORD_PUBLISH_IDS_MAX (1 + 4 * (RECORD_CELLS_MAX - 1))
+
+void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b);
+/* Lends `message` (one of this shard's) with the ids of `to`'s filters. */
+void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count);
+void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
+                        uint64_t publisher_hash, uint64_t topic_hash);
+/* Returns a lent message to its owner; the last one of a turn leaves with records_flush(). */
+void record_send_release(struct shard *shard, struct message *lent);
+void records_flush(struct shard *shard);
+
+void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells);
+
+#endif

@@ -1,0 +1,124 @@
+/* session.h - what MQTT calls a session: the state of one client id, with or without a connection (§4.1).
+ *
+ * Owner:    its home shard (broker_home() of the client id). Threads: that shard only.
+ * Lifetime: from an accepted CONNECT until its expiry, a clean start or the end of the node. conn->client points to it from
+ *           CONNACK to the end of the connection.
+ * Memory:   ≤ 256 B idle, beyond the client id and 4 B per subscription; everything rare is allocated on demand. */
+#ifndef RINGMQ_BROKER_SESSION_H
+#define RINGMQ_BROKER_SESSION_H
+
+#include "base/wheel.h"
+#include "broker/message.h"
+#include "proto/alias.h"
+#include "proto/incoming.h"
+#include "proto/inflight.h"
+
+struct broker_shard;
+struct mqtt_connect;
+
+/* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
+struct delivery {
+    uint64_t tagged; /* message pointer (48 bits) and DELIVERY_* */
+    uint64_t ids;    /* one subscription id (0: none), or with DELIVERY_IDS_LIST a pointer to a list: count, then the ids */
+};
+
+#define DELIVERY_POINTER_MASK ((1ull << 48) - 1)
+#define DELIVERY_QOS_SHIFT    48
+#define DELIVERY_RETAIN       (1ull << 50)
+#define DELIVERY_IDS_LIST     (1ull << 51)
+
+struct delivery_queue {
+    struct delivery *entries; /* a ring; NULL when empty for long */
+    uint32_t head, count, capacity;
+};
+
+/* How a session's connection ended, for the will and for the log. */
+enum session_end { SESSION_END_CLIENT, SESSION_END_CLIENT_WITH_WILL, SESSION_END_LOST, SESSION_END_SERVER,
+                   SESSION_END_TAKEN_OVER, SESSION_END_STOPPING };
+
+struct session_will {
+    struct timer timer; /* running while the will waits for its delay */
+    struct message *message;
+    uint32_t delay_s;
+    struct session *session;
+};
+
+struct session {
+    /* what a delivery touches */
+    struct conn *conn; /* NULL: the client is away */
+    struct delivery_queue queue;
+    uint64_t queue_bytes;
+    uint32_t packet_bytes_max; /* of the client; 0: none */
+    uint8_t version;           /* enum mqtt_version */
+    bool waits_writable : 1;   /* the queue goes on when the stage has emptied */
+    bool kicked : 1;           /* will be disconnected at the end of the turn */
+    bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
+    bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
+    bool clean_end : 1;        /* the session ends with its connection */
+    bool paused : 1;           /* its publishing is being slowed */
+    uint8_t kick_reason;       /* enum mqtt_reason */
+    uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
+    uint32_t fanout_place;
+    struct mqtt_inflight inflight;
+    /* what its own packets touch */
+    struct mqtt_incoming incoming;
+    struct mqtt_alias_in aliases_in;
+    struct mqtt_alias_out aliases_out;
+    uint64_t progress_ms;      /* when it last took something: a subscriber that stands still does not push back */
+    uint64_t client_hash;      /* of the client id */
+    uint16_t keep_alive_s;     /* 0: none */
+    uint16_t subscriptions_count, subscriptions_capacity;
+    uint32_t expiry_s;         /* UINT32_MAX: never */
+    uint32_t *subscriptions;   /* local filter ids */
+    struct session_will *will;
+    struct timer timer;        /* expiry, while away */
+    struct list link;          /* on the shard's list of kicked or of paused ones */
+    uint32_t queries_count;    /* retained queries under way */
+    uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    uint16_t client_id_bytes;
+    char client_id[];
+};
+
+static inline struct span session_client_id(const struct session *session)
+{
+    return span_of(session->client_id, session->client_id_bytes);
+}
+
+struct session *session_find(struct broker_shard *broker, struct span client_id);
+struct session *session_create(struct broker_shard *broker, struct span client_id);
+/* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
+void session_destroy(struct broker_shard *broker, struct session *session);
+/* CONNECT was accepted: the connection is this session's from now on. */
+void session_attach(struct broker_shard *broker, struct session *session, struct conn *conn,
+                    const struct mqtt_connect *connect);
+/* The connection has gone or will go (the caller closes it): decides over will, expiry, aliases. May destroy the session. */
+void session_detach(struct broker_shard *broker, struct session *session, enum session_end end);
+/* Disconnects the client: DISCONNECT with the reason to MQTT 5 clients, then the end of the connection. */
+void session_disconnect(struct broker_shard *broker, struct session *session, uint8_t reason, const char *what,
+                        enum session_end end);
+/* The same at the end of the turn: for places where a session must not vanish under the caller. */
+void session_kick(struct broker_shard *broker, struct session *session, uint8_t reason);
+
+/* ---- its queue -------------------------------------------------------------------------------------------------- */
+
+struct delivery_options {
+    uint8_t qos;
+    bool retain;
+    uint32_t subscription_id;   /* 0: none */
+    const uint32_t *more_ids;   /* merged subscriptions: all ids; NULL: just the one */
+    uint32_t more_ids_count;
+};
+
+/* A message for this session: goes into the connection's stage, into the queue, or is dropped and counted. */
+void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
+                     const struct delivery_options *options);
+/* Sends what waits, as far as stage and in-flight window allow. */
+void session_pump(struct broker_shard *broker, struct session *session);
+/* Sends again what an earlier connection left unacknowledged, as far as the quota allows. */
+void session_resend(struct broker_shard *broker, struct session *session);
+/* An in-flight message is done or dropped: gives back its reference. */
+void session_delivery_release(struct broker_shard *broker, struct delivery delivery);
+/* True while a retained query may put more into it without filling its queue. */
+bool session_has_appetite(const struct broker_shard *broker, const struct session *session);
+
+#endif
