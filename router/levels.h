@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/span.h"
@@ -19,6 +18,7 @@ struct level {
 
 struct levels {
     uint32_t count;
+    bool deeper; /* the text has more levels than these; only a topic may */
     struct level items[TOPIC_LEVELS_MAX];
 };
 
@@ -40,12 +40,12 @@ static inline bool level_is(struct span level, char wildcard) { return level.byt
 static inline void levels_split(struct span text, uint64_t seed, struct levels *ret)
 {
     bool more = true;
-    for (ret->count = 0; more; ret->count++) {
-        CHECK(ret->count < TOPIC_LEVELS_MAX); /* proto refuses deeper ones */
+    for (ret->count = 0; more && ret->count < TOPIC_LEVELS_MAX; ret->count++) {
         struct level *level = &ret->items[ret->count];
         more = level_cut(text, &level->text, &text);
         level->hash = hash_span_seeded(level->text, seed);
     }
+    ret->deeper = more;
 }
 
 #endif

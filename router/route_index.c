@@ -60,11 +60,19 @@ uint32_t route_index_partition(const struct route_index *index, struct span filt
     return partition_of_level(index, &first);
 }
 
+bool route_index_accepts(struct span filter)
+{
+    uint32_t levels_count = 1;
+    for (size_t i = 0; i < filter.bytes; i++)
+        levels_count += filter.data[i] == '/';
+    return levels_count <= TOPIC_LEVELS_MAX && filter.bytes <= MQTT_STRING_BYTES_MAX;
+}
+
 bool route_index_add(struct route_index *index, struct span filter, const struct route *route)
 {
     struct levels levels;
     levels_split(filter, index->hash_seed, &levels);
-    CHECK(filter.bytes <= MQTT_STRING_BYTES_MAX);
+    CHECK(!levels.deeper && filter.bytes <= MQTT_STRING_BYTES_MAX); /* route_index_accepts() */
     return route_trie_add(&index->tries[partition_of_level(index, &levels.items[0])], filter, &levels, route);
 }
 
@@ -72,6 +80,7 @@ bool route_index_remove(struct route_index *index, struct span filter, struct sp
 {
     struct levels levels;
     levels_split(filter, index->hash_seed, &levels);
+    if (levels.deeper) return false; /* was never added */
     return route_trie_remove(&index->tries[partition_of_level(index, &levels.items[0])], &levels, group, target);
 }
 

@@ -17,9 +17,9 @@
  *           result. When add() or remove() has returned, any thread that learns of it (through a lane) sees the change.
  * Memory:   what a reader may still see goes to the writing shard's retire list; route_index_collect() once a turn
  *           releases it after a grace period.
- * Input:    topics and filters are already validated (UTF-8, wildcards alone in their level, at most TOPIC_LEVELS_MAX
- *           levels, at most MQTT_STRING_BYTES_MAX bytes) and a `$share/group/` prefix is already split off. More levels
- *           than that are our own mistake (CHECK). No text needs to outlive the call.
+ * Input:    topics and filters are already validated (UTF-8, wildcards alone in their level) and a `$share/group/` prefix is already
+ *           split off. A filter has at most TOPIC_LEVELS_MAX levels: ask route_index_accepts() at SUBSCRIBE, adding a
+ *           deeper one is our own mistake (CHECK). A topic may be of any depth. No text needs to outlive the call.
  * `$`:      a topic that begins with `$` is hidden from filters that begin with a wildcard.
  * Failure:  none; running out of memory stops the process (base/memory.h). */
 #ifndef RINGMQ_ROUTER_ROUTE_INDEX_H
@@ -63,6 +63,8 @@ struct route {
     uint8_t strategy;   /* enum share_strategy; one per group, the last one said wins; ignored for plain routes */
 };
 
+/* False: too many levels or bytes for route_index_add(); the peer's mistake, a reason code. */
+bool route_index_accepts(struct span filter);
 /* Adds the route, or updates local_id, weight and strategy of the one with the same (filter, group, target).
  * True: added. False: updated. */
 bool route_index_add(struct route_index *index, struct span filter, const struct route *route);

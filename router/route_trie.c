@@ -1,5 +1,6 @@
 #include "router/route_trie.h"
 
+#include "base/check.h"
 #include "router/route_children.h"
 #include "router/route_set.h"
 
@@ -162,6 +163,7 @@ void route_trie_match(const struct route_trie *trie, const struct levels *levels
         uint32_t depth = todo[todo_count].depth;
         route_set_match(route_word_read(&node->routes_below), ret);
         if (depth == levels->count) {
+            if (levels->deeper) continue; /* no filter goes on down there */
             route_set_match(route_word_read(&node->routes), ret);
             continue;
         }

@@ -152,7 +152,7 @@ static void twin(uint64_t seed, uint32_t entries_max, uint64_t bytes_max)
     struct match_cache *cache = match_cache_create(index, 1, entries_max, bytes_max);
     struct naive naive = {0};
     char topic[NAIVE_TEXT_MAX];
-    for (int step = 0; step < 60000; step++) {
+    for (int step = 0; step < 200000; step++) {
         uint64_t what = random_below(&random, 20);
         if (what == 0 && naive.count < 60) {
             struct naive_route route = {.local_id = (uint32_t)random_next(&random), .weight = 2, .target = (uint16_t)random_below(&random, 4), .strategy = 1};

@@ -263,8 +263,8 @@ static void run_twin(uint64_t seed, uint32_t steps)
     memory_release(twin);
 }
 
-Test(retain, twin_1) { run_twin(naive_seed(21), 100000); }
-Test(retain, twin_2) { run_twin(naive_seed(22), 100000); }
+Test(retain, twin_1) { run_twin(naive_seed(21), 300000); }
+Test(retain, twin_2) { run_twin(naive_seed(22), 300000); }
 
 Test(retain, order)
 {

@@ -227,6 +227,6 @@ static void run_twin(uint64_t seed, uint32_t hash_bits, uint32_t max, uint32_t s
     expect_empty(twin.table);
 }
 
-Test(sinks, twin_few) { run_twin(naive_seed(11), 0, 30, 60000); }
-Test(sinks, twin_many) { run_twin(naive_seed(12), 0, 600, 15000); }
-Test(sinks, twin_colliding) { run_twin(naive_seed(13), 2, 300, 15000); }
+Test(sinks, twin_few) { run_twin(naive_seed(11), 0, 30, 200000); }
+Test(sinks, twin_many) { run_twin(naive_seed(12), 0, 600, 30000); }
+Test(sinks, twin_colliding) { run_twin(naive_seed(13), 2, 300, 30000); }
