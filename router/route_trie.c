@@ -1,6 +1,5 @@
 #include "router/route_trie.h"
 
-#include "base/check.h"
 #include "router/route_children.h"
 #include "router/route_set.h"
 

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "router/levels.h"
 #include "router/route_index.h"
