@@ -155,7 +155,10 @@ static void twin(uint64_t seed, uint32_t entries_max, uint64_t bytes_max)
     for (int step = 0; step < 200000; step++) {
         uint64_t what = random_below(&random, 20);
         if (what == 0 && naive.count < 60) {
-            struct naive_route route = {.local_id = (uint32_t)random_next(&random), .weight = 2, .target = (uint16_t)random_below(&random, 4), .strategy = 1};
+            struct naive_route route = {.local_id = (uint32_t)random_next(&random),
+                                        .weight = 2,
+                                        .target = (uint16_t)random_below(&random, 4),
+                                        .strategy = 1};
             naive_filter(&random, route.filter);
             strcpy(route.group, naive_group(&random));
             add(index, route.filter, route.target, route.local_id, route.group);

@@ -143,7 +143,8 @@ Test(share, members_that_cannot_are_skipped)
 
 Test(share, members_are_evenly_loaded)
 {
-    static const enum share_strategy even[] = {SHARE_RANDOM, SHARE_ROUND_ROBIN, SHARE_HASH_CLIENT_ID, SHARE_HASH_TOPIC, SHARE_LEAST_INFLIGHT};
+    static const enum share_strategy even[] = {SHARE_RANDOM, SHARE_ROUND_ROBIN, SHARE_HASH_CLIENT_ID, SHARE_HASH_TOPIC,
+                                               SHARE_LEAST_INFLIGHT};
     for (size_t i = 0; i < sizeof even / sizeof *even; i++) {
         struct share_state *state = share_create(1);
         struct sinks_view view = members(4);
