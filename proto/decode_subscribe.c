@@ -49,7 +49,7 @@ static bool check_filter(struct decoding *decoding, struct span filter)
     if (!mqtt_utf8_valid(filter)) /* [MQTT-3.8.3-1] */
         return fault(decoding, MQTT_REASON_MALFORMED_PACKET, "a topic filter is not UTF-8");
     if (!mqtt_topic_filter_valid(filter, decoding->limits->topic_levels_max)) /* [MQTT-4.7.1-1], [MQTT-4.7.1-2] … */
-        return fault(decoding, MQTT_REASON_TOPIC_FILTER_INVALID, "a topic filter is empty, too deep or has misplaced wildcards");
+        return fault(decoding, MQTT_REASON_TOPIC_FILTER_INVALID, "a topic filter is empty, too deep or malformed");
     return true;
 }
 

@@ -159,7 +159,8 @@ static void store(struct mqtt_properties *properties, const struct mqtt_property
 /* Counts the two that may come more than once. True: it was here before and everything about it is done. */
 static bool repeats(struct mqtt_properties *properties, enum mqtt_property_id id, bool again)
 {
-    if (id == MQTT_PROPERTY_USER_PROPERTY) properties->user_properties_count = again ? properties->user_properties_count + 1 : 1;
+    if (id == MQTT_PROPERTY_USER_PROPERTY)
+        properties->user_properties_count = again ? properties->user_properties_count + 1 : 1;
     if (id != MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER) return false;
     properties->subscription_ids_count = again ? properties->subscription_ids_count + 1 : 1;
     properties->subscription_ids = NULL;

@@ -87,13 +87,14 @@ struct mqtt_properties {
     uint8_t payload_format_indicator; /* 0 bytes, 1 UTF-8 */
     uint32_t subscription_id;         /* the first one */
     uint32_t subscription_ids_count;
-    const uint32_t *subscription_ids; /* encoding: all of them; NULL: if the count is 1 subscription_id, else from raw */
+    /* Encoding: all of them. NULL and a count of 1: subscription_id; NULL and more: those in raw. Always set the count. */
+    const uint32_t *subscription_ids;
     struct span response_topic, correlation_data, content_type;
     uint32_t will_delay_s;
 
     /* everywhere; the bit of USER_PROPERTY covers both */
     uint32_t user_properties_count;
-    const struct mqtt_user_property *user_properties; /* encoding: all of them; NULL: those found in raw */
+    const struct mqtt_user_property *user_properties; /* encoding: all of them; NULL: those in raw */
     struct span reason_string;
 
     /* CONNECT, CONNACK, AUTH, DISCONNECT */

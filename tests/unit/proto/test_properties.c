@@ -43,9 +43,11 @@ Test(properties, cut_short)
 Test(properties, forwarding)
 {
     uint8_t block[512], expected[512], out[512];
-    size_t bytes = vector_bytes("26 \"z\" \"1\" 02 0000003c 01 01 23 0007 26 \"a\" \"2\" 08 \"re\" 0b 05 09 0001 ff 0b 06 03 \"ct\" 18 00000001",
-                                block, sizeof block);
-    size_t expected_bytes = vector_bytes("26 \"z\" \"1\" 01 01 26 \"a\" \"2\" 08 \"re\" 09 0001 ff 03 \"ct\"", expected, sizeof expected);
+    const char *sent = "26 \"z\" \"1\" 02 0000003c 01 01 23 0007 26 \"a\" \"2\" 08 \"re\" 0b 05 09 0001 ff 0b 06 "
+                       "03 \"ct\" 18 00000001";
+    size_t bytes = vector_bytes(sent, block, sizeof block);
+    size_t expected_bytes = vector_bytes("26 \"z\" \"1\" 01 01 26 \"a\" \"2\" 08 \"re\" 09 0001 ff 03 \"ct\"",
+                                         expected, sizeof expected);
     cr_assert_eq(mqtt_properties_forward_bytes(span_of(block, bytes)), expected_bytes);
     cr_assert_eq((size_t)(mqtt_properties_forward(out, span_of(block, bytes)) - out), expected_bytes);
     cr_assert_arr_eq(out, expected, expected_bytes);

@@ -44,7 +44,8 @@ Test(topic, longest)
 /* [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT3-4.7.1-2] [MQTT3-4.7.1-3] */
 Test(topic, filters)
 {
-    static const char *const good[] = {"#", "+", "/", "a/#", "+/+", "/+", "+/", "a/+/b", "+/a/#", "a//#", "$SYS/#", "$share", "$sharex/a"};
+    static const char *const good[] = {"#", "+", "/", "a/#", "+/+", "/+", "+/", "a/+/b", "+/a/#", "a//#",
+                                       "$SYS/#", "$share", "$sharex/a"};
     static const char *const bad[] = {"", "a#", "a/#/b", "#/", "##", "++", "a+", "+a", "a/b+", "a/+b/c", "a/#b", "\xc0\x80"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         cr_expect(filter_valid(good[i]), "%s", good[i]);
@@ -57,7 +58,8 @@ Test(topic, filters)
 /* [MQTT-4.8.2-1] [MQTT-4.8.2-2] */
 Test(topic, shares)
 {
-    static const char *const bad[] = {"$share/", "$share//", "$share//a", "$share/g", "$share/g/", "$share/+/a", "$share/a#b/a", "$share/g/a#"};
+    static const char *const bad[] = {"$share/", "$share//", "$share//a", "$share/g", "$share/g/",
+                                      "$share/+/a", "$share/a#b/a", "$share/g/a#"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_expect_not(filter_valid(bad[i]), "%s", bad[i]);
     struct span group, filter;
