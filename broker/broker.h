@@ -28,6 +28,7 @@ struct broker {
     uint64_t hash_seed;
     uint64_t started_ms;             /* monotonic */
     _Atomic uint32_t sessions_count; /* for mqtt.sessions_max */
+    _Atomic uint32_t sys_filters;    /* filters below $SYS, on all shards */
     _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
     struct broker_shard *shards[SHARDS_MAX];
 };
@@ -54,7 +55,6 @@ struct broker_shard {
     struct list queries;             /* retained queries that wait for their session's appetite */
     struct list scans;               /* retained scans to go on with, for any shard */
     struct timer pause_timer, sys_timer;
-    uint64_t realtime_offset_ms;     /* wall clock minus the shard's clock, for $SYS */
     bool stopping;
 
     uint32_t fanout_stamp;
@@ -91,6 +91,9 @@ static inline uint32_t broker_retained_owner(const struct broker *broker, uint64
 {
     return (uint32_t)(topic_hash % BUCKETS) % broker->shards_count;
 }
+
+/* Tells all clients that the server stops and ends their connections; the shard ends when the last one has gone. */
+void broker_stop_clients(struct broker_shard *broker);
 
 /* ---- packets.c -------------------------------------------------------------------------------------------------- */
 
@@ -159,6 +162,7 @@ void retained_record(struct broker_shard *broker, uint32_t from, const struct la
 bool retained_turn(struct broker_shard *broker);
 /* The session ends: its queries are forgotten. */
 void retained_forget(struct broker_shard *broker, struct session *session);
+void retained_set_limits(struct broker_shard *broker);
 void retained_start(struct broker_shard *broker);
 void retained_stop(struct broker_shard *broker);
 
@@ -171,7 +175,11 @@ void will_forget(struct broker_shard *broker, struct session *session);
 
 /* ---- sys.c ------------------------------------------------------------------------------------------------------ */
 
+/* $SYS/broker/… is published by shard 0 while anybody subscribes to a filter below $SYS. */
 void sys_start(struct broker_shard *broker);
 void sys_stop(struct broker_shard *broker);
+void sys_filter_added(struct broker_shard *broker, struct span filter);
+void sys_filter_removed(struct broker_shard *broker, struct span filter);
+void sys_wake(struct broker_shard *broker);
 
 #endif

@@ -13,6 +13,7 @@
  * RETAIN_SLICE     struct retained_query / 1: finished                    -
  * CONGESTED        - / name of the publisher's connection                 -
  * SETTINGS         struct settings / -                                    -
+ * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
  * STOP             - / -                                                  -
  *
  * Everything pointed to belongs to the receiver until it answers, except lent messages (broker/message.h). */
@@ -34,6 +35,7 @@ enum record_kind {
     RECORD_RETAIN_SLICE,
     RECORD_CONGESTED,
     RECORD_SETTINGS,
+    RECORD_SYS,
     RECORD_STOP,
 };
 

@@ -28,7 +28,7 @@ struct node {
     struct shard_group group;
     struct node_shard shards[SHARDS_MAX];
     bool accepting;
-    pthread_barrier_t opened, decided;
+    pthread_barrier_t opened, decided, started;
     bool go;
     struct stats control_stats;
 };
@@ -128,6 +128,7 @@ static void *shard_thread(void *argument)
         return NULL;
     }
     shard_start(mine->shard);
+    pthread_barrier_wait(&node->started); /* from here on shards may look at each other's counters */
     shard_run(mine->shard);
     return NULL;
 }
@@ -137,6 +138,7 @@ bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t 
     uint32_t count = node->group.shards_count;
     pthread_barrier_init(&node->opened, NULL, count + 1);
     pthread_barrier_init(&node->decided, NULL, count + 1);
+    pthread_barrier_init(&node->started, NULL, count + 1);
     for (uint32_t s = 0; s < count; s++) {
         node->shards[s].above = aboves[s];
         CHECK(pthread_create(&node->shards[s].thread, NULL, shard_thread, &node->shards[s]) == 0);
@@ -149,7 +151,10 @@ bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t 
         node->go = false;
     }
     pthread_barrier_wait(&node->decided);
-    if (node->go) return true;
+    if (node->go) {
+        pthread_barrier_wait(&node->started);
+        return true;
+    }
     for (uint32_t s = 0; s < count; s++) {
         pthread_join(node->shards[s].thread, NULL);
         node->shards[s].shard = NULL;
@@ -171,9 +176,32 @@ void node_join(struct node *node)
         pthread_join(node->shards[s].thread, NULL);
 }
 
+/* Until nothing is under way between shards any more. */
+static void node_settle(struct node *node)
+{
+    uint32_t records;
+    do {
+        records = 0;
+        for (uint32_t s = 0; s < node->group.shards_count; s++)
+            records += shard_settle(node->shards[s].shard);
+    } while (records);
+}
+
+static void shards_each(struct node *node, void (*what)(struct shard *shard))
+{
+    for (uint32_t s = 0; s < node->group.shards_count; s++)
+        what(node->shards[s].shard);
+    node_settle(node);
+}
+
 void node_destroy(struct node *node)
 {
     listeners_close(node);
+    if (node->shards[0].shard) {
+        node_settle(node);
+        shards_each(node, node->group.handler->stop);
+        shards_each(node, node->group.handler->finish);
+    }
     for (uint32_t s = 0; s < node->group.shards_count; s++) {
         if (node->shards[s].shard) shard_destroy(node->shards[s].shard);
         memory_release(node->shards[s].listener_fds);

@@ -253,6 +253,7 @@ void shard_run(struct shard *shard)
 {
     while (!shard_done(shard))
         shard_turn(shard, UINT64_MAX);
+    qsbr_sleep(shard->group->qsbr, shard->number);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -314,11 +315,17 @@ void shard_stop(struct shard *shard)
     shard->more_next_turn = true;
 }
 
+uint32_t shard_settle(struct shard *shard)
+{
+    uint32_t records =
+        mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+    mesh_flush(shard->group->mesh, shard->number, shard->group->verbs, shard->ring, &shard->stats);
+    return records;
+}
+
 void shard_destroy(struct shard *shard)
 {
     wheel_stop(&shard->wheel, &shard->accept_retry);
-    shard->group->handler->stop(shard);
-    qsbr_sleep(shard->group->qsbr, shard->number);
     shard->group->verbs->close(shard->ring);
     munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);

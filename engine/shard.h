@@ -30,7 +30,10 @@ struct shard_handler {
     void (*peer)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
     /* Once a turn, after completions, records and timers; true: there is more to do, don't sleep. */
     bool (*turn)(struct shard *shard);
-    void (*stop)(struct shard *shard); /* all connections are gone: release what is yours */
+    /* The end, in two steps on the control thread after all shards have stopped turning. stop(): release what other shards may
+     * have lent (records still reach them); finish(): release the rest. */
+    void (*stop)(struct shard *shard);
+    void (*finish)(struct shard *shard);
 };
 
 /* What all shards of a node share. */
@@ -86,6 +89,8 @@ struct shard {
 /* Opens the ring; to be called on the thread that will run it. NULL with a sentence in ret_error. */
 struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,
                            const int *listener_fds, uint64_t seed, void *above, char *ret_error, size_t error_bytes);
+/* Hands over the records that wait; returns how many. For node_destroy(), when no thread runs. */
+uint32_t shard_settle(struct shard *shard);
 void shard_destroy(struct shard *shard);
 void shard_start(struct shard *shard);
 /* One turn; sleeps at most `sleep_ns` when there is nothing to do. */

@@ -1,0 +1,81 @@
+/* ack.c - PUBACK, PUBREC, PUBREL and PUBCOMP, both ways (§4.3). */
+#include "base/log.h"
+#include "broker/broker.h"
+#include "proto/encode.h"
+
+void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
+              enum mqtt_reason reason)
+{
+    struct conn *conn = session->conn;
+    uint8_t *out = conn_reserve(broker->shard, conn, MQTT_ACK_REASON_BYTES);
+    bool plain = reason == MQTT_REASON_SUCCESS || session->version < MQTT_5;
+    conn_commit(conn, (uint32_t)(plain ? mqtt_write_ack(out, type, packet_id)
+                                       : mqtt_write_ack_reason(out, type, packet_id, reason)));
+    COUNT(broker, packets_sent);
+}
+
+static struct delivery delivery_of(const struct mqtt_inflight_entry *entry)
+{
+    return (struct delivery){(uint64_t)(uintptr_t)entry->message, entry->user};
+}
+
+/* A message has left the window: its reference goes, and what waited for the room moves up. */
+static void delivery_done(struct broker_shard *broker, struct session *session, const struct mqtt_inflight_entry *entry)
+{
+    if (entry->message) session_delivery_release(broker, delivery_of(entry));
+    UNCOUNT(broker, inflight_messages);
+    session->progress_ms = broker->shard->now_ms;
+}
+
+static void window_moved(struct broker_shard *broker, struct session *session)
+{
+    if (UNLIKELY(mqtt_inflight_resending(&session->inflight))) session_resend(broker, session);
+    if (session->queue.count) session_pump(broker, session);
+}
+
+/* PUBREC: of a message that the client has, only the id is needed from now on. */
+static void pubrec_handle(struct broker_shard *broker, struct session *session, const struct mqtt_ack *ack)
+{
+    struct mqtt_inflight_entry entry;
+    enum mqtt_inflight_verdict verdict =
+        mqtt_inflight_pubrec(&session->inflight, ack->packet_id, ack->reason, &entry);
+    if (verdict == MQTT_INFLIGHT_WRONG_STATE)
+        return packet_error(broker, session->conn, MQTT_REASON_PROTOCOL_ERROR, "PUBREC for a QoS 1 message");
+    if (verdict == MQTT_INFLIGHT_UNKNOWN) {
+        if (!mqtt_reason_is_error(ack->reason))
+            ack_send(broker, session, MQTT_PUBREL, ack->packet_id, MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
+        return;
+    }
+    if (mqtt_reason_is_error(ack->reason)) {
+        delivery_done(broker, session, &entry);
+        return window_moved(broker, session);
+    }
+    ack_send(broker, session, MQTT_PUBREL, ack->packet_id, MQTT_REASON_SUCCESS);
+    if (!entry.message) return;
+    mqtt_inflight_drop_message(&session->inflight, ack->packet_id);
+    session_delivery_release(broker, delivery_of(&entry));
+}
+
+static void pubrel_handle(struct broker_shard *broker, struct session *session, const struct mqtt_ack *ack)
+{
+    bool known = mqtt_incoming_remove(&session->incoming, ack->packet_id);
+    ack_send(broker, session, MQTT_PUBCOMP, ack->packet_id,
+             known ? MQTT_REASON_SUCCESS : MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
+}
+
+void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
+                const struct mqtt_ack *ack)
+{
+    if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
+    if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
+
+    struct mqtt_inflight_entry entry;
+    enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK
+                                             ? mqtt_inflight_puback(&session->inflight, ack->packet_id, &entry)
+                                             : mqtt_inflight_pubcomp(&session->inflight, ack->packet_id, &entry);
+    if (verdict == MQTT_INFLIGHT_WRONG_STATE)
+        return packet_error(broker, session->conn, MQTT_REASON_PROTOCOL_ERROR, "acknowledgement of another QoS");
+    if (verdict == MQTT_INFLIGHT_UNKNOWN) return; /* a late answer to what a former connection sent */
+    delivery_done(broker, session, &entry);
+    window_moved(broker, session);
+}

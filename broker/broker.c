@@ -1,0 +1,210 @@
+/* broker.c - the broker's parts put together: what the engine calls. */
+#include "broker/broker.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/records.h"
+
+/* Memory of a shard's match cache beyond its table. */
+#define MATCH_CACHE_BYTES_MAX (64u << 20)
+
+static struct span session_key(const void *value) { return session_client_id(value); }
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct broker *broker_create(const struct settings *settings, uint32_t shards_count)
+{
+    struct broker *broker = memory_acquire_aligned(64, sizeof *broker);
+    broker->settings = settings;
+    broker->shards_count = shards_count;
+    broker->started_ms = clock_ms();
+    CHECK(getrandom(&broker->hash_seed, sizeof broker->hash_seed, 0) == sizeof broker->hash_seed);
+    qsbr_init(&broker->qsbr, shards_count);
+    struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
+    broker->routes = route_index_create(&config, &broker->qsbr);
+    for (uint32_t s = 0; s < shards_count; s++) {
+        broker->shards[s] = memory_acquire_aligned(64, sizeof *broker->shards[s]);
+        broker->shards[s]->broker = broker;
+    }
+    return broker;
+}
+
+void broker_destroy(struct broker *broker)
+{
+    route_index_destroy(broker->routes);
+    for (uint32_t s = 0; s < broker->shards_count; s++)
+        memory_release(broker->shards[s]);
+    memory_release(broker);
+}
+
+void *const *broker_aboves(struct broker *broker) { return (void *const *)broker->shards; }
+
+/* ---- what the engine calls -------------------------------------------------------------------------------------- */
+
+static void broker_start(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    broker->shard = shard;
+    broker->settings = broker->broker->settings;
+    map_init(&broker->sessions, session_key);
+    broker->sinks = sinks_create(broker->broker->hash_seed, 0);
+    broker->matches = match_cache_create(broker->broker->routes, (uint16_t)shard->number,
+                                         broker->settings->mqtt.match_cache_topics, MATCH_CACHE_BYTES_MAX);
+    broker->share = share_create(random_next(&shard->random));
+    list_init(&broker->kicked);
+    list_init(&broker->paused);
+    list_init(&broker->requests);
+    list_init(&broker->queries);
+    list_init(&broker->scans);
+    timer_init(&broker->pause_timer, publishers_resume);
+    retained_start(broker);
+    sys_start(broker);
+}
+
+static void connect_timeout(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    COUNT(broker, connect_timeouts);
+    LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time");
+    conn_close(broker->shard, conn);
+}
+
+static void broker_accepted(struct shard *shard, struct conn *conn)
+{
+    const struct listener *listener = &shard->group->listeners[conn->listener];
+    timer_init(&conn->timer, connect_timeout);
+    if (listener->settings->connect_timeout_ms)
+        shard_start_timer(shard, &conn->timer, listener->settings->connect_timeout_ms);
+}
+
+static void broker_adopted(struct shard *shard, struct conn *conn, void *baggage) { broker_accepted(shard, conn); }
+
+/* The connection's CONNECT was still unread: there is nothing of ours to take back. */
+static void broker_move_failed(struct shard *shard, void *baggage)
+{
+    LOG_LIMITED(WARN, 1000, "connection lost", "reason=no_slot_on_home_shard");
+}
+
+static void broker_writable(struct shard *shard, struct conn *conn)
+{
+    if (conn->client) session_pump(broker_of(shard), conn->client);
+}
+
+static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end why)
+{
+    struct session *session = conn->client;
+    if (!session) return;
+    LOG(INFO, "client lost", "client=\"%.*s\" reason=%s", SPAN_PRINT(session_client_id(session)),
+        why == CONN_END_PEER ? "closed_by_peer" : why == CONN_END_RESET ? "reset" : "stopped");
+    session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
+}
+
+static void broker_release(struct shard *shard, void *owner) { message_unref(shard, owner); }
+
+static void broker_peer(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address)
+{
+    const struct session *session = conn->client;
+    if (!session) return;
+    char host[INET6_ADDRSTRLEN] = "unknown";
+    uint16_t port = 0;
+    if (address && address->ss_family == AF_INET) {
+        const struct sockaddr_in *four = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
+        port = ntohs(four->sin_port);
+    } else if (address && address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
+        port = ntohs(six->sin6_port);
+    }
+    LOG(INFO, "client connected", "client=\"%.*s\" peer=%s:%u version=%s keep_alive=%us expiry=%us",
+        SPAN_PRINT(session_client_id(session)), host, port, mqtt_version_name((enum mqtt_version)session->version),
+        session->keep_alive_s, session->expiry_s);
+}
+
+static void kicked_disconnect(struct broker_shard *broker)
+{
+    while (!list_empty(&broker->kicked)) {
+        struct session *session = CONTAINER_OF(broker->kicked.next, struct session, link);
+        session_disconnect(broker, session, session->kick_reason, NULL, SESSION_END_SERVER);
+    }
+}
+
+static bool broker_turn(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
+    bool more = retained_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->requests))) more |= subscribe_turn(broker);
+    route_index_collect(broker->broker->routes, shard->number);
+    records_flush(shard);
+    return more;
+}
+
+void broker_stop_clients(struct broker_shard *broker)
+{
+    struct shard *shard = broker->shard;
+    broker->stopping = true;
+    sys_stop(broker);
+    for (uint32_t slot = 0; slot < shard->conns_used; slot++) {
+        struct conn *conn = &shard->conns[slot];
+        if (conn->state == CONN_OPEN && conn->client)
+            session_disconnect(broker, conn->client, MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, SESSION_END_STOPPING);
+    }
+    shard_stop(shard);
+}
+
+static void broker_stop(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    broker->stopping = true;
+    requests_release(broker);
+    uint32_t cursor = 0;
+    for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
+        session_destroy(broker, session);
+    retained_stop(broker);
+    sys_stop(broker);
+    records_flush(shard);
+}
+
+static void broker_finish(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    records_flush(shard);
+    wheel_stop(&shard->wheel, &broker->pause_timer);
+    match_cache_destroy(broker->matches);
+    share_destroy(broker->share);
+    sinks_destroy(broker->sinks);
+    map_free(&broker->sessions);
+    memory_release(broker->fanout);
+    memory_release(broker->fanout_ids);
+    memory_release(broker->properties);
+    memory_release(broker->load);
+}
+
+const struct shard_handler broker_handler = {
+    .start = broker_start,
+    .accepted = broker_accepted,
+    .adopted = broker_adopted,
+    .move_failed = broker_move_failed,
+    .received = packets_received,
+    .writable = broker_writable,
+    .closed = broker_closed,
+    .release = broker_release,
+    .record = records_take,
+    .peer = broker_peer,
+    .turn = broker_turn,
+    .stop = broker_stop,
+    .finish = broker_finish,
+};

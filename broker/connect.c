@@ -1,0 +1,221 @@
+/* connect.c - CONNECT and DISCONNECT: who may come in, which session is theirs, what they are told (§3.1, §3.2, §3.14). */
+#include <stdio.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "broker/broker.h"
+
+/* ---- keep-alive ------------------------------------------------------------------------------------------------- */
+
+static uint64_t keep_alive_ms(const struct session *session) { return session->keep_alive_s * 1500ull; } /* [MQTT-3.1.2-22] */
+
+/* The timer is not moved by every packet: when it fires it looks at when something last came. */
+static void keep_alive_check(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    struct session *session = conn->client;
+    if (session->paused) conn->last_received_ms = broker->shard->now_ms; /* it is we who do not listen */
+    uint64_t deadline_ms = conn->last_received_ms + keep_alive_ms(session);
+    if (deadline_ms > broker->shard->now_ms) return wheel_start(&broker->shard->wheel, timer, deadline_ms);
+    COUNT(broker, keep_alive_timeouts);
+    session_disconnect(broker, session, MQTT_REASON_KEEP_ALIVE_TIMEOUT, NULL, SESSION_END_SERVER);
+}
+
+void keep_alive_start(struct broker_shard *broker, struct session *session)
+{
+    struct conn *conn = session->conn;
+    shard_stop_timer(broker->shard, &conn->timer);
+    timer_init(&conn->timer, keep_alive_check);
+    if (session->keep_alive_s) shard_start_timer(broker->shard, &conn->timer, keep_alive_ms(session));
+}
+
+/* ---- refusing --------------------------------------------------------------------------------------------------- */
+
+void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, enum mqtt_reason reason,
+                    const char *what)
+{
+    COUNT(broker, clients_refused);
+    LOG_LIMITED(INFO, 100, "connection refused", "reason=\"%s\" what=\"%s\"", mqtt_reason_name(reason), what);
+    if (version == MQTT_VERSION_NONE) { /* not MQTT: nothing we could say would be understood */
+        conn->client = NULL;
+        return conn_close(broker->shard, conn);
+    }
+    struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.reason = reason}};
+    packet.connack.properties.present = 0;
+    packet.connack.properties.reason_string = span_of_string(what);
+    mqtt_set(&packet.connack.properties, MQTT_PROPERTY_REASON_STRING);
+    packet_send(broker, conn, version, 0, &packet);
+    conn_finish(broker->shard, conn);
+}
+
+struct refusal {
+    enum mqtt_reason reason; /* SUCCESS: none */
+    const char *what;
+};
+
+/* Everything that can be judged before the session is known. */
+static struct refusal connect_check(const struct broker_shard *broker, const struct mqtt_connect *connect)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (broker->stopping) return (struct refusal){MQTT_REASON_SERVER_UNAVAILABLE, "the server is shutting down"};
+    if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD)) /* [MQTT-4.12.0-1] */
+        return (struct refusal){MQTT_REASON_BAD_AUTHENTICATION_METHOD, "no authentication method is configured"};
+    if (mqtt->allow_anonymous == ANONYMOUS_DENY)
+        return (struct refusal){MQTT_REASON_NOT_AUTHORIZED,
+                                "anonymous clients are not allowed and no authentication is configured"};
+    if (connect->client_id.bytes > mqtt->client_id_bytes_max)
+        return (struct refusal){MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "the client identifier is too long"};
+    if (!connect->has_will) return (struct refusal){MQTT_REASON_SUCCESS, NULL};
+    if (connect->will.qos > mqtt->qos_max)
+        return (struct refusal){MQTT_REASON_QOS_NOT_SUPPORTED, "the will's QoS is not supported"}; /* [MQTT-3.2.2-12] */
+    if (connect->will.retain && !mqtt->retain_available)
+        return (struct refusal){MQTT_REASON_RETAIN_NOT_SUPPORTED, "retained messages are not supported"}; /* [MQTT-3.2.2-13] */
+    if (span_starts_with(connect->will.topic, SPAN_LITERAL("$SYS/")))
+        return (struct refusal){MQTT_REASON_NOT_AUTHORIZED, "$SYS topics are the server's"};
+    return (struct refusal){MQTT_REASON_SUCCESS, NULL};
+}
+
+/* ---- the client id ---------------------------------------------------------------------------------------------- */
+
+#define ASSIGNED_ID_BYTES 24
+
+/* An id whose home is this shard, so that the connection need not move. */
+static struct span assign_client_id(struct broker_shard *broker, char buffer[static ASSIGNED_ID_BYTES + 1])
+{
+    struct span id;
+    do {
+        snprintf(buffer, ASSIGNED_ID_BYTES + 1, "ringmq-%016llx",
+                 (unsigned long long)random_next(&broker->shard->random));
+        id = span_of_string(buffer);
+    } while (broker_home(broker->broker, hash_span(id)) != broker->shard->number || session_find(broker, id));
+    return id;
+}
+
+/* ---- accepting -------------------------------------------------------------------------------------------------- */
+
+static uint32_t session_expiry_s(const struct broker_shard *broker, const struct mqtt_connect *connect)
+{
+    uint32_t ceiling_s = broker->settings->mqtt.session_expiry_max_s;
+    if (connect->version < MQTT_5) return connect->clean_start ? 0 : ceiling_s;
+    if (!mqtt_has(&connect->properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL)) return 0;
+    uint32_t asked_s = connect->properties.session_expiry_s;
+    return asked_s < ceiling_s ? asked_s : ceiling_s;
+}
+
+/* Tells an MQTT 5 client everything that differs from what the standard lets it assume (§3.2.2.3). */
+static void connack_properties(const struct broker_shard *broker, const struct session *session,
+                               const struct mqtt_connect *connect, struct span assigned_id,
+                               struct mqtt_properties *properties)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct mqtt_properties *asked = &connect->properties;
+    properties->present = 0;
+#define TELL(condition, ID, field, value)                                                                            \
+    if (condition) {                                                                                                 \
+        properties->field = (value);                                                                                 \
+        mqtt_set(properties, MQTT_PROPERTY_##ID);                                                                    \
+    }
+    TELL(mqtt_has(asked, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) && asked->session_expiry_s != session->expiry_s,
+         SESSION_EXPIRY_INTERVAL, session_expiry_s, session->expiry_s)
+    TELL(mqtt->receive_max != UINT16_MAX, RECEIVE_MAXIMUM, receive_maximum, mqtt->receive_max)
+    TELL(mqtt->qos_max < 2, MAXIMUM_QOS, maximum_qos, mqtt->qos_max)
+    TELL(!mqtt->retain_available, RETAIN_AVAILABLE, retain_available, 0)
+    TELL(true, MAXIMUM_PACKET_SIZE, maximum_packet_bytes, mqtt->packet_bytes_max)
+    TELL(assigned_id.bytes, ASSIGNED_CLIENT_IDENTIFIER, assigned_client_id, assigned_id)
+    TELL(mqtt->topic_alias_max, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, mqtt->topic_alias_max)
+    TELL(!mqtt->wildcard_available, WILDCARD_SUBSCRIPTION_AVAILABLE, wildcard_subscription_available, 0)
+    TELL(!mqtt->shared_available, SHARED_SUBSCRIPTION_AVAILABLE, shared_subscription_available, 0)
+    TELL(session->keep_alive_s != connect->keep_alive_s, SERVER_KEEP_ALIVE, server_keep_alive_s, session->keep_alive_s)
+    TELL(mqtt_has(asked, MQTT_PROPERTY_REQUEST_RESPONSE_INFORMATION) && asked->request_response_information &&
+             mqtt->response_information && mqtt->response_information[0],
+         RESPONSE_INFORMATION, response_information, span_of_string(mqtt->response_information))
+#undef TELL
+}
+
+static void connack_send(struct broker_shard *broker, struct session *session, const struct mqtt_connect *connect,
+                         struct span assigned_id, bool session_present)
+{
+    struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.session_present = session_present}};
+    connack_properties(broker, session, connect, assigned_id, &packet.connack.properties);
+    packet_send(broker, session->conn, connect->version, session->packet_bytes_max, &packet);
+}
+
+static uint16_t keep_alive_of(const struct broker_shard *broker, const struct mqtt_connect *connect)
+{
+    uint16_t ceiling_s = broker->settings->mqtt.keep_alive_max_s;
+    if (ceiling_s == 0 || connect->version < MQTT_5) return connect->keep_alive_s; /* older clients cannot be told */
+    return connect->keep_alive_s == 0 || connect->keep_alive_s > ceiling_s ? ceiling_s : connect->keep_alive_s;
+}
+
+/* The session this client gets: the one it had, or a new one. NULL: the node is full. */
+static struct session *session_for(struct broker_shard *broker, const struct mqtt_connect *connect, struct span client_id,
+                                   bool *ret_present)
+{
+    struct session *session = session_find(broker, client_id);
+    if (session && session->conn) { /* [MQTT-3.1.4-3] */
+        COUNT(broker, sessions_taken_over);
+        session_disconnect(broker, session, MQTT_REASON_SESSION_TAKEN_OVER, NULL, SESSION_END_TAKEN_OVER);
+        session = session_find(broker, client_id); /* it may have ended with its connection */
+    }
+    if (session && connect->clean_start) {
+        session_destroy(broker, session);
+        session = NULL;
+    }
+    *ret_present = session != NULL;
+    if (session) {
+        COUNT(broker, sessions_resumed);
+        will_forget(broker, session); /* back before its delay was over [MQTT-3.1.3-9] */
+        return session;
+    }
+    uint32_t limit = broker->settings->mqtt.sessions_max;
+    if (limit && atomic_load_explicit(&broker->broker->sessions_count, memory_order_relaxed) >= limit) return NULL;
+    return session_create(broker, client_id);
+}
+
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
+{
+    struct refusal refusal = connect_check(broker, connect);
+    if (refusal.reason) return connect_refuse(broker, conn, connect->version, refusal.reason, refusal.what);
+
+    char assigned[ASSIGNED_ID_BYTES + 1];
+    struct span client_id = connect->client_id, assigned_id = {0};
+    if (client_id.bytes == 0) client_id = assigned_id = assign_client_id(broker, assigned);
+    uint32_t home = broker_home(broker->broker, hash_span(client_id));
+    if (home != broker->shard->number) {
+        *ret_moves = true;
+        return conn_move(broker->shard, conn, home, NULL);
+    }
+
+    bool present;
+    struct session *session = session_for(broker, connect, client_id, &present);
+    if (!session)
+        return connect_refuse(broker, conn, connect->version, MQTT_REASON_QUOTA_EXCEEDED, "the server has too many sessions");
+    session->expiry_s = session_expiry_s(broker, connect);
+    session->keep_alive_s = keep_alive_of(broker, connect);
+    session_attach(broker, session, conn, connect);
+    if (connect->has_will) will_set(broker, session, &connect->will);
+    keep_alive_start(broker, session);
+    connack_send(broker, session, connect, assigned_id, present);
+    if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
+    session_resend(broker, session);
+    session_pump(broker, session);
+}
+
+/* ---- DISCONNECT ------------------------------------------------------------------------------------------------- */
+
+void disconnect_handle(struct broker_shard *broker, struct session *session, const struct mqtt_disconnect *disconnect)
+{
+    struct conn *conn = session->conn;
+    if (mqtt_has(&disconnect->properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL)) {
+        uint32_t asked_s = disconnect->properties.session_expiry_s, ceiling_s = broker->settings->mqtt.session_expiry_max_s;
+        if (session->expiry_s == 0 && asked_s != 0) /* §3.14.2.2.2 */
+            return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "session expiry was 0 in CONNECT");
+        session->expiry_s = asked_s < ceiling_s ? asked_s : ceiling_s;
+    }
+    LOG(INFO, "client disconnected", "client=\"%.*s\" reason=\"%s\"", SPAN_PRINT(session_client_id(session)),
+        mqtt_reason_name(disconnect->reason));
+    bool with_will = disconnect->reason != MQTT_REASON_NORMAL_DISCONNECTION; /* [MQTT-3.14.4-3] */
+    session_detach(broker, session, with_will ? SESSION_END_CLIENT_WITH_WILL : SESSION_END_CLIENT);
+    conn_finish(broker->shard, conn);
+}

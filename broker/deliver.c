@@ -1,0 +1,361 @@
+/* deliver.c - messages on their way out to one session: into the stage, the in-flight window or the queue. */
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "proto/encode.h"
+
+static inline struct message *delivery_message(struct delivery delivery)
+{
+    return (struct message *)(uintptr_t)(delivery.tagged & DELIVERY_POINTER_MASK);
+}
+static inline uint8_t delivery_qos(struct delivery delivery) { return delivery.tagged >> DELIVERY_QOS_SHIFT & 3; }
+
+/* ---- writing one PUBLISH ---------------------------------------------------------------------------------------- */
+
+struct outgoing {
+    struct publication *publication;
+    const uint32_t *ids;
+    uint32_t ids_count;
+    uint8_t qos;
+    bool retain, dup;
+};
+
+/* What the property block of an MQTT 5 PUBLISH holds, and its size. */
+struct outgoing_properties {
+    uint32_t bytes; /* without the length */
+    uint32_t expiry_s;
+    struct mqtt_alias alias;
+    bool expires;
+};
+
+static struct outgoing_properties properties_measure(struct broker_shard *broker, struct session *session,
+                                                     const struct outgoing *outgoing)
+{
+    const struct publication *publication = outgoing->publication;
+    struct outgoing_properties properties = {.bytes = (uint32_t)publication->properties.bytes};
+    if (publication->expires_ms) { /* what is left of it [MQTT-3.3.2-6] */
+        uint64_t now_ms = broker->shard->now_ms;
+        uint64_t left_ms = publication->expires_ms > now_ms ? publication->expires_ms - now_ms : 0;
+        properties.expires = true;
+        properties.expiry_s = (uint32_t)((left_ms + 999) / 1000);
+        properties.bytes += 5;
+    }
+    for (uint32_t i = 0; i < outgoing->ids_count; i++)
+        properties.bytes += 1 + mqtt_varint_bytes(outgoing->ids[i]);
+    return properties;
+}
+
+static uint8_t *properties_write(uint8_t *out, const struct outgoing *outgoing,
+                                 const struct outgoing_properties *properties)
+{
+    out = mqtt_put_varint(out, properties->bytes);
+    if (properties->expires) {
+        out = mqtt_put_u8(out, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+        out = mqtt_put_u32(out, properties->expiry_s);
+    }
+    for (uint32_t i = 0; i < outgoing->ids_count; i++) {
+        out = mqtt_put_u8(out, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER);
+        out = mqtt_put_varint(out, outgoing->ids[i]);
+    }
+    if (properties->alias.alias) {
+        out = mqtt_put_u8(out, MQTT_PROPERTY_TOPIC_ALIAS);
+        out = mqtt_put_u16(out, properties->alias.alias);
+    }
+    return mqtt_put_bytes(out, outgoing->publication->properties);
+}
+
+/* Bytes of the whole packet, with the topic spelled out and no alias: what the client's maximum is compared with. */
+static uint64_t packet_bytes(const struct session *session, const struct outgoing *outgoing,
+                             const struct outgoing_properties *properties)
+{
+    const struct publication *publication = outgoing->publication;
+    uint64_t after = publication->payload.bytes;
+    if (session->version == MQTT_5) after += mqtt_varint_bytes(properties->bytes) + properties->bytes;
+    return mqtt_publish_head_bytes(outgoing->qos, publication->topic.bytes, after) + after;
+}
+
+static void payload_attach(struct broker_shard *broker, struct conn *conn, struct publication *publication)
+{
+    struct message *message = publication_message(broker->shard, publication);
+    conn_attach(broker->shard, conn, message_payload(message).data, message->payload_bytes, message_ref(message));
+}
+
+/* Writes the packet. The caller has made sure of its size, and of the window for QoS 1 and 2. */
+static void publish_write(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,
+                          struct outgoing_properties *properties, uint16_t packet_id)
+{
+    struct publication *publication = outgoing->publication;
+    struct conn *conn = session->conn;
+    struct span topic = publication->topic;
+    size_t payload_bytes = publication->payload.bytes, block_bytes = 0;
+    if (session->version == MQTT_5) {
+        if (session->aliases_out.maximum) {
+            properties->alias = mqtt_alias_out_assign(&session->aliases_out, topic);
+            if (properties->alias.alias) properties->bytes += 3;
+            if (properties->alias.known) topic.bytes = 0;
+        }
+        block_bytes = mqtt_varint_bytes(properties->bytes) + properties->bytes;
+    }
+    bool copies = payload_bytes <= MESSAGE_COPY_BYTES_MAX;
+    size_t after_bytes = block_bytes + payload_bytes;
+    size_t staged = mqtt_publish_head_bytes(outgoing->qos, topic.bytes, after_bytes) + block_bytes +
+                    (copies ? payload_bytes : 0);
+    uint8_t *start = conn_reserve(broker->shard, conn, (uint32_t)staged), *at = start;
+    at += mqtt_write_publish_head(at, mqtt_publish_first_byte(outgoing->qos, outgoing->retain, outgoing->dup), topic,
+                                  packet_id, after_bytes);
+    if (session->version == MQTT_5) at = properties_write(at, outgoing, properties);
+    if (copies) at = mqtt_put_bytes(at, publication->payload);
+    DCHECK((size_t)(at - start) == staged);
+    conn_commit(conn, (uint32_t)staged);
+    if (!copies) payload_attach(broker, conn, publication);
+    COUNT(broker, packets_sent);
+    COUNT(broker, publish_sent);
+    COUNT_BY(broker, publish_sent_bytes, payload_bytes);
+}
+
+/* ---- deliveries ------------------------------------------------------------------------------------------------- */
+
+static struct delivery delivery_make(struct broker_shard *broker, struct publication *publication,
+                                     const struct delivery_options *options)
+{
+    struct message *message = message_ref(publication_message(broker->shard, publication));
+    struct delivery delivery = {.tagged = (uint64_t)(uintptr_t)message | (uint64_t)options->qos << DELIVERY_QOS_SHIFT |
+                                          (options->retain ? DELIVERY_RETAIN : 0),
+                                .ids = options->subscription_id};
+    if (options->more_ids_count) {
+        uint32_t *list = memory_acquire((1 + options->more_ids_count) * sizeof *list);
+        list[0] = options->more_ids_count;
+        memcpy(list + 1, options->more_ids, options->more_ids_count * sizeof *list);
+        delivery.ids = (uint64_t)(uintptr_t)list;
+        delivery.tagged |= DELIVERY_IDS_LIST;
+    }
+    return delivery;
+}
+
+void session_delivery_release(struct broker_shard *broker, struct delivery delivery)
+{
+    if (delivery.tagged & DELIVERY_IDS_LIST) memory_release((void *)(uintptr_t)delivery.ids);
+    message_unref(broker->shard, delivery_message(delivery));
+}
+
+/* `ret_id` holds the single id that the outgoing then points to. */
+static struct outgoing outgoing_of(struct publication *publication, struct delivery delivery, bool dup, uint32_t *ret_id)
+{
+    struct outgoing outgoing = {.publication = publication, .qos = delivery_qos(delivery), .dup = dup,
+                                .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
+    if (delivery.tagged & DELIVERY_IDS_LIST) {
+        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+        outgoing.ids = list + 1;
+        outgoing.ids_count = list[0];
+    } else if (delivery.ids) {
+        *ret_id = (uint32_t)delivery.ids;
+        outgoing.ids = ret_id;
+        outgoing.ids_count = 1;
+    }
+    return outgoing;
+}
+
+static void log_drop(const struct session *session, struct span topic, const char *reason)
+{
+    LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=\"%.*s\" topic=\"%.*s\"", reason,
+                SPAN_PRINT(session_client_id(session)), SPAN_PRINT(topic));
+}
+
+static bool too_large(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,
+                      const struct outgoing_properties *properties)
+{
+    uint64_t bytes = packet_bytes(session, outgoing, properties);
+    uint64_t limit = session->packet_bytes_max ? session->packet_bytes_max : MQTT_VARINT_MAX;
+    if (LIKELY(bytes <= limit)) return false;
+    COUNT(broker, dropped_too_large); /* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: as if it had been delivered */
+    log_drop(session, outgoing->publication->topic, "too_large_for_client");
+    return true;
+}
+
+/* Sends one delivery from the queue; it was the queue's reference and becomes the window's or goes. */
+static void delivery_send(struct broker_shard *broker, struct session *session, struct delivery delivery)
+{
+    struct message *message = delivery_message(delivery);
+    struct publication publication = publication_of(message);
+    uint32_t id;
+    struct outgoing outgoing = outgoing_of(&publication, delivery, false, &id);
+    struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
+    bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+    if (expired) COUNT(broker, dropped_expired);
+    if (expired || too_large(broker, session, &outgoing, &properties)) {
+        session_delivery_release(broker, delivery);
+    } else if (outgoing.qos == 0) {
+        publish_write(broker, session, &outgoing, &properties, 0);
+        session_delivery_release(broker, delivery);
+    } else {
+        uint16_t packet_id = mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, outgoing.qos,
+                                               delivery.ids);
+        COUNT(broker, inflight_messages);
+        publish_write(broker, session, &outgoing, &properties, packet_id);
+    }
+    publication_end(broker->shard, &publication);
+}
+
+/* ---- the queue -------------------------------------------------------------------------------------------------- */
+
+#define QUEUE_CAPACITY_MIN 8
+
+static void queue_push(struct broker_shard *broker, struct session *session, struct delivery delivery)
+{
+    struct delivery_queue *queue = &session->queue;
+    if (queue->count == queue->capacity) {
+        uint32_t capacity = queue->capacity ? queue->capacity * 2 : QUEUE_CAPACITY_MIN;
+        struct delivery *entries = memory_acquire(capacity * sizeof *entries);
+        for (uint32_t i = 0; i < queue->count; i++)
+            entries[i] = queue->entries[(queue->head + i) & (queue->capacity - 1)];
+        memory_release(queue->entries);
+        *queue = (struct delivery_queue){entries, 0, queue->count, capacity};
+    }
+    queue->entries[(queue->head + queue->count++) & (queue->capacity - 1)] = delivery;
+    uint64_t bytes = message_bytes(delivery_message(delivery));
+    session->queue_bytes += bytes;
+    COUNT(broker, queued_messages);
+    COUNT_BY(broker, queued_bytes, bytes);
+}
+
+static struct delivery queue_pop(struct broker_shard *broker, struct session *session)
+{
+    struct delivery_queue *queue = &session->queue;
+    struct delivery delivery = queue->entries[queue->head];
+    queue->head = (queue->head + 1) & (queue->capacity - 1);
+    queue->count--;
+    uint64_t bytes = message_bytes(delivery_message(delivery));
+    session->queue_bytes -= bytes;
+    UNCOUNT(broker, queued_messages);
+    COUNT_BY(broker, queued_bytes, -bytes);
+    if (queue->count == 0) {
+        memory_release(queue->entries);
+        *queue = (struct delivery_queue){0};
+    }
+    return delivery;
+}
+
+/* Room for one more message of these bytes? Applies the policy; false: this one is to be dropped. */
+static bool queue_make_room(struct broker_shard *broker, struct session *session, uint64_t bytes)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    while (session->queue.count >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max) {
+        if (mqtt->queue_policy == QUEUE_DISCONNECT && session->conn)
+            session_kick(broker, session, MQTT_REASON_QUOTA_EXCEEDED);
+        if (mqtt->queue_policy != QUEUE_DROP_OLDEST || session->queue.count == 0) return false;
+        struct delivery oldest = queue_pop(broker, session);
+        COUNT(broker, dropped_oldest);
+        log_drop(session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        session_delivery_release(broker, oldest);
+    }
+    return true;
+}
+
+/* Half a queue is when its publishers are asked to slow down; one that has not moved for a second pushes nobody back. */
+#define PROGRESS_EXPECTED_MS 1000
+
+static bool queue_pushes_back(const struct broker_shard *broker, const struct session *session)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    bool half = session->queue.count * 2ull > mqtt->queue_messages_max || session->queue_bytes * 2 > mqtt->queue_bytes_max;
+    return half && session->conn && broker->shard->now_ms - session->progress_ms < PROGRESS_EXPECTED_MS;
+}
+
+static void deliver_queue(struct broker_shard *broker, struct session *session, struct publication *publication,
+                          const struct delivery_options *options)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
+        COUNT(broker, dropped_qos0_offline);
+        return;
+    }
+    uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes +
+                     publication->payload.bytes;
+    if (!queue_make_room(broker, session, bytes)) {
+        if (options->qos == 0)
+            COUNT(broker, dropped_qos0_slow);
+        else
+            COUNT(broker, dropped_queue_full);
+        log_drop(session, publication->topic, "queue_full");
+        return;
+    }
+    queue_push(broker, session, delivery_make(broker, publication, options));
+    COUNT(broker, deliveries_queued);
+    if (!session->conn) return;
+    session->waits_writable = true;
+    session->conn->wants_writable = true;
+    publication->congested |= queue_pushes_back(broker, session);
+}
+
+void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
+                     const struct delivery_options *options)
+{
+    struct conn *conn = session->conn;
+    bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
+                   (options->qos == 0 || !mqtt_inflight_full(&session->inflight));
+    if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
+
+    uint32_t id = options->subscription_id;
+    struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos,
+                                .ids_count = options->more_ids_count, .retain = options->retain};
+    if (id) {
+        outgoing.ids = &id;
+        outgoing.ids_count = 1;
+    }
+    struct outgoing_properties properties = {0};
+    if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
+    if (UNLIKELY(too_large(broker, session, &outgoing, &properties))) return;
+    uint16_t packet_id = 0;
+    if (options->qos) {
+        struct delivery delivery = delivery_make(broker, publication, options);
+        packet_id = mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, options->qos, delivery.ids);
+        COUNT(broker, inflight_messages);
+    }
+    publish_write(broker, session, &outgoing, &properties, packet_id);
+}
+
+void session_pump(struct broker_shard *broker, struct session *session)
+{
+    struct delivery_queue *queue = &session->queue;
+    if (!session->conn || session->kicked) return;
+    session->progress_ms = broker->shard->now_ms;
+    while (queue->count && conn_has_room(broker->shard, session->conn)) {
+        struct delivery next = queue->entries[queue->head];
+        if (delivery_qos(next) && mqtt_inflight_full(&session->inflight)) return; /* an acknowledgement goes on here */
+        delivery_send(broker, session, queue_pop(broker, session));
+    }
+    if (queue->count) session->conn->wants_writable = true;
+}
+
+void session_resend(struct broker_shard *broker, struct session *session)
+{
+    struct mqtt_inflight_entry entry;
+    while (session->conn && mqtt_inflight_resend_next(&session->inflight, &entry)) {
+        COUNT(broker, redeliveries);
+        if (entry.state == MQTT_INFLIGHT_RELEASING) {
+            ack_send(broker, session, MQTT_PUBREL, entry.packet_id, MQTT_REASON_SUCCESS);
+            continue;
+        }
+        struct delivery delivery = {(uint64_t)(uintptr_t)entry.message, entry.user};
+        struct publication publication = publication_of(delivery_message(delivery));
+        uint32_t id;
+        struct outgoing outgoing = outgoing_of(&publication, delivery, true, &id);
+        struct outgoing_properties properties = {0};
+        if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
+        /* One that has become too large (the client came back with a smaller maximum) can never be sent: done. */
+        if (too_large(broker, session, &outgoing, &properties)) {
+            mqtt_inflight_puback(&session->inflight, entry.packet_id, &entry);
+            UNCOUNT(broker, inflight_messages);
+            session_delivery_release(broker, delivery);
+        } else {
+            publish_write(broker, session, &outgoing, &properties, entry.packet_id);
+        }
+        publication_end(broker->shard, &publication);
+    }
+}
+
+bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
+{
+    return session->conn && session->queue.count == 0 && conn_has_room(broker->shard, session->conn);
+}

@@ -1,0 +1,111 @@
+/* packets.c - from a connection's bytes to packets, and to whoever handles them. */
+#include "base/check.h"
+#include "base/log.h"
+#include "broker/broker.h"
+#include "proto/decode.h"
+#include "proto/encode.h"
+
+bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
+                 struct mqtt_packet *packet)
+{
+    size_t bytes = mqtt_encoded_bytes(version, packet);
+    if (packet_bytes_max && bytes > packet_bytes_max && version == MQTT_5) {
+        /* [MQTT-3.2.2-19] and its sisters: leave out what only explains. All packets begin their union with what differs, so the
+         * properties are found by type. */
+        struct mqtt_properties *properties = packet->type == MQTT_CONNACK      ? &packet->connack.properties
+                                             : packet->type == MQTT_DISCONNECT ? &packet->disconnect.properties
+                                             : packet->type == MQTT_SUBACK || packet->type == MQTT_UNSUBACK
+                                                 ? &packet->suback.properties
+                                                 : &packet->ack.properties;
+        properties->present &= ~(1ull << MQTT_PROPERTY_REASON_STRING | 1ull << MQTT_PROPERTY_USER_PROPERTY);
+        bytes = mqtt_encoded_bytes(version, packet);
+        if (bytes > packet_bytes_max) return false; /* [MQTT-3.1.2-24] */
+    }
+    CHECK(bytes > 0);
+    uint8_t *out = conn_reserve(broker->shard, conn, (uint32_t)bytes);
+    size_t written = mqtt_encode(out, bytes, version, packet);
+    CHECK(written == bytes);
+    conn_commit(conn, (uint32_t)written);
+    COUNT(broker, packets_sent);
+    return true;
+}
+
+void packet_error(struct broker_shard *broker, struct conn *conn, enum mqtt_reason reason, const char *what)
+{
+    COUNT(broker, protocol_errors);
+    session_disconnect(broker, conn->client, (uint8_t)reason, what, SESSION_END_SERVER);
+}
+
+static void malformed(struct broker_shard *broker, struct conn *conn, const struct mqtt_decoded *decoded)
+{
+    if (conn->client) return packet_error(broker, conn, decoded->reason, decoded->what);
+    COUNT(broker, protocol_errors);
+    connect_refuse(broker, conn, decoded->answer_version, decoded->reason, decoded->what);
+}
+
+static void pingreq_handle(struct broker_shard *broker, struct conn *conn)
+{
+    uint8_t *out = conn_reserve(broker->shard, conn, MQTT_PING_BYTES);
+    conn_commit(conn, (uint32_t)mqtt_write_pingresp(out));
+    COUNT(broker, packets_sent);
+}
+
+static void packet_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_packet *packet)
+{
+    struct session *session = conn->client;
+    switch (packet->type) {
+    case MQTT_PUBLISH: return publish_handle(broker, session, &packet->publish);
+    case MQTT_PUBACK:
+    case MQTT_PUBREC:
+    case MQTT_PUBREL:
+    case MQTT_PUBCOMP: return ack_handle(broker, session, packet->type, &packet->ack);
+    case MQTT_SUBSCRIBE: return subscribe_handle(broker, session, &packet->subscribe);
+    case MQTT_UNSUBSCRIBE: return unsubscribe_handle(broker, session, &packet->unsubscribe);
+    case MQTT_PINGREQ: return pingreq_handle(broker, conn);
+    case MQTT_DISCONNECT: return disconnect_handle(broker, session, &packet->disconnect);
+    case MQTT_CONNECT: /* [MQTT-3.1.0-2] */
+        return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "a second CONNECT");
+    case MQTT_AUTH: /* [MQTT-4.12.0-1]: only after a CONNECT that named a method, and those are refused */
+        return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "AUTH without an authentication method");
+    case MQTT_CONNACK:
+    case MQTT_SUBACK:
+    case MQTT_UNSUBACK:
+    case MQTT_PINGRESP: break;
+    }
+    UNREACHABLE("the decoder lets no such packet from a client pass");
+}
+
+struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    struct broker_shard *broker = broker_of(shard);
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    struct mqtt_decode_limits limits = {
+        .from = MQTT_FROM_CLIENT,
+        .version = conn->client ? (enum mqtt_version)((struct session *)conn->client)->version : MQTT_VERSION_NONE,
+        .packet_bytes_max = mqtt->packet_bytes_max,
+        .topic_levels_max = mqtt->topic_levels_max,
+        .check_payload_utf8 = mqtt->payload_format_check};
+    struct mqtt_packet packet;
+    size_t consumed = 0;
+    while (consumed < bytes.bytes) {
+        struct mqtt_decoded decoded = mqtt_decode(span_skip(bytes, consumed), &limits, &packet);
+        if (decoded.status == MQTT_NEED_MORE) return (struct conn_progress){consumed, decoded.bytes};
+        if (UNLIKELY(decoded.status == MQTT_MALFORMED)) {
+            malformed(broker, conn, &decoded);
+            return (struct conn_progress){bytes.bytes, 0};
+        }
+        COUNT(broker, packets_received);
+        if (UNLIKELY(!conn->client)) {
+            bool moves = false; /* to the session's home, with CONNECT still unread */
+            connect_handle(broker, conn, &packet.connect, &moves);
+            if (moves) return (struct conn_progress){consumed, 0};
+            limits.version = packet.connect.version;
+        } else {
+            packet_handle(broker, conn, &packet);
+        }
+        consumed += decoded.bytes;
+        if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
+        if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
+    }
+    return (struct conn_progress){consumed, 1};
+}

@@ -1,0 +1,304 @@
+/* publish.c - a PUBLISH comes in: checks, fan-out, acknowledgement. The path of design §7. */
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/records.h"
+
+/* ---- the sinks of this shard ------------------------------------------------------------------------------------ */
+
+/* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
+static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
+{
+    return sink->who && !(sink->no_local && sink->who == publication->publisher);
+}
+
+static inline uint8_t lower_qos(uint8_t a, uint8_t b) { return a < b ? a : b; }
+
+static void deliver_one_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[i];
+        if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
+        if (UNLIKELY(!subscription_wants(sink, publication))) continue;
+        struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
+                                           .retain = publication->retain && sink->retain_as_published,
+                                           .subscription_id = sink->subscription_id};
+        session_deliver(broker, sink->who, publication, &options);
+    }
+}
+
+/* Several filters match: a session with overlapping subscriptions gets one copy with the highest QoS and all its
+ * subscription identifiers (§3.3.4). First pass: one entry per session. */
+static void merge_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[i];
+        if (!subscription_wants(sink, publication)) continue;
+        struct session *session = sink->who;
+        if (session->fanout_stamp != broker->fanout_stamp) {
+            session->fanout_stamp = broker->fanout_stamp;
+            session->fanout_place = broker->fanout_count;
+            if (broker->fanout_count == broker->fanout_capacity) {
+                broker->fanout_capacity = broker->fanout_capacity ? broker->fanout_capacity * 2 : 64;
+                broker->fanout = memory_resize(broker->fanout, broker->fanout_capacity * sizeof *broker->fanout);
+            }
+            broker->fanout[broker->fanout_count++] = (struct fanout_entry){.session = session};
+        }
+        struct fanout_entry *entry = &broker->fanout[session->fanout_place];
+        uint8_t qos = lower_qos(sink->qos, publication->qos);
+        if (qos > entry->qos) entry->qos = qos;
+        entry->retain |= publication->retain && sink->retain_as_published;
+        if (!sink->subscription_id) continue;
+        if (broker->fanout_ids_count + 2 > broker->fanout_ids_capacity) {
+            broker->fanout_ids_capacity = broker->fanout_ids_capacity ? broker->fanout_ids_capacity * 2 : 128;
+            broker->fanout_ids =
+                memory_resize(broker->fanout_ids, broker->fanout_ids_capacity * sizeof *broker->fanout_ids);
+        }
+        broker->fanout_ids[broker->fanout_ids_count++] = session->fanout_place;
+        broker->fanout_ids[broker->fanout_ids_count++] = sink->subscription_id;
+        entry->ids_count++;
+    }
+}
+
+/* Second pass: the pairs (entry, id) become one run of ids per entry, in the upper half of the same scratch. */
+static void gather_ids(struct broker_shard *broker)
+{
+    uint32_t pairs = broker->fanout_ids_count, needed = pairs + pairs / 2;
+    if (needed > broker->fanout_ids_capacity) {
+        broker->fanout_ids_capacity = needed;
+        broker->fanout_ids = memory_resize(broker->fanout_ids, needed * sizeof *broker->fanout_ids);
+    }
+    uint32_t at = pairs;
+    for (uint32_t i = 0; i < broker->fanout_count; i++) {
+        broker->fanout[i].ids_first = at;
+        at += broker->fanout[i].ids_count;
+        broker->fanout[i].ids_count = 0;
+    }
+    for (uint32_t i = 0; i < pairs; i += 2) {
+        struct fanout_entry *entry = &broker->fanout[broker->fanout_ids[i]];
+        broker->fanout_ids[entry->ids_first + entry->ids_count++] = broker->fanout_ids[i + 1];
+    }
+}
+
+static void deliver_merged(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
+                           uint32_t count)
+{
+    broker->fanout_count = broker->fanout_ids_count = 0;
+    if (++broker->fanout_stamp == 0) broker->fanout_stamp = 1; /* 0 is "never" in a new session */
+    for (uint32_t i = 0; i < count; i++)
+        merge_filter(broker, publication, local_ids[i]);
+    if (broker->fanout_ids_count) gather_ids(broker);
+    for (uint32_t i = 0; i < broker->fanout_count; i++) {
+        const struct fanout_entry *entry = &broker->fanout[i];
+        struct delivery_options options = {.qos = entry->qos, .retain = entry->retain};
+        if (entry->ids_count == 1) options.subscription_id = broker->fanout_ids[entry->ids_first];
+        if (entry->ids_count > 1) {
+            options.more_ids = broker->fanout_ids + entry->ids_first;
+            options.more_ids_count = entry->ids_count;
+        }
+        session_deliver(broker, entry->session, publication, &options);
+    }
+}
+
+void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
+                         uint32_t count)
+{
+    if (LIKELY(count == 1)) return deliver_one_filter(broker, publication, local_ids[0]);
+    deliver_merged(broker, publication, local_ids, count);
+}
+
+/* ---- shared subscriptions --------------------------------------------------------------------------------------- */
+
+static uint32_t member_load(void *context, const struct sink *sink)
+{
+    const struct session *session = sink->who;
+    if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
+    if (!conn_has_room(((struct broker_shard *)context)->shard, session->conn)) return SHARE_UNAVAILABLE;
+    return mqtt_inflight_count(&session->inflight) + session->queue.count;
+}
+
+bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
+                                uint8_t strategy, const struct share_keys *keys)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
+                                                   member_load, broker);
+    if (choice.index == SHARE_NONE) return false;
+    const struct sink *sink = &view.sinks[choice.index];
+    struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
+                                       .retain = publication->retain && sink->retain_as_published,
+                                       .subscription_id = sink->subscription_id};
+    session_deliver(broker, sink->who, publication, &options);
+    return true;
+}
+
+static void publish_to_group(struct broker_shard *broker, struct publication *publication,
+                             const struct route_group *group, uint64_t topic_hash)
+{
+    struct shard *shard = broker->shard;
+    struct share_keys keys = {.publisher_hash = publication->publisher_hash, .topic_hash = topic_hash,
+                              .random = random_next(&shard->random)};
+    uint32_t picked = share_pick_shard(broker->share, group, &keys);
+    for (uint32_t tried = 0; tried < group->targets_count; tried++) {
+        const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
+        if (target->target != shard->number) {
+            record_send_shared(shard, target->target, publication_message(shard, publication), target->local_id,
+                               group->strategy, keys.publisher_hash, keys.topic_hash);
+            publication->congested |= mesh_blocked(shard->group->mesh, shard->number, target->target);
+            return;
+        }
+        if (publication_deliver_shared(broker, publication, target->local_id, group->strategy, &keys)) return;
+    }
+    COUNT(broker, dropped_no_share_member);
+}
+
+/* ---- fan-out ---------------------------------------------------------------------------------------------------- */
+
+bool publication_publish(struct broker_shard *broker, struct publication *publication)
+{
+    struct shard *shard = broker->shard;
+    const struct match_set *set = match_cache_lookup(broker->matches, publication->topic);
+    bool wanted = !match_set_empty(set);
+    /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
+    for (uint32_t i = 0; i < set->others_count; i++) {
+        const struct match_target *other = &set->others[i];
+        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
+    }
+    for (uint32_t i = 0; i < set->groups_count; i++)
+        publish_to_group(broker, publication, &set->groups[i], set->topic_hash);
+    if (set->local_ids_count) publication_deliver(broker, publication, set->local_ids, set->local_ids_count);
+    if (UNLIKELY(publication->retain)) retained_store(broker, publication);
+    if (!wanted) COUNT(broker, publish_unmatched);
+    return wanted;
+}
+
+/* ---- back-pressure ---------------------------------------------------------------------------------------------- */
+
+void publisher_pause(struct broker_shard *broker, struct session *session)
+{
+    if (session->paused || session->kicked || !session->conn || broker->settings->mqtt.pause_ms == 0) return;
+    session->paused = true;
+    conn_pause(broker->shard, session->conn);
+    list_append(&broker->paused, &session->link);
+    COUNT(broker, publishers_paused);
+    if (!timer_running(&broker->pause_timer))
+        shard_start_timer(broker->shard, &broker->pause_timer, broker->settings->mqtt.pause_ms);
+}
+
+/* All that were paused since the timer was started: one timer serves a shard, whatever the number of publishers. */
+void publishers_resume(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = CONTAINER_OF(timer, struct broker_shard, pause_timer);
+    struct list resuming;
+    list_init(&resuming);
+    while (!list_empty(&broker->paused)) {
+        struct list *link = broker->paused.next;
+        list_remove(link);
+        list_append(&resuming, link);
+    }
+    while (!list_empty(&resuming)) {
+        struct session *session = CONTAINER_OF(resuming.next, struct session, link);
+        list_remove(&session->link);
+        session->paused = false;
+        if (session->conn) conn_resume(broker->shard, session->conn);
+    }
+}
+
+/* ---- a client's PUBLISH ----------------------------------------------------------------------------------------- */
+
+/* The reason a PUBLISH is refused for, or SUCCESS. */
+static enum mqtt_reason publish_check(const struct broker_shard *broker, const struct session *session,
+                                      const struct mqtt_publish *publish)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (publish->qos > mqtt->qos_max) return MQTT_REASON_QOS_NOT_SUPPORTED;          /* [MQTT-3.2.2-11] */
+    if (publish->retain && !mqtt->retain_available) return MQTT_REASON_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
+    return MQTT_REASON_SUCCESS;
+}
+
+static enum mqtt_reason resolve_topic(struct session *session, const struct mqtt_publish *publish,
+                                      struct span *ret_topic)
+{
+    *ret_topic = publish->topic;
+    if (LIKELY(!mqtt_has(&publish->properties, MQTT_PROPERTY_TOPIC_ALIAS))) return MQTT_REASON_SUCCESS;
+    return mqtt_alias_in_resolve(&session->aliases_in, publish->properties.topic_alias, publish->topic, ret_topic);
+}
+
+/* The properties that travel on (§3.3.2.3), in the shard's scratch. */
+static struct span forwardable(struct broker_shard *broker, const struct mqtt_properties *properties)
+{
+    if (LIKELY(properties->raw.bytes == 0)) return span_of(NULL, 0);
+    size_t bytes = mqtt_properties_forward_bytes(properties->raw);
+    if (bytes > broker->properties_capacity) {
+        broker->properties_capacity = bytes * 2;
+        broker->properties = memory_resize(broker->properties, broker->properties_capacity);
+    }
+    if (bytes) mqtt_properties_forward(broker->properties, properties->raw);
+    return span_of(broker->properties, bytes);
+}
+
+static uint64_t expires_ms(const struct broker_shard *broker, const struct mqtt_properties *properties)
+{
+    uint32_t ceiling_s = broker->settings->mqtt.message_expiry_max_s;
+    uint32_t expiry_s = ceiling_s;
+    if (mqtt_has(properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
+        expiry_s = properties->message_expiry_s;
+        if (ceiling_s && ceiling_s < expiry_s) expiry_s = ceiling_s;
+        if (expiry_s == 0) return broker->shard->now_ms + 1; /* an interval of 0: only for who takes it at once */
+    }
+    return expiry_s ? broker->shard->now_ms + (uint64_t)expiry_s * 1000 : 0;
+}
+
+/* $SYS is the broker's own; a client that publishes there is told so. */
+static bool topic_reserved(struct span topic)
+{
+    return topic.bytes >= 5 && topic.data[0] == '$' && memcmp(topic.data, "$SYS/", 5) == 0;
+}
+
+void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
+{
+    struct conn *conn = session->conn;
+    COUNT(broker, publish_received);
+    COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
+
+    enum mqtt_reason refused = publish_check(broker, session, publish);
+    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");
+    struct publication publication;
+    enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
+    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias");
+
+    enum mqtt_incoming_verdict verdict = MQTT_INCOMING_NEW;
+    if (publish->qos == 2) verdict = mqtt_incoming_add(&session->incoming, publish->packet_id);
+    if (UNLIKELY(verdict == MQTT_INCOMING_EXCEEDED))
+        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed");
+    if (UNLIKELY(verdict == MQTT_INCOMING_DUPLICATE))
+        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
+
+    enum mqtt_reason answer = MQTT_REASON_SUCCESS;
+    if (UNLIKELY(topic_reserved(publication.topic))) {
+        answer = MQTT_REASON_NOT_AUTHORIZED;
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=\"%.*s\" topic=\"%.*s\"",
+                    SPAN_PRINT(session_client_id(session)), SPAN_PRINT(publication.topic));
+    } else {
+        publication.properties = forwardable(broker, &publish->properties);
+        publication.payload = publish->payload;
+        publication.expires_ms = expires_ms(broker, &publish->properties);
+        publication.publisher_conn = conn_name(conn);
+        publication.publisher_hash = session->client_hash;
+        publication.publisher = session;
+        publication.message = publication.lent = NULL;
+        publication.qos = publish->qos;
+        publication.retain = publish->retain;
+        publication.congested = false;
+        if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+        if (UNLIKELY(publication.congested)) publisher_pause(broker, session);
+        publication_end(broker->shard, &publication);
+    }
+    if (publish->qos == 0) return;
+    if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
+    ack_send(broker, session, publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, publish->packet_id, answer);
+}

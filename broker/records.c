@@ -1,0 +1,146 @@
+#include "broker/records.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "broker/broker.h"
+
+void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
+{
+    struct lane_cell cell = record_first((uint8_t)kind, 0, pointer, b);
+    shard_send(shard, to, &cell, 1);
+}
+
+static void record_send_publish_part(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids,
+                                     uint32_t count)
+{
+    struct lane_cell cells[RECORD_CELLS_MAX];
+    uint32_t further = (count - 1 + 3) / 4;
+    cells[0] = record_first(RECORD_PUBLISH, (uint8_t)further, message_ref(message), (uint64_t)count << 32 | ids[0]);
+    if (further) {
+        cells[further] = (struct lane_cell){0, 0};
+        memcpy(&cells[1], ids + 1, (count - 1) * sizeof *ids);
+    }
+    shard_send(shard, to, cells, 1 + further);
+}
+
+void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count)
+{
+    DCHECK(count > 0);
+    for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
+        uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
+        record_send_publish_part(shard, to, message, ids + at, part);
+    }
+}
+
+void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
+                        uint64_t publisher_hash, uint64_t topic_hash)
+{
+    struct lane_cell cells[2] = {
+        record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), (uint64_t)strategy << 32 | local_id),
+        {publisher_hash, topic_hash}};
+    shard_send(shard, to, cells, 2);
+}
+
+void record_send_release(struct shard *shard, struct message *lent)
+{
+    struct broker_shard *broker = broker_of(shard);
+    struct message **pending = &broker->release_pending[lent->owner];
+    if (!*pending) {
+        *pending = lent;
+        return;
+    }
+    record_send(shard, lent->owner, RECORD_RELEASE, *pending, (uint64_t)(uintptr_t)lent);
+    *pending = NULL;
+}
+
+void records_flush(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    for (uint32_t to = 0; to < broker->broker->shards_count; to++) {
+        if (!broker->release_pending[to]) continue;
+        record_send(shard, to, RECORD_RELEASE, broker->release_pending[to], 0);
+        broker->release_pending[to] = NULL;
+    }
+}
+
+/* ---- taking ----------------------------------------------------------------------------------------------------- */
+
+/* A receiver of this message is filling up: its publisher is asked to slow down. */
+static void report_congestion(struct broker_shard *broker, uint32_t from, const struct publication *publication)
+{
+    if (publication->congested && publication->publisher_conn)
+        record_send(broker->shard, from, RECORD_CONGESTED, NULL, publication->publisher_conn);
+}
+
+static void take_publish(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    struct publication publication = publication_of_loan(record_pointer(cells));
+    uint32_t count = (uint32_t)(cells->b >> 32), first = (uint32_t)cells->b;
+    if (LIKELY(count == 1)) {
+        publication_deliver(broker, &publication, &first, 1);
+    } else {
+        uint32_t ids[RECORD_PUBLISH_IDS_MAX];
+        ids[0] = first;
+        memcpy(ids + 1, &cells[1], (count - 1) * sizeof *ids);
+        publication_deliver(broker, &publication, ids, count);
+    }
+    report_congestion(broker, from, &publication);
+    publication_end(broker->shard, &publication);
+}
+
+static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    struct publication publication = publication_of_loan(record_pointer(cells));
+    struct share_keys keys = {.publisher_hash = cells[1].a, .topic_hash = cells[1].b,
+                              .random = random_next(&broker->shard->random)};
+    publication.publisher_hash = keys.publisher_hash;
+    if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
+        COUNT(broker, dropped_no_share_member);
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=\"%.*s\"",
+                    SPAN_PRINT(publication.topic));
+    }
+    report_congestion(broker, from, &publication);
+    publication_end(broker->shard, &publication);
+}
+
+static void take_release(struct broker_shard *broker, const struct lane_cell *cells)
+{
+    message_unref(broker->shard, record_pointer(cells));
+    struct message *second = (struct message *)(uintptr_t)cells->b;
+    if (second) message_unref(broker->shard, second);
+}
+
+static void take_congested(struct broker_shard *broker, uint64_t conn_name)
+{
+    struct conn *conn = conn_find(broker->shard, conn_name);
+    if (conn && conn->state == CONN_OPEN && conn->client) publisher_pause(broker, conn->client);
+}
+
+static void take_settings(struct broker_shard *broker, const struct settings *settings)
+{
+    broker->settings = settings;
+    retained_set_limits(broker);
+    atomic_fetch_add(&broker->broker->settings_taken, 1);
+}
+
+void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells)
+{
+    struct broker_shard *broker = broker_of(shard);
+    switch ((enum record_kind)record_kind(cells)) {
+    case RECORD_PUBLISH: return take_publish(broker, from, cells);
+    case RECORD_PUBLISH_SHARED: return take_publish_shared(broker, from, cells);
+    case RECORD_RELEASE: return take_release(broker, cells);
+    case RECORD_ROUTE_ADD:
+    case RECORD_ROUTE_REMOVE:
+    case RECORD_ROUTE_DONE: return route_record(broker, from, cells);
+    case RECORD_RETAIN_SET:
+    case RECORD_RETAIN_SCAN:
+    case RECORD_RETAIN_ITEM:
+    case RECORD_RETAIN_SLICE: return retained_record(broker, from, cells);
+    case RECORD_CONGESTED: return take_congested(broker, cells->b);
+    case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
+    case RECORD_SYS: return sys_wake(broker);
+    case RECORD_STOP: return broker_stop_clients(broker);
+    }
+    UNREACHABLE("a record of no kind");
+}

@@ -1,0 +1,277 @@
+/* retained.c - retained messages: kept by the shard that owns the topic's hash, asked for by SUBSCRIBE (design §7).
+ *
+ *     session's shard                                  owner of (some of) the topics
+ *     retained_ask ─► has it appetite? ── RETAIN_SCAN ──► a slice of the scan
+ *                        ▲                ◄─ RETAIN_ITEM ──┤ one per message
+ *                        └───────────────── RETAIN_SLICE ──┘ then the next slice, the next owner, or the end
+ *
+ * The session's pace decides: the next slice is asked for when what the last one brought has left its queue, so a hundred
+ * thousand retained messages neither overrun a queue nor hold up a turn. */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/records.h"
+
+/* Travels between the session's shard and the owners; belongs to whoever it was last sent to. */
+struct retained_query {
+    struct list link;        /* the session's shard: all queries under way */
+    struct list scan_link;   /* the owner: scans to go on with */
+    struct session *session; /* NULL when it has ended meanwhile */
+    uint32_t asker;          /* shard of the session */
+    uint32_t owner, owners_end; /* now, and one past the last */
+    bool away;               /* an owner has it */
+    uint32_t items_max;      /* of a slice */
+    uint32_t items;          /* of this slice so far */
+    struct retain_cursor *cursor;
+    uint32_t subscription_id;
+    uint8_t qos;
+    uint32_t filter_bytes;
+    char filter[];
+};
+
+#define SLICE_ITEMS_MAX    256 /* messages a slice brings; fewer for sessions with a short queue */
+#define SLICE_TOPICS_BUDGET 512 /* topics or subtrees a turn looks at */
+
+/* ---- storing ---------------------------------------------------------------------------------------------------- */
+
+static void gauges_set(struct broker_shard *broker)
+{
+    struct retain_stats stats = retain_stats(broker->retained);
+    struct stats *gauges = broker_stats(broker);
+    __atomic_store_n(&gauges->retained_messages, stats.messages, __ATOMIC_RELAXED);
+    __atomic_store_n(&gauges->retained_bytes, stats.bytes, __ATOMIC_RELAXED);
+}
+
+static void log_not_kept(const struct publication *publication, const char *reason)
+{
+    LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=%s topic=\"%.*s\"", reason,
+                SPAN_PRINT(publication->topic));
+}
+
+static void store_here(struct broker_shard *broker, struct publication *publication)
+{
+    if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
+        retain_remove(broker->retained, publication->topic);
+        return gauges_set(broker);
+    }
+    uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
+    if (payload_max && publication->payload.bytes > payload_max) {
+        COUNT(broker, dropped_retained_full);
+        return log_not_kept(publication, "payload_too_large");
+    }
+    struct message *message = message_ref(publication_message(broker->shard, publication));
+    enum retain_verdict verdict =
+        retain_set(broker->retained, publication->topic, message, message_bytes(message));
+    if (verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES) {
+        message_unref(broker->shard, message);
+        COUNT(broker, dropped_retained_full);
+        log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
+    }
+    gauges_set(broker);
+}
+
+void retained_store(struct broker_shard *broker, struct publication *publication)
+{
+    uint32_t owner = broker_retained_owner(broker->broker, hash_span(publication->topic));
+    if (owner == broker->shard->number) return store_here(broker, publication);
+    struct message *message = message_ref(publication_message(broker->shard, publication));
+    record_send(broker->shard, owner, RECORD_RETAIN_SET, message, 0);
+    publication->congested |= mesh_blocked(broker->shard->group->mesh, broker->shard->number, owner);
+}
+
+/* ---- the owner's side: scans ------------------------------------------------------------------------------------ */
+
+struct scan {
+    struct broker_shard *broker;
+    struct retained_query *query;
+};
+
+static enum retain_answer scan_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+{
+    struct scan *scan = context;
+    struct message *message = stored;
+    struct retained_query *query = scan->query;
+    if (message->expires_ms && message->expires_ms <= scan->broker->shard->now_ms) return RETAIN_REMOVE;
+    record_send(scan->broker->shard, query->asker, RECORD_RETAIN_ITEM, message_ref(message),
+                (uint64_t)(uintptr_t)query);
+    return ++query->items < query->items_max ? RETAIN_NEXT : RETAIN_STOP;
+}
+
+/* One turn's share of a scan. */
+static void scan_go_on(struct broker_shard *broker, struct retained_query *query)
+{
+    struct scan scan = {broker, query};
+    bool more = retain_scan_next(broker->retained, query->cursor, SLICE_TOPICS_BUDGET, scan_visit, &scan);
+    if (more && query->items < query->items_max) return list_append(&broker->scans, &query->scan_link);
+    if (!more) {
+        retain_scan_end(query->cursor);
+        query->cursor = NULL;
+    }
+    record_send(broker->shard, query->asker, RECORD_RETAIN_SLICE, query, !more);
+}
+
+static void scan_take(struct broker_shard *broker, struct retained_query *query)
+{
+    if (!query->cursor) query->cursor = retain_scan_begin(span_of(query->filter, query->filter_bytes));
+    query->items = 0;
+    list_init(&query->scan_link);
+    list_append(&broker->scans, &query->scan_link);
+}
+
+static void scans_turn(struct broker_shard *broker)
+{
+    struct list now;
+    list_init(&now);
+    while (!list_empty(&broker->scans)) {
+        struct list *link = broker->scans.next;
+        list_remove(link);
+        list_append(&now, link);
+    }
+    while (!list_empty(&now)) {
+        struct retained_query *query = CONTAINER_OF(now.next, struct retained_query, scan_link);
+        list_remove(&query->scan_link);
+        scan_go_on(broker, query);
+    }
+    gauges_set(broker); /* expired ones have gone */
+}
+
+/* ---- the session's side: queries -------------------------------------------------------------------------------- */
+
+void retained_ask(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
+                  uint32_t subscription_id)
+{
+    bool wildcard = memchr(filter.data, '+', filter.bytes) || memchr(filter.data, '#', filter.bytes);
+    uint32_t queue_half = broker->settings->mqtt.queue_messages_max / 2;
+    struct retained_query *query = memory_acquire_zeroed(sizeof *query + filter.bytes);
+    query->session = session;
+    query->asker = broker->shard->number;
+    query->owner = wildcard ? 0 : broker_retained_owner(broker->broker, hash_span(filter));
+    query->owners_end = wildcard ? broker->broker->shards_count : query->owner + 1;
+    query->items_max = queue_half < SLICE_ITEMS_MAX ? (queue_half ? queue_half : 1) : SLICE_ITEMS_MAX;
+    query->subscription_id = subscription_id;
+    query->qos = qos;
+    query->filter_bytes = (uint32_t)filter.bytes;
+    memcpy(query->filter, filter.data, filter.bytes);
+    list_append(&broker->queries, &query->link);
+    session->queries_count++;
+}
+
+static void query_release(struct retained_query *query)
+{
+    list_remove(&query->link);
+    if (query->session) query->session->queries_count--;
+    retain_scan_end(query->cursor);
+    memory_release(query);
+}
+
+static void query_item(struct broker_shard *broker, struct message *lent, struct retained_query *query)
+{
+    bool ours = lent->owner == broker->shard->number;
+    struct publication publication = ours ? publication_of(lent) : publication_of_loan(lent);
+    if (query->session) {
+        struct delivery_options options = {.qos = query->qos < publication.qos ? query->qos : publication.qos,
+                                           .retain = true, /* [MQTT-3.3.1-8] */
+                                           .subscription_id = query->subscription_id};
+        session_deliver(broker, query->session, &publication, &options);
+    }
+    publication_end(broker->shard, &publication);
+    if (ours) message_unref(broker->shard, lent);
+}
+
+static void query_slice_over(struct retained_query *query, bool finished)
+{
+    query->away = false;
+    if (finished) query->owner++;
+    if (!query->session || query->owner == query->owners_end) query_release(query);
+}
+
+/* Sends out again all queries whose session can take more. */
+static void queries_turn(struct broker_shard *broker)
+{
+    LIST_FOR_EACH(link, &broker->queries)
+    {
+        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
+        if (query->away) continue;
+        if (!query->session) {
+            query_release(query);
+            continue;
+        }
+        if (!session_has_appetite(broker, query->session)) continue; /* writable() or a new connection makes a turn */
+        query->away = true;
+        if (query->owner == broker->shard->number)
+            scan_take(broker, query);
+        else
+            record_send(broker->shard, query->owner, RECORD_RETAIN_SCAN, query, 0);
+    }
+}
+
+void retained_forget(struct broker_shard *broker, struct session *session)
+{
+    if (session->queries_count == 0) return;
+    LIST_FOR_EACH(link, &broker->queries)
+    {
+        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
+        if (query->session == session) query->session = NULL;
+    }
+    session->queries_count = 0;
+}
+
+/* ---- both ------------------------------------------------------------------------------------------------------- */
+
+void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    enum record_kind kind = (enum record_kind)record_kind(cells);
+    if (kind == RECORD_RETAIN_SCAN) return scan_take(broker, record_pointer(cells));
+    if (kind == RECORD_RETAIN_SLICE) return query_slice_over(record_pointer(cells), cells->b != 0);
+    if (kind == RECORD_RETAIN_ITEM)
+        return query_item(broker, record_pointer(cells), (struct retained_query *)(uintptr_t)cells->b);
+    DCHECK(kind == RECORD_RETAIN_SET);
+    struct publication publication = publication_of_loan(record_pointer(cells));
+    store_here(broker, &publication);
+    publication_end(broker->shard, &publication);
+}
+
+/* Scans run one turn after they were asked for (they are taken from the lanes before this): a message that was on its way to
+ * this shard when the SUBSCRIBE's grace period ended is in the store by then. */
+bool retained_turn(struct broker_shard *broker)
+{
+    if (!list_empty(&broker->scans)) scans_turn(broker);
+    if (!list_empty(&broker->queries)) queries_turn(broker);
+    return !list_empty(&broker->scans);
+}
+
+/* The node's limits in equal shares; rounded up, since 0 means "no limit". */
+void retained_set_limits(struct broker_shard *broker)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    uint64_t shards = broker->broker->shards_count;
+    retain_set_limits(broker->retained, (mqtt->retained_messages_max + shards - 1) / shards,
+                      (mqtt->retained_bytes_max + shards - 1) / shards);
+}
+
+static void store_release(void *context, void *message)
+{
+    struct broker_shard *broker = context;
+    message_unref(broker->shard, message);
+}
+
+void retained_start(struct broker_shard *broker)
+{
+    struct retain_config config = {.seed = broker->broker->hash_seed,
+                                   .release = store_release,
+                                   .context = broker};
+    broker->retained = retain_create(&config);
+    retained_set_limits(broker);
+}
+
+/* All shards have come to rest: queries and scans can be released from either end. */
+void retained_stop(struct broker_shard *broker)
+{
+    while (!list_empty(&broker->queries))
+        query_release(CONTAINER_OF(broker->queries.next, struct retained_query, link));
+    list_init(&broker->scans);
+    retain_destroy(broker->retained);
+    broker->retained = NULL;
+}

@@ -1,0 +1,178 @@
+/* session.c - a session's life: made, attached to a connection, detached, expired. */
+#include "broker/session.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+
+struct session *session_find(struct broker_shard *broker, struct span client_id)
+{
+    return map_find(&broker->sessions, client_id);
+}
+
+static void session_expired(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    struct session *session = CONTAINER_OF(timer, struct session, timer);
+    DCHECK(!session->conn);
+    COUNT(broker, sessions_expired);
+    LOG(INFO, "session expired", "client=\"%.*s\"", SPAN_PRINT(session_client_id(session)));
+    session_destroy(broker, session);
+}
+
+struct session *session_create(struct broker_shard *broker, struct span client_id)
+{
+    struct session *session = memory_acquire_zeroed(sizeof *session + client_id.bytes);
+    memcpy(session->client_id, client_id.data, client_id.bytes);
+    session->client_id_bytes = (uint16_t)client_id.bytes;
+    session->client_hash = hash_span(client_id);
+    timer_init(&session->timer, session_expired);
+    list_init(&session->link);
+    mqtt_inflight_init(&session->inflight, UINT16_MAX);
+    mqtt_incoming_init(&session->incoming, UINT16_MAX);
+    map_insert(&broker->sessions, session);
+    atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
+    COUNT(broker, sessions);
+    return session;
+}
+
+struct inflight_release {
+    struct broker_shard *broker;
+    uint64_t dropped;
+};
+
+static void release_inflight(void *context, struct mqtt_inflight_entry entry)
+{
+    struct inflight_release *release = context;
+    UNCOUNT(release->broker, inflight_messages);
+    if (!entry.message) return;
+    release->dropped++;
+    session_delivery_release(release->broker, (struct delivery){(uint64_t)(uintptr_t)entry.message, entry.user});
+}
+
+static void queue_release(struct broker_shard *broker, struct session *session)
+{
+    struct delivery_queue *queue = &session->queue;
+    for (uint32_t i = 0; i < queue->count; i++)
+        session_delivery_release(broker, queue->entries[(queue->head + i) & (queue->capacity - 1)]);
+    COUNT_BY(broker, dropped_session_ended, queue->count);
+    COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
+    COUNT_BY(broker, queued_bytes, -session->queue_bytes);
+    memory_release(queue->entries);
+    *queue = (struct delivery_queue){0};
+    session->queue_bytes = 0;
+}
+
+void session_destroy(struct broker_shard *broker, struct session *session)
+{
+    DCHECK(!session->conn);
+    if (!broker->stopping) will_due(broker, session, false);
+    will_forget(broker, session);
+    wheel_stop(&broker->shard->wheel, &session->timer);
+    list_remove(&session->link);
+    subscriptions_end(broker, session);
+    retained_forget(broker, session);
+    queue_release(broker, session);
+    struct inflight_release release = {.broker = broker};
+    mqtt_inflight_release(&session->inflight, release_inflight, &release);
+    COUNT_BY(broker, dropped_session_ended, release.dropped);
+    mqtt_incoming_release(&session->incoming);
+    mqtt_alias_in_release(&session->aliases_in);
+    mqtt_alias_out_release(&session->aliases_out);
+    map_remove(&broker->sessions, session_client_id(session));
+    memory_release(session->subscriptions);
+    atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
+    UNCOUNT(broker, sessions);
+    memory_release(session);
+}
+
+static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }
+
+void session_attach(struct broker_shard *broker, struct session *session, struct conn *conn,
+                    const struct mqtt_connect *connect)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct mqtt_properties *properties = &connect->properties;
+    bool five = connect->version == MQTT_5;
+    conn->client = session;
+    session->conn = conn;
+    session->version = (uint8_t)connect->version;
+    session->bridge = connect->bridge;
+    session->kicked = session->paused = session->waits_writable = false;
+    session->progress_ms = broker->shard->now_ms;
+    session->packet_bytes_max =
+        mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
+    session->problem_information = !mqtt_has(properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) ||
+                                   properties->request_problem_information;
+    uint16_t window = mqtt->inflight_max;
+    if (mqtt_has(properties, MQTT_PROPERTY_RECEIVE_MAXIMUM)) window = lower_limit(window, properties->receive_maximum);
+    mqtt_inflight_resume(&session->inflight, window);
+    mqtt_incoming_resume(&session->incoming, five ? mqtt->receive_max : UINT16_MAX);
+    uint16_t aliases = mqtt_has(properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM) ? properties->topic_alias_maximum : 0;
+    mqtt_alias_in_init(&session->aliases_in, five ? mqtt->topic_alias_max : 0, mqtt->packet_bytes_max);
+    mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
+    wheel_stop(&broker->shard->wheel, &session->timer);
+    COUNT(broker, clients_connected);
+}
+
+/* §3.1.2.5, §3.1.4, §3.14.4: what becomes of the will when the connection ends in this way. */
+static void detach_will(struct broker_shard *broker, struct session *session, enum session_end end)
+{
+    switch (end) {
+    case SESSION_END_CLIENT: return will_forget(broker, session); /* [MQTT-3.14.4-3] */
+    case SESSION_END_CLIENT_WITH_WILL:
+    case SESSION_END_LOST:
+    case SESSION_END_SERVER:
+    case SESSION_END_TAKEN_OVER: return will_due(broker, session, true);
+    case SESSION_END_STOPPING: return; /* a server that stops may hold wills back until it is up again */
+    }
+}
+
+void session_detach(struct broker_shard *broker, struct session *session, enum session_end end)
+{
+    struct conn *conn = session->conn;
+    DCHECK(conn && conn->client == session);
+    conn->client = NULL;
+    session->conn = NULL;
+    session->kicked = session->paused = false;
+    list_remove(&session->link);
+    UNCOUNT(broker, clients_connected);
+    mqtt_alias_in_release(&session->aliases_in);
+    mqtt_alias_out_release(&session->aliases_out);
+    detach_will(broker, session, end);
+    if (session->expiry_s == 0) return session_destroy(broker, session);
+    if (session->expiry_s != UINT32_MAX)
+        shard_start_timer(broker->shard, &session->timer, (uint64_t)session->expiry_s * 1000);
+}
+
+void session_disconnect(struct broker_shard *broker, struct session *session, uint8_t reason, const char *what,
+                        enum session_end end)
+{
+    struct conn *conn = session->conn;
+    LOG(INFO, "client disconnected by the server", "client=\"%.*s\" reason=\"%s\"%s%s%s",
+        SPAN_PRINT(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
+        what ? "\"" : "");
+    if (session->version == MQTT_5) {
+        struct mqtt_packet packet = {.type = MQTT_DISCONNECT, .disconnect = {.reason = (enum mqtt_reason)reason}};
+        packet.disconnect.properties.present = 0;
+        if (what && session->problem_information) {
+            packet.disconnect.properties.reason_string = span_of_string(what);
+            mqtt_set(&packet.disconnect.properties, MQTT_PROPERTY_REASON_STRING);
+        }
+        packet_send(broker, conn, MQTT_5, session->packet_bytes_max, &packet);
+    }
+    session_detach(broker, session, end);
+    conn_finish(broker->shard, conn);
+}
+
+void session_kick(struct broker_shard *broker, struct session *session, uint8_t reason)
+{
+    if (session->kicked || !session->conn) return;
+    list_remove(&session->link); /* a paused one is resumed by its end */
+    session->paused = false;
+    session->kicked = true;
+    session->kick_reason = reason;
+    list_append(&broker->kicked, &session->link);
+}

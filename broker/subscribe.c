@@ -1,0 +1,334 @@
+/* subscribe.c - SUBSCRIBE and UNSUBSCRIBE: sinks on this shard, routes in the index (design §7).
+ *
+ *     SUBSCRIBE ─► sinks ─► first sink of a filter? ─► the partition's writer ─► ROUTE_DONE ─┐
+ *                    └────────── no ──────────────────────────────────────────────────────────┴─► SUBACK
+ *                                                                  grace period (all shards see it) ─► retained messages
+ *
+ * The grace period before the retained messages are asked for closes a gap: a publisher that matched before the route was
+ * visible has by then put its message on its way to the retained store, so the subscriber gets it from there. */
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/records.h"
+
+/* One change of the index under way to another shard. */
+struct route_request {
+    struct subscribe_request *waits; /* on the asking shard; NULL: nobody waits for the answer */
+    struct route route;              /* group points into text */
+    uint32_t filter_bytes;
+    char text[]; /* filter, group */
+};
+
+/* Retained messages to ask for once all shards see the routes. */
+struct retained_wish {
+    char *filter;
+    uint32_t filter_bytes;
+    uint32_t subscription_id;
+    uint8_t qos;
+};
+
+struct subscribe_request {
+    struct list link;
+    struct session *session; /* NULL when it has ended meanwhile */
+    uint64_t conn;           /* name: SUBACK goes to the connection that asked, and to no later one */
+    uint32_t routes_open;    /* ROUTE_DONE still to come, and one more while the packet is being handled */
+    uint16_t packet_id;
+    bool grace;              /* the ticket is drawn */
+    struct qsbr_ticket ticket;
+    uint32_t wishes_count;
+    struct retained_wish *wishes;
+    uint32_t codes_count;
+    uint8_t codes[];
+};
+
+/* ---- routes ----------------------------------------------------------------------------------------------------- */
+
+static void route_change(struct broker_shard *broker, enum record_kind kind, struct span filter,
+                         const struct route *route, struct subscribe_request *waits)
+{
+    struct route_index *index = broker->broker->routes;
+    uint32_t writer = route_index_writer(index, route_index_partition(index, filter));
+    if (writer == broker->shard->number) {
+        if (kind == RECORD_ROUTE_ADD)
+            route_index_add(index, filter, route);
+        else
+            route_index_remove(index, filter, route->group, route->target);
+        return;
+    }
+    struct route_request *request = memory_acquire(sizeof *request + filter.bytes + route->group.bytes);
+    *request = (struct route_request){.waits = waits, .route = *route, .filter_bytes = (uint32_t)filter.bytes};
+    memcpy(request->text, filter.data, filter.bytes);
+    if (route->group.bytes) memcpy(request->text + filter.bytes, route->group.data, route->group.bytes);
+    request->route.group = span_of(request->text + filter.bytes, route->group.bytes);
+    if (waits) waits->routes_open++;
+    record_send(broker->shard, writer, kind, request, 0);
+}
+
+static void request_advance(struct broker_shard *broker, struct subscribe_request *request);
+
+void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    struct route_request *request = record_pointer(cells);
+    struct span filter = span_of(request->text, request->filter_bytes);
+    enum record_kind kind = (enum record_kind)record_kind(cells);
+    if (kind == RECORD_ROUTE_DONE) {
+        struct subscribe_request *waits = request->waits;
+        memory_release(request);
+        DCHECK(waits->routes_open > 0);
+        waits->routes_open--;
+        return request_advance(broker, waits);
+    }
+    if (kind == RECORD_ROUTE_ADD)
+        route_index_add(broker->broker->routes, filter, &request->route);
+    else
+        route_index_remove(broker->broker->routes, filter, request->route.group, request->route.target);
+    if (request->waits) return record_send(broker->shard, from, RECORD_ROUTE_DONE, request, 0);
+    memory_release(request);
+}
+
+/* ---- a SUBSCRIBE on its way ------------------------------------------------------------------------------------- */
+
+static void request_release(struct subscribe_request *request)
+{
+    list_remove(&request->link);
+    if (request->session) request->session->requests_count--;
+    for (uint32_t i = 0; i < request->wishes_count; i++)
+        memory_release(request->wishes[i].filter);
+    memory_release(request->wishes);
+    memory_release(request);
+}
+
+static void suback_send(struct broker_shard *broker, const struct subscribe_request *request)
+{
+    struct session *session = request->session;
+    if (!session || !session->conn || conn_name(session->conn) != request->conn) return;
+    struct mqtt_packet packet = {.type = MQTT_SUBACK,
+                                 .suback = {.packet_id = request->packet_id,
+                                            .codes = span_of(request->codes, request->codes_count)}};
+    packet.suback.properties.present = 0;
+    if (!packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
+        session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
+}
+
+static void wishes_ask(struct broker_shard *broker, const struct subscribe_request *request)
+{
+    for (uint32_t i = 0; request->session && i < request->wishes_count; i++) {
+        const struct retained_wish *wish = &request->wishes[i];
+        retained_ask(broker, request->session, span_of(wish->filter, wish->filter_bytes), wish->qos,
+                     wish->subscription_id);
+    }
+}
+
+/* All routes are laid: answer. The retained messages follow when no shard can still be publishing by the old routes. */
+static void request_advance(struct broker_shard *broker, struct subscribe_request *request)
+{
+    if (request->routes_open > 0) return;
+    suback_send(broker, request);
+    if (request->wishes_count == 0 || broker->broker->shards_count == 1) {
+        wishes_ask(broker, request);
+        return request_release(request);
+    }
+    request->grace = true;
+    qsbr_ticket(&broker->broker->qsbr, &request->ticket);
+}
+
+bool subscribe_turn(struct broker_shard *broker)
+{
+    bool waiting = false;
+    LIST_FOR_EACH(link, &broker->requests)
+    {
+        struct subscribe_request *request = CONTAINER_OF(link, struct subscribe_request, link);
+        if (!request->grace) continue; /* a lane will bring the answer */
+        if (!qsbr_elapsed(&broker->broker->qsbr, &request->ticket)) {
+            waiting = true;
+            continue;
+        }
+        wishes_ask(broker, request);
+        request_release(request);
+    }
+    return waiting;
+}
+
+void requests_release(struct broker_shard *broker)
+{
+    while (!list_empty(&broker->requests))
+        request_release(CONTAINER_OF(broker->requests.next, struct subscribe_request, link));
+}
+
+/* ---- SUBSCRIBE -------------------------------------------------------------------------------------------------- */
+
+static enum mqtt_reason subscription_check(const struct broker_shard *broker, const struct session *session,
+                                           const struct mqtt_subscription *subscription)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    struct span filter = subscription->filter;
+    bool wildcard = memchr(filter.data, '+', filter.bytes) || memchr(filter.data, '#', filter.bytes);
+    if (wildcard && !mqtt->wildcard_available) return MQTT_REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED;
+    if (subscription->share_group.bytes && !mqtt->shared_available)
+        return MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+    if (!route_index_accepts(filter)) return MQTT_REASON_TOPIC_FILTER_INVALID;
+    if (mqtt->subscriptions_max && session->subscriptions_count >= mqtt->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
+    if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
+    return MQTT_REASON_SUCCESS;
+}
+
+static void session_subscription_append(struct session *session, uint32_t local_id)
+{
+    if (session->subscriptions_count == session->subscriptions_capacity) {
+        uint32_t capacity = session->subscriptions_capacity ? session->subscriptions_capacity * 2u : 2u;
+        session->subscriptions_capacity = capacity > UINT16_MAX ? UINT16_MAX : (uint16_t)capacity;
+        session->subscriptions =
+            memory_resize(session->subscriptions, session->subscriptions_capacity * sizeof *session->subscriptions);
+    }
+    session->subscriptions[session->subscriptions_count++] = local_id;
+}
+
+static void session_subscription_remove(struct session *session, uint32_t local_id)
+{
+    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
+        if (session->subscriptions[i] != local_id) continue;
+        session->subscriptions[i] = session->subscriptions[--session->subscriptions_count];
+        return;
+    }
+    UNREACHABLE("a sink without its entry in the session");
+}
+
+static void wish_append(struct subscribe_request *request, struct span filter, uint8_t qos, uint32_t subscription_id)
+{
+    request->wishes = memory_resize(request->wishes, (request->wishes_count + 1) * sizeof *request->wishes);
+    request->wishes[request->wishes_count++] =
+        (struct retained_wish){memory_copy_string(filter), (uint32_t)filter.bytes, subscription_id, qos};
+}
+
+/* Returns the code for SUBACK. */
+static enum mqtt_reason subscription_add(struct broker_shard *broker, struct session *session,
+                                         const struct mqtt_subscription *subscription, uint32_t subscription_id,
+                                         struct subscribe_request *request)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    enum mqtt_reason refused = subscription_check(broker, session, subscription);
+    if (refused) return refused;
+    uint8_t qos = subscription->qos < mqtt->qos_max ? subscription->qos : mqtt->qos_max;
+    bool shared = subscription->share_group.bytes != 0;
+    struct sink sink = {.who = session,
+                        .subscription_id = subscription_id,
+                        .qos = qos & 3,
+                        .no_local = subscription->no_local || (session->bridge && !shared),
+                        .retain_as_published = subscription->retain_as_published || session->bridge};
+    struct sinks_added added = sinks_add(broker->sinks, subscription->filter, subscription->share_group, &sink);
+    if (added.local_id == SINKS_ID_NONE) return MQTT_REASON_QUOTA_EXCEEDED;
+    if (!added.replaced) {
+        session_subscription_append(session, added.local_id);
+        COUNT(broker, subscriptions);
+        if (shared) COUNT(broker, subscriptions_shared);
+    }
+    if (added.first) sys_filter_added(broker, subscription->filter);
+    if (added.first || (shared && !added.replaced)) {
+        struct route route = {.group = subscription->share_group, .local_id = added.local_id, .weight = added.count,
+                              .target = (uint16_t)broker->shard->number, .strategy = mqtt->share_strategy};
+        route_change(broker, RECORD_ROUTE_ADD, subscription->filter, &route, request);
+    }
+    bool wants_retained = !shared && (subscription->retain_handling == 0 ||
+                                      (subscription->retain_handling == 1 && !added.replaced)); /* §3.8.3.1 */
+    if (wants_retained) wish_append(request, subscription->filter, qos, subscription_id);
+    return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
+}
+
+void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
+{
+    struct subscribe_request *request = memory_acquire(sizeof *request + subscribe->count);
+    *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn),
+                                          .packet_id = subscribe->packet_id, .routes_open = 1};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    uint32_t id = mqtt_has(&subscribe->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER)
+                      ? subscribe->properties.subscription_id : 0;
+    struct span rest = subscribe->raw;
+    struct mqtt_subscription subscription;
+    while (mqtt_subscription_next(&rest, &subscription)) {
+        enum mqtt_reason code = subscription_add(broker, session, &subscription, id, request);
+        request->codes[request->codes_count++] = (uint8_t)code;
+        if (mqtt_reason_is_error(code))
+            LOG_LIMITED(WARN, 1000, "subscription refused", "client=\"%.*s\" filter=\"%.*s\" reason=\"%s\"",
+                        SPAN_PRINT(session_client_id(session)), SPAN_PRINT(subscription.full_filter),
+                        mqtt_reason_name(code));
+        else
+            LOG(DEBUG, "subscribed", "client=\"%.*s\" filter=\"%.*s\" qos=%u", SPAN_PRINT(session_client_id(session)),
+                SPAN_PRINT(subscription.full_filter), (unsigned)code);
+    }
+    request->routes_open--;
+    request_advance(broker, request);
+}
+
+/* ---- UNSUBSCRIBE ------------------------------------------------------------------------------------------------ */
+
+/* After a sink has gone: the route goes with the last one, and a shared group's weight follows its members. */
+static void sink_removed(struct broker_shard *broker, struct span filter, struct span group,
+                         const struct sinks_removed *removed)
+{
+    UNCOUNT(broker, subscriptions);
+    if (group.bytes) UNCOUNT(broker, subscriptions_shared);
+    struct route route = {.group = group, .local_id = removed->local_id, .weight = removed->count,
+                          .target = (uint16_t)broker->shard->number, .strategy = broker->settings->mqtt.share_strategy};
+    if (removed->last) sys_filter_removed(broker, filter);
+    if (removed->last)
+        route_change(broker, RECORD_ROUTE_REMOVE, filter, &route, NULL);
+    else if (group.bytes)
+        route_change(broker, RECORD_ROUTE_ADD, filter, &route, NULL);
+}
+
+static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct session *session,
+                                            const struct mqtt_subscription *subscription)
+{
+    struct sinks_removed removed =
+        sinks_remove(broker->sinks, subscription->filter, subscription->share_group, session);
+    if (!removed.found) return MQTT_REASON_NO_SUBSCRIPTION_EXISTED;
+    session_subscription_remove(session, removed.local_id);
+    sink_removed(broker, subscription->filter, subscription->share_group, &removed);
+    return MQTT_REASON_SUCCESS;
+}
+
+void unsubscribe_handle(struct broker_shard *broker, struct session *session,
+                        const struct mqtt_unsubscribe *unsubscribe)
+{
+    uint8_t *codes = memory_acquire(unsubscribe->count);
+    uint32_t count = 0;
+    struct span rest = unsubscribe->raw;
+    struct mqtt_subscription subscription;
+    while (mqtt_unsubscription_next(&rest, &subscription)) {
+        codes[count++] = (uint8_t)subscription_remove(broker, session, &subscription);
+        LOG(DEBUG, "unsubscribed", "client=\"%.*s\" filter=\"%.*s\"", SPAN_PRINT(session_client_id(session)),
+            SPAN_PRINT(subscription.full_filter));
+    }
+    struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
+                                 .suback = {.packet_id = unsubscribe->packet_id, .codes = span_of(codes, count)}};
+    packet.suback.properties.present = 0;
+    if (!packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
+        session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
+    memory_release(codes);
+}
+
+void subscriptions_end(struct broker_shard *broker, struct session *session)
+{
+    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
+        struct span filter, group;
+        CHECK(sinks_text(broker->sinks, session->subscriptions[i], &filter, &group));
+        /* The texts are the filter's own and may go with its last sink. */
+        char *copy = memory_acquire(filter.bytes + group.bytes);
+        memcpy(copy, filter.data, filter.bytes);
+        if (group.bytes) memcpy(copy + filter.bytes, group.data, group.bytes);
+        struct span filter_copy = span_of(copy, filter.bytes), group_copy = span_of(copy + filter.bytes, group.bytes);
+        struct sinks_removed removed = sinks_remove(broker->sinks, filter_copy, group_copy, session);
+        CHECK(removed.found);
+        sink_removed(broker, filter_copy, group_copy, &removed);
+        memory_release(copy);
+    }
+    session->subscriptions_count = 0;
+    if (session->requests_count == 0) return;
+    LIST_FOR_EACH(link, &broker->requests)
+    {
+        struct subscribe_request *request = CONTAINER_OF(link, struct subscribe_request, link);
+        if (request->session == session) request->session = NULL;
+    }
+}

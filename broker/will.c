@@ -1,0 +1,73 @@
+/* will.c - the message a client leaves for the case that it vanishes (§3.1.2.5, §3.1.3.2). */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+
+static void will_publish(struct broker_shard *broker, struct session *session)
+{
+    struct publication publication = publication_of(session->will->message);
+    publication.publisher = session;
+    publication.publisher_hash = session->client_hash;
+    publication.publisher_conn = 0;
+    /* Until now its expiry was an interval (will_set): the life of a will begins when it is published. */
+    struct message *message = session->will->message;
+    if (message->expires_ms) publication.expires_ms = message->expires_ms += broker->shard->now_ms;
+    LOG(INFO, "will published", "client=\"%.*s\" topic=\"%.*s\"", SPAN_PRINT(session_client_id(session)),
+        SPAN_PRINT(publication.topic));
+    publication_publish(broker, &publication);
+    publication_end(broker->shard, &publication);
+    COUNT(broker, wills_published);
+    will_forget(broker, session);
+}
+
+static void will_delay_over(struct timer *timer, void *context)
+{
+    struct session_will *will = CONTAINER_OF(timer, struct session_will, timer);
+    will_publish(broker_of(context), will->session);
+}
+
+void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will)
+{
+    DCHECK(!session->will);
+    const struct mqtt_properties *properties = &will->properties;
+    size_t forward_bytes = mqtt_properties_forward_bytes(properties->raw);
+    uint8_t *forward = memory_acquire(forward_bytes);
+    if (forward_bytes) mqtt_properties_forward(forward, properties->raw);
+    struct publication publication = {.topic = will->topic,
+                                      .payload = will->payload,
+                                      .properties = span_of(forward, forward_bytes),
+                                      .qos = will->qos,
+                                      .retain = will->retain};
+    session->will = memory_acquire(sizeof *session->will);
+    *session->will = (struct session_will){
+        .message = message_ref(publication_message(broker->shard, &publication)),
+        .delay_s = mqtt_has(properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL) ? properties->will_delay_s : 0,
+        .session = session};
+    /* The message's life begins when it is published: until then its expiry is an interval, kept in the same field. */
+    if (mqtt_has(properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
+        session->will->message->expires_ms = (uint64_t)properties->message_expiry_s * 1000 + 1;
+    timer_init(&session->will->timer, will_delay_over);
+    publication_end(broker->shard, &publication);
+    memory_release(forward);
+}
+
+void will_forget(struct broker_shard *broker, struct session *session)
+{
+    if (!session->will) return;
+    wheel_stop(&broker->shard->wheel, &session->will->timer);
+    message_unref(broker->shard, session->will->message);
+    memory_release(session->will);
+    session->will = NULL;
+}
+
+/* The earlier of delay and session expiry: a session that ends publishes it at once (session_destroy calls with
+ * after_delay = false). */
+void will_due(struct broker_shard *broker, struct session *session, bool after_delay)
+{
+    if (!session->will) return;
+    bool later = after_delay && session->will->delay_s && session->expiry_s != 0;
+    if (!later) return will_publish(broker, session);
+    shard_start_timer(broker->shard, &session->will->timer, (uint64_t)session->will->delay_s * 1000);
+}
