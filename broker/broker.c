@@ -145,8 +145,8 @@ static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
-    bool more = retained_turn(broker);
-    if (UNLIKELY(!list_empty(&broker->requests))) more |= subscribe_turn(broker);
+    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* its wishes are the next line's queries */
+    more |= retained_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     records_flush(shard);
     return more;
