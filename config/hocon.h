@@ -24,6 +24,7 @@
 #define HOCON_INCLUDE_DEPTH_MAX 16      /* files open at once                                           */
 #define HOCON_DEPTH_MAX 64              /* objects and arrays in one another; also names in one path     */
 #define HOCON_RESOLVE_DEPTH_MAX 256     /* substitutions and values in one another while resolving      */
+#define HOCON_VALUES_MAX (1u << 20)     /* in the resolved tree; what is shared counts each time        */
 #define HOCON_MEMORY_BYTES_MAX (64u << 20) /* the whole tree: what a file of ${a}${a}… can grow to       */
 
 enum hocon_kind { HOCON_NULL, HOCON_BOOL, HOCON_NUMBER, HOCON_STRING, HOCON_ARRAY, HOCON_OBJECT };
@@ -38,7 +39,8 @@ struct hocon_value {
     enum hocon_kind kind;
     struct config_origin origin;
     struct span text;  /* BOOL, NUMBER: as written; STRING: its bytes, unescaped. NUL-terminated and free of NULs */
-    bool quoted;       /* STRING: was written in quotes, all of it */
+    uint16_t depth;    /* 1, or one more than the deepest child's; at most HOCON_DEPTH_MAX */
+    uint32_t weight;   /* values in it, itself included; at most HOCON_VALUES_MAX */
     uint32_t count;    /* ARRAY: items; OBJECT: members, in the order of first appearance */
     union {
         const struct hocon_value *const *items;

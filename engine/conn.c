@@ -335,6 +335,7 @@ void conn_finish(struct shard *shard, struct conn *conn)
 /* ---- moving to another shard ------------------------------------------------------------------------------------ */
 
 struct conn_handoff {
+    _Atomic bool sealed; /* release here, acquire there: the kernel's hand-over is a barrier, but no compiler can see that */
     int fd; /* where descriptors are good for all rings; else the ring says which */
     uint8_t listener;
     bool ended;
@@ -349,10 +350,12 @@ static void move_join(struct shard *shard, struct conn *conn)
     DCHECK(conn->state == CONN_MOVING);
     if (conn->in_kernel > 0) return;
     struct conn_handoff *handoff = memory_acquire(sizeof *handoff + conn->carry_bytes);
-    *handoff = (struct conn_handoff){conn->fd, conn->listener, conn->ended, conn->carry_bytes, conn->move_baggage};
+    *handoff = (struct conn_handoff){.fd = conn->fd, .listener = conn->listener, .ended = conn->ended,
+                                     .carry_bytes = conn->carry_bytes, .baggage = conn->move_baggage};
     if (conn->carry_bytes) memcpy(handoff->carry, conn->carry, conn->carry_bytes);
     carry_release(shard, conn);
     stats_count(&shard->stats.connections_moved, 1);
+    atomic_store_explicit(&handoff->sealed, true, memory_order_release); /* pairs: conn_adopt */
     if (shard->features->fd_passing) {
         uint64_t there = (uint64_t)USER_ADOPT << 56 | (uint64_t)(uintptr_t)handoff;
         conn->move_baggage = handoff;
@@ -438,6 +441,7 @@ void conn_accepted(struct shard *shard, int fd, uint8_t listener_number)
 
 void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
 {
+    CHECK(atomic_load_explicit(&handoff->sealed, memory_order_acquire)); /* pairs: move_join */
     if (!shard->features->fd_passing) fd = handoff->fd;
     struct conn *conn = conn_begin(shard, fd, handoff->listener);
     if (!conn) {

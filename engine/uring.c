@@ -401,11 +401,12 @@ static void uring_accept(struct kernel_ring *kernel, int listener, uint64_t user
     if (direct && multishot)
         io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
     else if (direct)
-        io_uring_prep_accept_direct(sqe, listener, NULL, NULL, 0, IORING_FILE_INDEX_ALLOC);
+        io_uring_prep_accept(sqe, listener, NULL, NULL, 0);
     else if (multishot)
         io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
     else
         io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+    if (direct) sqe->file_index = IORING_FILE_INDEX_ALLOC; /* by hand: liburing 2.3's helper adds one to it */
     sqe->user_data = user;
 }
 
