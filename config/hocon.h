@@ -31,6 +31,7 @@ enum hocon_kind { HOCON_NULL, HOCON_BOOL, HOCON_NUMBER, HOCON_STRING, HOCON_ARRA
 
 struct hocon_member {
     const char *name;
+    struct config_origin origin; /* of the name, where it was written last */
     const struct hocon_value *value;
 };
 
@@ -39,7 +40,7 @@ struct hocon_value {
     enum hocon_kind kind;
     struct config_origin origin;
     struct span text;  /* BOOL, NUMBER: as written; STRING: its bytes, unescaped. NUL-terminated and free of NULs */
-    uint16_t depth;    /* 1, or one more than the deepest child's; at most HOCON_DEPTH_MAX */
+    uint16_t depth;    /* 1, or one more than the deepest child's; at most HOCON_RESOLVE_DEPTH_MAX */
     uint32_t weight;   /* values in it, itself included; at most HOCON_VALUES_MAX */
     uint32_t count;    /* ARRAY: items; OBJECT: members, in the order of first appearance */
     union {
