@@ -3,8 +3,6 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -16,20 +14,12 @@
 
 static struct span session_key(const void *value) { return session_client_id(value); }
 
-static uint64_t clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-struct broker *broker_create(const struct settings *settings, uint32_t shards_count)
+struct broker *broker_create(const struct settings *settings, uint32_t shards_count, uint64_t seed)
 {
     struct broker *broker = memory_acquire_aligned(64, sizeof *broker);
     broker->settings = settings;
     broker->shards_count = shards_count;
-    broker->started_ms = clock_ms();
-    CHECK(getrandom(&broker->hash_seed, sizeof broker->hash_seed, 0) == sizeof broker->hash_seed);
+    broker->hash_seed = seed;
     qsbr_init(&broker->qsbr, shards_count);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);

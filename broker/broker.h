@@ -26,7 +26,7 @@ struct broker {
     struct qsbr qsbr;
     struct route_index *routes;
     uint64_t hash_seed;
-    uint64_t started_ms;             /* monotonic */
+    uint64_t started_ms;             /* monotonic; written by shard 0 before it turns */
     _Atomic uint32_t sessions_count; /* for mqtt.sessions_max */
     _Atomic uint32_t sys_filters;    /* filters below $SYS, on all shards */
     _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
@@ -71,8 +71,9 @@ struct broker_shard {
 
 extern const struct shard_handler broker_handler;
 
-/* Makes the node-wide part and one part per shard; `settings` must outlive it. The index's readers are the shards of `qsbr`. */
-struct broker *broker_create(const struct settings *settings, uint32_t shards_count);
+/* Makes the node-wide part and one part per shard; `settings` must outlive it. `seed` keys the hash tables: random in a server,
+ * chosen in the simulation. */
+struct broker *broker_create(const struct settings *settings, uint32_t shards_count, uint64_t seed);
 void broker_destroy(struct broker *broker);
 void *const *broker_aboves(struct broker *broker);
 

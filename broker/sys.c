@@ -168,7 +168,7 @@ void sys_start(struct broker_shard *broker)
     timer_init(&broker->sys_timer, sys_due);
     if (broker->shard->number != 0) return;
     broker->load = memory_acquire_zeroed(sizeof *broker->load);
-    broker->load->at_ms = broker->shard->now_ms;
+    broker->load->at_ms = broker->broker->started_ms = broker->shard->now_ms;
     shard_start_timer(broker->shard, &broker->sys_timer, 0);
 }
 

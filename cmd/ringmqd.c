@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
@@ -24,8 +25,8 @@
 
 struct control {
     struct ringmqd_arguments arguments;
+    struct config *started;    /* the first one: tables and listeners point into it to the end */
     struct config *config;     /* in force */
-    struct config *previous;   /* of the reload before: shards may have looked at it until they took the newer one */
     struct broker *broker;
     struct node *node;
     uint32_t shards_count;
@@ -118,13 +119,12 @@ static void reload(struct control *control)
     config_release(wanted);
     const struct settings *settings = config_settings(merged);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
-    /* Every shard takes it within a turn; the one before that may then be released. */
+    /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
-    config_release(control->previous);
-    control->previous = control->config;
+    if (control->config != control->started) config_release(control->config);
     control->config = merged;
     LOG(NOTICE, "configuration reloaded", "changes=%zu need_restart=%u", changes, pending);
     notify_ready();
@@ -205,7 +205,9 @@ static int broker_run(struct control *control)
     signals_block(control);
     raise_descriptor_limit();
     control->shards_count = settings->node.shards ? settings->node.shards : node_cores();
-    control->broker = broker_create(settings, control->shards_count);
+    uint64_t seed;
+    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    control->broker = broker_create(settings, control->shards_count, seed);
     control->node = node_create(settings, control->shards_count, &broker_handler, &kernel_uring, &control->broker->qsbr,
                                 error, sizeof error);
     if (!control->node) {
@@ -239,13 +241,15 @@ int main(int argc, char **argv)
     struct control control = {.watchdog = -1};
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;
-    if (ringmqd_config_load(&control.arguments, &control.config))
+    if (ringmqd_config_load(&control.arguments, &control.started)) {
+        control.config = control.started;
         status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
                                                          : ringmqd_config_act(&control.arguments, control.config);
-    else
+    } else {
         status = 1;
-    config_release(control.previous);
-    config_release(control.config);
+    }
+    if (control.config != control.started) config_release(control.config);
+    config_release(control.started);
     ringmqd_arguments_release(&control.arguments);
     return status;
 }

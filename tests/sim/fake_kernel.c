@@ -1,0 +1,445 @@
+#include "tests/sim/fake_kernel.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/memory.h"
+
+struct pipe {
+    uint8_t *data; /* a ring of chances.pipe_bytes */
+    uint32_t head, bytes;
+};
+
+struct fake_socket {
+    bool client_open, broker_open;
+    bool client_ended; /* FIN from the client: end of file once all is read */
+    bool broker_ended; /* FIN from the broker */
+    bool reset;
+    bool accepted;
+    uint32_t shard; /* whose listener it waits at */
+    struct pipe up, down; /* client to broker, broker to client */
+};
+
+enum fake_kind { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_DONE };
+
+struct fake_operation {
+    enum fake_kind kind;
+    int fd;
+    uint64_t user;
+    bool cancelled;
+    int result;                 /* OP_DONE */
+    struct iovec pieces[1100];  /* OP_SEND */
+    uint32_t pieces_count;
+    uint64_t sent, total;
+};
+
+#define BUFFERS       8
+#define BUFFER_BYTES  512
+
+struct kernel_ring {
+    uint32_t shard;
+    struct kernel_features features;
+    struct fake_operation **operations;
+    uint32_t operations_count, operations_capacity;
+    uint8_t buffers[BUFFERS][BUFFER_BYTES];
+    bool buffer_lent[BUFFERS];
+};
+
+static struct {
+    struct random_source random;
+    struct fake_chances chances;
+    uint64_t now_ns;
+    struct fake_socket sockets[FAKE_SOCKETS_MAX];
+    int sockets_used;
+    struct kernel_ring *rings[SHARDS_MAX];
+} world;
+
+static bool chance(uint32_t in_256) { return random_below(&world.random, 256) < in_256; }
+
+/* ---- pipes ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t pipe_put(struct pipe *pipe, const uint8_t *data, uint32_t bytes)
+{
+    uint32_t capacity = world.chances.pipe_bytes;
+    if (!pipe->data) pipe->data = memory_acquire(capacity);
+    uint32_t room = capacity - pipe->bytes, taken = bytes < room ? bytes : room;
+    for (uint32_t i = 0; i < taken; i++)
+        pipe->data[(pipe->head + pipe->bytes + i) % capacity] = data[i];
+    pipe->bytes += taken;
+    return taken;
+}
+
+static uint32_t pipe_get(struct pipe *pipe, uint8_t *data, uint32_t bytes)
+{
+    uint32_t capacity = world.chances.pipe_bytes, taken = bytes < pipe->bytes ? bytes : pipe->bytes;
+    for (uint32_t i = 0; i < taken; i++)
+        data[i] = pipe->data[(pipe->head + i) % capacity];
+    pipe->head = (pipe->head + taken) % capacity;
+    pipe->bytes -= taken;
+    return taken;
+}
+
+static void pipe_release(struct pipe *pipe)
+{
+    memory_release(pipe->data);
+    *pipe = (struct pipe){0};
+}
+
+/* Descriptors are socket numbers plus this, so that a mix-up with listeners shows. */
+#define FD_BASE 100
+static struct fake_socket *socket_of(int fd)
+{
+    CHECK(fd >= FD_BASE && fd < FD_BASE + world.sockets_used);
+    return &world.sockets[fd - FD_BASE];
+}
+
+/* ---- the world -------------------------------------------------------------------------------------------------- */
+
+void fake_reset(uint64_t seed, const struct fake_chances *chances)
+{
+    memset(&world, 0, sizeof world);
+    world.random.state = seed;
+    world.chances = *chances;
+    world.now_ns = 1000000000ull * 1000;
+}
+
+void fake_release(void)
+{
+    for (int i = 0; i < world.sockets_used; i++) {
+        CHECK(!world.sockets[i].broker_open);
+        pipe_release(&world.sockets[i].up);
+        pipe_release(&world.sockets[i].down);
+    }
+}
+
+void fake_advance_ns(uint64_t ns) { world.now_ns += ns; }
+uint64_t fake_now_ns(void) { return world.now_ns; }
+
+int fake_connect(uint32_t shard)
+{
+    CHECK(world.sockets_used < FAKE_SOCKETS_MAX);
+    world.sockets[world.sockets_used] = (struct fake_socket){.client_open = true, .shard = shard};
+    return world.sockets_used++;
+}
+
+int fake_client_send(int number, const void *data, size_t bytes)
+{
+    struct fake_socket *socket = &world.sockets[number];
+    if (socket->accepted && !socket->broker_open) return -1;
+    return (int)pipe_put(&socket->up, data, (uint32_t)bytes);
+}
+
+int fake_client_receive(int number, void *data, size_t bytes)
+{
+    struct fake_socket *socket = &world.sockets[number];
+    uint32_t got = pipe_get(&socket->down, data, (uint32_t)bytes);
+    if (got) return (int)got;
+    return socket->accepted && (!socket->broker_open || socket->broker_ended) ? -1 : 0;
+}
+
+void fake_hang_up(int number, bool reset)
+{
+    struct fake_socket *socket = &world.sockets[number];
+    socket->client_open = false;
+    socket->client_ended = true;
+    socket->reset |= reset;
+    if (reset) pipe_release(&socket->up);
+    pipe_release(&socket->down);
+}
+
+uint32_t fake_open_count(void)
+{
+    uint32_t count = 0;
+    for (int i = 0; i < world.sockets_used; i++)
+        count += world.sockets[i].broker_open;
+    return count;
+}
+
+/* ---- rings ------------------------------------------------------------------------------------------------------ */
+
+static struct kernel_ring *fake_open(uint32_t shard, const struct settings *settings, char *ret_error, size_t error_bytes)
+{
+    struct kernel_ring *ring = memory_acquire_zeroed(sizeof *ring);
+    ring->shard = shard;
+    ring->features = (struct kernel_features){.direct_descriptors = world.chances.fd_passing,
+                                              .fd_passing = world.chances.fd_passing,
+                                              .send_vectorized = world.chances.send_vectorized,
+                                              .multishot_accept = true,
+                                              .multishot_receive = true};
+    return world.rings[shard] = ring;
+}
+
+static void fake_close(struct kernel_ring *ring)
+{
+    for (uint32_t i = 0; i < ring->operations_count; i++)
+        memory_release(ring->operations[i]);
+    memory_release(ring->operations);
+    world.rings[ring->shard] = NULL;
+    memory_release(ring);
+}
+
+static const struct kernel_features *fake_features(const struct kernel_ring *ring) { return &ring->features; }
+static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns; }
+
+static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_kind kind, int fd, uint64_t user)
+{
+    if (ring->operations_count == ring->operations_capacity) {
+        ring->operations_capacity = ring->operations_capacity ? ring->operations_capacity * 2 : 64;
+        ring->operations = memory_resize(ring->operations, ring->operations_capacity * sizeof *ring->operations);
+    }
+    struct fake_operation *operation = memory_acquire(sizeof *operation);
+    operation->kind = kind;
+    operation->fd = fd;
+    operation->user = user;
+    operation->cancelled = false;
+    operation->sent = operation->total = 0;
+    operation->pieces_count = 0;
+    return ring->operations[ring->operations_count++] = operation;
+}
+
+static void operation_done(struct kernel_ring *ring, uint64_t user, int result)
+{
+    operation_add(ring, OP_DONE, -1, user)->result = result;
+}
+
+static void fake_accept(struct kernel_ring *ring, int listener, uint64_t user)
+{
+    CHECK(listener == FAKE_LISTENER);
+    operation_add(ring, OP_ACCEPT, listener, user);
+}
+
+static void fake_receive(struct kernel_ring *ring, int fd, uint64_t user)
+{
+    for (uint32_t i = 0; i < ring->operations_count; i++) /* two receives on one socket would tear its stream */
+        CHECK(ring->operations[i]->kind != OP_RECEIVE || ring->operations[i]->fd != fd);
+    operation_add(ring, OP_RECEIVE, fd, user);
+}
+
+static void fake_receive_done(struct kernel_ring *ring, uint32_t buffer)
+{
+    CHECK(buffer < BUFFERS && ring->buffer_lent[buffer]);
+    ring->buffer_lent[buffer] = false;
+    memset(ring->buffers[buffer], 0xdd, BUFFER_BYTES); /* whoever still looks there will notice */
+}
+
+static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
+{
+    struct fake_operation *operation = operation_add(ring, OP_SEND, fd, user);
+    CHECK(count <= 1024);
+    memcpy(operation->pieces, pieces, count * sizeof *pieces);
+    operation->pieces_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        operation->total += pieces[i].iov_len;
+    CHECK(operation->total > 0);
+}
+
+static void fake_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    struct iovec piece = {(void *)(uintptr_t)data, bytes};
+    fake_send_vector(ring, fd, &piece, 1, user);
+}
+
+static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user)
+{
+    fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, user);
+}
+
+static void fake_cancel(struct kernel_ring *ring, uint64_t target)
+{
+    for (uint32_t i = 0; i < ring->operations_count; i++)
+        if (ring->operations[i]->user == target && ring->operations[i]->kind != OP_DONE)
+            ring->operations[i]->cancelled = true;
+}
+
+static void fake_shutdown(struct kernel_ring *ring, int fd, int how)
+{
+    struct fake_socket *socket = socket_of(fd);
+    socket->broker_ended = true;
+    if (how == SHUT_RDWR) socket->reset = true; /* wakes receive and send alike */
+}
+
+static void fake_close_fd(struct kernel_ring *ring, int fd, uint64_t user)
+{
+    struct fake_socket *socket = socket_of(fd);
+    CHECK(socket->broker_open);
+    for (uint32_t i = 0; i < ring->operations_count; i++) /* the engine waits for all of them first */
+        CHECK(ring->operations[i]->kind == OP_DONE || ring->operations[i]->kind == OP_ACCEPT ||
+              ring->operations[i]->fd != fd);
+    if (socket->shard == UINT32_MAX)
+        socket->shard = 0; /* the copy that stayed behind after a hand-over */
+    else
+        socket->broker_open = false;
+    operation_done(ring, user, 0);
+}
+
+/* The other ring gets the descriptor; ours stays to be closed, which must not end the connection. */
+static void fake_pass(struct kernel_ring *ring, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
+{
+    struct fake_socket *socket = socket_of(fd);
+    if (chance(8)) return operation_done(ring, user_here, -ENFILE);
+    socket->shard = UINT32_MAX;
+    operation_done(world.rings[to_shard], user_there, fd);
+    operation_done(ring, user_here, 0);
+}
+
+static void fake_install(struct kernel_ring *ring, int fd, uint64_t user) { operation_done(ring, user, -EINVAL); }
+
+static void fake_wake(struct kernel_ring *from, uint32_t to_shard) {}
+
+/* ---- progress --------------------------------------------------------------------------------------------------- */
+
+static bool progress_accept(struct kernel_ring *ring, struct fake_operation *operation, struct kernel_completion *out,
+                            bool *ret_over)
+{
+    *ret_over = operation->cancelled;
+    if (operation->cancelled) {
+        *out = (struct kernel_completion){.user = operation->user, .result = -ECANCELED};
+        return true;
+    }
+    for (int i = 0; i < world.sockets_used; i++) {
+        struct fake_socket *socket = &world.sockets[i];
+        if (socket->accepted || socket->shard != ring->shard || !chance(world.chances.accept_now)) continue;
+        socket->accepted = socket->broker_open = true;
+        *ret_over = chance(world.chances.receive_ends);
+        *out = (struct kernel_completion){.user = operation->user, .result = i + FD_BASE,
+                                          .flags = *ret_over ? 0 : KERNEL_MORE};
+        return true;
+    }
+    return false;
+}
+
+static int buffer_free(const struct kernel_ring *ring)
+{
+    for (int i = 0; i < BUFFERS; i++)
+        if (!ring->buffer_lent[i]) return i;
+    return -1;
+}
+
+static bool progress_receive(struct kernel_ring *ring, struct fake_operation *operation, struct kernel_completion *out,
+                             bool *ret_over)
+{
+    struct fake_socket *socket = socket_of(operation->fd);
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user};
+    if (socket->up.bytes && !socket->reset && (!operation->cancelled || chance(64))) {
+        *ret_over = false;
+        if (!chance(world.chances.receive_now)) return false;
+        *ret_over = true;
+        int buffer = chance(world.chances.no_buffer) ? -1 : buffer_free(ring);
+        if (buffer < 0) {
+            out->result = -ENOBUFS;
+            return true;
+        }
+        uint32_t most = chance(world.chances.receive_short) ? 1 + (uint32_t)random_below(&world.random, 9) : BUFFER_BYTES;
+        ring->buffer_lent[buffer] = true;
+        out->result = (int)pipe_get(&socket->up, ring->buffers[buffer], most);
+        out->data = ring->buffers[buffer];
+        out->buffer = (uint32_t)buffer;
+        *ret_over = chance(world.chances.receive_ends);
+        out->flags = KERNEL_BUFFER | (*ret_over ? 0 : KERNEL_MORE);
+        return true;
+    }
+    if (operation->cancelled) {
+        out->result = -ECANCELED;
+        return true;
+    }
+    if (socket->reset) {
+        out->result = chance(128) ? -ECONNRESET : 0;
+        return true;
+    }
+    *ret_over = socket->client_ended && chance(world.chances.receive_now);
+    return *ret_over; /* end of file: result 0 */
+}
+
+static bool progress_send(struct fake_operation *operation, struct kernel_completion *out, bool *ret_over)
+{
+    struct fake_socket *socket = socket_of(operation->fd);
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user};
+    if (socket->reset || !socket->client_open) {
+        out->result = operation->sent ? (int)operation->sent : -EPIPE;
+        return true;
+    }
+    *ret_over = false;
+    if (!chance(world.chances.send_now)) return false;
+    uint64_t skip = operation->sent;
+    for (uint32_t i = 0; i < operation->pieces_count; i++) {
+        uint64_t length = operation->pieces[i].iov_len;
+        if (skip >= length) {
+            skip -= length;
+            continue;
+        }
+        uint32_t wanted = (uint32_t)(length - skip);
+        uint32_t put = pipe_put(&socket->down, (const uint8_t *)operation->pieces[i].iov_base + skip, wanted);
+        operation->sent += put;
+        skip = 0;
+        if (put < wanted) break;
+    }
+    bool whole = operation->sent == operation->total;
+    if (!whole && !(operation->sent && chance(world.chances.send_short))) return false; /* MSG_WAITALL: goes on later */
+    *ret_over = true;
+    out->result = (int)operation->sent;
+    return true;
+}
+
+static bool progress(struct kernel_ring *ring, struct fake_operation *operation, struct kernel_completion *out,
+                     bool *ret_over)
+{
+    switch (operation->kind) {
+    case OP_ACCEPT: return progress_accept(ring, operation, out, ret_over);
+    case OP_RECEIVE: return progress_receive(ring, operation, out, ret_over);
+    case OP_SEND: return progress_send(operation, out, ret_over);
+    case OP_DONE: break;
+    }
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user, .result = operation->result};
+    return operation->user != 0;
+}
+
+static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
+                          struct kernel_completion *ret_completions, uint32_t max)
+{
+    uint32_t given = 0, kept = 0, count = ring->operations_count;
+    uint32_t start = count ? (uint32_t)random_below(&world.random, count) : 0; /* completions come in any order of sockets */
+    struct fake_operation **left = memory_acquire((count + 1) * sizeof *left);
+    for (uint32_t i = 0; i < count; i++) {
+        struct fake_operation *operation = ring->operations[(start + i) % count];
+        bool over = false;
+        if (given < max && progress(ring, operation, &ret_completions[given], &over)) given++;
+        if (over)
+            memory_release(operation);
+        else
+            left[kept++] = operation;
+    }
+    memcpy(ring->operations, left, kept * sizeof *left);
+    memory_release(left);
+    ring->operations_count = kept;
+    return given;
+}
+
+static bool fake_ready(struct kernel_ring *ring) { return true; }
+
+const struct kernel_verbs kernel_fake = {
+    .name = "simulation",
+    .open = fake_open,
+    .close = fake_close,
+    .features = fake_features,
+    .monotonic_ns = fake_monotonic_ns,
+    .realtime_ns = fake_monotonic_ns,
+    .accept = fake_accept,
+    .receive = fake_receive,
+    .receive_done = fake_receive_done,
+    .send = fake_send,
+    .send_vector = fake_send_vector,
+    .send_message = fake_send_message,
+    .cancel = fake_cancel,
+    .shutdown = fake_shutdown,
+    .close_fd = fake_close_fd,
+    .pass = fake_pass,
+    .install = fake_install,
+    .wake = fake_wake,
+    .wait = fake_wait,
+    .ready = fake_ready,
+};

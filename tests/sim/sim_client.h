@@ -1,0 +1,71 @@
+/* sim_client.h - a simulated MQTT client: real packets from proto/, random behaviour, and a memory of everything it was promised
+ * and given. */
+#ifndef RINGMQ_TESTS_SIM_SIM_CLIENT_H
+#define RINGMQ_TESTS_SIM_SIM_CLIENT_H
+
+#include "base/random.h"
+#include "proto/incoming.h"
+#include "proto/inflight.h"
+#include "proto/packet.h"
+
+#define SIM_CLIENTS_MAX  16
+#define SIM_SEQUENCE_MAX 512 /* messages of one flow */
+
+/* A flow is what one publisher sends with one QoS: topic "s/<publisher>/<qos>", payload: its number and filler. */
+struct sim_flow {
+    uint32_t published;               /* numbers 0 … published - 1 were sent at least once */
+    bool acknowledged[SIM_SEQUENCE_MAX]; /* QoS 1: PUBACK came; QoS 2: PUBCOMP came */
+};
+
+/* What one client has got of one flow. */
+struct sim_reception {
+    uint16_t times[SIM_SEQUENCE_MAX];
+    int32_t highest; /* -1: none */
+};
+
+struct sim_bytes {
+    uint8_t *data;
+    size_t bytes, capacity;
+};
+
+enum sim_role { SIM_STEADY, SIM_SHARED, SIM_CHAOTIC };
+
+struct sim_client {
+    uint32_t number;
+    enum sim_role role; /* STEADY: persistent, subscribed to everything from the start; SHARED: the same in a shared group;
+                           CHAOTIC: anything at all */
+    char client_id[24];
+    enum mqtt_version version;
+    int socket;     /* -1: none */
+    int forgotten;  /* an old socket the client has lost sight of (half-open); -1: none */
+    bool connected, subscribed, was_connected, leaving;
+    uint16_t subscribe_id;
+    uint32_t read_chance; /* in 256, per step: slow readers have a small one */
+    struct sim_bytes in, out;
+    struct mqtt_inflight window;
+    struct mqtt_incoming incoming;
+    struct sim_flow flows[3];
+    struct sim_reception receptions[SIM_CLIENTS_MAX][3];
+    uint64_t packets_in;
+};
+
+struct sim_rules {
+    struct random_source *random;
+    uint32_t shards_count;
+    uint32_t clients_count;
+    bool chaos;      /* connections break, chaotic clients act, new messages are published */
+    uint32_t filler_max;
+};
+
+void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role role, struct random_source *random);
+void sim_client_release(struct sim_client *client);
+void sim_client_step(struct sim_client *client, const struct sim_rules *rules);
+/* Nothing of its own is under way: connected, subscribed, all acknowledged, all bytes taken. */
+bool sim_client_quiet(const struct sim_client *client);
+/* Ends its session for good: connects with a clean start and no expiry, then leaves. True when done. */
+bool sim_client_leave(struct sim_client *client, const struct sim_rules *rules);
+
+/* Set by main: every violation ends the run with the seed. */
+_Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number);
+
+#endif
