@@ -7,7 +7,7 @@
  *              v                               v                    v
  *    ----------[ taken by the consumer next ...][ staged, unseen ...]-----------  all modulo LANE_SLOTS
  *
- * Owner:    the mesh that made it. Threads: exactly one producer and one consumer, each touching only its own calls below.
+ * Owner:    the mesh that made it (zeroed memory and a limit is an empty lane). Threads: exactly one producer and one consumer, each touching only its own calls below.
  * Failure:  lane_stage() answers false when the lane is full: the caller keeps the record (back-pressure, never a drop). */
 #ifndef RINGMQ_BASE_LANE_H
 #define RINGMQ_BASE_LANE_H
@@ -27,6 +27,7 @@ struct lane {
     _Alignas(64) uint32_t tail_next; /* producer: first cell not yet staged                     */
     uint32_t head_seen;              /* producer: old copy of head, refreshed only when full    */
     uint32_t tail_published;         /* producer: what it last stored to tail                   */
+    uint32_t limit;                  /* cells in use at most: LANE_SLOTS, or fewer in tests      */
     _Alignas(64) _Atomic uint32_t tail; /* producer stores, consumer loads                      */
     _Alignas(64) _Atomic uint32_t head; /* consumer stores, producer loads                      */
     _Alignas(64) struct lane_cell cells[LANE_SLOTS];
@@ -36,10 +37,10 @@ _Static_assert((LANE_SLOTS & (LANE_SLOTS - 1)) == 0, "cells are addressed by a m
 
 static inline bool lane_stage(struct lane *lane, const struct lane_cell *cells, uint32_t count)
 {
-    DCHECK(count > 0 && count <= LANE_SLOTS);
-    if (lane->tail_next + count - lane->head_seen > LANE_SLOTS)
+    DCHECK(count > 0 && count <= lane->limit);
+    if (lane->tail_next + count - lane->head_seen > lane->limit)
         lane->head_seen = atomic_load_explicit(&lane->head, memory_order_acquire); /* pairs: lane_taken */
-    if (lane->tail_next + count - lane->head_seen > LANE_SLOTS) return false;
+    if (lane->tail_next + count - lane->head_seen > lane->limit) return false;
     for (uint32_t i = 0; i < count; i++)
         lane->cells[(lane->tail_next + i) & (LANE_SLOTS - 1)] = cells[i];
     lane->tail_next += count;

@@ -42,7 +42,7 @@ const struct settings *config_settings(const struct config *config);
 bool config_check_exposure(const struct config *config, struct config_errors *errors);
 
 struct config_change {
-    const char *path;    /* "mqtt.max_inflight", "listeners.tcp.default.bind"; lives as long as both configs */
+    const char *path;     /* "mqtt.max_inflight", "listeners.tcp.default.bind"; the texts live until the callback returns */
     const char *old_text; /* as print-effective shows it, secrets masked; NULL: the listener is new */
     const char *new_text; /* NULL: the listener is gone */
     bool reloadable;     /* false: takes effect at the next start */

@@ -30,8 +30,9 @@ static struct overflow *overflow_between(const struct mesh *mesh, uint32_t from,
     return &mesh->overflows[(size_t)from * mesh->shards_count + to];
 }
 
-struct mesh *mesh_create(uint32_t shards_count)
+struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max)
 {
+    CHECK(cells_max <= LANE_SLOTS);
     struct mesh *mesh = memory_acquire_zeroed(sizeof *mesh);
     mesh->shards_count = shards_count;
     mesh->producers_count = shards_count + 1;
@@ -41,6 +42,8 @@ struct mesh *mesh_create(uint32_t shards_count)
                        MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
     CHECK(lanes != MAP_FAILED);
     mesh->lanes = lanes;
+    for (uint32_t i = 0; i < shards_count * mesh->producers_count; i++)
+        mesh->lanes[i].limit = cells_max;
     mesh->overflows = memory_acquire_zeroed((size_t)shards_count * mesh->producers_count * sizeof *mesh->overflows);
     mesh->sleeps = memory_acquire_aligned(64, shards_count * sizeof *mesh->sleeps);
     return mesh;

@@ -35,7 +35,8 @@ static inline void *record_pointer(const struct lane_cell *first)
     return (void *)(uintptr_t)(first->a & RECORD_POINTER_MASK);
 }
 
-struct mesh *mesh_create(uint32_t shards_count);
+/* cells_max: of each lane; LANE_SLOTS, or fewer in tests that want full lanes (but at least the largest record). */
+struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max);
 void mesh_destroy(struct mesh *mesh);
 
 void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_cell *cells, uint32_t count,

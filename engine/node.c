@@ -83,7 +83,7 @@ struct node *node_create(const struct settings *settings, uint32_t shards_count,
     node->settings = settings;
     qsbr_init(qsbr, shards_count);
     node->group = (struct shard_group){.shards_count = shards_count, .verbs = verbs, .handler = handler, .qsbr = qsbr,
-                                       .mesh = mesh_create(shards_count)};
+                                       .mesh = mesh_create(shards_count, LANE_SLOTS)};
     for (uint32_t s = 0; s < shards_count; s++) {
         node->shards[s].node = node;
         node->shards[s].number = s;

@@ -88,7 +88,8 @@ static void sim_create(struct sim *sim, uint64_t seed)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &broker_handler,
-                                      .mesh = mesh_create(shards), .qsbr = &sim->broker->qsbr,
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 12, 64)),
+                                      .qsbr = &sim->broker->qsbr,
                                       .listeners = &sim->listener, .listeners_count = 1};
     int listener_fd = FAKE_LISTENER;
     char error[128];
@@ -199,9 +200,9 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused));
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows));
 }
 
 static void sim_leave(struct sim *sim)
@@ -220,6 +221,12 @@ static void sim_leave(struct sim *sim)
         SUM(sim, clients_connected))
         sim_fail("a gauge is not back at zero", NULL, (uint32_t)SUM(sim, subscriptions), (uint32_t)SUM(sim, inflight_messages),
                  (uint32_t)SUM(sim, queued_messages));
+    struct route_index_stats routes;
+    for (uint32_t step = 0; route_index_stats(sim->broker->routes, &routes), routes.routes || routes.retired_blocks; step++) {
+        sim_turn(sim); /* removals still in lanes, memory waiting for readers */
+        if (step > DRAIN_STEPS_MAX) sim_fail("routes left behind", NULL, 0, 0, (uint32_t)routes.routes);
+    }
+    if (routes.nodes || routes.filters) sim_fail("route nodes left behind", NULL, 0, 0, (uint32_t)routes.nodes);
 }
 
 static void sim_destroy(struct sim *sim)

@@ -1,0 +1,68 @@
+/* ringmq - the client and admin program. Each subcommand is a file of its own; this one only finds it. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/ringmq.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *says;
+    const char *summary;
+} commands[] = {
+    {"pub", ringmq_pub, "ringmq pub", "publish messages: from the command line, a file or standard input"},
+    {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
+    {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
+};
+#define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *out)
+{
+    fputs("ringmq: MQTT from the command line.\n\n"
+          "Usage: ringmq SUBCOMMAND [options]\n"
+          "       ringmq SUBCOMMAND --help\n"
+          "       ringmq --version\n\n"
+          "Subcommands:\n",
+          out);
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        fprintf(out, "  %-8s%s\n", commands[i].name, commands[i].summary);
+    fputs("\nManual: docs/cli.md\n", out);
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[COMMANDS_COUNT];
+    for (size_t i = 0; i < COMMANDS_COUNT; i++)
+        names[i] = commands[i].name;
+    const char *nearest = nearest_word(word, names, COMMANDS_COUNT);
+    if (nearest)
+        say_error("there is no subcommand '%s'; did you mean '%s'? (ringmq --help lists them all)", word, nearest);
+    else
+        say_error("there is no subcommand '%s' (ringmq --help lists them all)", word);
+    return RINGMQ_EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output that went away is a failed write, so that we can still say goodbye */
+    if (argc < 2) {
+        print_help(stderr);
+        return RINGMQ_EXIT_FAILED;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_help(stdout);
+        return RINGMQ_EXIT_OK;
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0 || strcmp(word, "version") == 0) {
+        puts("ringmq " RINGMQ_VERSION);
+        return RINGMQ_EXIT_OK;
+    }
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        if (strcmp(word, commands[i].name) != 0) continue;
+        say_who = commands[i].says;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    return unknown_command(word);
+}

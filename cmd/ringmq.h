@@ -1,0 +1,35 @@
+/* ringmq.h - what all subcommands of `ringmq` share: their table, how they end, how they complain. */
+#ifndef RINGMQ_CMD_RINGMQ_H
+#define RINGMQ_CMD_RINGMQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How a run ends; docs/cli.md explains each. A reason code of MQTT 5 (128 and above) is an exit status by itself, also when
+ * the connection speaks 3.1.1: the codes of CONNACK are translated (proto/mqtt.h). */
+enum ringmq_exit {
+    RINGMQ_EXIT_OK = 0,
+    RINGMQ_EXIT_FAILED = 1,      /* wrong use, unreadable file, a check that did not pass */
+    RINGMQ_EXIT_UNREACHABLE = 2, /* no connection, or no CONNACK */
+    RINGMQ_EXIT_LOST = 3,        /* the connection broke, or the peer does not speak MQTT */
+    RINGMQ_EXIT_TIMEOUT = 27,    /* -W ran out; the number is mosquitto_sub's */
+};
+
+/* argv[0] is the subcommand's name. */
+int ringmq_pub(int argc, char **argv);
+int ringmq_sub(int argc, char **argv);
+int ringmq_check(int argc, char **argv);
+
+/* "ringmq pub: …" and a newline, on stderr. say_quiet silences it (--quiet). */
+extern const char *say_who;
+extern bool say_quiet;
+void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* CLOCK_MONOTONIC. */
+uint64_t clock_now_ms(void);
+uint64_t clock_now_us(void);
+
+/* The candidate that is fewest edits away from `word`; NULL when none is near enough to be worth suggesting. */
+const char *nearest_word(const char *word, const char *const *candidates, unsigned count);
+
+#endif
