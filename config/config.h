@@ -42,8 +42,8 @@ const struct settings *config_settings(const struct config *config);
 bool config_check_exposure(const struct config *config, struct config_errors *errors);
 
 struct config_change {
-    const char *path;     /* "mqtt.max_inflight", "listeners.tcp.default.bind"; the texts live until the callback returns */
-    const char *old_text; /* as print-effective shows it, secrets masked; NULL: the listener is new */
+    const char *path;     /* "mqtt.max_inflight", "listeners.tcp.default.bind"; the texts live as long as both configs */
+    const char *old_text; /* strings without quotes, secrets masked; NULL: the listener is new */
     const char *new_text; /* NULL: the listener is gone */
     bool reloadable;     /* false: takes effect at the next start */
     struct config_origin origin; /* of the new value (of the old one when it is gone) */

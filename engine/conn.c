@@ -66,7 +66,7 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
         conn->carry = larger;
         conn->carry_capacity = capacity;
     }
-    memcpy(conn->carry + conn->carry_bytes, bytes.data, bytes.bytes);
+    if (bytes.bytes) memcpy(conn->carry + conn->carry_bytes, bytes.data, bytes.bytes);
     conn->carry_bytes = needed;
 }
 

@@ -34,6 +34,7 @@ struct sim {
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
+    uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
 };
 
 static uint64_t seed_now;
@@ -88,7 +89,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &broker_handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 12, 64)),
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
                                       .qsbr = &sim->broker->qsbr,
                                       .listeners = &sim->listener, .listeners_count = 1};
     int listener_fd = FAKE_LISTENER;
@@ -98,6 +99,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                       error, sizeof error);
     for (uint32_t s = 0; s < shards; s++)
         shard_start(sim->shards[s]);
+    sim->lazy = pick(sim, 0, 7);
     uint32_t clients = pick(sim, 4, 10);
     for (uint32_t c = 0; c < clients; c++)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
@@ -111,6 +113,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
 static void sim_turn(struct sim *sim)
 {
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
+    if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
@@ -160,6 +163,8 @@ static bool sim_quiet(const struct sim *sim)
 static void sim_drain(struct sim *sim)
 {
     sim->rules.chaos = false;
+    for (uint32_t c = 0; c < sim->rules.clients_count; c++)
+        sim->clients[c].read_chance = 255; /* nobody is slow any more */
     uint32_t quiet = 0;
     for (uint32_t step = 0; step < DRAIN_STEPS_MAX; step++) {
         sim_step(sim);
