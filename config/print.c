@@ -1,0 +1,116 @@
+/* The table, printed: what is in force, and a file to begin with. */
+#include "base/check.h"
+#include "config/print.h"
+#include "config/types.h"
+
+#define COLUMNS 100
+
+void print_wrapped(FILE *file, const char *prefix, const char *text)
+{
+    size_t used = 0;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (used && used + 1 + word > COLUMNS) {
+            fputc('\n', file);
+            used = 0;
+        }
+        used += (size_t)fprintf(file, "%s%.*s", used ? " " : prefix, (int)word, text);
+        text += word + (text[word] == ' ');
+    }
+    if (used) fputc('\n', file);
+}
+
+static void print_quoted(const char *text, FILE *file)
+{
+    fputc('"', file);
+    for (; *text; text++) {
+        uint8_t byte = (uint8_t)*text;
+        if (byte < 0x20 || byte == 0x7F)
+            fprintf(file, "\\u%04x", byte);
+        else if (byte == '"' || byte == '\\')
+            fprintf(file, "\\%c", byte);
+        else
+            fputc(byte, file);
+    }
+    fputc('"', file);
+}
+
+void value_print(const struct config_value *value, FILE *file)
+{
+    if (value->key->type == TYPE_SECRET)
+        fputs(*value->text ? "\"******\"" : "\"\"", file);
+    else if (value->key->type == TYPE_STRING)
+        print_quoted(value->text, file);
+    else
+        fputs(value->text, file);
+}
+
+void print_default(const struct schema_key *key, bool of_default, FILE *file)
+{
+    const char *text = of_default && key->default_of_default ? key->default_of_default : key->default_text;
+    char shown[TYPE_TEXT_BYTES_MAX];
+    struct config_value value = {.key = key, .text = text};
+    if (!type_is_text(key->type)) {
+        CHECK(type_parse(key, span_of_string(text), &value.number));
+        type_format(key, value.number, shown, sizeof shown);
+        value.text = shown;
+    }
+    value_print(&value, file);
+}
+
+void config_print_effective(const struct config *config, FILE *file)
+{
+    for (size_t i = 0; i < config->count; i++) {
+        const struct config_value *value = &config->values[i];
+        char origin[CONFIG_ORIGIN_BYTES_MAX];
+        config_origin_format(&value->origin, origin, sizeof origin);
+        fprintf(file, "%s = ", value->path);
+        value_print(value, file);
+        fprintf(file, "  # %s\n", origin);
+    }
+}
+
+/* ---- the sample --------------------------------------------------------------------------------------------------- */
+
+static const char *last_component(const char *path) { return strrchr(path, '.') + 1; }
+
+bool print_in_section(const struct schema_key *key, const struct schema_section *section)
+{
+    size_t bytes = strlen(section->path);
+    return strncmp(key->path, section->path, bytes) == 0 && key->path[bytes] == '.';
+}
+
+static void print_sample_key(const struct schema_key *key, FILE *file)
+{
+    char wanted[512], line[640];
+    print_wrapped(file, "  # ", key->documentation);
+    type_describe(key, wanted, sizeof wanted);
+    snprintf(line, sizeof line, "Write %s.%s", wanted, key->reloadable ? "" : " Needs a restart.");
+    print_wrapped(file, "  # ", line);
+    fprintf(file, "  # %s = ", last_component(key->path));
+    print_default(key, true, file);
+    fputs("\n\n", file);
+}
+
+static void print_sample_section(const struct schema *schema, const struct schema_section *section, FILE *file)
+{
+    char path[SCHEMA_PATH_BYTES_MAX];
+    size_t hole = strcspn(section->path, "N"); /* NAME is the only capital in a path */
+    snprintf(path, sizeof path, "%.*s%s", (int)hole, section->path, section->path[hole] ? SCHEMA_DEFAULT_NAME : "");
+    print_wrapped(file, "# ", section->documentation);
+    fprintf(file, "%s {\n", path);
+    for (size_t i = 0; i < schema->keys_count; i++)
+        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], file);
+    fputs("}\n", file);
+}
+
+void config_print_sample(FILE *file)
+{
+    fputs("# ringmq.conf - the configuration of ringmqd. Every key stands here with its default, commented out: remove the #\n"
+          "# of those to change. `ringmqd --check` looks for mistakes, `ringmqd --print-effective` shows what is in force and\n"
+          "# where it comes from, docs/configuration.md explains the language. Made by `ringmqd --print-sample`.\n", file);
+    for (size_t i = 0; i < SCHEMA.sections_count; i++) {
+        fputc('\n', file);
+        print_sample_section(&SCHEMA, &SCHEMA.sections[i], file);
+    }
+}

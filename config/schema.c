@@ -1,0 +1,264 @@
+#include "config/schema.h"
+
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/settings.h"
+#include "config/bind.h"
+
+/* ---- words -------------------------------------------------------------------------------------------------------- */
+
+static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
+static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
+static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
+static const struct schema_word anonymous[] = {
+    {"loopback", ANONYMOUS_LOOPBACK}, {"true", ANONYMOUS_ALLOW}, {"false", ANONYMOUS_DENY}, {NULL, 0}};
+static const struct schema_word queue_policies[] = {
+    {"drop_newest", QUEUE_DROP_NEWEST}, {"drop_oldest", QUEUE_DROP_OLDEST}, {"disconnect", QUEUE_DISCONNECT}, {NULL, 0}};
+/* The order of router/share.h: enum share_strategy. */
+static const struct schema_word share_strategies[] = {{"random", 0},        {"round_robin", 1}, {"sticky", 2},
+                                                      {"hash_clientid", 3}, {"hash_topic", 4},  {"least_inflight", 5},
+                                                      {"hash_client_id", 3}, {NULL, 0}};
+/* The orders of base/log.h. */
+static const struct schema_word log_levels[] = {{"debug", 0}, {"info", 1}, {"notice", 2}, {"warn", 3},
+                                                {"error", 4}, {"off", 5},  {"warning", 3}, {NULL, 0}};
+static const struct schema_word log_formats[] = {{"text", 0}, {"json", 1}, {"journal", 2}, {NULL, 0}};
+
+/* ---- checks of a string ------------------------------------------------------------------------------------------- */
+
+static const char *check_bind(struct span text)
+{
+    struct bind_address address;
+    return bind_parse(text, &address);
+}
+
+static const char *check_node_name(struct span text)
+{
+    for (size_t i = 0; i < text.bytes; i++)
+        if (text.data[i] <= ' ' || text.data[i] == 0x7F || strchr("+#/\"", text.data[i]))
+            return "it is a level of the $SYS topics; use no blanks, quotes, +, # or /";
+    return NULL;
+}
+
+static const char *check_congestion(struct span text)
+{
+    for (size_t i = 0; i < text.bytes; i++)
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7F)
+            return "write a name that `sysctl net.ipv4.tcp_available_congestion_control` lists, or \"\"";
+    return NULL;
+}
+
+static const char *check_ring_entries(struct span text)
+{
+    uint64_t number = strtoull((const char *)text.data, NULL, 10);
+    return number & (number - 1) ? "the kernel wants a power of two, such as 2048 or 4096" : NULL;
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------------------- */
+
+#define IN(whole, member) .offset = offsetof(struct whole, member), .bytes = sizeof(((struct whole *)0)->member)
+#define AT(member) IN(settings, member)
+#define OF(member) IN(listener_settings, member)
+#define US 1u
+#define MS 1000u
+#define S 1000000u
+#define KIB 1024ull
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+#define RELOAD .reloadable = true
+
+static const struct schema_key keys[] = {
+    /* node */
+    {"node.name", TYPE_STRING, AT(node.name), .min = 1, .max = 64, .default_text = "ringmq", .check = check_node_name,
+     .documentation = "The name of this broker, shown in the $SYS topics and in the log."},
+    {"node.data_dir", TYPE_STRING, AT(node.data_dir), .min = 1, .max = 4096, .default_text = "data",
+     .documentation = "The directory for everything that outlives the process. A relative path starts at the working directory; "
+                      "packages use /var/lib/ringmq."},
+    {"node.shards", TYPE_UNSIGNED, AT(node.shards), .min = 1, .max = SHARDS_MAX, .words = automatic, .default_text = "auto",
+     .documentation = "How many threads serve clients, each with its own io_uring and its own connections and sessions. auto is "
+                      "one per core this process may use."},
+    {"node.pin_cores", TYPE_BOOL, AT(node.pin), .default_text = "true",
+     .documentation = "Keep each shard on a core of its own. Turn it off when other busy programs share the machine."},
+    {"node.max_connections", TYPE_UNSIGNED, AT(node.connections_max), .min = 1, .max = 10000000, .default_text = "100000",
+     .documentation = "Connections the node can hold, over all listeners. The tables of each shard are made for this many at "
+                      "start, so a number far beyond what is needed costs memory; the limit of open files (ulimit -n) must "
+                      "be higher."},
+
+    /* listeners */
+    {"listeners.tcp.NAME.enable", TYPE_BOOL, OF(enable), .default_text = "true",
+     .documentation = "false keeps the listener in the file but closed."},
+    {"listeners.tcp.NAME.bind", TYPE_STRING, OF(bind), .min = 1, .max = 128, .default_text = NULL, .default_of_default = "127.0.0.1:1883",
+     .check = check_bind,
+     .documentation = "Where to listen: \"127.0.0.1:1883\", \"[::1]:1883\", \"localhost:1883\", or 1883 alone for all addresses. "
+                      "Port 0 takes a free one. Only numeric addresses and localhost; put those with a colon in double quotes. "
+                      "The listener named default has \"127.0.0.1:1883\"; every other one must be told. An address that is not "
+                      "loopback needs mqtt.allow_anonymous = true as long as no access control is configured."},
+    {"listeners.tcp.NAME.backlog", TYPE_UNSIGNED, OF(backlog), .min = 1, .max = 65535, .default_text = "1024",
+     .documentation = "Connections that may wait in the kernel to be accepted, per shard. The kernel caps it at "
+                      "net.core.somaxconn."},
+    {"listeners.tcp.NAME.max_connections", TYPE_UNSIGNED, OF(connections_max), .min = 0, .max = 10000000, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Connections this listener may hold; more are closed at once. infinity leaves it to node.max_connections."},
+    {"listeners.tcp.NAME.connect_timeout", TYPE_DURATION, OF(connect_timeout_ms), .unit_us = MS, .min = 1, .max = 3600000,
+     .default_text = "10s",
+     .documentation = "A connection that has not sent a whole CONNECT packet after this time is closed."},
+    {"listeners.tcp.NAME.tcp_nodelay", TYPE_BOOL, OF(tcp_nodelay), .default_text = "true",
+     .documentation = "Send small packets at once (TCP_NODELAY). ringmq already sends once per turn, so off only adds delay on "
+                      "most networks."},
+    {"listeners.tcp.NAME.congestion_control", TYPE_STRING, OF(congestion), .min = 0, .max = 15, .default_text = "",
+     .check = check_congestion,
+     .documentation = "The TCP congestion control of accepted connections, such as bbr or cubic. Empty leaves the system's."},
+
+    /* mqtt: who */
+    {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
+     .documentation = "Who may connect while no access control is configured. loopback: anybody, and listeners on any other "
+                      "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody."},
+    {"mqtt.max_clientid_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.client_id_bytes_max), .min = 23, .max = MQTT_STRING_BYTES_MAX,
+     .default_text = "65535",
+     .documentation = "Longest client id accepted, in bytes of UTF-8. The standard asks for at least 23."},
+    {"mqtt.max_sessions", TYPE_UNSIGNED, RELOAD, AT(mqtt.sessions_max), .min = 0, .max = UINT32_MAX, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Sessions the node keeps, connected or not. A client that would need one more is refused with 0x97 (quota "
+                      "exceeded)."},
+    {"mqtt.session_expiry_interval", TYPE_DURATION, RELOAD, AT(mqtt.session_expiry_max_s), .unit_us = S, .min = 0,
+     .max = UINT32_MAX - 1, .words = never_ends, .default_text = "7d",
+     .documentation = "Longest time a session is kept after its client has gone. MQTT 5 clients that ask for more are told this "
+                      "value; MQTT 3 sessions (clean session off) get exactly this. EMQX has 2h and Mosquitto never: write "
+                      "never to keep sessions until their clients come back, but then also set mqtt.max_sessions."},
+    {"mqtt.keepalive_max", TYPE_DURATION, RELOAD, AT(mqtt.keep_alive_max_s), .unit_us = S, .min = 0, .max = 65535,
+     .words = unlimited, .default_text = "infinity",
+     .documentation = "Longest keep alive a client may choose. MQTT 5 clients that ask for more are told this one; for others "
+                      "it is used without telling. infinity: no ceiling."},
+
+    /* mqtt: what */
+    {"mqtt.max_packet_size", TYPE_SIZE, RELOAD, AT(mqtt.packet_bytes_max), .min = 64, .max = 256 * MIB, .default_text = "1MiB",
+     .documentation = "Largest packet accepted. A larger one ends the connection with 0x95; MQTT 5 clients are told the limit."},
+    {"mqtt.max_qos_allowed", TYPE_UNSIGNED, RELOAD, AT(mqtt.qos_max), .min = 0, .max = 2, .default_text = "2",
+     .documentation = "Highest quality of service. Subscriptions are granted at most this; a publish above it is refused with "
+                      "0x9B."},
+    {"mqtt.max_topic_levels", TYPE_UNSIGNED, RELOAD, AT(mqtt.topic_levels_max), .min = 1, .max = TOPIC_LEVELS_MAX,
+     .default_text = "128",
+     .documentation = "Most levels (a/b/c has three) a topic or filter may have."},
+    {"mqtt.max_topic_alias", TYPE_UNSIGNED, RELOAD, AT(mqtt.topic_alias_max), .min = 0, .max = 65535, .default_text = "64",
+     .documentation = "Topic aliases an MQTT 5 client may set. 0 forbids them."},
+    {"mqtt.server_topic_alias", TYPE_UNSIGNED, RELOAD, AT(mqtt.topic_alias_out_max), .min = 0, .max = 65535,
+     .default_text = "64",
+     .documentation = "Topic aliases ringmq sets towards an MQTT 5 client that allows them: topics are then sent once. 0: none."},
+    {"mqtt.message_expiry_max", TYPE_DURATION, RELOAD, AT(mqtt.message_expiry_max_s), .unit_us = S, .min = 0,
+     .max = UINT32_MAX, .words = unlimited, .default_text = "infinity",
+     .documentation = "Longest life of a message that waits for a subscriber or is retained; also for messages that name none. "
+                      "infinity: no ceiling."},
+    {"mqtt.payload_format_check", TYPE_BOOL, RELOAD, AT(mqtt.payload_format_check), .default_text = "false",
+     .documentation = "Refuse (0x99) a message that says its payload is UTF-8 when it is not. Costs a look at each such payload."},
+    {"mqtt.response_information", TYPE_STRING, RELOAD, AT(mqtt.response_information), .min = 0, .max = 65535,
+     .default_text = "",
+     .documentation = "The topic prefix for responses, told to MQTT 5 clients that ask for it. Empty: nothing is told."},
+
+    /* mqtt: which features */
+    {"mqtt.retain_available", TYPE_BOOL, RELOAD, AT(mqtt.retain_available), .default_text = "true",
+     .documentation = "Whether messages may be retained. false refuses a retained publish with 0x9A."},
+    {"mqtt.wildcard_subscription", TYPE_BOOL, RELOAD, AT(mqtt.wildcard_available), .default_text = "true",
+     .documentation = "Whether filters may have + and #. false refuses them with 0xA2."},
+    {"mqtt.shared_subscription", TYPE_BOOL, RELOAD, AT(mqtt.shared_available), .default_text = "true",
+     .documentation = "Whether $share/GROUP/FILTER subscriptions are served. false refuses them with 0x9E."},
+    {"mqtt.shared_subscription_strategy", TYPE_ENUM, RELOAD, AT(mqtt.share_strategy), .words = share_strategies,
+     .default_text = "round_robin",
+     .documentation = "Which member of a shared group gets a message. round_robin: each in turn. random: any. sticky: the same "
+                      "until it leaves. hash_clientid: chosen by the publisher. hash_topic: chosen by the topic. "
+                      "least_inflight: the one with the fewest unacknowledged messages. Groups that exist keep theirs."},
+    {"mqtt.max_subscriptions", TYPE_UNSIGNED, RELOAD, AT(mqtt.subscriptions_max), .min = 0, .max = UINT32_MAX,
+     .words = unlimited, .default_text = "infinity",
+     .documentation = "Subscriptions one session may have. More are refused with 0x97."},
+
+    /* mqtt: how much at a time */
+    {"mqtt.receive_maximum", TYPE_UNSIGNED, RELOAD, AT(mqtt.receive_max), .min = 1, .max = 65535, .default_text = "1024",
+     .documentation = "QoS 1 and 2 publishes a client may have sent without having got the acknowledgement. MQTT 5 clients are "
+                      "told."},
+    {"mqtt.max_inflight", TYPE_UNSIGNED, RELOAD, AT(mqtt.inflight_max), .min = 1, .max = 65535, .default_text = "256",
+     .documentation = "QoS 1 and 2 messages on their way to one client without its acknowledgement. The client's own receive "
+                      "maximum may lower it."},
+    {"mqtt.max_mqueue_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.queue_messages_max), .min = 1, .max = 100000000,
+     .default_text = "10000",
+     .documentation = "Messages that may wait for one session: it is away, or takes them more slowly than they come."},
+    {"mqtt.max_mqueue_bytes", TYPE_SIZE, RELOAD, AT(mqtt.queue_bytes_max), .min = KIB, .max = TIB, .default_text = "16MiB",
+     .documentation = "The same in bytes; whichever is reached first."},
+    {"mqtt.mqueue_policy", TYPE_ENUM, RELOAD, AT(mqtt.queue_policy), .words = queue_policies, .default_text = "drop_newest",
+     .documentation = "What happens when a session's queue is full. drop_newest: the message that comes. drop_oldest: the one "
+                      "that waited longest. disconnect: the client, with 0x97. Drops are counted and logged."},
+    {"mqtt.mqueue_store_qos0", TYPE_BOOL, RELOAD, AT(mqtt.queue_qos0_offline), .default_text = "true",
+     .documentation = "Whether QoS 0 messages wait, too, for a session that is away."},
+    {"mqtt.publisher_pause", TYPE_DURATION, RELOAD, AT(mqtt.pause_ms), .unit_us = MS, .min = 0, .max = 60000,
+     .default_text = "2ms",
+     .documentation = "A publisher that outruns its subscribers is not read for this long at a time, so that their queues "
+                      "need not drop. 0 turns it off: the publisher never slows down, and queues fill."},
+    {"mqtt.match_cache_topics", TYPE_UNSIGNED, AT(mqtt.match_cache_topics), .min = 0, .max = 16777216,
+     .default_text = "65536",
+     .documentation = "Topics per shard whose subscribers are remembered. Raise it when more topics than this are busy at the "
+                      "same time."},
+
+    /* retainer */
+    {"retainer.max_messages", TYPE_UNSIGNED, RELOAD, AT(mqtt.retained_messages_max), .min = 0, .max = 10000000000,
+     .words = unlimited, .default_text = "1000000",
+     .documentation = "Retained messages the node keeps. A message for one more topic is delivered but not kept."},
+    {"retainer.max_bytes", TYPE_SIZE, RELOAD, AT(mqtt.retained_bytes_max), .min = 0, .max = 1024 * TIB, .words = unlimited,
+     .default_text = "1GiB",
+     .documentation = "The same in bytes of topic, properties and payload."},
+    {"retainer.max_payload_size", TYPE_SIZE, RELOAD, AT(mqtt.retained_payload_bytes_max), .min = 0, .max = 256 * MIB,
+     .words = unlimited, .default_text = "infinity",
+     .documentation = "Largest payload that is retained. infinity: whatever mqtt.max_packet_size lets in."},
+
+    /* io */
+    {"io.ring_entries", TYPE_UNSIGNED, AT(io.ring_entries), .min = 64, .max = 8192, .check = check_ring_entries,
+     .default_text = "4096",
+     .documentation = "Requests one shard can hand to the kernel per turn (submission queue); the completion queue has 8 times as "
+                      "many. A power of two."},
+    {"io.receive_buffers", TYPE_SIZE, AT(io.receive_buffers_bytes), .min = 64 * KIB, .max = GIB, .default_text = "2MiB",
+     .documentation = "Memory per shard the kernel receives into. An idle connection uses none of it. Raise it when many "
+                      "connections send large messages at once."},
+    {"io.spin", TYPE_DURATION, AT(io.spin_us), .unit_us = US, .min = 0, .max = 100000, .default_text = "0",
+     .documentation = "Look again for this long before a shard goes to sleep. 0: never, and an idle broker uses no CPU. Raise it "
+                      "to 20us to 100us when the last microseconds of latency matter and the cores are the broker's own: each "
+                      "shard then burns up to a whole core whenever there is traffic."},
+    {"io.direct_descriptors", TYPE_BOOL, AT(io.direct_descriptors), .default_text = "true",
+     .documentation = "Sockets without an entry in the process's table of files: less work per operation."},
+    {"io.fd_passing", TYPE_BOOL, AT(io.fd_passing), .default_text = "true",
+     .documentation = "A connection moves to its shard within the kernel (MSG_RING with a descriptor, Linux 6.0)."},
+    {"io.message_ring", TYPE_BOOL, AT(io.message_ring), .default_text = "true",
+     .documentation = "A shard wakes another through its ring (MSG_RING, Linux 5.18), not through an eventfd."},
+    {"io.incremental_buffers", TYPE_BOOL, AT(io.incremental_buffers), .default_text = "true",
+     .documentation = "Several receives share one buffer (Linux 6.12): small packets waste no memory."},
+    {"io.receive_bundle", TYPE_BOOL, AT(io.receive_bundle), .default_text = "true",
+     .documentation = "One receive fills several buffers (Linux 6.10)."},
+    {"io.send_vectorized", TYPE_BOOL, AT(io.send_vectorized), .default_text = "true",
+     .documentation = "One send takes several pieces without a message header (Linux 6.17)."},
+    {"io.min_wait", TYPE_BOOL, AT(io.min_wait), .default_text = "true",
+     .documentation = "The kernel may collect completions for a moment before it wakes a busy shard (Linux 6.12)."},
+    {"io.multishot_accept", TYPE_BOOL, AT(io.multishot_accept), .default_text = "true",
+     .documentation = "One accept request serves all connections to come (Linux 5.19)."},
+    {"io.multishot_receive", TYPE_BOOL, AT(io.multishot_receive), .default_text = "true",
+     .documentation = "One receive request per connection serves all bytes to come (Linux 6.0)."},
+
+    /* log, sys */
+    {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
+     .documentation = "The least important lines that are written."},
+    {"log.format", TYPE_ENUM, RELOAD, AT(log.format), .words = log_formats, .default_text = "text",
+     .documentation = "text for eyes, json for programs (one object per line), journal for systemd (priorities in front, no "
+                      "time). Always to standard error."},
+    {"sys.interval", TYPE_DURATION, RELOAD, AT(sys.interval_s), .unit_us = S, .min = 0, .max = 86400, .default_text = "10s",
+     .documentation = "How often the $SYS topics are published. 0: not at all."},
+};
+
+static const struct schema_section sections[] = {
+    {"node", "The process: its name, its threads, its size."},
+    {"listeners.tcp.NAME", "Where clients connect. Any number of listeners, each with a name of its own (letters a-z, digits, _ and "
+                           "-); the one called default exists without being written down."},
+    {"mqtt", "What clients may do, and what they get. A reload applies to connections made after it, unless the text says otherwise."},
+    {"retainer", "Limits of retained messages."},
+    {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
+           "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
+    {"log", "What is logged, and how."},
+    {"sys", "The $SYS topics."},
+};
+
+const struct schema SCHEMA = {keys, sizeof keys / sizeof *keys, sections, sizeof sections / sizeof *sections};

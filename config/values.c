@@ -1,0 +1,163 @@
+#include "config/values.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "config/bind.h"
+#include "config/types.h"
+
+struct config *values_create(const struct schema *schema)
+{
+    struct config *config = memory_acquire_zeroed(sizeof *config);
+    config->schema = schema;
+    return config;
+}
+
+void config_release(struct config *config)
+{
+    if (!config) return;
+    arena_release(&config->arena);
+    memory_release(config);
+}
+
+const struct settings *config_settings(const struct config *config) { return &config->settings; }
+
+const struct config_value *values_find(const struct config *config, const char *path)
+{
+    for (size_t i = 0; i < config->count; i++)
+        if (strcmp(config->values[i].path, path) == 0) return &config->values[i];
+    return NULL;
+}
+
+void values_add_copy(struct config *config, const struct config_value *value)
+{
+    struct arena *arena = &config->arena;
+    struct config_value copy = *value;
+    copy.path = arena_copy_string(arena, value->path);
+    copy.name = value->name ? arena_copy_string(arena, value->name) : NULL;
+    copy.text = arena_copy_string(arena, value->text);
+    copy.origin.name = arena_copy_string(arena, value->origin.name ? value->origin.name : "");
+    config->values = arena_grow(arena, config->values, config->count, sizeof copy);
+    config->values[config->count++] = copy;
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+void values_collect_names(struct config *config)
+{
+    config->names = NULL;
+    config->names_count = 0;
+    for (size_t i = 0; i < config->count; i++) {
+        const char *name = config->values[i].name;
+        bool known = !name;
+        for (uint32_t j = 0; j < config->names_count && !known; j++)
+            known = strcmp(config->names[j], name) == 0;
+        if (known) continue;
+        config->names = arena_grow(&config->arena, config->names, config->names_count, sizeof name);
+        config->names[config->names_count++] = name;
+    }
+    if (config->names_count) qsort(config->names, config->names_count, sizeof *config->names, compare_names);
+}
+
+/* ---- into the settings -------------------------------------------------------------------------------------------- */
+
+static void store(const struct schema_key *key, void *whole, const struct config_value *value)
+{
+    uint8_t *member = (uint8_t *)whole + key->offset;
+    if (type_is_text(key->type)) {
+        CHECK(key->bytes == sizeof(char *));
+        memcpy(member, &value->text, sizeof(char *));
+        return;
+    }
+    uint8_t byte = (uint8_t)value->number;
+    uint16_t two = (uint16_t)value->number;
+    uint32_t four = (uint32_t)value->number;
+    const void *sized = key->bytes == 1 ? (void *)&byte : key->bytes == 2 ? (void *)&two : key->bytes == 4 ? (void *)&four
+                                                                                         : (void *)&value->number;
+    memcpy(member, sized, key->bytes);
+}
+
+void values_apply(struct config *config)
+{
+    struct settings *settings = &config->settings;
+    *settings = (struct settings){.listeners_count = config->names_count};
+    settings->listeners = arena_take(&config->arena, (config->names_count + 1) * sizeof *settings->listeners);
+    for (uint32_t i = 0; i < config->names_count; i++) {
+        settings->listeners[i].name = (char *)config->names[i];
+        settings->listeners[i].kind = LISTENER_TCP;
+    }
+    for (size_t i = 0; i < config->count; i++) {
+        const struct config_value *value = &config->values[i];
+        uint32_t number = 0;
+        while (value->name && strcmp(config->names[number], value->name) != 0)
+            number++;
+        store(value->key, value->name ? (void *)&settings->listeners[number] : (void *)settings, value);
+    }
+}
+
+/* ---- checks across keys ------------------------------------------------------------------------------------------- */
+
+static const struct config_value *listener_value(const struct config *config, const char *name, const char *last)
+{
+    char path[SCHEMA_PATH_BYTES_MAX];
+    snprintf(path, sizeof path, "listeners.tcp.%s.%s", name, last);
+    return values_find(config, path);
+}
+
+/* False for a listener that is disabled or has no sound address. */
+static bool listener_open(const struct config *config, const char *name, struct bind_address *ret_address)
+{
+    const struct config_value *enable = listener_value(config, name, "enable"), *bind = listener_value(config, name, "bind");
+    return enable && enable->number && bind && !bind_parse(span_of_string(bind->text), ret_address);
+}
+
+static void check_collisions(const struct config *config, struct config_errors *errors)
+{
+    for (uint32_t i = 0; i < config->names_count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            struct bind_address first, second;
+            bool both = listener_open(config, config->names[j], &first) && listener_open(config, config->names[i], &second);
+            if (!both || !bind_collides(&first, &second)) continue;
+            const struct config_value *a = listener_value(config, config->names[j], "bind");
+            const struct config_value *b = listener_value(config, config->names[i], "bind");
+            const struct config_value *blamed = b->origin.kind != ORIGIN_DEFAULT ? b : a, *other = blamed == b ? a : b;
+            config_errors_add(errors, &blamed->origin, "`%s` is \"%s\", where `%s` (\"%s\") listens; give it another port, or "
+                              "disable one of the two with enable = false", blamed->path, blamed->text, other->path, other->text);
+        }
+}
+
+static void check_connections(const struct config *config, struct config_errors *errors)
+{
+    const struct config_value *node = values_find(config, "node.max_connections");
+    for (uint32_t i = 0; node && i < config->names_count; i++) {
+        const struct config_value *listener = listener_value(config, config->names[i], "max_connections");
+        if (!listener || listener->number <= node->number) continue;
+        config_errors_add(errors, &listener->origin, "`%s` is %s, more than `node.max_connections` (%s) allows; lower it or raise "
+                          "node.max_connections", listener->path, listener->text, node->text);
+    }
+}
+
+void values_check(const struct config *config, struct config_errors *errors)
+{
+    check_collisions(config, errors);
+    check_connections(config, errors);
+}
+
+bool config_check_exposure(const struct config *config, struct config_errors *errors)
+{
+    const struct config_value *anonymous = values_find(config, "mqtt.allow_anonymous");
+    if (!anonymous || anonymous->number != ANONYMOUS_LOOPBACK) return true;
+    bool sound = true;
+    for (uint32_t i = 0; i < config->names_count; i++) {
+        struct bind_address address;
+        if (!listener_open(config, config->names[i], &address) || address.loopback) continue;
+        const struct config_value *bind = listener_value(config, config->names[i], "bind");
+        config_errors_add(errors, &bind->origin,
+                          "`%s` is \"%s\", which other machines can reach, and no access control is configured: anybody could "
+                          "connect. If that is what you want, write mqtt.allow_anonymous = true; if not, listen on "
+                          "\"127.0.0.1:%u\"", bind->path, bind->text, address.port);
+        sound = false;
+    }
+    return sound;
+}
