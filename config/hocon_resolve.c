@@ -257,9 +257,9 @@ static const struct hocon_value *join_objects(struct resolver *resolver, const s
 static const struct hocon_value *join(struct resolver *resolver, const struct node *node, const struct values *pieces,
                                       const struct values *solid)
 {
-    if (solid->count == 0) return NULL;
+    if (pieces->count == 0) return NULL;
     if (pieces->count == 1) return pieces->list[0];
-    enum hocon_kind kind = solid->list[0]->kind;
+    enum hocon_kind kind = solid->count ? solid->list[0]->kind : HOCON_STRING;
     for (uint32_t i = 1; i < solid->count; i++) {
         enum hocon_kind other = solid->list[i]->kind;
         if (other == kind || (kind < HOCON_ARRAY && other < HOCON_ARRAY)) continue;

@@ -84,8 +84,21 @@ static struct field *field_take(struct hocon_tree *tree, struct node *object, st
     return field;
 }
 
+/* The array to which one more item can simply be added, or NULL. */
+static struct node *open_array(const struct definition *newest)
+{
+    if (!newest) return NULL;
+    return newest->value->kind == NODE_ARRAY ? newest->value : newest->value->append ? newest->value->items[1] : NULL;
+}
+
 static void field_define(struct hocon_tree *tree, struct field *field, struct node *value)
 {
+    struct node *array = value->append ? open_array(field->newest) : NULL;
+    if (array) {
+        for (uint32_t i = 0; i < value->items[1]->count; i++)
+            node_add_item(tree, array, value->items[1]->items[i]);
+        return;
+    }
     if (value->kind == NODE_OBJECT && field->newest && field->newest->value->kind == NODE_OBJECT) {
         object_merge(tree, field->newest->value, value);
         field->newest->value->origin = value->origin;
@@ -104,20 +117,16 @@ void object_define(struct hocon_tree *tree, struct node *object, struct span nam
     field_define(tree, field_take(tree, object, name, name_origin), value);
 }
 
+/* Always "what was there, and this item": only merging may show that something was there. */
 void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct config_origin name_origin,
                    struct node *item)
 {
-    struct field *field = field_take(tree, object, name, name_origin);
-    struct node *array = field->newest && field->newest->value->kind == NODE_ARRAY
-                             ? field->newest->value
-                             : node_create(tree, NODE_ARRAY, item->origin);
+    struct node *array = node_create(tree, NODE_ARRAY, item->origin), *concat = node_create(tree, NODE_CONCAT, item->origin);
     node_add_item(tree, array, item);
-    if (!field->newest) return field_define(tree, field, array);
-    if (field->newest->value == array) return;
-    struct node *concat = node_create(tree, NODE_CONCAT, item->origin);
     node_add_item(tree, concat, node_create(tree, NODE_PREVIOUS, item->origin));
     node_add_item(tree, concat, array);
-    field_define(tree, field, concat);
+    concat->append = true;
+    object_define(tree, object, name, name_origin, concat);
 }
 
 struct node *object_at(struct hocon_tree *tree, struct node *object, const struct hocon_path *path, uint32_t count,

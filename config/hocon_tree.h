@@ -36,6 +36,7 @@ struct node {
     struct config_origin origin;
     struct span text;         /* as in struct hocon_value; REFERENCE: the path as one would name a variable */
     bool optional;            /* REFERENCE: ${?…} */
+    bool append;              /* CONCAT: PREVIOUS and one ARRAY, from `+=` */
     struct hocon_path path;   /* REFERENCE */
     struct hocon_path prefix; /* REFERENCE: where its file was included; tried in front of the path first */
     struct node **items;      /* ARRAY, CONCAT */
