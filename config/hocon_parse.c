@@ -239,6 +239,15 @@ static bool parse_assignment(struct cursor *cursor, const char *name, struct con
     return true;
 }
 
+/* The left side of `+=`, as a value. */
+static struct node *parse_previous(struct cursor *cursor, struct config_origin start)
+{
+    struct node *previous = node_create(cursor->tree, cursor->place_known ? NODE_REFERENCE : NODE_PREVIOUS, start);
+    previous->optional = true;
+    previous->path = cursor->place;
+    return previous;
+}
+
 static bool parse_field(struct cursor *cursor, struct node *object)
 {
     if (cursor_at_include(cursor)) return parse_include(cursor, object);
@@ -258,12 +267,13 @@ static bool parse_field(struct cursor *cursor, struct node *object)
     bool room = cursor->place.count <= HOCON_DEPTH_MAX;
     if (!room) config_errors_add(cursor->errors, &start, "more than %d names in one another; use fewer", HOCON_DEPTH_MAX);
     struct node *value = room ? parse_value(cursor) : NULL;
+    struct node *previous = value && append ? parse_previous(cursor, start) : NULL;
     cursor->place = outer;
     if (!value) return false;
 
     struct node *container = object_at(tree, object, &path, path.count - 1, start);
     struct span name = span_of_string(path.names[path.count - 1]);
-    append ? object_append(tree, container, name, start, value) : object_define(tree, container, name, start, value);
+    append ? object_append(tree, container, name, previous, value) : object_define(tree, container, name, start, value);
     return true;
 }
 

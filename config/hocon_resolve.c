@@ -197,7 +197,7 @@ static const struct hocon_value *find_value(struct resolver *resolver, const str
         value = look_up(resolver, &(struct lookup){&path, frame}, tree->root, 0, NULL);
     }
     if (!value) value = look_up(resolver, &(struct lookup){&node->path, frame}, tree->root, 0, NULL);
-    return value ? value : from_environment(resolver, node);
+    return value || node->text.bytes == 0 ? value : from_environment(resolver, node); /* no text: the left side of += */
 }
 
 static const struct hocon_value *resolve_reference(struct resolver *resolver, const struct node *node, const struct frame *frame)

@@ -118,15 +118,14 @@ void object_define(struct hocon_tree *tree, struct node *object, struct span nam
 }
 
 /* Always "what was there, and this item": only merging may show that something was there. */
-void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct config_origin name_origin,
-                   struct node *item)
+void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct node *previous, struct node *item)
 {
     struct node *array = node_create(tree, NODE_ARRAY, item->origin), *concat = node_create(tree, NODE_CONCAT, item->origin);
     node_add_item(tree, array, item);
-    node_add_item(tree, concat, node_create(tree, NODE_PREVIOUS, item->origin));
+    node_add_item(tree, concat, previous);
     node_add_item(tree, concat, array);
     concat->append = true;
-    object_define(tree, object, name, name_origin, concat);
+    object_define(tree, object, name, previous->origin, concat);
 }
 
 struct node *object_at(struct hocon_tree *tree, struct node *object, const struct hocon_path *path, uint32_t count,

@@ -22,7 +22,7 @@ enum node_kind {
     NODE_OBJECT = HOCON_OBJECT,
     NODE_BLANK,     /* white space between two pieces of a CONCAT        */
     NODE_REFERENCE, /* ${path} or ${?path}                               */
-    NODE_PREVIOUS,  /* in `a += x`: whatever a was before                */
+    NODE_PREVIOUS,  /* in `a += x` inside an array: whatever a was before  */
     NODE_CONCAT     /* pieces side by side, at least one a reference     */
 };
 
@@ -36,7 +36,7 @@ struct node {
     struct config_origin origin;
     struct span text;         /* as in struct hocon_value; REFERENCE: the path as one would name a variable */
     bool optional;            /* REFERENCE: ${?…} */
-    bool append;              /* CONCAT: PREVIOUS and one ARRAY, from `+=` */
+    bool append;              /* CONCAT: what was before and one ARRAY, from `+=` */
     struct hocon_path path;   /* REFERENCE */
     struct hocon_path prefix; /* REFERENCE: where its file was included; tried in front of the path first */
     struct node **items;      /* ARRAY, CONCAT */
@@ -77,9 +77,8 @@ struct field *object_find(const struct node *object, struct span name); /* NULL:
 /* `value` becomes the newest definition of name. */
 void object_define(struct hocon_tree *tree, struct node *object, struct span name, struct config_origin name_origin,
                    struct node *value);
-/* `name += item` */
-void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct config_origin name_origin,
-                   struct node *item);
+/* `name += item`. previous: what stands for the value so far, a REFERENCE to the name's path or a PREVIOUS. */
+void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct node *previous, struct node *item);
 /* The object that `names[0…count-1]` lead to, made where missing. */
 struct node *object_at(struct hocon_tree *tree, struct node *object, const struct hocon_path *path, uint32_t count,
                        struct config_origin origin);
