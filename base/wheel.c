@@ -30,9 +30,12 @@ static void wheel_place(struct wheel *wheel, struct timer *timer)
     uint64_t differing = deadline ^ wheel->now_ms;
     uint32_t level = differing == 0 ? 0 : (uint32_t)(63 - __builtin_clzll(differing)) / LEVEL_BITS;
     uint32_t slot;
-    if (level >= WHEEL_LEVELS) { /* beyond the horizon: parked in the furthest slot, looked at again from there */
+    if (level >= WHEEL_LEVELS) { /* the top level goes round: the next round's slots lie behind the present one */
+        uint32_t shift = LEVEL_BITS * (WHEEL_LEVELS - 1);
+        uint64_t slots_ahead = (deadline >> shift) - (wheel->now_ms >> shift);
+        if (slots_ahead >= WHEEL_SLOTS) slots_ahead = WHEEL_SLOTS - 1; /* beyond the horizon: looked at again from there */
         level = WHEEL_LEVELS - 1;
-        slot = (uint32_t)((wheel->now_ms >> (LEVEL_BITS * level)) - 1) & SLOT_MASK;
+        slot = (uint32_t)((wheel->now_ms >> shift) + slots_ahead) & SLOT_MASK;
     } else {
         slot = (uint32_t)(deadline >> (LEVEL_BITS * level)) & SLOT_MASK;
     }
