@@ -1,6 +1,7 @@
 #include "cmd/ringmqd_notify.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
