@@ -8,14 +8,14 @@ static struct node *parse_value(struct cursor *cursor);
 
 static struct node *text_node(struct cursor *cursor, enum node_kind kind, struct config_origin origin, struct span text)
 {
-    struct node *node = node_create(cursor->tree, kind, origin);
+    struct node *node = hocon_node_create(cursor->tree, kind, origin);
     node->text = text;
     return node;
 }
 
 static struct node *parse_reference(struct cursor *cursor)
 {
-    struct node *node = node_create(cursor->tree, NODE_REFERENCE, cursor->here);
+    struct node *node = hocon_node_create(cursor->tree, NODE_REFERENCE, cursor->here);
     if (!cursor_looking_at(cursor, "${")) {
         config_errors_add(cursor->errors, &cursor->here,
                           "`$` begins a substitution such as ${node.name}; put the value in double quotes to have a plain $");
@@ -63,7 +63,7 @@ static bool separator(struct cursor *cursor, int closing)
 
 static struct node *parse_array(struct cursor *cursor)
 {
-    struct node *array = node_create(cursor->tree, NODE_ARRAY, cursor->here);
+    struct node *array = hocon_node_create(cursor->tree, NODE_ARRAY, cursor->here);
     bool place_known = cursor->place_known;
     if (!enter(cursor, "an array")) return NULL;
     cursor->place_known = false;
@@ -93,7 +93,7 @@ static void parse_fields(struct cursor *cursor, struct node *object, int closing
 
 static struct node *parse_object(struct cursor *cursor)
 {
-    struct node *object = node_create(cursor->tree, NODE_OBJECT, cursor->here);
+    struct node *object = hocon_node_create(cursor->tree, NODE_OBJECT, cursor->here);
     if (!enter(cursor, "an object")) return NULL;
     parse_fields(cursor, object, '}');
     if (cursor_peek(cursor) != '}') {
@@ -205,7 +205,7 @@ static struct node *parse_value(struct cursor *cursor)
                           cursor_describe(cursor));
         return NULL;
     }
-    struct node *concat = node_create(cursor->tree, NODE_CONCAT, cursor->here);
+    struct node *concat = hocon_node_create(cursor->tree, NODE_CONCAT, cursor->here);
     for (;;) {
         const uint8_t *blank = cursor->at;
         cursor_skip_blanks(cursor);
@@ -242,7 +242,7 @@ static bool parse_assignment(struct cursor *cursor, const char *name, struct con
 /* The left side of `+=`, as a value. */
 static struct node *parse_previous(struct cursor *cursor, struct config_origin start)
 {
-    struct node *previous = node_create(cursor->tree, cursor->place_known ? NODE_REFERENCE : NODE_PREVIOUS, start);
+    struct node *previous = hocon_node_create(cursor->tree, cursor->place_known ? NODE_REFERENCE : NODE_PREVIOUS, start);
     previous->optional = true;
     previous->path = cursor->place;
     return previous;

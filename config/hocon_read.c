@@ -248,7 +248,7 @@ static struct node *setting_value(struct cursor *cursor, struct span text, struc
     text = trim(text);
     if (!is_plain(text)) return parse_only_value(cursor);
     if (!cursor_check_text(cursor)) return NULL;
-    struct node *node = node_create(cursor->tree, scan_classify(text), origin);
+    struct node *node = hocon_node_create(cursor->tree, scan_classify(text), origin);
     node->text = arena_copy(&cursor->tree->arena, text);
     return node;
 }

@@ -9,7 +9,7 @@ struct hocon_tree *hocon_tree_create(const char *const *environment)
 {
     struct hocon_tree *tree = memory_acquire_zeroed(sizeof *tree);
     tree->environment = environment;
-    tree->root = node_create(tree, NODE_OBJECT, (struct config_origin){ORIGIN_DEFAULT, 0, 0, "root"});
+    tree->root = hocon_node_create(tree, NODE_OBJECT, (struct config_origin){ORIGIN_DEFAULT, 0, 0, "root"});
     return tree;
 }
 
@@ -20,7 +20,7 @@ void hocon_tree_release(struct hocon_tree *tree)
     memory_release(tree);
 }
 
-struct node *node_create(struct hocon_tree *tree, enum node_kind kind, struct config_origin origin)
+struct node *hocon_node_create(struct hocon_tree *tree, enum node_kind kind, struct config_origin origin)
 {
     struct node *node = arena_take(&tree->arena, sizeof *node);
     node->kind = kind;
@@ -120,7 +120,7 @@ void object_define(struct hocon_tree *tree, struct node *object, struct span nam
 /* Always "what was there, and this item": only merging may show that something was there. */
 void object_append(struct hocon_tree *tree, struct node *object, struct span name, struct node *previous, struct node *item)
 {
-    struct node *array = node_create(tree, NODE_ARRAY, item->origin), *concat = node_create(tree, NODE_CONCAT, item->origin);
+    struct node *array = hocon_node_create(tree, NODE_ARRAY, item->origin), *concat = hocon_node_create(tree, NODE_CONCAT, item->origin);
     node_add_item(tree, array, item);
     node_add_item(tree, concat, previous);
     node_add_item(tree, concat, array);
@@ -134,7 +134,7 @@ struct node *object_at(struct hocon_tree *tree, struct node *object, const struc
     for (uint32_t i = 0; i < count; i++) {
         struct field *field = field_take(tree, object, span_of_string(path->names[i]), origin);
         if (!field->newest || field->newest->value->kind != NODE_OBJECT)
-            field_define(tree, field, node_create(tree, NODE_OBJECT, origin));
+            field_define(tree, field, hocon_node_create(tree, NODE_OBJECT, origin));
         object = field->newest->value;
     }
     return object;

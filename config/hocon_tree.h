@@ -68,7 +68,7 @@ struct hocon_tree {
     uint32_t files_read;
 };
 
-struct node *node_create(struct hocon_tree *tree, enum node_kind kind, struct config_origin origin);
+struct node *hocon_node_create(struct hocon_tree *tree, enum node_kind kind, struct config_origin origin);
 bool node_is_text(const struct node *node);    /* NULL, BOOL, NUMBER, STRING, BLANK: what joins to a string */
 bool node_is_literal(const struct node *node); /* its kind is that of the value it will become */
 void node_add_item(struct hocon_tree *tree, struct node *list, struct node *item);
