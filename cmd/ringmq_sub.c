@@ -32,6 +32,7 @@ struct sub {
     uint16_t subscribe_id, unsubscribe_id; /* awaited; 0: answered or not asked */
     bool subscribed;                       /* once at least */
     uint32_t printed_count;
+    bool output_failed;
     int status;
 };
 
@@ -236,12 +237,23 @@ static void on_published(void *context, uint64_t token, enum mqtt_reason reason)
 
 /* ---- the loop ---- */
 
-/* False: there is nobody to write to any more. A reader that has gone (| head) is no error worth a word. */
+/* A pipe whose reader has gone (| head): no error worth a word. */
+static bool reader_is_gone(void)
+{
+    struct pollfd output = {.fd = 1};
+    return poll(&output, 1, 0) > 0 && (output.revents & POLLERR);
+}
+
+/* False: there is nobody to write to any more. */
 static bool flush_output(struct sub *sub)
 {
+    if (sub->output_failed) return false;
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
-    if (errno != EPIPE) say_error("cannot write to standard output: %s", strerror(errno));
+    int error = errno;
+    sub->output_failed = true;
     sub->status = RINGMQ_EXIT_FAILED;
+    if (!reader_is_gone()) say_error("cannot write to standard output%s%s", error ? ": " : "", error ? strerror(error) : "");
     return false;
 }
 
