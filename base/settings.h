@@ -54,6 +54,7 @@ struct mqtt_settings {
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
     uint32_t subscriptions_max;      /* per session; 0: no limit */
+    char *denied_filters;            /* comma-separated filters nobody may subscribe to; "": none */
     char *response_information;      /* told to MQTT 5 clients that ask for it; "": nothing */
     uint32_t match_cache_topics;     /* per shard: topics whose match is remembered */
     uint32_t pause_ms;               /* a publisher that outruns its subscribers is not read for this long at a time; 0: never */

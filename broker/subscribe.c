@@ -158,6 +158,17 @@ void requests_release(struct broker_shard *broker)
 
 /* ---- SUBSCRIBE -------------------------------------------------------------------------------------------------- */
 
+/* Is the filter, word for word, in the comma-separated list? */
+static bool filter_denied(const char *list, struct span filter)
+{
+    while (list && *list) {
+        size_t bytes = strcspn(list, ",");
+        if (span_equal(span_of(list, bytes), filter)) return true;
+        list += bytes + (list[bytes] == ',');
+    }
+    return false;
+}
+
 static enum mqtt_reason subscription_check(const struct broker_shard *broker, const struct session *session,
                                            const struct mqtt_subscription *subscription)
 {
@@ -167,6 +178,7 @@ static enum mqtt_reason subscription_check(const struct broker_shard *broker, co
     if (wildcard && !mqtt->wildcard_available) return MQTT_REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED;
     if (subscription->share_group.bytes && !mqtt->shared_available)
         return MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
+    if (filter_denied(mqtt->denied_filters, filter)) return MQTT_REASON_UNSPECIFIED_ERROR;
     if (!route_index_accepts(filter)) return MQTT_REASON_TOPIC_FILTER_INVALID;
     if (mqtt->subscriptions_max && session->subscriptions_count >= mqtt->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
     if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;

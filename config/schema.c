@@ -155,6 +155,10 @@ static const struct schema_key keys[] = {
      .default_text = "",
      .documentation = "The topic prefix for responses, told to MQTT 5 clients that ask for it. Empty: nothing is told."},
 
+    {"mqtt.denied_filters", TYPE_STRING, RELOAD, AT(mqtt.denied_filters), .min = 0, .max = 65535, .default_text = "",
+     .documentation = "Filters nobody may subscribe to, separated by commas and compared word for word. SUBACK answers 0x80 in every "
+                      "version. Meant for topics that only the server's own parts read."},
+
     /* mqtt: which features */
     {"mqtt.retain_available", TYPE_BOOL, RELOAD, AT(mqtt.retain_available), .default_text = "true",
      .documentation = "Whether messages may be retained. false refuses a retained publish with 0x9A."},
