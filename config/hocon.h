@@ -59,8 +59,8 @@ void hocon_tree_release(struct hocon_tree *tree); /* accepts NULL */
 bool hocon_read_file(struct hocon_tree *tree, const char *path, struct config_errors *errors);
 /* A whole document that is not in a file. Relative includes are looked for in the working directory. */
 bool hocon_read_text(struct hocon_tree *tree, struct span text, struct config_origin origin, struct config_errors *errors);
-/* One value for one path of plain names ("node.shards"). The value is HOCON; text that is not (`127.0.0.1:1883`) and does not
- * begin with { [ or " nor hold ${ is taken as a string. */
+/* One value for one path ("node.shards"). A value that begins with ", stands in { } or [ ], or holds ${ is HOCON; any other is
+ * taken as it is, and needs no quotes: 127.0.0.1:1883, [::1]:1883. */
 bool hocon_read_setting(struct hocon_tree *tree, const char *path, struct span value, struct config_origin origin,
                         struct config_errors *errors);
 

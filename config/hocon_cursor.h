@@ -16,6 +16,7 @@ struct cursor {
     struct hocon_path place;   /* names of the objects around `at`: where an include would be put */
     bool place_known;          /* false inside an array: it has no name to refer to */
     struct hocon_path prefix;  /* place of the include that brought this file */
+    bool ended_early;          /* said once: a bracket is never closed, or there is too much to go on */
     const struct open_file *open_files; /* this file and those that include it */
 };
 

@@ -61,6 +61,14 @@ static bool separator(struct cursor *cursor, int closing)
     return newline || cursor_peek(cursor) == closing || cursor_peek(cursor) == CURSOR_END;
 }
 
+/* Only the innermost of the brackets that are open at the end is named. */
+static struct node *refuse_end(struct cursor *cursor, const struct config_origin *place, const char *what)
+{
+    if (!cursor->ended_early) config_errors_add(cursor->errors, place, "%s", what);
+    cursor->ended_early = true;
+    return NULL;
+}
+
 static struct node *parse_array(struct cursor *cursor)
 {
     struct node *array = hocon_node_create(cursor->tree, NODE_ARRAY, cursor->here);
@@ -70,10 +78,7 @@ static struct node *parse_array(struct cursor *cursor)
     for (;;) {
         cursor_skip_lines(cursor);
         if (cursor_peek(cursor) == ']') break;
-        if (cursor_peek(cursor) == CURSOR_END) {
-            config_errors_add(cursor->errors, &array->origin, "this [ is never closed; add ]");
-            return NULL;
-        }
+        if (cursor_peek(cursor) == CURSOR_END) return refuse_end(cursor, &array->origin, "this [ is never closed; add ]");
         struct node *item = parse_value(cursor);
         if (!item) return NULL;
         node_add_item(cursor->tree, array, item);
@@ -96,10 +101,7 @@ static struct node *parse_object(struct cursor *cursor)
     struct node *object = hocon_node_create(cursor->tree, NODE_OBJECT, cursor->here);
     if (!enter(cursor, "an object")) return NULL;
     parse_fields(cursor, object, '}');
-    if (cursor_peek(cursor) != '}') {
-        config_errors_add(cursor->errors, &object->origin, "this { is never closed; add }");
-        return NULL;
-    }
+    if (cursor_peek(cursor) != '}') return refuse_end(cursor, &object->origin, "this { is never closed; add }");
     cursor_skip(cursor, 1);
     cursor->depth--;
     return object;
@@ -216,6 +218,8 @@ static struct node *parse_value(struct cursor *cursor)
         if (cursor->tree->arena.bytes_used > HOCON_MEMORY_BYTES_MAX) {
             config_errors_add(cursor->errors, &cursor->here, "the configuration needs more than %u MiB; make it smaller",
                               HOCON_MEMORY_BYTES_MAX >> 20);
+            cursor->at = cursor->end;
+            cursor->ended_early = true;
             return NULL;
         }
     }

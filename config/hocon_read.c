@@ -239,7 +239,10 @@ static struct span trim(struct span text)
 
 static bool is_plain(struct span text)
 {
-    return text.bytes == 0 || (!strchr("{[\"", text.data[0]) && !memmem(text.data, text.bytes, "${", 2));
+    if (text.bytes == 0) return true;
+    uint8_t first = text.data[0], last = text.data[text.bytes - 1];
+    bool hocon = first == '"' || (first == '{' && last == '}') || (first == '[' && last == ']'); /* not [::1]:1883 */
+    return !hocon && !memmem(text.data, text.bytes, "${", 2);
 }
 
 /* A whole value is one place, whatever lines it has. */

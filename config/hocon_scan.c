@@ -87,6 +87,15 @@ static bool scan_triple(struct cursor *cursor, struct span *ret_text)
     return true;
 }
 
+/* After a mistake inside a string: to its end, so that what it holds is not taken for brackets. */
+static bool leave_string(struct cursor *cursor)
+{
+    while (cursor_peek(cursor) != '"' && cursor_peek(cursor) != '\n' && cursor_peek(cursor) != CURSOR_END)
+        cursor_skip(cursor, cursor_looking_at(cursor, "\\\"") ? 2 : 1);
+    if (cursor_peek(cursor) == '"') cursor_skip(cursor, 1);
+    return false;
+}
+
 bool scan_quoted(struct cursor *cursor, struct span *ret_text)
 {
     if (cursor_looking_at(cursor, "\"\"\"")) return scan_triple(cursor, ret_text);
@@ -102,13 +111,13 @@ bool scan_quoted(struct cursor *cursor, struct span *ret_text)
         }
         if (byte == '"') break;
         if (byte == '\\') {
-            if (!scan_escape(cursor, &text)) return false;
+            if (!scan_escape(cursor, &text)) return leave_string(cursor);
             continue;
         }
         if (byte < 0x20) {
             config_errors_add(cursor->errors, &cursor->here, "a control character (0x%02x) in a string; write it as \\u%04x", byte,
                               byte);
-            return false;
+            return leave_string(cursor);
         }
         arena_text_add(&text, cursor->at, 1);
         cursor_skip(cursor, 1);

@@ -17,7 +17,7 @@ static const char introduction[] =
     "4. the command line: `--set node.shards=2`, repeatable, the last wins.\n"
     "\n"
     "Values in the environment and behind `--set` need no quotes: `--set listeners.tcp.default.bind=127.0.0.1:1884`. One that begins\n"
-    "with `{`, `[` or `\"`, or holds `${`, is read as HOCON.\n"
+    "with `\"`, stands in `{ }` or `[ ]`, or holds `${` is read as HOCON.\n"
     "\n"
     "| command | does |\n"
     "|---|---|\n"
