@@ -45,7 +45,8 @@ static int unknown_command(const char *word)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a reader of our output that went away is a failed write, so that we can still say goodbye */
+    signal(SIGPIPE,
+           SIG_IGN); /* a reader of our output that went away is a failed write, so that we can still say goodbye */
     if (argc < 2) {
         print_help(stderr);
         return RINGMQ_EXIT_FAILED;

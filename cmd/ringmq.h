@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How a run ends; docs/cli.md explains each. A reason code of MQTT 5 (128 and above) is an exit status by itself, also when
- * the connection speaks 3.1.1: the codes of CONNACK are translated (proto/mqtt.h). */
+/* How a run ends; docs/cli.md explains each. A reason code of MQTT 5 (128 and above) is an exit status by itself, also
+ * when the connection speaks 3.1.1: the codes of CONNACK are translated (proto/mqtt.h). */
 enum ringmq_exit {
     RINGMQ_EXIT_OK = 0,
     RINGMQ_EXIT_FAILED = 1,      /* wrong use, unreadable file, a check that did not pass */

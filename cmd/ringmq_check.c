@@ -19,6 +19,7 @@ const struct capability capabilities[] = {
     {"qos-2", "QoS 2 round trip", true, false, try_qos_2},
     {"wildcards", "wildcards", true, false, try_wildcard},
     {"retained", "retained: set, get, clear", true, false, try_retained},
+    {"retained-once", "retained: not repeated", false, false, try_retained_once},
     {"will", "will", true, false, try_will},
     {"session-resume", "session resume, offline queue", true, false, try_session_resume},
     {"takeover", "takeover of a client id", false, false, try_takeover},
@@ -52,9 +53,11 @@ struct tally {
 #define FIELD(name) offsetof(struct check_options, name)
 static const struct option check_options[] = {
     {0, "json", NULL, OPTION_FLAG, FIELD(json), 0, 0, NULL, "print one JSON object instead of a table"},
-    {0, "only", "NAME", OPTION_LIST, FIELD(only), 0, 0, NULL, "try only this capability (its name in --json); repeatable"},
+    {0, "only", "NAME", OPTION_LIST, FIELD(only), 0, 0, NULL,
+     "try only this capability (its name in --json); repeatable"},
     {0, "quick", NULL, OPTION_FLAG, FIELD(quick), 0, 0, NULL, "leave out what takes longer than a second"},
-    {0, "timeout", "SECONDS", OPTION_SECONDS, FIELD(wait_ms), 0, 0, NULL, "how long to wait for an answer or a message (5)"},
+    {0, "timeout", "SECONDS", OPTION_SECONDS, FIELD(wait_ms), 0, 0, NULL,
+     "how long to wait for an answer or a message (5)"},
     {0, "topic-prefix", "TOPIC", OPTION_TEXT, FIELD(prefix), 0, 0, NULL,
      "try below this topic (ringmq/check); a random level is added"},
     {'d', "debug", NULL, OPTION_FLAG, FIELD(debug), 0, 0, NULL, "show the packets on standard error"},
@@ -62,10 +65,10 @@ static const struct option check_options[] = {
 
 static const char usage[] = "ringmq check [HOST[:PORT]] [options]";
 static const char about[] =
-    "Tries what an MQTT server can do and prints a verdict per capability: pass, fail, or absent (the server says that it does\n"
-    "not offer it). Exit status: 0 all essential ones (*) pass, 1 one does not, 2 the server cannot be reached or does\n"
-    "not let us in.\n"
-    "Topics and client ids are unique, and nothing is left behind.";
+    "Tries what an MQTT server can do and prints a verdict per capability: pass, fail, or absent\n"
+    "(the server says that it does not offer it). Exit status: 0 all essential ones (*) pass, 1 one\n"
+    "does not, 2 the server cannot be reached or does not let us in. Topics and client ids are unique,\n"
+    "and nothing is left behind.";
 static const char examples[] = "  ringmq check broker:1883\n"
                                "  ringmq check -L mqtt://ann:secret@broker --json | jq .essential_missed\n";
 
@@ -82,10 +85,11 @@ static void print_announced_json(const struct client *client)
         printf("%u", server->packet_bytes_max);
     else
         fputs("null", stdout);
-    printf(",\"topic_alias_maximum\":%u,\"wildcard_subscription_available\":%s,\"subscription_identifiers_available\":%s,"
-           "\"shared_subscription_available\":%s,\"server_keep_alive\":",
-           server->topic_alias_maximum, server->wildcard_available ? "true" : "false",
-           server->subscription_ids_available ? "true" : "false", server->shared_available ? "true" : "false");
+    printf(
+        ",\"topic_alias_maximum\":%u,\"wildcard_subscription_available\":%s,\"subscription_identifiers_available\":%s,"
+        "\"shared_subscription_available\":%s,\"server_keep_alive\":",
+        server->topic_alias_maximum, server->wildcard_available ? "true" : "false",
+        server->subscription_ids_available ? "true" : "false", server->shared_available ? "true" : "false");
     if (server->announced >> MQTT_PROPERTY_SERVER_KEEP_ALIVE & 1)
         printf("%u},", server->keep_alive_s);
     else
@@ -125,8 +129,8 @@ static void count(struct tally *tally, const struct capability *capability, enum
     if (capability->essential && verdict != CAPABILITY_PASS) tally->essential_missed++;
 }
 
-static void print_verdict(const struct check *check, const struct capability *capability, enum capability_verdict verdict,
-                          uint64_t took_us)
+static void print_verdict(const struct check *check, const struct capability *capability,
+                          enum capability_verdict verdict, uint64_t took_us)
 {
     printf("%-6s  %-32s %c %9.3f ms", verdict_words[verdict], capability->title, capability->essential ? '*' : ' ',
            (double)took_us / 1000);
@@ -138,8 +142,8 @@ static void print_verdict(const struct check *check, const struct capability *ca
 static void print_verdict_json(const struct check *check, const struct capability *capability,
                                enum capability_verdict verdict, uint64_t took_us, bool first)
 {
-    printf("%s{\"name\":\"%s\",\"verdict\":\"%s\",\"essential\":%s,\"ms\":%.3f,\"note\":", first ? "" : ",", capability->name,
-           verdict_words[verdict], capability->essential ? "true" : "false", (double)took_us / 1000);
+    printf("%s{\"name\":\"%s\",\"verdict\":\"%s\",\"essential\":%s,\"ms\":%.3f,\"note\":", first ? "" : ",",
+           capability->name, verdict_words[verdict], capability->essential ? "true" : "false", (double)took_us / 1000);
     json_print_string(span_of_string(check->note), stdout);
     putchar('}');
 }

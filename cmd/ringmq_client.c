@@ -200,11 +200,12 @@ static void read_announcements(struct client *client, const struct mqtt_connack 
 static void on_connack(struct client *client, const struct mqtt_connack *connack)
 {
     if (mqtt_reason_is_error(connack->reason)) {
-        struct span said = mqtt_has(&connack->properties, MQTT_PROPERTY_REASON_STRING) ? connack->properties.reason_string
-                                                                                       : SPAN_LITERAL("");
+        struct span said = mqtt_has(&connack->properties, MQTT_PROPERTY_REASON_STRING)
+                               ? connack->properties.reason_string
+                               : SPAN_LITERAL("");
         link_end(client, CLIENT_CAUSE_REFUSED, connack->reason, "%s:%u refused the connection: %s (0x%02X)%s%.*s",
-                 client->settings.net.host, client->settings.net.port, mqtt_reason_name(connack->reason), connack->reason,
-                 said.bytes ? ": " : "", SPAN_PRINT(said));
+                 client->settings.net.host, client->settings.net.port, mqtt_reason_name(connack->reason),
+                 connack->reason, said.bytes ? ": " : "", SPAN_PRINT(said));
         return;
     }
     read_announcements(client, connack);
@@ -221,7 +222,8 @@ static void on_connack(struct client *client, const struct mqtt_connack *connack
     client->opened_before = true;
     client->state = CLIENT_ONLINE;
     client->state_until_ms = UINT64_MAX;
-    mqtt_inflight_resume(&client->inflight, smaller_window(client->server.receive_maximum, client->settings.inflight_max));
+    mqtt_inflight_resume(&client->inflight,
+                         smaller_window(client->server.receive_maximum, client->settings.inflight_max));
     resend_all(client);
     if (client->events->online) client->events->online(client->context, connack);
 }
@@ -258,8 +260,8 @@ static void on_publish(struct client *client, struct mqtt_publish *publish)
 {
     if (client->state == CLIENT_LEAVING) return; /* unacknowledged, so a session that stays gets it again */
     if (mqtt_has(&publish->properties, MQTT_PROPERTY_TOPIC_ALIAS)) {
-        enum mqtt_reason reason = mqtt_alias_in_resolve(&client->aliases, publish->properties.topic_alias, publish->topic,
-                                                        &publish->topic);
+        enum mqtt_reason reason =
+            mqtt_alias_in_resolve(&client->aliases, publish->properties.topic_alias, publish->topic, &publish->topic);
         if (reason) {
             link_break(client, reason, "the server used a topic alias that it may not use");
             return;
@@ -325,16 +327,16 @@ static void on_disconnect(struct client *client, const struct mqtt_disconnect *d
                            ? disconnect->properties.reason_string
                            : SPAN_LITERAL("");
     link_end(client, CLIENT_CAUSE_DISCONNECTED, disconnect->reason, "%s:%u disconnected us: %s (0x%02X)%s%.*s",
-             client->settings.net.host, client->settings.net.port, mqtt_reason_name(disconnect->reason), disconnect->reason,
-             said.bytes ? ": " : "", SPAN_PRINT(said));
+             client->settings.net.host, client->settings.net.port, mqtt_reason_name(disconnect->reason),
+             disconnect->reason, said.bytes ? ": " : "", SPAN_PRINT(said));
 }
 
 void client_packet(struct client *client, struct mqtt_packet *packet)
 {
     if (client->events->trace) client->events->trace(client->context, false, packet);
     if ((client->state == CLIENT_HANDSHAKING) != (packet->type == MQTT_CONNACK) && packet->type != MQTT_AUTH) {
-        link_break(client, MQTT_REASON_PROTOCOL_ERROR, packet->type == MQTT_CONNACK ? "a second CONNACK"
-                                                                                    : "a packet before CONNACK");
+        link_break(client, MQTT_REASON_PROTOCOL_ERROR,
+                   packet->type == MQTT_CONNACK ? "a second CONNACK" : "a packet before CONNACK");
         return;
     }
     switch (packet->type) {
@@ -350,7 +352,10 @@ void client_packet(struct client *client, struct mqtt_packet *packet)
         return;
     case MQTT_PINGRESP: client->ping_ms = 0; return;
     case MQTT_DISCONNECT: on_disconnect(client, &packet->disconnect); return;
-    case MQTT_AUTH: link_break(client, MQTT_REASON_BAD_AUTHENTICATION_METHOD, "the server wants enhanced authentication, which ringmq cannot do yet"); return;
+    case MQTT_AUTH:
+        link_break(client, MQTT_REASON_BAD_AUTHENTICATION_METHOD,
+                   "the server wants enhanced authentication, which ringmq cannot do yet");
+        return;
     default: UNREACHABLE("the decoder let a client's packet through");
     }
 }
@@ -360,14 +365,18 @@ void client_packet(struct client *client, struct mqtt_packet *packet)
 void client_init(struct client *client, const struct client_settings *settings, const struct client_events *events,
                  void *context)
 {
-    *client = (struct client){.settings = *settings, .events = events, .context = context, .state_until_ms = UINT64_MAX};
+    *client =
+        (struct client){.settings = *settings, .events = events, .context = context, .state_until_ms = UINT64_MAX};
     net_init(&client->net, settings->transport, &settings->net);
     client->client_id = memory_copy_string(settings->connect.client_id);
     mqtt_inflight_init(&client->inflight, UINT16_MAX);
     mqtt_incoming_init(&client->incoming, UINT16_MAX);
 }
 
-static void release_entry(void *context, struct mqtt_inflight_entry entry) { memory_release(entry.message); }
+static void release_entry(void *context, struct mqtt_inflight_entry entry)
+{
+    memory_release(entry.message);
+}
 
 void client_release(struct client *client)
 {

@@ -1,14 +1,14 @@
 /* ringmq_client.h - the MQTT client: one session and the connection that serves it, driven by poll().
  *
- * A turn: poll client_pollfd() no longer than until client_wake_ms(), then client_turn(). Everything that happened is told
- * through the events, from inside client_turn(). Reopening with client_open() resumes the session: unacknowledged messages
- * are sent again, with DUP if the server still knows the session.
+ * A turn: poll client_pollfd() no longer than until client_wake_ms(), then client_turn(). Everything that happened is
+ * told through the events, from inside client_turn(). Reopening with client_open() resumes the session: unacknowledged
+ * messages are sent again, with DUP if the server still knows the session.
  *
  *     CLOSED ─open─► CONNECTING ─► HANDSHAKING ─CONNACK─► ONLINE ─disconnect─► LEAVING ─► CLOSING ─► CLOSED
- *                        └──────────────┴──── whatever goes wrong: client_end() says what ────┴────────► CLOSED
+ *                        └──────────────┴──── whatever goes wrong: client.end says what ─────┴────────► CLOSED
  *
- * Owner:   whoever declared the struct; client_release() gives back what it holds. Spans in the settings must outlive it; what
- *          is handed to client_publish() is copied.
+ * Owner:   whoever declared the struct; client_release() gives back what it holds. Spans in the settings must outlive
+ *          it; what is handed to client_publish() is copied.
  * Threads: one. Units: _ms are CLOCK_MONOTONIC. */
 #ifndef RINGMQ_CMD_CLIENT_H
 #define RINGMQ_CMD_CLIENT_H
@@ -19,7 +19,14 @@
 #include "proto/incoming.h"
 #include "proto/inflight.h"
 
-enum client_state { CLIENT_CLOSED, CLIENT_CONNECTING, CLIENT_HANDSHAKING, CLIENT_ONLINE, CLIENT_LEAVING, CLIENT_CLOSING };
+enum client_state {
+    CLIENT_CLOSED,
+    CLIENT_CONNECTING,
+    CLIENT_HANDSHAKING,
+    CLIENT_ONLINE,
+    CLIENT_LEAVING,
+    CLIENT_CLOSING
+};
 
 /* Why the last connection ended. */
 enum client_cause {
@@ -41,12 +48,12 @@ struct client_end {
 struct client_settings {
     const struct net_transport *transport;
     struct net_settings net;
-    uint32_t connack_ms;       /* from TCP connection to CONNACK */
+    uint32_t connack_ms;         /* from TCP connection to CONNACK */
     struct mqtt_connect connect; /* what the first connection asks; later ones have clean_start off if `resume` */
-    bool resume;               /* reopening continues the session */
-    uint16_t inflight_max;     /* our own ceiling beside the server's Receive Maximum; 0: none */
-    bool no_ping;              /* for tests of the server: let the keep-alive run out */
-    bool hold_acks;            /* for tests of the server: QoS 1 stays unacknowledged until client_release_acks() */
+    bool resume;                 /* reopening continues the session */
+    uint16_t inflight_max;       /* our own ceiling beside the server's Receive Maximum; 0: none */
+    bool no_ping;                /* for tests of the server: let the keep-alive run out */
+    bool hold_acks;              /* for tests of the server: QoS 1 stays unacknowledged until client_release_acks() */
 };
 
 /* What CONNACK announced, with the standard's defaults filled in. */
@@ -89,15 +96,15 @@ struct client {
     struct mqtt_incoming incoming;
     struct mqtt_alias_in aliases;
     bool opened_before, resend_as_new, finished;
-    char *client_id;              /* the one in use: ours, or the one the server assigned */
-    uint16_t request_id_last;     /* of SUBSCRIBE and UNSUBSCRIBE: counted down, publishes count up */
-    uint16_t alias_known;         /* the topic alias the server has learnt, and for which topic */
+    char *client_id;          /* the one in use: ours, or the one the server assigned */
+    uint16_t request_id_last; /* of SUBSCRIBE and UNSUBSCRIBE: counted down, publishes count up */
+    uint16_t alias_known;     /* the topic alias the server has learnt, and for which topic */
     char *alias_topic;
     uint16_t *held_acks;
     uint32_t held_count, held_capacity;
     struct mqtt_properties leave_properties;
     enum mqtt_reason leave_reason;
-    uint64_t state_until_ms;      /* deadline of a state that has one, else UINT64_MAX */
+    uint64_t state_until_ms;                /* deadline of a state that has one, else UINT64_MAX */
     uint64_t sent_ms, received_ms, ping_ms; /* ping_ms 0: none unanswered */
 };
 
@@ -107,8 +114,9 @@ void client_release(struct client *client);
 
 /* Starts to connect. When that fails at once the state is CLOSED again and client->end says why. Only while CLOSED. */
 void client_open(struct client *client);
-/* Says DISCONNECT with this reason and properties (NULL: none; must live until CLOSED), after what is queued and after the QoS 1
- * and 2 exchanges under way, and closes. From now on messages that arrive are neither handed on nor acknowledged. */
+/* Says DISCONNECT with this reason and properties (NULL: none; must live until CLOSED), after what is queued and after
+ * the QoS 1 and 2 exchanges under way, and closes. From now on messages that arrive are neither handed on nor
+ * acknowledged. */
 void client_disconnect(struct client *client, enum mqtt_reason reason, const struct mqtt_properties *properties);
 /* Closes without a word: the server will publish the will. */
 void client_abort(struct client *client);
@@ -121,8 +129,8 @@ void client_turn(struct client *client);
 bool client_can_publish(const struct client *client, uint8_t qos);
 /* True when nothing waits to be sent or acknowledged. */
 bool client_idle(const struct client *client);
-/* Sends a copy. Only while client_can_publish(). A topic alias the server does not allow is left out, one it knows already
- * takes the topic's place. SUCCESS: QoS 1 and 2 are answered with the event `published`. Else nothing was sent:
+/* Sends a copy. Only while client_can_publish(). A topic alias the server does not allow is left out, one it knows
+ * already takes the topic's place. SUCCESS: QoS 1 and 2 are answered with the event `published`. Else nothing was sent:
  * PACKET_TOO_LARGE, QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, by what the server announced. */
 enum mqtt_reason client_publish(struct client *client, const struct mqtt_publish *publish, uint64_t token);
 /* Both return the packet id; 0 when the packet is larger than the server takes. Only while ONLINE. */

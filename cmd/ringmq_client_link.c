@@ -98,7 +98,8 @@ void link_break(struct client *client, enum mqtt_reason reason, const char *what
         flush(client);
     }
     link_end(client, CLIENT_CAUSE_PROTOCOL, MQTT_REASON_SUCCESS, "%s:%u does not speak MQTT %s as it should: %s",
-             client->settings.net.host, client->settings.net.port, mqtt_version_name(client->settings.connect.version), what);
+             client->settings.net.host, client->settings.net.port, mqtt_version_name(client->settings.connect.version),
+             what);
 }
 
 /* The stream failed: what that means depends on how far we were. */
@@ -108,7 +109,8 @@ static void stream_failed(struct client *client)
     if (client->state == CLIENT_CLOSING)
         link_end(client, CLIENT_CAUSE_LOCAL, MQTT_REASON_SUCCESS, "closed by ourselves");
     else
-        link_end(client, early ? CLIENT_CAUSE_UNREACHABLE : CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s", client->net.error);
+        link_end(client, early ? CLIENT_CAUSE_UNREACHABLE : CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s",
+                 client->net.error);
 }
 
 static void stream_closed(struct client *client)
@@ -118,13 +120,15 @@ static void stream_closed(struct client *client)
     switch (client->state) {
     case CLIENT_CLOSING: link_end(client, CLIENT_CAUSE_LOCAL, MQTT_REASON_SUCCESS, "closed by ourselves"); return;
     case CLIENT_HANDSHAKING:
-        link_end(client, CLIENT_CAUSE_UNREACHABLE, MQTT_REASON_SUCCESS,
-                 "%s:%u closed the connection without answering CONNECT (is it an MQTT port, without TLS, and does it take "
-                 "MQTT %s?)",
-                 host, port, mqtt_version_name(client->settings.connect.version));
+        link_end(
+            client, CLIENT_CAUSE_UNREACHABLE, MQTT_REASON_SUCCESS,
+            "%s:%u closed the connection without answering CONNECT (is it an MQTT port, without TLS, and does it take "
+            "MQTT %s?)",
+            host, port, mqtt_version_name(client->settings.connect.version));
         return;
     default:
-        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s:%u closed the connection without saying why", host, port);
+        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s:%u closed the connection without saying why", host,
+                 port);
     }
 }
 
@@ -203,8 +207,8 @@ static void read_all(struct client *client)
     for (int i = 0; i < READS_PER_TURN; i++) {
         buffer_reserve(&client->in, wanted > READ_BYTES ? wanted : READ_BYTES);
         size_t got = 0;
-        enum net_status status = net_receive(&client->net, client->in.data + client->in.end,
-                                             client->in.capacity - client->in.end, &got);
+        enum net_status status =
+            net_receive(&client->net, client->in.data + client->in.end, client->in.capacity - client->in.end, &got);
         if (status == NET_WAIT) return;
         if (status == NET_FAILED) {
             stream_failed(client);
@@ -216,8 +220,10 @@ static void read_all(struct client *client)
         }
         client->in.end += got;
         client->received_ms = clock_now_ms();
-        if (client->state == CLIENT_CLOSING) client->in.begin = client->in.end = 0; /* too late for that */
-        else decode_all(client, &wanted);
+        if (client->state == CLIENT_CLOSING)
+            client->in.begin = client->in.end = 0; /* too late for that */
+        else
+            decode_all(client, &wanted);
         if (client->state == CLIENT_CLOSED) return;
     }
 }
@@ -227,7 +233,8 @@ static void read_all(struct client *client)
 /* When the next PINGREQ is due: three quarters of the keep-alive after the last byte in either direction. */
 static uint64_t ping_due_ms(const struct client *client)
 {
-    if (client->server.keep_alive_s == 0 || client->settings.no_ping || client->state != CLIENT_ONLINE) return UINT64_MAX;
+    if (client->server.keep_alive_s == 0 || client->settings.no_ping || client->state != CLIENT_ONLINE)
+        return UINT64_MAX;
     uint64_t quiet_since = client->sent_ms < client->received_ms ? client->sent_ms : client->received_ms;
     return quiet_since + (uint64_t)client->server.keep_alive_s * 750;
 }
@@ -292,8 +299,9 @@ struct pollfd client_pollfd(const struct client *client)
 static void say_goodbye(struct client *client)
 {
     if (!nothing_under_way(client) && clock_now_ms() < client->state_until_ms) return;
-    struct mqtt_packet packet = {.type = MQTT_DISCONNECT,
-                                 .disconnect = {.reason = client->leave_reason, .properties = client->leave_properties}};
+    struct mqtt_packet packet = {
+        .type = MQTT_DISCONNECT,
+        .disconnect = {.reason = client->leave_reason, .properties = client->leave_properties}};
     link_queue(client, &packet);
     client->state = CLIENT_CLOSING;
     client->state_until_ms = clock_now_ms() + STALL_MS;

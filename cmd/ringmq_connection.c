@@ -10,7 +10,7 @@
 #include "proto/topic.h"
 #include "proto/utf8.h"
 
-#define RETRY_PAUSE_S 30
+#define RETRY_PAUSE_S                   30
 #define SESSION_EXPIRY_WHILE_RETRYING_S 3600
 /* 3.1 allows no longer client id (3.1 §3.1). */
 #define CLIENT_ID_BYTES_MAX_3_1 23
@@ -22,8 +22,8 @@ static bool take_version(void *target, struct option_arguments *arguments)
     static const struct {
         const char *word;
         enum mqtt_version version;
-    } words[] = {{"5", MQTT_5},        {"mqttv5", MQTT_5},         {"311", MQTT_3_1_1}, {"mqttv311", MQTT_3_1_1},
-                 {"3.1.1", MQTT_3_1_1}, {"4", MQTT_3_1_1},          {"31", MQTT_3_1},    {"mqttv31", MQTT_3_1},
+    } words[] = {{"5", MQTT_5},         {"mqttv5", MQTT_5}, {"311", MQTT_3_1_1}, {"mqttv311", MQTT_3_1_1},
+                 {"3.1.1", MQTT_3_1_1}, {"4", MQTT_3_1_1},  {"31", MQTT_3_1},    {"mqttv31", MQTT_3_1},
                  {"3.1", MQTT_3_1},     {"5.0", MQTT_5}};
     struct connection_options *options = target;
     const char *value = option_value(arguments);
@@ -32,7 +32,8 @@ static bool take_version(void *target, struct option_arguments *arguments)
         options->version = words[i].version;
         return true;
     }
-    say_error("-V wants a version: mqttv5, mqttv311 or mqttv31 (5, 311 and 31 for short), not '%s'", value ? value : "");
+    say_error("-V wants a version: mqttv5, mqttv311 or mqttv31 (5, 311 and 31 for short), not '%s'",
+              value ? value : "");
     return false;
 }
 
@@ -154,7 +155,8 @@ static bool take_url(void *target, struct option_arguments *arguments)
     bool fine = connection_take_address(options, address);
     memory_release(address);
     if (!fine) return false;
-    if (slash && slash[1]) options->topic_of_url = options->url_topic = percent_decode(slash + 1, slash + strlen(slash));
+    if (slash && slash[1])
+        options->topic_of_url = options->url_topic = percent_decode(slash + 1, slash + strlen(slash));
     return slash == NULL || slash[1] == 0 || options->topic_of_url || wrong_url(url);
 }
 
@@ -165,7 +167,8 @@ static bool take_url(void *target, struct option_arguments *arguments)
 const struct option connection_network_options[] = {
     {'h', "host", "HOST", OPTION_TEXT, FIELD(host), 0, 0, NULL, "server's name or address (localhost)"},
     {'p', "port", "PORT", OPTION_NUMBER, FIELD(port), 1, 65535, NULL, "server's port (1883)"},
-    {'L', "url", "URL", OPTION_CALL, 0, 0, 0, take_url, "mqtt://user:password@host:port/topic, instead of -u -P -h -p -t"},
+    {'L', "url", "URL", OPTION_CALL, 0, 0, 0, take_url,
+     "mqtt://user:password@host:port/topic, instead of -u -P -h -p -t"},
     {'u', "username", "NAME", OPTION_TEXT, FIELD(user_name), 0, 0, NULL, "user name"},
     {'P', "pw", "PASSWORD", OPTION_TEXT, FIELD(password), 0, 0, NULL, "password (others on this machine can see it)"},
     {'A', "bind", "ADDRESS", OPTION_TEXT, FIELD(bind_address), 0, 0, NULL, "connect from this address of this machine"},
@@ -173,14 +176,16 @@ const struct option connection_network_options[] = {
     {0, "connect-timeout", "SECONDS", OPTION_SECONDS, FIELD(connect_ms), 0, 0, NULL,
      "how long each address of the server may take to answer,\nand the server to answer CONNECT (10)"},
 };
-const uint32_t connection_network_options_count = sizeof connection_network_options / sizeof connection_network_options[0];
+const uint32_t connection_network_options_count =
+    sizeof connection_network_options / sizeof connection_network_options[0];
 
 const struct option connection_session_options[] = {
     {'V', "protocol-version", "VERSION", OPTION_CALL, 0, 0, 0, take_version,
      "mqttv5 (the default), mqttv311 or mqttv31; or 5, 311, 31"},
     {'i', "id", "ID", OPTION_TEXT, FIELD(client_id), 0, 0, NULL,
      "client id; '' lets the server choose (default: a random one)"},
-    {'I', "id-prefix", "PREFIX", OPTION_TEXT, FIELD(client_id_prefix), 0, 0, NULL, "client id: PREFIX and the process id"},
+    {'I', "id-prefix", "PREFIX", OPTION_TEXT, FIELD(client_id_prefix), 0, 0, NULL,
+     "client id: PREFIX and the process id"},
     {'c', "disable-clean-session", NULL, OPTION_FLAG, FIELD(keep_session), 0, 0, NULL,
      "keep the session on the server; needs -i or -I. It never expires,\nunless -x says otherwise"},
     {'x', "session-expiry-interval", "SECONDS", OPTION_CALL, 0, 0, 0, take_session_expiry,
@@ -197,7 +202,8 @@ const struct option connection_session_options[] = {
     {'d', "debug", NULL, OPTION_FLAG, FIELD(debug), 0, 0, NULL, "show the packets on standard error"},
     {0, "quiet", NULL, OPTION_FLAG, FIELD(quiet), 0, 0, NULL, "no complaints; only the exit status tells"},
 };
-const uint32_t connection_session_options_count = sizeof connection_session_options / sizeof connection_session_options[0];
+const uint32_t connection_session_options_count =
+    sizeof connection_session_options / sizeof connection_session_options[0];
 
 const struct option connection_will_options[] = {
     {0, "will-topic", "TOPIC", OPTION_TEXT, FIELD(will_topic), 0, 0, NULL,
@@ -275,7 +281,8 @@ static bool make_client_id(struct connection_options *options, const char *role)
         say_error("-i and -I exclude each other");
         return false;
     }
-    if (options->keep_session && (options->client_id == NULL || options->client_id[0] == 0) && !options->client_id_prefix) {
+    if (options->keep_session && (options->client_id == NULL || options->client_id[0] == 0) &&
+        !options->client_id_prefix) {
         say_error("-c needs a client id to come back with (-i)");
         return false;
     }
@@ -287,7 +294,8 @@ static bool make_client_id(struct connection_options *options, const char *role)
         snprintf(options->id_text, sizeof options->id_text, "ringmq-%s-%08x", role, random);
     }
     if (options->client_id == NULL) options->client_id = options->id_text;
-    if (options->version == MQTT_3_1 && (options->client_id[0] == 0 || strlen(options->client_id) > CLIENT_ID_BYTES_MAX_3_1)) {
+    if (options->version == MQTT_3_1 &&
+        (options->client_id[0] == 0 || strlen(options->client_id) > CLIENT_ID_BYTES_MAX_3_1)) {
         say_error("MQTT 3.1 wants a client id of 1 to %d bytes (-i)", CLIENT_ID_BYTES_MAX_3_1);
         return false;
     }
@@ -298,14 +306,16 @@ static bool judge_properties(const struct connection_options *options)
 {
     const struct mqtt_properties *connect = &options->properties[PROPERTY_CONNECT].properties;
     const struct mqtt_properties *disconnect = &options->properties[PROPERTY_DISCONNECT].properties;
-    if (mqtt_has(connect, MQTT_PROPERTY_AUTHENTICATION_DATA) && !mqtt_has(connect, MQTT_PROPERTY_AUTHENTICATION_METHOD)) {
+    if (mqtt_has(connect, MQTT_PROPERTY_AUTHENTICATION_DATA) &&
+        !mqtt_has(connect, MQTT_PROPERTY_AUTHENTICATION_METHOD)) {
         say_error("-D connect authentication-data needs -D connect authentication-method");
         return false;
     }
     bool prolongs = mqtt_has(disconnect, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) && disconnect->session_expiry_s;
     bool none = !mqtt_has(connect, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) || connect->session_expiry_s == 0;
     if (!prolongs || !none) return true;
-    say_error("-D disconnect session-expiry-interval cannot prolong a session that ends with its connection (add -x or -c)");
+    say_error(
+        "-D disconnect session-expiry-interval cannot prolong a session that ends with its connection (add -x or -c)");
     return false; /* §3.14.2.2.2 */
 }
 

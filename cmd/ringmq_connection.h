@@ -1,4 +1,5 @@
-/* ringmq_connection.h - the options every subcommand that connects has, and what they become: settings of the client. */
+/* ringmq_connection.h - the options every subcommand that connects has, and what they become: settings of the client.
+ */
 #ifndef RINGMQ_CMD_CONNECTION_H
 #define RINGMQ_CMD_CONNECTION_H
 
@@ -8,11 +9,11 @@
 
 struct connection_options {
     /* network */
-    const char *host;         /* NULL: localhost */
-    uint32_t port;            /* 0: the transport's own */
+    const char *host; /* NULL: localhost */
+    uint32_t port;    /* 0: the transport's own */
     const char *bind_address;
     bool no_delay;
-    uint32_t connect_ms;      /* for one address, and again for CONNACK */
+    uint32_t connect_ms; /* for one address, and again for CONNACK */
     const char *user_name, *password;
     const char *topic_of_url; /* NULL: no -L, or one without a topic */
 
@@ -21,7 +22,7 @@ struct connection_options {
     uint32_t keep_alive_s;
     enum mqtt_version version;
     bool keep_session;
-    uint32_t inflight_max;    /* 0: as the server allows */
+    uint32_t inflight_max; /* 0: as the server allows */
     struct property_set properties[PROPERTY_COMMANDS];
     bool retry;
     uint32_t retry_pause_ms_max;
@@ -32,7 +33,7 @@ struct connection_options {
     uint32_t will_qos;
     bool will_retain;
 
-    char host_text[256], id_text[300]; /* what host and client_id may point to */
+    char host_text[256], id_text[300];              /* what host and client_id may point to */
     char *url_user_name, *url_password, *url_topic; /* what was decoded from -L; ours */
 };
 

@@ -60,7 +60,8 @@ static const char *compile_item(struct format *format, const char *at)
         piece->precision = (int)precision;
     }
     if (*at == 0 || strchr(ITEMS, *at) == NULL) {
-        say_error("-F: '%%%.*s' is no item; they are %%%% %%A %%C %%D %%E %%F %%I %%j %%J %%l %%m %%p %%P %%q %%r %%R %%S %%t "
+        say_error("-F: '%%%.*s' is no item; they are %%%% %%A %%C %%D %%E %%F %%I %%j %%J %%l %%m %%p %%P %%q %%r %%R "
+                  "%%S %%t "
                   "%%U %%x %%X %%@ (see --help)",
                   (int)(at - begin) + (*at ? 1 : 0), begin);
         return NULL;
@@ -111,7 +112,8 @@ void format_release(struct format *format)
 /* Cuts to the precision, fills to the width. Zeros fill numbers only, on the left. */
 static void print_padded(const struct format_piece *piece, struct span text, bool number, FILE *out)
 {
-    if (!number && piece->precision >= 0 && text.bytes > (size_t)piece->precision) text.bytes = (size_t)piece->precision;
+    if (!number && piece->precision >= 0 && text.bytes > (size_t)piece->precision)
+        text.bytes = (size_t)piece->precision;
     size_t fill = piece->width > text.bytes ? piece->width - text.bytes : 0;
     char filler = piece->zeros && number && !piece->left ? '0' : ' ';
     for (size_t i = 0; i < fill && !piece->left; i++)
@@ -174,7 +176,8 @@ static void print_user_properties(const struct format_piece *piece, const struct
     free(text);
 }
 
-static void print_subscription_ids(const struct format_piece *piece, const struct mqtt_properties *properties, FILE *out)
+static void print_subscription_ids(const struct format_piece *piece, const struct mqtt_properties *properties,
+                                   FILE *out)
 {
     char text[256];
     size_t used = 0;
@@ -199,8 +202,8 @@ static void print_optional_text(const struct format_piece *piece, bool there, st
     print_padded(piece, there ? text : SPAN_LITERAL(""), false, out);
 }
 
-static void print_item(const struct format *format, const struct format_piece *piece, const struct mqtt_publish *publish,
-                       struct timespec now, FILE *out)
+static void print_item(const struct format *format, const struct format_piece *piece,
+                       const struct mqtt_publish *publish, struct timespec now, FILE *out)
 {
     const struct mqtt_properties *with = &publish->properties;
 #define HAS(symbol) mqtt_has(with, MQTT_PROPERTY_##symbol)

@@ -13,11 +13,11 @@
 #include "proto/packet.h"
 
 struct format_piece {
-    char letter;         /* 0: the literal text; else an item */
-    char time_letter;    /* of %@x */
-    bool left, zeros;    /* flags '-' and '0' */
-    uint32_t width;      /* 0: as wide as it is */
-    int precision;       /* -1: all of it */
+    char letter;      /* 0: the literal text; else an item */
+    char time_letter; /* of %@x */
+    bool left, zeros; /* flags '-' and '0' */
+    uint32_t width;   /* 0: as wide as it is */
+    int precision;    /* -1: all of it */
     struct span text;
 };
 
@@ -34,7 +34,8 @@ void format_release(struct format *format);
 void format_print(const struct format *format, const struct mqtt_publish *publish, struct timespec now, FILE *out);
 
 /* %j and %J: the message as a JSON object; with `payload_as_is`, a payload that is JSON is put in as it is. */
-void json_print_message(const struct mqtt_publish *publish, struct timespec now, bool payload_as_is, bool pretty, FILE *out);
+void json_print_message(const struct mqtt_publish *publish, struct timespec now, bool payload_as_is, bool pretty,
+                        FILE *out);
 /* One JSON value and nothing after it but blanks (RFC 8259), nested no deeper than 128. */
 bool json_valid(struct span text);
 /* The text as a JSON string, quotes included. It must be UTF-8. */

@@ -231,8 +231,14 @@ static bool take_json_value(struct json_reader *reader, int depth)
     bool fine;
     if (reader->at == reader->end || depth > DEPTH_MAX) return false;
     switch (*reader->at) {
-    case '{': reader->at++; fine = take_json_members(reader, '}', depth); break;
-    case '[': reader->at++; fine = take_json_members(reader, ']', depth); break;
+    case '{':
+        reader->at++;
+        fine = take_json_members(reader, '}', depth);
+        break;
+    case '[':
+        reader->at++;
+        fine = take_json_members(reader, ']', depth);
+        break;
     case '"': fine = take_json_string(reader); break;
     case 't': fine = take_word(reader, "true"); break;
     case 'f': fine = take_word(reader, "false"); break;
@@ -292,8 +298,10 @@ static void print_indented(struct span json, FILE *out)
         char byte = (char)json.data[i];
         if (string) {
             putc(byte, out);
-            if (byte == '\\' && i + 1 < json.bytes) putc(json.data[++i], out);
-            else if (byte == '"') string = false;
+            if (byte == '\\' && i + 1 < json.bytes)
+                putc(json.data[++i], out);
+            else if (byte == '"')
+                string = false;
             continue;
         }
         if (memchr(" \t\r\n", byte, 4)) continue;
@@ -309,7 +317,8 @@ static void print_indented(struct span json, FILE *out)
     }
 }
 
-void json_print_message(const struct mqtt_publish *publish, struct timespec now, bool payload_as_is, bool pretty, FILE *out)
+void json_print_message(const struct mqtt_publish *publish, struct timespec now, bool payload_as_is, bool pretty,
+                        FILE *out)
 {
     if (!pretty) {
         print_flat(publish, now, payload_as_is, out);

@@ -15,7 +15,8 @@
 
 static enum net_status failed(struct net *net, const char *doing, const char *what, const char *advice)
 {
-    snprintf(net->error, sizeof net->error, "%s %s:%u: %s%s", doing, net->settings.host, net->settings.port, what, advice);
+    snprintf(net->error, sizeof net->error, "%s %s:%u: %s%s", doing, net->settings.host, net->settings.port, what,
+             advice);
     return NET_FAILED;
 }
 
@@ -144,7 +145,10 @@ static enum net_status tcp_send(struct net *net, const void *bytes, size_t count
     return failed(net, "lost the connection to", strerror(errno), "");
 }
 
-static void tcp_finish(struct net *net) { shutdown(net->fd, SHUT_WR); }
+static void tcp_finish(struct net *net)
+{
+    shutdown(net->fd, SHUT_WR);
+}
 
 static void tcp_close(struct net *net)
 {
@@ -168,8 +172,14 @@ void net_init(struct net *net, const struct net_transport *transport, const stru
     *net = (struct net){.transport = transport, .settings = *settings, .fd = -1};
 }
 
-enum net_status net_open(struct net *net) { return net->transport->open(net); }
-enum net_status net_progress(struct net *net) { return net->transport->progress(net); }
+enum net_status net_open(struct net *net)
+{
+    return net->transport->open(net);
+}
+enum net_status net_progress(struct net *net)
+{
+    return net->transport->progress(net);
+}
 
 enum net_status net_receive(struct net *net, void *out, size_t capacity, size_t *ret_bytes)
 {
@@ -181,7 +191,10 @@ enum net_status net_send(struct net *net, const void *bytes, size_t count, size_
     return net->transport->send(net, bytes, count, ret_bytes);
 }
 
-void net_finish(struct net *net) { net->transport->finish(net); }
+void net_finish(struct net *net)
+{
+    net->transport->finish(net);
+}
 
 void net_close(struct net *net)
 {

@@ -2,16 +2,16 @@
  *
  * Owner:   whoever declared the struct net; net_close() gives everything back and may be called at any time.
  * Threads: one.
- * Failure: NET_FAILED, and net->error says what, where and, if we know, what to do. net_open() alone may block: it asks the
- *          resolver for addresses. */
+ * Failure: NET_FAILED, and net->error says what, where and, if we know, what to do. net_open() alone may block: it asks
+ * the resolver for addresses. */
 #ifndef RINGMQ_CMD_NET_H
 #define RINGMQ_CMD_NET_H
 
 #include <netdb.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
 
 enum net_status {
     NET_DONE,   /* it is done; `*ret_bytes` says how many bytes where it matters */
@@ -25,7 +25,7 @@ struct net_settings {
     uint16_t port;
     const char *bind_address; /* NULL: the system chooses */
     bool no_delay;
-    uint32_t attempt_ms;      /* for each address the name has */
+    uint32_t attempt_ms; /* for each address the name has */
 };
 
 struct net;
@@ -38,7 +38,7 @@ struct net_transport {
     enum net_status (*progress)(struct net *net); /* goes on with opening: NET_DONE when bytes can be sent */
     enum net_status (*receive)(struct net *net, void *out, size_t capacity, size_t *ret_bytes);
     enum net_status (*send)(struct net *net, const void *bytes, size_t count, size_t *ret_bytes);
-    void (*finish)(struct net *net);              /* we send no more; the peer may still */
+    void (*finish)(struct net *net); /* we send no more; the peer may still */
     void (*close)(struct net *net);
 };
 
@@ -47,10 +47,10 @@ extern const struct net_transport net_tcp;
 struct net {
     const struct net_transport *transport;
     struct net_settings settings;
-    int fd;                       /* -1: closed */
-    struct addrinfo *addresses;   /* while opening: all the name has */
-    struct addrinfo *address;     /* while opening: the one being tried */
-    uint64_t attempt_until_ms;    /* while opening: when to go on to the next */
+    int fd;                     /* -1: closed */
+    struct addrinfo *addresses; /* while opening: all the name has */
+    struct addrinfo *address;   /* while opening: the one being tried */
+    uint64_t attempt_until_ms;  /* while opening: when to go on to the next */
     char error[320];
 };
 
@@ -62,8 +62,8 @@ enum net_status net_send(struct net *net, const void *bytes, size_t count, size_
 void net_finish(struct net *net);
 void net_close(struct net *net);
 
-/* Splits "host", "host:port", "[v6]" and "[v6]:port"; an IPv6 address without brackets has no port. `*ret_port` stays untouched when
- * there is none. Writes the host into `host` (NUL-terminated). False when it is none of these. */
+/* Splits "host", "host:port", "[v6]" and "[v6]:port"; an IPv6 address without brackets has no port. `*ret_port` stays
+ * untouched when there is none. Writes the host into `host` (NUL-terminated). False when it is none of these. */
 bool net_split_address(const char *text, char *host, size_t host_capacity, uint16_t *ret_port);
 
 #endif

@@ -17,7 +17,10 @@ void text_list_add(struct text_list *list, const char *text)
     list->items[list->count++] = text;
 }
 
-void text_list_release(struct text_list *list) { memory_release(list->items); }
+void text_list_release(struct text_list *list)
+{
+    memory_release(list->items);
+}
 
 bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
 {

@@ -20,7 +20,7 @@ void text_list_release(struct text_list *list);
 struct option_arguments {
     const char *attached; /* of --name=value and -nvalue, until taken */
     char **next, **end;
-    const char *shown;    /* the option as it was written, for complaints */
+    const char *shown; /* the option as it was written, for complaints */
 };
 /* The next value; NULL when there is none. */
 const char *option_value(struct option_arguments *arguments);

@@ -74,9 +74,17 @@ void peers_serve(struct check *check, uint32_t wait_ms)
 }
 
 /* Serves all until `done` says so or the time is up. */
-#define SERVE_UNTIL(check, wait, done)                                                                               \
-    for (uint64_t until_ms = clock_now_ms() + (wait), at_ms; !(done) && (at_ms = clock_now_ms()) < until_ms;)        \
+#define SERVE_UNTIL(check, wait, done)                                                                                 \
+    for (uint64_t until_ms = clock_now_ms() + (wait), at_ms; !(done) && (at_ms = clock_now_ms()) < until_ms;)          \
     peers_serve(check, (uint32_t)(until_ms - at_ms))
+
+/* Why the connection is over, if it is, as the remark. An older remark is nearer to the cause. */
+static void note_end(struct peer *peer)
+{
+    struct check *check = peer->check;
+    if (peer->client.state != CLIENT_CLOSED || check->note[0]) return;
+    snprintf(check->note, sizeof check->note, "%.500s", peer->client.end.text);
+}
 
 /* ---- life ---- */
 
@@ -86,6 +94,7 @@ static bool wait_until_online(struct peer *peer)
     enum client_state *state = &peer->client.state;
     SERVE_UNTIL(peer->check, peer->check->wait_ms * 2, *state == CLIENT_ONLINE || *state == CLIENT_CLOSED);
     if (*state == CLIENT_CONNECTING || *state == CLIENT_HANDSHAKING) client_abort(&peer->client);
+    note_end(peer);
     return *state == CLIENT_ONLINE;
 }
 
@@ -102,7 +111,10 @@ bool peer_open(struct peer *peer, struct check *check, const char *name, const s
     return wait_until_online(peer);
 }
 
-bool peer_reopen(struct peer *peer) { return wait_until_online(peer); }
+bool peer_reopen(struct peer *peer)
+{
+    return wait_until_online(peer);
+}
 
 void peer_leave(struct peer *peer)
 {
@@ -111,7 +123,10 @@ void peer_leave(struct peer *peer)
     client_abort(&peer->client);
 }
 
-void peer_vanish(struct peer *peer) { client_abort(&peer->client); }
+void peer_vanish(struct peer *peer)
+{
+    client_abort(&peer->client);
+}
 
 void peer_close(struct peer *peer)
 {
@@ -149,7 +164,8 @@ bool peer_subscribe(struct peer *peer, const char *topic, struct mqtt_subscripti
     if (peer->answer_id == id)
         snprintf(check->note, sizeof check->note, "subscription refused: %s", mqtt_reason_name(peer->answer));
     else
-        snprintf(check->note, sizeof check->note, "no SUBACK%s%s", peer->client.end.text[0] ? ": " : "", peer->client.end.text);
+        snprintf(check->note, sizeof check->note, "no SUBACK%s%s", peer->client.end.text[0] ? ": " : "",
+                 peer->client.end.text);
     return false;
 }
 
@@ -166,13 +182,15 @@ bool peer_publish(struct peer *peer, const char *topic, const char *payload, str
         return false;
     }
     peer->published_reason = MQTT_REASON_SUCCESS;
-    SERVE_UNTIL(check, check->wait_ms, (peer->published_count >= wanted && peer->client.out.begin == peer->client.out.end) ||
-                                           peer->client.state != CLIENT_ONLINE);
+    SERVE_UNTIL(check, check->wait_ms,
+                (peer->published_count >= wanted && peer->client.out.begin == peer->client.out.end) ||
+                    peer->client.state != CLIENT_ONLINE);
     if (peer->published_count < wanted)
         snprintf(check->note, sizeof check->note, "a QoS %u publish was not acknowledged%s%s", how.qos,
                  peer->client.end.text[0] ? ": " : "", peer->client.end.text);
     else if (mqtt_reason_is_error(peer->published_reason))
-        snprintf(check->note, sizeof check->note, "a publish was refused: %s", mqtt_reason_name(peer->published_reason));
+        snprintf(check->note, sizeof check->note, "a publish was refused: %s",
+                 mqtt_reason_name(peer->published_reason));
     return peer->published_count >= wanted && !mqtt_reason_is_error(peer->published_reason);
 }
 
@@ -180,7 +198,10 @@ struct peer_message *peer_take(struct peer *peer)
 {
     SERVE_UNTIL(peer->check, peer->check->wait_ms, peer->first || peer->client.state == CLIENT_CLOSED);
     struct peer_message *message = peer->first;
-    if (message == NULL) return NULL;
+    if (message == NULL) {
+        note_end(peer);
+        return NULL;
+    }
     peer->first = message->next;
     if (peer->first == NULL) peer->last = NULL;
     return message;

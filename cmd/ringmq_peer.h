@@ -1,4 +1,5 @@
-/* ringmq_peer.h - clients as a test uses them: every call waits until it is done or the time is up, and what arrives is kept.
+/* ringmq_peer.h - clients as a test uses them: every call waits until it is done or the time is up, and what arrives is
+ * kept.
  *
  * While one peer waits, all others of the same check are served too. */
 #ifndef RINGMQ_CMD_PEER_H
@@ -20,9 +21,9 @@ struct peer {
     struct client client;
     struct check *check;
     struct peer_message *first, *last;
-    uint16_t answer_id;           /* of the SUBACK or UNSUBACK that came last */
-    enum mqtt_reason answer;      /* its first code */
-    uint32_t published_count;     /* QoS 1 and 2 publishes the server has answered */
+    uint16_t answer_id;       /* of the SUBACK or UNSUBACK that came last */
+    enum mqtt_reason answer;  /* its first code */
+    uint32_t published_count; /* QoS 1 and 2 publishes the server has answered */
     enum mqtt_reason published_reason;
 };
 
@@ -30,15 +31,15 @@ struct check {
     const struct connection_options *options;
     struct client_settings settings; /* of MQTT 5, clean start, no client id yet */
     uint32_t wait_ms;
-    char prefix[96];                 /* of all topics */
-    char tag[32];                    /* of all client ids */
-    struct peer *peers[PEERS_MAX];   /* those that are open */
+    char prefix[96];               /* of all topics */
+    char tag[32];                  /* of all client ids */
+    struct peer *peers[PEERS_MAX]; /* those that are open */
     uint32_t peers_count;
-    char note[512];                  /* what the capability under test has to say */
+    char note[512]; /* what the capability under test has to say */
 };
 
-/* Opens a connection; the settings are the check's, changed by the caller. The client id is the check's tag and `name`; NULL
- * sends an empty one. False: not connected, peer->client.end says why. Always pair with peer_close(). */
+/* Opens a connection; the settings are the check's, changed by the caller. The client id is the check's tag and `name`;
+ * NULL sends an empty one. False: not connected; the remark says why. Always pair with peer_close(). */
 bool peer_open(struct peer *peer, struct check *check, const char *name, const struct client_settings *settings);
 bool peer_reopen(struct peer *peer); /* resumes the session, on a new connection */
 void peer_leave(struct peer *peer);  /* DISCONNECT, and keeps what arrived */

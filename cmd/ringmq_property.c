@@ -39,8 +39,9 @@ static bool find_command(const char *word, enum property_command *ret_command)
         return true;
     }
     const char *nearest = nearest_word(word, words, PROPERTY_COMMANDS);
-    say_error("-D: '%s' is no command%s%s; they are connect, publish, subscribe, unsubscribe, disconnect, will and auth", word,
-              nearest ? ", did you mean " : "", nearest ? nearest : "");
+    say_error(
+        "-D: '%s' is no command%s%s; they are connect, publish, subscribe, unsubscribe, disconnect, will and auth",
+        word, nearest ? ", did you mean " : "", nearest ? nearest : "");
     return false;
 }
 
@@ -110,7 +111,8 @@ static void add_user_property(struct property_set *set, const char *name, const 
     properties->user_properties_count = count;
 }
 
-/* The decoder is the judge: what it takes from a client, one may send. Authentication data may come before its method. */
+/* The decoder is the judge: what it takes from a client, one may send. Authentication data may come before its method.
+ */
 static bool judge(const struct mqtt_properties *properties, uint8_t id, enum property_command command, const char *word)
 {
     struct mqtt_properties alone = *properties;
@@ -129,7 +131,8 @@ static bool judge(const struct mqtt_properties *properties, uint8_t id, enum pro
 
 bool property_take(struct property_set *sets, struct option_arguments *arguments)
 {
-    const char *command_word = option_value(arguments), *word = option_value(arguments), *value = option_value(arguments);
+    const char *command_word = option_value(arguments), *word = option_value(arguments),
+               *value = option_value(arguments);
     if (value == NULL) {
         say_error("-D wants COMMAND PROPERTY VALUE, as in: -D publish content-type text/plain");
         return false;

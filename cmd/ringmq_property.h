@@ -1,4 +1,5 @@
-/* ringmq_property.h - MQTT 5 properties from the command line (-D command property value), by the table of proto/properties.h. */
+/* ringmq_property.h - MQTT 5 properties from the command line (-D command property value), by the table of
+ * proto/properties.h. */
 #ifndef RINGMQ_CMD_PROPERTY_H
 #define RINGMQ_CMD_PROPERTY_H
 
@@ -22,8 +23,8 @@ struct property_set {
     struct mqtt_user_property *users;
 };
 
-/* Takes "command property value", or "command user-property name value". Complains and returns false when that is no property
- * or not its value. `sets` has PROPERTY_COMMANDS entries. */
+/* Takes "command property value", or "command user-property name value". Complains and returns false when that is no
+ * property or not its value. `sets` has PROPERTY_COMMANDS entries. */
 bool property_take(struct property_set *sets, struct option_arguments *arguments);
 
 /* "message-expiry-interval": the standard's name in lower case with dashes. Returns `out`. */

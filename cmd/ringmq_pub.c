@@ -29,12 +29,12 @@ struct pub {
     struct span payload;   /* of -m, -f, -n, -s */
     uint8_t *payload_read; /* of -f, -s: the same, ours */
     uint32_t sent_count;
-    uint64_t next_at_ms;   /* --repeat-delay */
-    int refused_status;    /* the last reason a message was refused for */
+    uint64_t next_at_ms; /* --repeat-delay */
+    int refused_status;  /* the last reason a message was refused for */
 
-    uint8_t *input;        /* -l: what was read and not yet published */
+    uint8_t *input; /* -l: what was read and not yet published */
     size_t input_begin, input_end, input_capacity;
-    size_t input_looked;   /* up to here there is no line end */
+    size_t input_looked; /* up to here there is no line end */
     bool input_over;
 };
 
@@ -176,7 +176,10 @@ static bool all_sent(const struct pub *pub)
     return pub->sent_count >= pub->options.repeat;
 }
 
-static bool may_publish(const struct pub *pub) { return client_can_publish(&pub->run.client, (uint8_t)pub->options.qos); }
+static bool may_publish(const struct pub *pub)
+{
+    return client_can_publish(&pub->run.client, (uint8_t)pub->options.qos);
+}
 
 static void pump(struct pub *pub)
 {
@@ -228,7 +231,8 @@ static bool judge(struct pub *pub)
     int sources = (options->message != NULL) + (options->file != NULL) + options->lines + options->all_input +
                   options->null_message;
     if (sources != 1) {
-        say_error(sources ? "only one of -m, -f, -l, -s and -n can be" : "what? one of -m, -f, -l, -s and -n is missing (--help)");
+        say_error(sources ? "only one of -m, -f, -l, -s and -n can be"
+                          : "what? one of -m, -f, -l, -s and -n is missing (--help)");
         return false;
     }
     if (options->lines && (options->repeat || options->repeat_delay_ms)) {
@@ -249,7 +253,8 @@ static void connack_hints(void *context, const struct mqtt_connack *connack)
 }
 
 static const struct client_events events = {.online = connack_hints, .published = on_published};
-static const struct client_events events_traced = {.online = connack_hints, .published = on_published, .trace = run_trace};
+static const struct client_events events_traced = {
+    .online = connack_hints, .published = on_published, .trace = run_trace};
 
 /* The status to exit with. */
 static int run_pub(struct pub *pub, const struct client_settings *settings)
@@ -279,7 +284,8 @@ int ringmq_pub(int argc, char **argv)
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     struct client_settings settings;
-    if (verdict == OPTIONS_FINE && judge(&pub) && connection_settle(&pub.connection, "pub", &settings) && load_payload(&pub))
+    if (verdict == OPTIONS_FINE && judge(&pub) && connection_settle(&pub.connection, "pub", &settings) &&
+        load_payload(&pub))
         status = run_pub(&pub, &settings);
     connection_options_release(&pub.connection);
     memory_release(pub.input);

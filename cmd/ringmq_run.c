@@ -59,7 +59,8 @@ static int status_of(const struct client_end *end)
     }
 }
 
-/* What may be different next time. A session taken over is not tried again: two clients would take it from each other. */
+/* What may be different next time. A session taken over is not tried again: two clients would take it from each other.
+ */
 static bool worth_retrying(const struct client_end *end)
 {
     if (end->cause == CLIENT_CAUSE_UNREACHABLE || end->cause == CLIENT_CAUSE_LOST) return true;
@@ -136,7 +137,8 @@ bool run_turn(struct run *run, int input_fd, uint64_t wake_ms)
     if (client->state == CLIENT_CLOSED && run->reopen_at_ms < wake_ms) wake_ms = run->reopen_at_ms;
     if (client_wake_ms(client) < wake_ms) wake_ms = client_wake_ms(client);
 
-    struct pollfd watched[] = {client_pollfd(client), {.fd = stop_fd, .events = POLLIN}, {.fd = input_fd, .events = POLLIN}};
+    struct pollfd watched[] = {
+        client_pollfd(client), {.fd = stop_fd, .events = POLLIN}, {.fd = input_fd, .events = POLLIN}};
     if (poll(watched, 3, milliseconds_until(wake_ms)) < 0 && errno != EINTR) {
         say_error("poll failed; this should not happen");
         run->status = RINGMQ_EXIT_FAILED;
@@ -191,8 +193,12 @@ void run_trace(void *context, bool sent, const struct mqtt_packet *packet)
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
-    case MQTT_PUBCOMP: fprintf(stderr, " id %u, %s", packet->ack.packet_id, mqtt_reason_name(packet->ack.reason)); break;
-    case MQTT_SUBSCRIBE: fprintf(stderr, " id %u, %u filters", packet->subscribe.packet_id, packet->subscribe.count); break;
+    case MQTT_PUBCOMP:
+        fprintf(stderr, " id %u, %s", packet->ack.packet_id, mqtt_reason_name(packet->ack.reason));
+        break;
+    case MQTT_SUBSCRIBE:
+        fprintf(stderr, " id %u, %u filters", packet->subscribe.packet_id, packet->subscribe.count);
+        break;
     case MQTT_UNSUBSCRIBE:
         fprintf(stderr, " id %u, %u filters", packet->unsubscribe.packet_id, packet->unsubscribe.count);
         break;

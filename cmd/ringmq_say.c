@@ -28,7 +28,10 @@ uint64_t clock_now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-uint64_t clock_now_ms(void) { return clock_now_us() / 1000; }
+uint64_t clock_now_ms(void)
+{
+    return clock_now_us() / 1000;
+}
 
 #define WORD_MAX 63
 

@@ -79,13 +79,15 @@ static const struct option sub_options[] = {
     {0, "retained-only", NULL, OPTION_FLAG, FIELD(retained_only), 0, 0, NULL,
      "print retained messages; exit at the first other one"},
     {0, "remove-retained", NULL, OPTION_FLAG, FIELD(remove_retained), 0, 0, NULL,
-     "clear the retained messages that arrive (-T spares some)"},
+     "clear the retained messages that arrive (-T spares some);\nempty messages are ignored"},
     {0, "retain-as-published", NULL, OPTION_FLAG, FIELD(retain_as_published), 0, 0, NULL,
      "keep the retain flag as the publisher set it (MQTT 5)"},
     {0, "retain-handling", "WHEN", OPTION_CALL, 0, 0, 0, take_retain_handling,
      "retained messages: always (the default), new: only if the\nsubscription is, never (MQTT 5)"},
-    {0, "no-local", NULL, OPTION_FLAG, FIELD(no_local), 0, 0, NULL, "not what this client id published itself (MQTT 5)"},
-    {0, "random-filter", "PERCENT", OPTION_CALL, 0, 0, 0, take_percentage, "print only so many per cent of the messages"},
+    {0, "no-local", NULL, OPTION_FLAG, FIELD(no_local), 0, 0, NULL,
+     "not what this client id published itself (MQTT 5)"},
+    {0, "random-filter", "PERCENT", OPTION_CALL, 0, 0, 0, take_percentage,
+     "print only so many per cent of the messages"},
 };
 
 static const struct option print_options[] = {
@@ -139,6 +141,7 @@ static bool filtered_out(struct sub *sub, const struct mqtt_publish *publish)
 {
     const struct sub_options *options = &sub->options;
     if (options->skip_retained && publish->retain) return true;
+    if (options->remove_retained && publish->payload.bytes == 0) return true; /* the echo of our own removal */
     for (uint32_t i = 0; i < options->filters_out.count; i++)
         if (mqtt_topic_matches_filter(publish->topic, span_of_string(options->filters_out.items[i]))) return true;
     return (double)random_below(&sub->random, 100000) >= options->percentage * 1000;
@@ -146,11 +149,14 @@ static bool filtered_out(struct sub *sub, const struct mqtt_publish *publish)
 
 static void remove_retained(struct sub *sub, const struct mqtt_publish *publish)
 {
-    struct mqtt_publish empty = {.topic = publish->topic, .payload = SPAN_LITERAL(""), .retain = true,
+    struct mqtt_publish empty = {.topic = publish->topic,
+                                 .payload = SPAN_LITERAL(""),
+                                 .retain = true,
                                  .qos = sub->run.client.server.maximum_qos ? 1 : 0};
     if (!client_can_publish(&sub->run.client, empty.qos)) empty.qos = 0; /* more than the window at once */
     if (!client_can_publish(&sub->run.client, empty.qos)) {
-        say_error("too many retained messages at once; '%.*s' was not removed (run it again)", SPAN_PRINT(publish->topic));
+        say_error("too many retained messages at once; '%.*s' was not removed (run it again)",
+                  SPAN_PRINT(publish->topic));
         sub->status = RINGMQ_EXIT_FAILED;
         return;
     }
@@ -185,7 +191,8 @@ static void on_online(void *context, const struct mqtt_connack *connack)
         sub->subscribe_id = client_subscribe(client, sub->subscriptions, sub->options.topics.count,
                                              &properties[PROPERTY_SUBSCRIBE].properties);
         if (sub->subscribe_id == 0) {
-            say_error("the server takes packets up to %u bytes only: too many or too long filters", client->server.packet_bytes_max);
+            say_error("the server takes packets up to %u bytes only: too many or too long filters",
+                      client->server.packet_bytes_max);
             sub->status = MQTT_REASON_PACKET_TOO_LARGE;
             finish(sub);
             return;
@@ -221,8 +228,8 @@ static void on_answered(void *context, enum mqtt_packet_type type, const struct 
         judge_suback(sub, suback);
     }
     if (type == MQTT_UNSUBACK && suback->packet_id == sub->unsubscribe_id) sub->unsubscribe_id = 0;
-    bool nothing_awaited = sub->options.topics.count == 0 && sub->options.messages_max == 0 && sub->options.timeout_ms == 0 &&
-                           !sub->connection.keep_session;
+    bool nothing_awaited = sub->options.topics.count == 0 && sub->options.messages_max == 0 &&
+                           sub->options.timeout_ms == 0 && !sub->connection.keep_session;
     if (sub->subscribe_id || sub->unsubscribe_id) return;
     if (sub->options.exit_when_subscribed || nothing_awaited) finish(sub);
 }
@@ -253,7 +260,8 @@ static bool flush_output(struct sub *sub)
     int error = errno;
     sub->output_failed = true;
     sub->status = RINGMQ_EXIT_FAILED;
-    if (!reader_is_gone()) say_error("cannot write to standard output%s%s", error ? ": " : "", error ? strerror(error) : "");
+    if (!reader_is_gone())
+        say_error("cannot write to standard output%s%s", error ? ": " : "", error ? strerror(error) : "");
     return false;
 }
 
@@ -276,8 +284,9 @@ static bool judge_filters(const struct text_list *filters, const char *option)
 {
     for (uint32_t i = 0; i < filters->count; i++) {
         if (mqtt_topic_filter_valid(span_of_string(filters->items[i]), 0)) continue;
-        say_error("%s '%s' is no topic filter: + and # stand alone between slashes, # only at the end; UTF-8, not empty", option,
-                  filters->items[i]);
+        say_error(
+            "%s '%s' is no topic filter: + and # stand alone between slashes, # only at the end; UTF-8, not empty",
+            option, filters->items[i]);
         return false;
     }
     return true;
