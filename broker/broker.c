@@ -135,7 +135,7 @@ static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
-    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* its wishes are the next line's queries */
+    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     records_flush(shard);

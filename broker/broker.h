@@ -65,7 +65,7 @@ struct broker_shard {
     uint8_t *properties;             /* scratch: the forwardable properties of the PUBLISH at hand */
     size_t properties_capacity;
     struct message *release_pending[SHARDS_MAX]; /* half a record */
-    uint64_t assigned_ids;           /* client ids given so far */
+    uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
 };
 
@@ -155,9 +155,13 @@ void requests_release(struct broker_shard *broker);
 struct retained_query;
 /* Stores (or, with an empty payload, removes) the publication's message at the topic's owner. */
 void retained_store(struct broker_shard *broker, struct publication *publication);
-/* Delivers the retained messages that match, at the session's pace. */
-void retained_ask(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
-                  uint32_t subscription_id);
+/* A query for the retained messages that match, on hold: from now on it remembers what reaches the session live, so that nothing
+ * is delivered a second time as retained. retained_go() lets it begin, at the session's pace; every query must be let go. */
+struct retained_query *retained_hold(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
+                                     uint32_t subscription_id);
+void retained_go(struct retained_query *query);
+/* A message with the retain flag is being delivered live to a session that has queries. */
+void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);

@@ -35,6 +35,7 @@ static struct message *message_make(struct shard *shard, const struct publicatio
                                 .qos = publication->qos & 3,
                                 .retain = publication->retain,
                                 .expires_ms = publication->expires_ms,
+                                .identity = publication->identity,
                                 .publisher_conn = publication->publisher_conn,
                                 .origin = origin};
     account(shard, message, 1);
@@ -67,6 +68,7 @@ struct publication publication_of(struct message *message)
                                 .properties = message_properties(message),
                                 .payload = message_payload(message),
                                 .expires_ms = message->expires_ms,
+                                .identity = message->identity,
                                 .publisher_conn = message->publisher_conn,
                                 .message = message_ref(message),
                                 .qos = message->qos,
@@ -79,6 +81,7 @@ struct publication publication_of_loan(struct message *lent)
                                 .properties = message_properties(lent),
                                 .payload = message_payload(lent),
                                 .expires_ms = lent->expires_ms,
+                                .identity = lent->identity,
                                 .publisher_conn = lent->publisher_conn,
                                 .lent = lent,
                                 .qos = lent->qos,

@@ -27,6 +27,7 @@ struct message {
     uint8_t qos : 2;
     uint8_t retain : 1;
     uint64_t expires_ms;
+    uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
     uint64_t publisher_conn; /* name of the publisher's connection on shard `owner`, for back-pressure; 0: none */
     struct message *origin; /* a proxy: the lent message that has the bytes */
     const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
@@ -36,6 +37,7 @@ struct message {
 struct publication {
     struct span topic, properties, payload;
     uint64_t expires_ms;
+    uint64_t identity;
     uint64_t publisher_conn;
     uint64_t publisher_hash;        /* of the client id: for shared subscriptions */
     const struct session *publisher; /* for no-local; NULL when it lives on another shard */

@@ -160,6 +160,7 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
 bool publication_publish(struct broker_shard *broker, struct publication *publication)
 {
     struct shard *shard = broker->shard;
+    if (UNLIKELY(publication->retain)) publication->identity = (uint64_t)shard->number << 56 | ++broker->identities;
     const struct match_set *set = match_cache_lookup(broker->matches, publication->topic);
     bool wanted = !match_set_empty(set);
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
@@ -287,6 +288,7 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.properties = forwardable(broker, &publish->properties);
         publication.payload = publish->payload;
         publication.expires_ms = expires_ms(broker, &publish->properties);
+        publication.identity = 0;
         publication.publisher_conn = conn_name(conn);
         publication.publisher_hash = session->client_hash;
         publication.publisher = session;

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/records.h"
+#include "proto/topic.h"
 
 /* Travels between the session's shard and the owners; belongs to whoever it was last sent to. */
 struct retained_query {
@@ -22,6 +23,9 @@ struct retained_query {
     uint32_t asker;          /* shard of the session */
     uint32_t owner, owners_end; /* now, and one past the last */
     bool away;               /* an owner has it */
+    bool held;               /* its SUBSCRIBE is not through yet */
+    uint64_t *seen;          /* identities of matching messages that were delivered live meanwhile */
+    uint32_t seen_count;
     uint32_t items_max;      /* of a slice */
     uint32_t items;          /* of this slice so far */
     struct retain_cursor *cursor;
@@ -33,6 +37,7 @@ struct retained_query {
 
 #define SLICE_ITEMS_MAX    256 /* messages a slice brings; fewer for sessions with a short queue */
 #define SLICE_TOPICS_BUDGET 512 /* topics or subtrees a turn looks at */
+#define SEEN_MAX 1024           /* live messages a query remembers; of more than that some may come twice */
 
 /* ---- storing ---------------------------------------------------------------------------------------------------- */
 
@@ -139,8 +144,8 @@ static void scans_turn(struct broker_shard *broker)
 
 /* ---- the session's side: queries -------------------------------------------------------------------------------- */
 
-void retained_ask(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
-                  uint32_t subscription_id)
+struct retained_query *retained_hold(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
+                                     uint32_t subscription_id)
 {
     bool wildcard = memchr(filter.data, '+', filter.bytes) || memchr(filter.data, '#', filter.bytes);
     uint32_t queue_half = broker->settings->mqtt.queue_messages_max / 2;
@@ -154,8 +159,32 @@ void retained_ask(struct broker_shard *broker, struct session *session, struct s
     query->qos = qos;
     query->filter_bytes = (uint32_t)filter.bytes;
     memcpy(query->filter, filter.data, filter.bytes);
+    query->held = true;
     list_append(&broker->queries, &query->link);
     session->queries_count++;
+    return query;
+}
+
+void retained_go(struct retained_query *query) { query->held = false; }
+
+void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication)
+{
+    LIST_FOR_EACH(link, &broker->queries)
+    {
+        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
+        if (query->session != session || query->seen_count == SEEN_MAX) continue;
+        if (!mqtt_topic_matches_filter(publication->topic, span_of(query->filter, query->filter_bytes))) continue;
+        if ((query->seen_count & (query->seen_count - 1)) == 0) /* a power of two: full */
+            query->seen = memory_resize(query->seen, (query->seen_count ? query->seen_count * 2u : 1u) * sizeof *query->seen);
+        query->seen[query->seen_count++] = publication->identity;
+    }
+}
+
+static bool query_has_seen(const struct retained_query *query, uint64_t identity)
+{
+    for (uint32_t i = 0; i < query->seen_count; i++)
+        if (query->seen[i] == identity) return true;
+    return false;
 }
 
 static void query_release(struct retained_query *query)
@@ -163,6 +192,7 @@ static void query_release(struct retained_query *query)
     list_remove(&query->link);
     if (query->session) query->session->queries_count--;
     retain_scan_end(query->cursor);
+    memory_release(query->seen);
     memory_release(query);
 }
 
@@ -170,7 +200,8 @@ static void query_item(struct broker_shard *broker, struct message *lent, struct
 {
     bool ours = lent->owner == broker->shard->number;
     struct publication publication = ours ? publication_of(lent) : publication_of_loan(lent);
-    if (query->session) {
+    if (query->session && !query_has_seen(query, lent->identity)) {
+        publication.retain = false; /* this is not a live one: options.retain says what the client sees */
         struct delivery_options options = {.qos = query->qos < publication.qos ? query->qos : publication.qos,
                                            .retain = true, /* [MQTT-3.3.1-8] */
                                            .subscription_id = query->subscription_id};
@@ -193,7 +224,7 @@ static void queries_turn(struct broker_shard *broker)
     LIST_FOR_EACH(link, &broker->queries)
     {
         struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
-        if (query->away) continue;
+        if (query->away || query->held) continue;
         if (!query->session) {
             query_release(query);
             continue;

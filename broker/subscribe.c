@@ -20,14 +20,6 @@ struct route_request {
     char text[]; /* filter, group */
 };
 
-/* Retained messages to ask for once all shards see the routes. */
-struct retained_wish {
-    char *filter;
-    uint32_t filter_bytes;
-    uint32_t subscription_id;
-    uint8_t qos;
-};
-
 struct subscribe_request {
     struct list link;
     struct session *session; /* NULL when it has ended meanwhile */
@@ -36,8 +28,8 @@ struct subscribe_request {
     uint16_t packet_id;
     bool grace;              /* the ticket is drawn */
     struct qsbr_ticket ticket;
-    uint32_t wishes_count;
-    struct retained_wish *wishes;
+    uint32_t queries_count;
+    struct retained_query **queries; /* for retained messages, on hold until all shards see the routes */
     uint32_t codes_count;
     uint8_t codes[];
 };
@@ -93,9 +85,7 @@ static void request_release(struct subscribe_request *request)
 {
     list_remove(&request->link);
     if (request->session) request->session->requests_count--;
-    for (uint32_t i = 0; i < request->wishes_count; i++)
-        memory_release(request->wishes[i].filter);
-    memory_release(request->wishes);
+    memory_release(request->queries);
     memory_release(request);
 }
 
@@ -111,13 +101,10 @@ static void suback_send(struct broker_shard *broker, const struct subscribe_requ
         session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
 }
 
-static void wishes_ask(struct broker_shard *broker, const struct subscribe_request *request)
+static void queries_go(const struct subscribe_request *request)
 {
-    for (uint32_t i = 0; request->session && i < request->wishes_count; i++) {
-        const struct retained_wish *wish = &request->wishes[i];
-        retained_ask(broker, request->session, span_of(wish->filter, wish->filter_bytes), wish->qos,
-                     wish->subscription_id);
-    }
+    for (uint32_t i = 0; i < request->queries_count; i++)
+        retained_go(request->queries[i]);
 }
 
 /* All routes are laid: answer. The retained messages follow when no shard can still be publishing by the old routes. */
@@ -125,8 +112,8 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
 {
     if (request->routes_open > 0) return;
     suback_send(broker, request);
-    if (request->wishes_count == 0 || broker->broker->shards_count == 1) {
-        wishes_ask(broker, request);
+    if (request->queries_count == 0 || broker->broker->shards_count == 1) {
+        queries_go(request);
         return request_release(request);
     }
     request->grace = true;
@@ -144,7 +131,7 @@ bool subscribe_turn(struct broker_shard *broker)
             waiting = true;
             continue;
         }
-        wishes_ask(broker, request);
+        queries_go(request);
         request_release(request);
     }
     return waiting;
@@ -206,11 +193,10 @@ static void session_subscription_remove(struct session *session, uint32_t local_
     UNREACHABLE("a sink without its entry in the session");
 }
 
-static void wish_append(struct subscribe_request *request, struct span filter, uint8_t qos, uint32_t subscription_id)
+static void query_append(struct subscribe_request *request, struct retained_query *query)
 {
-    request->wishes = memory_resize(request->wishes, (request->wishes_count + 1) * sizeof *request->wishes);
-    request->wishes[request->wishes_count++] =
-        (struct retained_wish){memory_copy_string(filter), (uint32_t)filter.bytes, subscription_id, qos};
+    request->queries = memory_resize(request->queries, (request->queries_count + 1) * sizeof *request->queries);
+    request->queries[request->queries_count++] = query;
 }
 
 /* Returns the code for SUBACK. */
@@ -243,7 +229,8 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     }
     bool wants_retained = !shared && (subscription->retain_handling == 0 ||
                                       (subscription->retain_handling == 1 && !added.replaced)); /* §3.8.3.1 */
-    if (wants_retained) wish_append(request, subscription->filter, qos, subscription_id);
+    if (wants_retained)
+        query_append(request, retained_hold(broker, session, subscription->filter, qos, subscription_id));
     return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
 }
 
