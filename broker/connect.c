@@ -46,7 +46,7 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
     packet.connack.properties.reason_string = span_of_string(what);
     mqtt_set(&packet.connack.properties, MQTT_PROPERTY_REASON_STRING);
     packet_send(broker, conn, version, 0, &packet);
-    conn_finish(broker->shard, conn);
+    conn_finish(broker->shard, conn, true);
 }
 
 struct refusal {
@@ -217,5 +217,5 @@ void disconnect_handle(struct broker_shard *broker, struct session *session, con
         mqtt_reason_name(disconnect->reason));
     bool with_will = disconnect->reason != MQTT_REASON_NORMAL_DISCONNECTION; /* [MQTT-3.14.4-3] */
     session_detach(broker, session, with_will ? SESSION_END_CLIENT_WITH_WILL : SESSION_END_CLIENT);
-    conn_finish(broker->shard, conn);
+    conn_finish(broker->shard, conn, false);
 }

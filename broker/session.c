@@ -164,7 +164,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
         packet_send(broker, conn, MQTT_5, session->packet_bytes_max, &packet);
     }
     session_detach(broker, session, end);
-    conn_finish(broker->shard, conn);
+    conn_finish(broker->shard, conn, true);
 }
 
 void session_kick(struct broker_shard *broker, struct session *session, uint8_t reason)

@@ -287,10 +287,8 @@ void conn_close(struct shard *shard, struct conn *conn)
     wheel_stop(&shard->wheel, &conn->timer);
     outbuf_drop(shard, &conn->out);
     if (!conn->in_handler) carry_release(shard, conn);
-    if (conn->in_kernel > 0) { /* wakes the receive with 0 and the send with EPIPE */
-        receive_cancel(shard, conn);
-        shard->group->verbs->shutdown(shard->ring, conn->fd, SHUT_RDWR);
-    }
+    receive_cancel(shard, conn);
+    if (conn->send_in_kernel) shard->group->verbs->cancel(shard->ring, user_of_conn(USER_SEND, conn));
     close_join(shard, conn);
 }
 
@@ -308,21 +306,28 @@ static void linger_over(struct timer *timer, void *context)
     conn_close(context, CONTAINER_OF(timer, struct conn, timer));
 }
 
-/* All is sent: say so, and read until the peer has seen it. Closing at once would answer bytes still under way with a
- * reset, and a reset makes the peer forget our last packet. */
+/* All is sent: close, or say so and read until the peer has seen it. */
 static void finish_join(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_FINISHING);
     if (conn->out) return conn_send_staged(shard, conn);
     if (conn->send_in_kernel) return;
-    if (conn->ended) return conn_close(shard, conn);
-    shard->group->verbs->shutdown(shard->ring, conn->fd, SHUT_WR);
+    if (conn->ended || !conn->lingers) return conn_close(shard, conn);
+    conn->in_kernel++;
+    shard->group->verbs->shutdown(shard->ring, conn->fd, user_of_conn(USER_SHUTDOWN, conn));
 }
 
-void conn_finish(struct shard *shard, struct conn *conn)
+void conn_completed_shutdown(struct shard *shard, struct conn *conn)
+{
+    conn->in_kernel--;
+    if (conn->state == CONN_CLOSING) close_join(shard, conn);
+}
+
+void conn_finish(struct shard *shard, struct conn *conn, bool linger)
 {
     DCHECK(conn->state == CONN_OPEN);
     conn->state = CONN_FINISHING;
+    conn->lingers = linger;
     conn->paused = false;
     if (!conn->in_handler) carry_release(shard, conn);
     wheel_stop(&shard->wheel, &conn->timer);

@@ -39,6 +39,7 @@ struct conn {
     bool stalled : 1;        /* waits for free receive buffers */
     bool wants_writable : 1; /* tell the layer above when the stage has emptied */
     bool ended : 1;          /* the peer has said its last byte */
+    bool lingers : 1;        /* FINISHING: see conn_finish() */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
     struct outbuf *out;      /* being filled; NULL when nothing waits */
     struct outbuf *sending;  /* the kernel's */
@@ -85,8 +86,9 @@ void conn_resume(struct shard *shard, struct conn *conn);
 
 /* Ends it at once. Bytes not yet sent are lost. */
 void conn_close(struct shard *shard, struct conn *conn);
-/* Sends what is staged, says FIN, and closes when the peer does or after LINGER_MS. */
-void conn_finish(struct shard *shard, struct conn *conn);
+/* Sends what is staged and closes. With `linger`, for a peer that may still be sending: says FIN, and closes when the peer does or
+ * after LINGER_MS; closing at once would answer its bytes with a reset, and a reset makes it forget our last packet. */
+void conn_finish(struct shard *shard, struct conn *conn, bool linger);
 /* Hands the connection to another shard, with the bytes that received() has not consumed; the handler's adopted() runs there
  * with `baggage`, or its move_failed() here. Nothing may be staged. */
 void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage);
@@ -104,6 +106,7 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result);
 void conn_completed_close(struct shard *shard, struct conn *conn);
 void conn_completed_pass(struct shard *shard, struct conn *conn, int result);
 void conn_completed_install(struct shard *shard, struct conn *conn, int fd);
+void conn_completed_shutdown(struct shard *shard, struct conn *conn);
 void conn_send_staged(struct shard *shard, struct conn *conn);
 void conn_receive_again(struct shard *shard, struct conn *conn);
 

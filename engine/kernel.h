@@ -63,7 +63,9 @@ struct kernel_verbs {
     void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user);
     /* Ends the operation started with `target`; that one completes as usual (with -ECANCELED where it was cut short). */
     void (*cancel)(struct kernel_ring *ring, uint64_t target);
-    void (*shutdown)(struct kernel_ring *ring, int fd, int how); /* SHUT_WR, SHUT_RDWR */
+    /* SHUT_WR. Runs on a kernel thread, which looks the descriptor up when it gets to it: the descriptor must not be closed
+     * before this has completed, or the next connection in its place is shut down. */
+    void (*shutdown)(struct kernel_ring *ring, int fd, uint64_t user);
     void (*close_fd)(struct kernel_ring *ring, int fd, uint64_t user);
     /* Hands fd to another ring. `user_there` arrives at `to` with its new descriptor as result; `user_here` arrives here
      * (result < 0: it was not handed over and stays ours). fd is still open here afterwards: close it. Only where

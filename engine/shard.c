@@ -127,6 +127,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
     case USER_CLOSE: return conn_completed_close(shard, conn);
     case USER_PASS: return conn_completed_pass(shard, conn, completion->result);
     case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
+    case USER_SHUTDOWN: return conn_completed_shutdown(shard, conn);
     case USER_ACCEPT:
     case USER_ADOPT: break;
     }

@@ -119,7 +119,7 @@ void shard_ask_peer(struct shard *shard, struct conn *conn);
 
 /* ---- for engine/ only ------------------------------------------------------------------------------------------- */
 
-enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL };
+enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL, USER_SHUTDOWN };
 enum { RECORD_ADOPT = 1 };
 
 static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn)

@@ -462,12 +462,11 @@ static void uring_cancel(struct kernel_ring *kernel, uint64_t target)
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-static void uring_shutdown(struct kernel_ring *kernel, int fd, int how)
+static void uring_shutdown(struct kernel_ring *kernel, int fd, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_next(kernel);
-    io_uring_prep_shutdown(sqe, fd, how);
-    sqe_finish(kernel, sqe, USER_NOTHING);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_prep_shutdown(sqe, fd, SHUT_WR);
+    sqe_finish(kernel, sqe, user);
 }
 
 static void uring_close_fd(struct kernel_ring *kernel, int fd, uint64_t user)

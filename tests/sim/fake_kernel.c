@@ -22,7 +22,7 @@ struct fake_socket {
     struct pipe up, down; /* client to broker, broker to client */
 };
 
-enum fake_kind { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_DONE };
+enum fake_kind { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_SHUTDOWN, OP_DONE };
 
 struct fake_operation {
     enum fake_kind kind;
@@ -253,11 +253,9 @@ static void fake_cancel(struct kernel_ring *ring, uint64_t target)
             ring->operations[i]->cancelled = true;
 }
 
-static void fake_shutdown(struct kernel_ring *ring, int fd, int how)
+static void fake_shutdown(struct kernel_ring *ring, int fd, uint64_t user)
 {
-    struct fake_socket *socket = socket_of(fd);
-    socket->broker_ended = true;
-    if (how == SHUT_RDWR) socket->reset = true; /* wakes receive and send alike */
+    operation_add(ring, OP_SHUTDOWN, fd, user);
 }
 
 static void fake_close_fd(struct kernel_ring *ring, int fd, uint64_t user)
@@ -358,6 +356,10 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
     struct fake_socket *socket = socket_of(operation->fd);
     *ret_over = true;
     *out = (struct kernel_completion){.user = operation->user};
+    if (operation->cancelled) {
+        out->result = operation->sent ? (int)operation->sent : -ECANCELED;
+        return true;
+    }
     if (socket->reset || !socket->client_open) {
         out->result = operation->sent ? (int)operation->sent : -EPIPE;
         return true;
@@ -384,6 +386,16 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
     return true;
 }
 
+/* On a thread of the kernel's own, some time later. */
+static bool progress_shutdown(struct fake_operation *operation, struct kernel_completion *out, bool *ret_over)
+{
+    *ret_over = chance(40);
+    if (!*ret_over) return false;
+    socket_of(operation->fd)->broker_ended = true;
+    *out = (struct kernel_completion){.user = operation->user};
+    return true;
+}
+
 static bool progress(struct kernel_ring *ring, struct fake_operation *operation, struct kernel_completion *out,
                      bool *ret_over)
 {
@@ -391,6 +403,7 @@ static bool progress(struct kernel_ring *ring, struct fake_operation *operation,
     case OP_ACCEPT: return progress_accept(ring, operation, out, ret_over);
     case OP_RECEIVE: return progress_receive(ring, operation, out, ret_over);
     case OP_SEND: return progress_send(operation, out, ret_over);
+    case OP_SHUTDOWN: return progress_shutdown(operation, out, ret_over);
     case OP_DONE: break;
     }
     *ret_over = true;

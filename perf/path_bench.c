@@ -1,0 +1,206 @@
+/* path_bench.c - the broker's own work on one message, without a kernel: decode → route → encode.
+ *
+ * One shard on a kernel that hands it prepared bytes and swallows what it sends. PUBLISH packets of one publisher go to one
+ * subscriber (same shard), `batch` of them to a receive, as a busy socket brings them. Run under callgrind by
+ * perf/instructions, which counts inside measure() only; by itself it prints nanoseconds.
+ *
+ *     path_bench QOS PAYLOAD_BYTES BATCH MESSAGES SUBSCRIBERS */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "engine/listener.h"
+#include "proto/decode.h"
+#include "proto/encode.h"
+
+/* ---- a kernel that is not there --------------------------------------------------------------------------------- */
+
+#define SOCKETS_MAX 2048
+
+static struct {
+    uint64_t receive_user[SOCKETS_MAX];
+    struct kernel_completion waiting[SOCKETS_MAX * 2];
+    uint32_t waiting_count;
+    int next_fd;
+    uint64_t accept_user;
+    uint64_t sent_bytes;
+    uint64_t now_ns;
+    uint8_t acks[1 << 16]; /* what the subscriber answers */
+    uint32_t acks_bytes;
+    bool subscriber_answers;
+} loop;
+
+static const struct kernel_features features = {.send_vectorized = true, .multishot_accept = true, .multishot_receive = true};
+
+static struct kernel_ring *loop_open(uint32_t shard, const struct settings *settings, char *error, size_t bytes)
+{
+    return (struct kernel_ring *)&loop;
+}
+static void loop_close(struct kernel_ring *ring) {}
+static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
+static uint64_t loop_now(struct kernel_ring *ring) { return loop.now_ns += 1000; }
+static void loop_accept(struct kernel_ring *ring, int listener, uint64_t user) { loop.accept_user = user; }
+static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop.receive_user[fd] = user; }
+static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
+
+static void complete(uint64_t user, int result, const void *data, uint32_t flags)
+{
+    loop.waiting[loop.waiting_count++] =
+        (struct kernel_completion){.user = user, .result = result, .data = data, .flags = flags};
+}
+
+/* The subscriber acknowledges QoS 1 at once: its PUBACKs arrive in the next turn. */
+static void answer(const uint8_t *data, size_t bytes)
+{
+    struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = MQTT_3_1_1};
+    struct mqtt_packet packet;
+    for (size_t at = 0; at < bytes;) {
+        struct mqtt_decoded decoded = mqtt_decode(span_of(data + at, bytes - at), &limits, &packet);
+        CHECK(decoded.status == MQTT_DECODED);
+        if (packet.type == MQTT_PUBLISH && packet.publish.qos == 1)
+            loop.acks_bytes += (uint32_t)mqtt_write_ack(loop.acks + loop.acks_bytes, MQTT_PUBACK, packet.publish.packet_id);
+        at += decoded.bytes;
+    }
+}
+
+static void loop_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    loop.sent_bytes += bytes;
+    if (fd >= 1 && loop.subscriber_answers) answer(data, bytes);
+    complete(user, (int)bytes, NULL, 0);
+}
+static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += pieces[i].iov_len;
+    loop.sent_bytes += bytes;
+    complete(user, (int)bytes, NULL, 0);
+}
+static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(target, -125, NULL, 0); }
+static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(user, 0, NULL, 0); }
+static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(user, 0, NULL, 0); }
+static void loop_wake(struct kernel_ring *from, uint32_t to) {}
+static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t min, struct kernel_completion *out, uint32_t max)
+{
+    uint32_t count = loop.waiting_count < max ? loop.waiting_count : max;
+    memcpy(out, loop.waiting, count * sizeof *out);
+    memmove(loop.waiting, loop.waiting + count, (loop.waiting_count - count) * sizeof *out);
+    loop.waiting_count -= count;
+    return count;
+}
+static bool loop_ready(struct kernel_ring *ring) { return true; }
+
+static const struct kernel_verbs kernel_loop = {
+    .name = "loop", .open = loop_open, .close = loop_close, .features = loop_features, .monotonic_ns = loop_now,
+    .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done,
+    .send = loop_send, .send_vector = loop_send_vector, .cancel = loop_cancel, .shutdown = loop_shutdown,
+    .close_fd = loop_close_fd, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
+
+/* ---- the scene -------------------------------------------------------------------------------------------------- */
+
+static struct shard *shard;
+
+static void feed(int fd, const void *data, size_t bytes) { complete(loop.receive_user[fd], (int)bytes, data, KERNEL_MORE); }
+
+static void turns(uint32_t count)
+{
+    while (count--)
+        shard_turn(shard, 0);
+}
+
+static int client_connect(uint32_t number)
+{
+    int fd = loop.next_fd++;
+    uint8_t packet[128];
+    char id[24];
+    snprintf(id, sizeof id, "bench-%u", number);
+    struct mqtt_packet connect = {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
+    connect.connect.properties.present = 0;
+    size_t bytes = mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &connect);
+    complete(loop.accept_user, fd, NULL, KERNEL_MORE);
+    turns(1);
+    feed(fd, packet, bytes);
+    turns(2);
+    return fd;
+}
+
+static void client_subscribe(int fd, uint8_t qos)
+{
+    uint8_t packet[128];
+    struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/topic/1"), .qos = qos};
+    struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}};
+    subscribe.subscribe.properties.present = 0;
+    feed(fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
+    turns(4);
+}
+
+/* What callgrind counts. */
+__attribute__((noinline)) void measure(int publisher, const uint8_t *batch, size_t bytes);
+void measure(int publisher, const uint8_t *batch, size_t bytes)
+{
+    feed(publisher, batch, bytes);
+    turns(2);
+    if (!loop.acks_bytes) return;
+    feed(1, loop.acks, loop.acks_bytes);
+    loop.acks_bytes = 0;
+    turns(1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 6) return fprintf(stderr, "usage: path_bench QOS PAYLOAD_BYTES BATCH MESSAGES SUBSCRIBERS\n"), 2;
+    uint8_t qos = (uint8_t)atoi(argv[1]);
+    uint32_t payload_bytes = (uint32_t)atoi(argv[2]), batch = (uint32_t)atoi(argv[3]), messages = (uint32_t)atoi(argv[4]);
+    uint32_t subscribers = (uint32_t)atoi(argv[5]);
+    log_configure(LOG_OFF, LOG_TEXT);
+    static struct listener_settings listener_settings = {.name = "bench"};
+    static struct settings settings = {
+        .node = {.connections_max = SOCKETS_MAX},
+        .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 1024, .inflight_max = 1024, .topic_levels_max = 128,
+                 .client_id_bytes_max = 100, .qos_max = 2, .retain_available = true, .wildcard_available = true,
+                 .shared_available = true, .queue_messages_max = 100000, .queue_bytes_max = 1 << 30,
+                 .match_cache_topics = 4096, .response_information = "", .denied_filters = ""},
+        .listeners = &listener_settings, .listeners_count = 1};
+    static struct listener listener = {.settings = &listener_settings};
+    struct broker *broker = broker_create(&settings, 1, 1);
+    struct shard_group group = {.shards_count = 1, .verbs = &kernel_loop, .handler = &broker_handler,
+                                .mesh = mesh_create(1, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
+                                .listeners_count = 1};
+    int listener_fd = 0;
+    char error[100];
+    loop.now_ns = 1000000000000;
+    shard = shard_create(0, &group, &settings, &listener_fd, 1, broker->shards[0], error, sizeof error);
+    shard_start(shard);
+    int publisher = client_connect(0);
+    for (uint32_t i = 1; i <= subscribers; i++)
+        client_subscribe(client_connect(i), qos);
+    loop.subscriber_answers = qos == 1;
+
+    uint8_t *bytes = memory_acquire(batch * (payload_bytes + 64)), *at = bytes;
+    uint8_t payload[65536] = {0};
+    for (uint32_t i = 0; i < batch; i++) {
+        struct mqtt_packet publish = {.type = MQTT_PUBLISH, .publish = {.qos = qos, .packet_id = qos ? (uint16_t)(i + 1) : 0, .topic = SPAN_LITERAL("bench/topic/1"),
+                                                                        .payload = span_of(payload, payload_bytes)}};
+        publish.publish.properties.present = 0;
+        publish.publish.properties.raw = span_of(NULL, 0);
+        at += mqtt_encode(at, payload_bytes + 64, MQTT_3_1_1, &publish);
+    }
+    for (int warm = 0; warm < 10; warm++)
+        measure(publisher, bytes, (size_t)(at - bytes));
+    uint64_t before = shard->stats.publish_sent;
+    struct timespec start, end;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    for (uint32_t sent = 0; sent < messages; sent += batch)
+        measure(publisher, bytes, (size_t)(at - bytes));
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    uint64_t delivered = shard->stats.publish_sent - before;
+    double ns = (double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec);
+    printf("delivered %lu ns_per_delivery %.1f\n", (unsigned long)delivered, ns / (double)delivered);
+    return 0;
+}
