@@ -19,6 +19,7 @@ enum ringmq_exit {
 int ringmq_pub(int argc, char **argv);
 int ringmq_sub(int argc, char **argv);
 int ringmq_check(int argc, char **argv);
+int ringmq_bench(int argc, char **argv);
 
 /* "ringmq pub: …" and a newline, on stderr. say_quiet silences it (--quiet). */
 extern const char *say_who;
