@@ -16,6 +16,14 @@ install_packages() {
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Prints those of `command=package` whose command is missing: what came from elsewhere than Debian's packages is good enough.
+missing_commands() {
+  local pair
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || printf '%s\n' "${pair#*=}"
+  done
+}
+
 build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev)
 
 # build PRESET [cmake option…]: configures (once) and builds build/PRESET.
