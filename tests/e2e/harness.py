@@ -1,0 +1,232 @@
+"""What the end-to-end tests share: the broker as a process, counting, waiting.
+
+Environment: RINGMQD (build/asan/ringmqd), RINGMQ (build/release/ringmq), RINGMQD_RELEASE (the ringmqd beside RINGMQ),
+E2E_CACHE (build/e2e-cache), E2E_ONLY (a regular expression: run only these tests), E2E_KEEP (keep the brokers' logs of
+tests that passed, too)."""
+import concurrent.futures
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.join(ROOT, "tests", "e2e")
+
+
+def _program(variable, default):
+    return os.path.abspath(os.environ.get(variable) or os.path.join(ROOT, default))
+
+
+RINGMQD = _program("RINGMQD", "build/asan/ringmqd")
+RINGMQ = _program("RINGMQ", "build/release/ringmq")
+RINGMQD_RELEASE = _program("RINGMQD_RELEASE", os.path.join(os.path.dirname(RINGMQ), "ringmqd"))
+CACHE = _program("E2E_CACHE", "build/e2e-cache")
+
+REPORT = re.compile(rb"(?:Leak|Address|Thread|UndefinedBehavior|Memory)Sanitizer|runtime error:|internal error")
+
+
+class Failure(Exception):
+    pass
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def equal(got, wanted, what):
+    if got != wanted:
+        raise Failure(f"{what}: got {str(got)[:400]!r}, wanted {str(wanted)[:400]!r}")
+
+
+def wait_for(condition, what, timeout=10.0, every=0.01):
+    """Polls until condition() is true (its value is returned) or the deadline is over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {timeout} s: {what() if callable(what) else what}")
+        time.sleep(every)
+
+
+def raise_descriptor_limit():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def proc_status(pid, field):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(re.search(rf"^{field}:\s+(\d+)", status.read(), re.M).group(1))
+
+
+class Broker:
+    """One ringmqd with a temporary directory of its own. `with Broker("node.shards=2") as broker:` stops it at the end
+    with SIGTERM and fails when it does not end with 0 or its log holds a sanitizer's report."""
+
+    def __init__(self, *sets, program=None, port=0, config="", environment=None, start=True, wait=True):
+        self.program = program or RINGMQD
+        self.directory = tempfile.mkdtemp(prefix="ringmq-e2e-")
+        self.config_file = os.path.join(self.directory, "test.conf")
+        self.log_file = os.path.join(self.directory, "log")
+        self.sets = list(sets)
+        self.port = port
+        self.environment = environment or {}
+        self.process = None
+        self.ended = False
+        self.write_config(config)
+        if start:
+            self.start(wait)
+
+    def write_config(self, text):
+        with open(self.config_file, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def start(self, wait=True):
+        check(os.access(self.program, os.X_OK), f"{self.program} is not there; build it first")
+        command = [self.program, "--config", self.config_file,
+                   "--set", f"listeners.tcp.default.bind=127.0.0.1:{self.port}", "--set", "node.pin_cores=false"]
+        for value in self.sets:
+            command += ["--set", value]
+        environment = {key: value for key, value in os.environ.items()
+                       if not key.upper().startswith("RINGMQ__") and key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+        environment.update(ASAN_OPTIONS="exitcode=99:detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1",
+                           TSAN_OPTIONS="exitcode=66:second_deadlock_stack=1", **self.environment)
+        self.ended = False
+        self.log_start = os.path.getsize(self.log_file) if os.path.exists(self.log_file) else 0
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=environment)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise Failure(f"ringmqd ended with {self.process.returncode} at start:\n{self.log()[-2000:]}")
+            return re.search(r"listening: listener=tcp\.default .* port=(\d+)[\s\S]* is ready", self.log())
+        self.port = int(wait_for(ready, "ringmqd is ready", 30).group(1))
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        """Since the last start."""
+        with open(self.log_file, "rb") as file:
+            file.seek(self.log_start)
+            return file.read().decode("utf-8", "replace")
+
+    def wait_log(self, pattern, timeout=10.0, after=0):
+        return wait_for(lambda: re.search(pattern, self.log()[after:]), f"/{pattern}/ in the log", timeout)
+
+    def rss(self):
+        return proc_status(self.pid, "VmRSS") * 1024
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait_end(self, timeout=30.0):
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.ended = True
+            raise Failure(f"ringmqd did not end within {timeout} s; it was killed") from None
+        self.ended = True
+        self.check_log()
+        return status
+
+    def stop(self):
+        if self.ended or self.process is None:
+            return
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        status = self.wait_end()
+        equal(status, 0, "ringmqd's exit status after SIGTERM")
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.ended = True
+
+    def check_log(self):
+        with open(self.log_file, "rb") as file:
+            found = REPORT.search(content := file.read())
+        if found:
+            raise Failure("the broker's log holds a report:\n"
+                          + content[max(0, found.start() - 300):found.start() + 6000].decode("utf-8", "replace"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self.stop()
+            elif self.process and self.process.poll() not in (None, 0):
+                crashed = self.process.returncode
+                print(f"    (ringmqd had ended with {crashed})\n{self.log()[-5000:]}", flush=True)
+        except BaseException:
+            kind = kind or Failure
+            raise
+        finally:
+            self.kill()
+            if kind is not None or os.environ.get("E2E_KEEP"):
+                print(f"    (the broker's log: {self.log_file})", flush=True)
+            else:
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Suite:
+    """Tests are functions, registered with @suite.test or suite.add(name, function); run() prints a line each and the
+    last line that scripts/test counts."""
+
+    def __init__(self):
+        self.tests = []
+        self.print_lock = threading.Lock()
+
+    def test(self, function):
+        self.add(function.__name__.replace("_", " "), function)
+        return function
+
+    def add(self, name, function, *arguments):
+        self.tests.append((name, function, arguments))
+
+    def _one(self, name, function, arguments):
+        start = time.monotonic()
+        note = None
+        try:
+            result = function(*arguments)
+            verdict, text = True, f"ok {name}"
+            note = result if isinstance(result, str) else None
+        except Failure as failure:
+            verdict, text = False, f"FAILED {name}: {failure}"
+        except Exception:
+            verdict, text = False, f"FAILED {name}:\n{traceback.format_exc()}"
+        with self.print_lock:
+            print(f"{text} ({time.monotonic() - start:.1f} s){': ' + note if note else ''}", flush=True)
+        return verdict
+
+    def run(self, workers=1):
+        raise_descriptor_limit()
+        only = os.environ.get("E2E_ONLY")
+        tests = [test for test in self.tests if not only or re.search(only, test[0])]
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            results = list(pool.map(lambda test: self._one(*test), tests))
+        passed = sum(results)
+        failed = len(results) - passed
+        if not results:
+            failed = 1
+        print(f"{passed} passed, {failed} failed", flush=True)
+        sys.exit(1 if failed else 0)
