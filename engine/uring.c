@@ -81,11 +81,12 @@ static bool buffers_open(struct kernel_ring *kernel, uint32_t bytes, bool increm
     size_t ring_bytes = buffers->count * sizeof(struct io_uring_buf);
     void *ring = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (ring == MAP_FAILED) return false;
-    struct io_uring_buf_reg registration = {.ring_addr = (uint64_t)(uintptr_t)ring,
-                                            .ring_entries = buffers->count,
-                                            .bgid = BUFFER_GROUP,
-                                            .pad = incremental ? COMPAT_PBUF_RING_INC : 0};
-    if (io_uring_register_buf_ring(&kernel->ring, &registration, 0) != 0) {
+    struct compat_buffer_ring registration = {.ring_addr = (uint64_t)(uintptr_t)ring,
+                                              .ring_entries = buffers->count,
+                                              .bgid = BUFFER_GROUP,
+                                              .flags = incremental ? COMPAT_PBUF_RING_INC : 0};
+    _Static_assert(sizeof registration == sizeof(struct io_uring_buf_reg), "the kernel's layout");
+    if (io_uring_register_buf_ring(&kernel->ring, (struct io_uring_buf_reg *)&registration, 0) != 0) {
         munmap(ring, ring_bytes);
         return false;
     }

@@ -12,6 +12,15 @@
 #define COMPAT_OP_FIXED_FD_INSTALL  54         /* 6.8                                      */
 #define COMPAT_ENTER_REGISTERED     (1U << 4)  /* 5.18                                     */
 
+/* struct io_uring_buf_reg: what liburing 2.3 calls pad is called flags from 2.5 on. */
+struct compat_buffer_ring {
+    unsigned long long ring_addr;
+    unsigned ring_entries;
+    unsigned short bgid;
+    unsigned short flags;
+    unsigned long long resv[3];
+};
+
 /* struct io_uring_getevents_arg of 6.12: the pad became min_wait_usec. */
 struct compat_getevents_arg {
     unsigned long long sigmask;
