@@ -194,7 +194,7 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
         memory_release(kernel);
         return NULL;
     }
-    for (uint32_t i = 0; i < kernel->ring.sq.ring_entries; i++)
+    for (uint32_t i = 0; kernel->ring.sq.array && i < kernel->ring.sq.ring_entries; i++) /* newer liburing: a ring without one */
         kernel->ring.sq.array[i] = i;
     kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
     features_probe(kernel, &settings->io);
