@@ -110,8 +110,9 @@ void packet_error(struct broker_shard *broker, struct conn *conn, enum mqtt_reas
 
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
                     bool *ret_moves);
-void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, enum mqtt_reason reason,
-                    const char *what);
+/* packet_bytes_max: the client's; 0 when it named none, or when it is not known. */
+void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
+                    enum mqtt_reason reason, const char *what);
 void disconnect_handle(struct broker_shard *broker, struct session *session, const struct mqtt_disconnect *disconnect);
 void keep_alive_start(struct broker_shard *broker, struct session *session);
 

@@ -32,8 +32,8 @@ void keep_alive_start(struct broker_shard *broker, struct session *session)
 
 /* ---- refusing --------------------------------------------------------------------------------------------------- */
 
-void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, enum mqtt_reason reason,
-                    const char *what)
+void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
+                    enum mqtt_reason reason, const char *what)
 {
     COUNT(broker, clients_refused);
     LOG_LIMITED(INFO, 100, "connection refused", "reason=\"%s\" what=\"%s\"", mqtt_reason_name(reason), what);
@@ -45,7 +45,7 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
     packet.connack.properties.present = 0;
     packet.connack.properties.reason_string = span_of_string(what);
     mqtt_set(&packet.connack.properties, MQTT_PROPERTY_REASON_STRING);
-    packet_send(broker, conn, version, 0, &packet);
+    packet_send(broker, conn, version, packet_bytes_max, &packet);
     conn_finish(broker->shard, conn, true);
 }
 
@@ -133,12 +133,13 @@ static void connack_properties(const struct broker_shard *broker, const struct s
 #undef TELL
 }
 
-static void connack_send(struct broker_shard *broker, struct session *session, const struct mqtt_connect *connect,
+/* False: it is larger than the client takes. */
+static bool connack_send(struct broker_shard *broker, struct session *session, const struct mqtt_connect *connect,
                          struct span assigned_id, bool session_present)
 {
     struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.session_present = session_present}};
     connack_properties(broker, session, connect, assigned_id, &packet.connack.properties);
-    packet_send(broker, session->conn, connect->version, session->packet_bytes_max, &packet);
+    return packet_send(broker, session->conn, connect->version, session->packet_bytes_max, &packet);
 }
 
 static uint16_t keep_alive_of(const struct broker_shard *broker, const struct mqtt_connect *connect)
@@ -173,10 +174,17 @@ static struct session *session_for(struct broker_shard *broker, const struct mqt
     return session_create(broker, client_id);
 }
 
+static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
+{
+    return mqtt_has(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? connect->properties.maximum_packet_bytes : 0;
+}
+
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
 {
     struct refusal refusal = connect_check(broker, connect);
-    if (refusal.reason) return connect_refuse(broker, conn, connect->version, refusal.reason, refusal.what);
+    uint32_t packet_bytes_max = packet_bytes_max_of(connect);
+    if (refusal.reason)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, refusal.reason, refusal.what);
 
     char assigned[ASSIGNED_ID_BYTES + 1];
     struct span client_id = connect->client_id, assigned_id = {0};
@@ -190,13 +198,18 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     bool present;
     struct session *session = session_for(broker, connect, client_id, &present);
     if (!session)
-        return connect_refuse(broker, conn, connect->version, MQTT_REASON_QUOTA_EXCEEDED, "the server has too many sessions");
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
+                              "the server has too many sessions");
     session->expiry_s = session_expiry_s(broker, connect);
     session->keep_alive_s = keep_alive_of(broker, connect);
     session_attach(broker, session, conn, connect);
     if (connect->has_will) will_set(broker, session, &connect->will);
     keep_alive_start(broker, session);
-    connack_send(broker, session, connect, assigned_id, present);
+    if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */
+        LOG_LIMITED(INFO, 100, "connection refused", "reason=\"CONNACK is larger than the client's maximum packet size\"");
+        session_detach(broker, session, SESSION_END_CLIENT);
+        return conn_finish(broker->shard, conn, true);
+    }
     if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
     session_resend(broker, session);
     session_pump(broker, session);

@@ -40,7 +40,11 @@ static void malformed(struct broker_shard *broker, struct conn *conn, const stru
 {
     if (conn->client) return packet_error(broker, conn, decoded->reason, decoded->what);
     COUNT(broker, protocol_errors);
-    connect_refuse(broker, conn, decoded->answer_version, decoded->reason, decoded->what);
+    enum mqtt_version version = decoded->answer_version;
+    bool answered = version == MQTT_5 || decoded->reason == MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION ||
+                    decoded->reason == MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID;
+    if (!answered) version = MQTT_VERSION_NONE; /* [MQTT3-3.1.4-1] older versions have no return code for it */
+    connect_refuse(broker, conn, version, 0, decoded->reason, decoded->what);
 }
 
 static void pingreq_handle(struct broker_shard *broker, struct conn *conn)
