@@ -171,13 +171,23 @@ void conn_resume(struct shard *shard, struct conn *conn)
     if (!conn->stalled) conn_receive_again(shard, conn);
 }
 
+/* Growing a stage copies it: a connection that sends much at a time begins with as much as it needed the last time. */
+static uint8_t stage_log2_for(uint32_t bytes)
+{
+    uint32_t block = bytes + (uint32_t)sizeof(struct outbuf);
+    if (block <= OUTBUF_BLOCK_BYTES_MIN) return OUTBUF_BLOCK_LOG2_MIN;
+    if (block >= STAGE_BYTES_MAX) return OUTBUF_BLOCK_LOG2_MIN + 7; /* 64 KiB */
+    return (uint8_t)(32 - __builtin_clz(block - 1));
+}
+
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
 
 uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
 {
     DCHECK(conn->state == CONN_OPEN);
     if (!conn->out) {
-        conn->out = outbuf_acquire(&shard->pool, bytes > OUTBUF_STAGE_BYTES_MIN ? bytes : OUTBUF_STAGE_BYTES_MIN);
+        uint32_t usual = (1u << conn->stage_log2) - (uint32_t)sizeof(struct outbuf);
+        conn->out = outbuf_acquire(&shard->pool, bytes > usual ? bytes : usual);
         shard_mark_dirty(shard, conn);
     } else {
         conn->out = outbuf_make_room(&shard->pool, conn->out, bytes);
@@ -259,6 +269,7 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
     if (conn->state == CONN_CLOSING) return close_join(shard, conn);
     if (result < 0 && result != -EINTR && result != -EAGAIN) return conn_end(shard, conn, CONN_END_RESET);
     if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped */
+    conn->stage_log2 = stage_log2_for(conn->sending->bytes);
     outbuf_drop(shard, &conn->sending);
     if (conn->state == CONN_FINISHING) return finish_join(shard, conn);
     if (conn->wants_writable) {
@@ -424,6 +435,7 @@ static struct conn *conn_begin(struct shard *shard, int fd, uint8_t listener)
     conn->listener = listener;
     conn->state = CONN_OPEN;
     conn->last_received_ms = shard->now_ms;
+    conn->stage_log2 = OUTBUF_BLOCK_LOG2_MIN;
     return conn;
 }
 

@@ -29,6 +29,7 @@ struct conn {
     uint32_t slot;
     uint32_t generation;     /* of the slot; 24 bits are used */
     uint8_t state;           /* enum conn_state */
+    uint8_t stage_log2;      /* about what the last send took: where the next stage begins */
     uint8_t listener;        /* number in the settings' list at the time of accept */
     uint16_t in_kernel;      /* operations that will still complete */
     bool receive_armed : 1;  /* a receive is in the kernel */

@@ -36,7 +36,9 @@ struct outbuf {
 };
 
 /* A stage begins with this: a handful of acknowledgements or small messages. */
-#define OUTBUF_STAGE_BYTES_MIN (512 - sizeof(struct outbuf))
+#define OUTBUF_BLOCK_LOG2_MIN  9
+#define OUTBUF_BLOCK_BYTES_MIN (1u << OUTBUF_BLOCK_LOG2_MIN)
+#define OUTBUF_STAGE_BYTES_MIN (OUTBUF_BLOCK_BYTES_MIN - sizeof(struct outbuf))
 #define OUTBUF_PIECES_MAX      512 /* two iovec entries a piece: UIO_MAXIOV is 1024 */
 
 struct outbuf *outbuf_acquire(struct pool *pool, uint32_t stage_bytes);

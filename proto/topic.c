@@ -46,6 +46,13 @@ struct mqtt_topic_scan mqtt_topic_scan(struct span text)
         saw |= scan_block(text.data + text.bytes - 16, 0xFFFFu << seen & 0xFFFF, &slashes);
         i = text.bytes;
     }
+    if (i == 0 && text.bytes) { /* shorter than a block: filled up with a byte that means nothing */
+        uint8_t block[16];
+        _mm_storeu_si128((__m128i *)(void *)block, _mm_set1_epi8('a'));
+        memcpy(block, text.data, text.bytes);
+        saw |= scan_block(block, 0xFFFF, &slashes);
+        i = text.bytes;
+    }
 #endif
     for (; i < text.bytes; i++)
         saw |= scan_byte(text.data[i], &slashes);
