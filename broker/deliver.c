@@ -38,7 +38,7 @@ static struct outgoing_properties properties_measure(struct broker_shard *broker
         uint64_t now_ms = broker->shard->now_ms;
         uint64_t left_ms = publication->expires_ms > now_ms ? publication->expires_ms - now_ms : 0;
         properties.expires = true;
-        properties.expiry_s = (uint32_t)((left_ms + 999) / 1000);
+        properties.expiry_s = (uint32_t)((left_ms + 998) / 1000); /* rounded up; the millisecond that 0 s are given is 0 again */
         properties.bytes += 5;
     }
     for (uint32_t i = 0; i < outgoing->ids_count; i++)
@@ -346,7 +346,10 @@ void session_resend(struct broker_shard *broker, struct session *session)
         if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
         /* One that has become too large (the client came back with a smaller maximum) can never be sent: done. */
         if (too_large(broker, session, &outgoing, &properties)) {
-            mqtt_inflight_puback(&session->inflight, entry.packet_id, &entry);
+            if (entry.qos == 1)
+                mqtt_inflight_puback(&session->inflight, entry.packet_id, &entry);
+            else
+                mqtt_inflight_pubrec(&session->inflight, entry.packet_id, MQTT_REASON_PACKET_TOO_LARGE, &entry);
             UNCOUNT(broker, inflight_messages);
             session_delivery_release(broker, delivery);
         } else {
