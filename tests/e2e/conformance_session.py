@@ -541,7 +541,7 @@ def test_a_server_that_stops_says_so(b):
     clients = [b.client() for _ in range(8)]
     old = b.client(4)
     nobody = b.raw()
-    b.process.terminate()
+    b.broker.stop()
     for c in clients:
         c.ends(0x8B)
     old.ends(None)
