@@ -99,6 +99,7 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
             return (struct conn_progress){bytes.bytes, 0};
         }
         COUNT(broker, packets_received);
+        shard->turn_packets++;
         if (UNLIKELY(!conn->client)) {
             bool moves = false; /* to the session's home, with CONNECT still unread */
             connect_handle(broker, conn, &packet.connect, &moves);

@@ -133,6 +133,7 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
     }
     if (completion->result > 0) {
         conn->last_received_ms = shard->now_ms;
+        shard->turn_receives++;
         stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
         conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
     }

@@ -74,6 +74,9 @@ struct shard {
     int *listener_fds;    /* one per listener, -1: none */
     bool *accept_armed;
     uint64_t last_event_ns;
+    uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
+    uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
+    uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
     struct stats stats;
 };

@@ -354,6 +354,7 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 
 /* A DEFER_TASKRUN ring runs about 20 pieces of task work a call when it waits for one event: a call that brought that
  * many is followed by another (the flag alone must not be trusted, see facts §2). */
+#define WAIT_FOR_MANY    512 /* with a minimum wait: until so many, or until it is over and there is one */
 #define TASK_WORK_A_CALL 16
 #define CALLS_A_WAIT_MAX 8
 
@@ -364,7 +365,8 @@ static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint
     if (waiting || timeout_ns == 0)
         ring_enter(kernel, 0, 0, 0);
     else
-        ring_enter(kernel, 1, timeout_ns, kernel->features.min_wait ? min_wait_ns : 0);
+        ring_enter(kernel, kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1, timeout_ns,
+                   kernel->features.min_wait ? min_wait_ns : 0);
     uint32_t given = take_all(kernel, ret_completions, max), brought = given;
     for (uint32_t calls = 1; brought >= TASK_WORK_A_CALL && given < max && calls < CALLS_A_WAIT_MAX; calls++) {
         ring_enter(kernel, 0, 0, 0);
