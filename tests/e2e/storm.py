@@ -30,6 +30,7 @@ class Actor(asyncio.Protocol):
         self.gone = asyncio.get_running_loop().create_future()
         self.packet_id = 0
         self.forgetful = dice.random() < 0.15
+        self.ended = False
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -62,7 +63,7 @@ class Actor(asyncio.Protocol):
                 out += mqtt.ack(mqtt.PUBREL, p.packet_id)
             elif p.kind == mqtt.PUBREL:
                 out += mqtt.ack(mqtt.PUBCOMP, p.packet_id)
-        if out and not self.transport.is_closing():
+        if out and not self.ended and not self.transport.is_closing():
             self.transport.write(bytes(out))
 
     def send(self, data):
@@ -89,6 +90,8 @@ def random_connect(dice, version):
             options["will_properties"] = {"will_delay": dice.choice([0, 1, 3]), "message_expiry": dice.choice([0, 1, 100])}
     client_id = dice.choice(IDS) if dice.random() < 0.9 else ""
     clean = dice.random() < 0.4 or client_id == ""
+    if client_id == "" and "session_expiry" in options:  # nobody will come back to end it
+        options["session_expiry"] %= 600
     return mqtt.connect(client_id, version, clean, dice.choice([0, 1, 60]), will, **options)
 
 
@@ -165,6 +168,7 @@ async def leave(dice, actor):
         actor.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         actor.transport.abort()
     elif how < 0.8 and actor.transport.can_write_eof() and not actor.transport.is_closing():
+        actor.ended = True
         actor.transport.write_eof()
         await asyncio.wait([actor.gone], timeout=1)
     actor.transport.close()
