@@ -121,7 +121,7 @@ bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, c
             return false;
         }
         if (*port_of(&address) == 0) { /* the others share what the first was given */
-            struct sockaddr_storage bound;
+            struct sockaddr_storage bound = {0};
             socklen_t bound_bytes = sizeof bound;
             getsockname(fds[shard], (struct sockaddr *)&bound, &bound_bytes);
             *port_of(&address) = *port_of(&bound);
