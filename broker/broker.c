@@ -145,13 +145,17 @@ static bool broker_turn(struct shard *shard)
 void broker_stop_clients(struct broker_shard *broker)
 {
     struct shard *shard = broker->shard;
+    uint32_t wills_held = 0;
     broker->stopping = true;
     sys_stop(broker);
     for (uint32_t slot = 0; slot < shard->conns_used; slot++) {
         struct conn *conn = &shard->conns[slot];
-        if (conn->state == CONN_OPEN && conn->client)
-            session_disconnect(broker, conn->client, MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, SESSION_END_STOPPING);
+        if (conn->state != CONN_OPEN || !conn->client) continue;
+        wills_held += ((struct session *)conn->client)->will != NULL;
+        session_disconnect(broker, conn->client, MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, SESSION_END_STOPPING);
     }
+    /* §3.14.4: a server that shuts down may hold wills back; they are lost with the memory they live in. */
+    if (wills_held) LOG(NOTICE, "wills not published", "count=%u reason=server_stops", wills_held);
     shard_stop(shard);
 }
 

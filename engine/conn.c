@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "engine/listener.h"
 #include "engine/shard.h"
@@ -440,15 +441,24 @@ static struct conn *conn_begin(struct shard *shard, int fd, uint8_t listener)
     return conn;
 }
 
+/* One more on this listener: within its own limit and the node's? */
+static bool connection_allowed(const struct shard *shard, struct listener *listener)
+{
+    uint32_t here = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed) + 1, all = 0;
+    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
+        all += atomic_load_explicit(&shard->group->listeners[i].connections, memory_order_relaxed);
+    uint32_t limit = listener->settings->connections_max;
+    return !shard->stopping && (limit == 0 || here <= limit) && all <= shard->settings->node.connections_max;
+}
+
 void conn_accepted(struct shard *shard, int fd, uint8_t listener_number)
 {
     struct listener *listener = &shard->group->listeners[listener_number];
-    uint32_t before = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed);
-    uint32_t limit = listener->settings->connections_max;
-    struct conn *conn = (limit == 0 || before < limit) && !shard->stopping ? conn_begin(shard, fd, listener_number) : NULL;
+    struct conn *conn = connection_allowed(shard, listener) ? conn_begin(shard, fd, listener_number) : NULL;
     if (!conn) {
         atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
         stats_count(&shard->stats.connections_refused, 1);
+        LOG_LIMITED(WARN, 1000, "connection refused", "reason=too_many_connections listener=%s", listener->settings->name);
         shard->group->verbs->close_fd(shard->ring, fd, 0);
         return;
     }
