@@ -97,8 +97,7 @@ def test_disconnect_changes_the_expiry(b):
     check(b.client(client_id=c.client_id, clean=False).connack.present, "1 s, then 100 s: the session is gone")
 
 
-@reacts("MQTT-3.14.2-2")
-@proves("MQTT-4.13.1-1")
+@proves("MQTT-4.13.1-1", "MQTT-3.14.2-2", "MQTT-3.14.2-1")
 def test_disconnect_cannot_give_a_session_an_expiry(b):
     c = b.client()
     c.send(disconnect(5, 0, [(SESSION_EXPIRY, 10)]))
@@ -107,7 +106,7 @@ def test_disconnect_cannot_give_a_session_an_expiry(b):
 
 
 @settings("mqtt.session_expiry_interval=1s")
-@proves("MQTT-3.2.2-8", "MQTT3-3.1.2-4")
+@proves("MQTT-4.1.0-2", "MQTT3-3.1.2-4")
 def test_session_expiry_ceiling(b):
     c = b.client(clean=False, props=[(SESSION_EXPIRY, 500)])
     equal(c.connack.props.get(SESSION_EXPIRY), 1, "session expiry in CONNACK")
@@ -536,7 +535,7 @@ def test_malformed_disconnect(b, version):
 
 
 @settings("node.name=stopping")
-@proves("MQTT-3.14.2-1", "MQTT-3.14.4-2", "MQTT-3.14.0-1")
+@proves("MQTT-3.14.2-1", "MQTT-3.14.2-2", "MQTT-3.14.4-2", "MQTT-3.14.0-1")
 def test_a_server_that_stops_says_so(b):
     clients = [b.client() for _ in range(8)]
     old = b.client(4)

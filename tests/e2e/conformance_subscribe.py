@@ -46,7 +46,7 @@ def test_suback_codes_of_refused_subscriptions(b, version):
 
 
 @settings("mqtt.wildcard_subscription=false", "mqtt.shared_subscription=false")
-@proves("MQTT3-3.8.3-2", "MQTT-3.9.3-2", "MQTT-3.2.2-8")
+@proves("MQTT3-3.8.3-2", "MQTT-3.9.3-2", "MQTT-3.8.4-7")
 @versions(4, 5)
 def test_no_wildcards_and_no_shared_subscriptions(b, version):
     c = b.client(version)

@@ -67,7 +67,7 @@ class Test:
         self.proves, self.reacts, self.settings, self.versions = (), (), (), (None,)
 
 
-def test_of(function):
+def registered(function):
     if not isinstance(function, Test):
         function = Test(function)
         TESTS.append(function)
@@ -76,7 +76,7 @@ def test_of(function):
 
 def proves(*statements):
     def mark(function):
-        test = test_of(function)
+        test = registered(function)
         test.proves += statements
         return test
     return mark
@@ -84,7 +84,7 @@ def proves(*statements):
 
 def reacts(*statements):
     def mark(function):
-        test = test_of(function)
+        test = registered(function)
         test.reacts += statements
         return test
     return mark
@@ -93,7 +93,7 @@ def reacts(*statements):
 def versions(*numbers):
     """The test runs once for each version and gets it as its second argument."""
     def mark(function):
-        test = test_of(function)
+        test = registered(function)
         test.versions = numbers
         return test
     return mark
@@ -102,7 +102,7 @@ def versions(*numbers):
 def settings(*assignments):
     """The test needs a broker of its own with these keys."""
     def mark(function):
-        test = test_of(function)
+        test = registered(function)
         test.settings = assignments
         return test
     return mark
