@@ -72,7 +72,8 @@ class Broker:
     """One ringmqd with a temporary directory of its own. `with Broker("node.shards=2") as broker:` stops it at the end
     with SIGTERM and fails when it does not end with 0 or its log holds a sanitizer's report."""
 
-    def __init__(self, *sets, program=None, port=0, config="", environment=None, start=True, wait=True):
+    def __init__(self, *sets, program=None, port=0, config="", environment=None, start=True, wait=True,
+                 descriptors=None):
         self.program = program or RINGMQD
         self.directory = tempfile.mkdtemp(prefix="ringmq-e2e-")
         self.config_file = os.path.join(self.directory, "test.conf")
@@ -80,6 +81,7 @@ class Broker:
         self.sets = list(sets)
         self.port = port
         self.environment = environment or {}
+        self.descriptors = descriptors
         self.process = None
         self.ended = False
         self.write_config(config)
@@ -96,6 +98,8 @@ class Broker:
                    "--set", f"listeners.tcp.default.bind=127.0.0.1:{self.port}", "--set", "node.pin_cores=false"]
         for value in self.sets:
             command += ["--set", value]
+        if self.descriptors:
+            command = ["prlimit", f"--nofile={self.descriptors}:{self.descriptors}", *command]
         environment = {key: value for key, value in os.environ.items()
                        if not key.upper().startswith("RINGMQ__") and key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
         environment.update(ASAN_OPTIONS="exitcode=99:detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1",

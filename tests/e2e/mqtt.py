@@ -402,12 +402,13 @@ class SysWatch:
         self.follow()
         marks = 0
         deadline = time.monotonic() + timeout
-        while marks < 3:  # 'uptime' comes early in each round: between two of them lies one whole round
+        while marks < 2:  # 'uptime' comes early in each round: between two of them lies one whole round
             left = deadline - time.monotonic()
             if left <= 0:
-                raise NoAnswer("$SYS is not published")
+                raise NoAnswer(f"$SYS is not published within {timeout} s")
             self.client.poll(left)
-            marks += sum(1 for p in self.client.pending if p.kind == PUBLISH and p.topic == "$SYS/broker/uptime")
+            marks += sum(1 for p in self.client.pending
+                         if p.kind == PUBLISH and p.topic == "$SYS/broker/uptime" and not p.retain)
             self.follow()
         return self.values
 
