@@ -70,6 +70,22 @@ static void line_format(struct log_line *line, enum log_level level, const char 
     line->bytes = (uint32_t)(event_bytes + bytes);
 }
 
+const char *log_quoted(struct span bytes)
+{
+    static _Thread_local char buffers[4][2 * LOG_QUOTED_BYTES_MAX + 8];
+    static _Thread_local uint32_t next;
+    char *text = buffers[next++ % 4], *at = text;
+    *at++ = '"';
+    size_t count = bytes.bytes < LOG_QUOTED_BYTES_MAX ? bytes.bytes : LOG_QUOTED_BYTES_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (bytes.data[i] == '"' || bytes.data[i] == '\\') *at++ = '\\';
+        *at++ = bytes.data[i] ? (char)bytes.data[i] : '?'; /* a NUL would end the line */
+    }
+    if (count < bytes.bytes) at = stpcpy(at, "...");
+    stpcpy(at, "\"");
+    return text;
+}
+
 /* ---- writing a line --------------------------------------------------------------------------------------------- */
 
 struct writer {
@@ -107,13 +123,13 @@ static void put_json_fields(struct writer *writer, const char *fields, size_t by
         size_t key = (size_t)(equals - fields) - at, start = (size_t)(equals - fields) + 1, end = start;
         bool quoted = start < bytes && fields[start] == '"';
         if (quoted) end = ++start;
-        while (end < bytes && (quoted ? fields[end] != '"' || (end + 1 < bytes && fields[end + 1] != ' ')
-                                      : fields[end] != ' '))
-            end++;
         put_text(writer, ",\"");
         put_escaped(writer, fields + at, key, true);
         put_text(writer, "\":\"");
-        put_escaped(writer, fields + start, end - start, true);
+        for (; end < bytes && fields[end] != (quoted ? '"' : ' '); end++) {
+            if (quoted && fields[end] == '\\' && end + 1 < bytes) end++;
+            put_escaped(writer, fields + end, 1, true);
+        }
         put_text(writer, "\"");
         at = end + (quoted ? 2 : 1);
     }

@@ -4,9 +4,9 @@
  * puts the lines on stderr as text, JSON or with journald's priority prefix. A full ring drops the line and counts it;
  * the count is written as soon as there is room, so nothing vanishes in silence.
  *
- * A line is an event and fields: `LOG(WARN, "message dropped", "topic=%.*s reason=%s", …)`. Values that come from peers are
- * quoted by the writer: control characters become \xNN, so a client id cannot forge a line.
- * The line's fields are `key=value` words; a value with blanks must be given in double quotes.
+ * A line is an event and fields: `LOG(WARN, "message dropped", "topic=%s reason=%s", log_quoted(topic), …)`. The fields are
+ * `key=value` words; a value with blanks is in double quotes, in which \ stands before " and \. Whatever comes from a peer goes
+ * through log_quoted(), and the writer turns control characters into \xNN: a client id can forge neither a line nor a field.
  *
  * Threads: any thread may log after log_thread_attach(); before log_start() and in tests lines go to stderr directly. */
 #ifndef RINGMQ_BASE_LOG_H
@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/span.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARN, LOG_ERROR, LOG_OFF };
 enum log_format { LOG_TEXT, LOG_JSON, LOG_JOURNAL };
@@ -40,6 +42,10 @@ bool log_limit_pass(struct log_limit *limit, uint32_t interval_ms);
 void log_write(enum log_level level, const char *event, const char *fields, ...) __attribute__((format(printf, 3, 4)));
 void log_write_limited(enum log_level level, struct log_limit *limit, const char *event, const char *fields, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* The bytes in double quotes, for %s; cut after LOG_QUOTED_BYTES_MAX. Good until the thread's fourth next call. */
+#define LOG_QUOTED_BYTES_MAX 256
+const char *log_quoted(struct span bytes);
 
 /* From now on lines wait in rings for log_drain(). `wake_fd` is an eventfd that is written when a ring was empty. */
 void log_start(enum log_format format, int wake_fd);

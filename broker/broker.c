@@ -96,7 +96,7 @@ static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end 
 {
     struct session *session = conn->client;
     if (!session) return;
-    LOG(INFO, "client lost", "client=\"%.*s\" reason=%s", SPAN_PRINT(session_client_id(session)),
+    LOG(INFO, "client lost", "client=%s reason=%s", log_quoted(session_client_id(session)),
         why == CONN_END_PEER ? "closed_by_peer" : why == CONN_END_RESET ? "reset" : "stopped");
     session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
 }
@@ -118,8 +118,8 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
         inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
         port = ntohs(six->sin6_port);
     }
-    LOG(INFO, "client connected", "client=\"%.*s\" peer=%s:%u version=%s keep_alive=%us expiry=%us",
-        SPAN_PRINT(session_client_id(session)), host, port, mqtt_version_name((enum mqtt_version)session->version),
+    LOG(INFO, "client connected", "client=%s peer=%s:%u version=%s keep_alive=%us expiry=%us",
+        log_quoted(session_client_id(session)), host, port, mqtt_version_name((enum mqtt_version)session->version),
         session->keep_alive_s, session->expiry_s);
 }
 

@@ -226,7 +226,7 @@ void disconnect_handle(struct broker_shard *broker, struct session *session, con
             return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "session expiry was 0 in CONNECT");
         session->expiry_s = asked_s < ceiling_s ? asked_s : ceiling_s;
     }
-    LOG(INFO, "client disconnected", "client=\"%.*s\" reason=\"%s\"", SPAN_PRINT(session_client_id(session)),
+    LOG(INFO, "client disconnected", "client=%s reason=\"%s\"", log_quoted(session_client_id(session)),
         mqtt_reason_name(disconnect->reason));
     bool with_will = disconnect->reason != MQTT_REASON_NORMAL_DISCONNECTION; /* [MQTT-3.14.4-3] */
     session_detach(broker, session, with_will ? SESSION_END_CLIENT_WITH_WILL : SESSION_END_CLIENT);

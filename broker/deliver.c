@@ -158,8 +158,8 @@ static struct outgoing outgoing_of(struct publication *publication, struct deliv
 
 static void log_drop(const struct session *session, struct span topic, const char *reason)
 {
-    LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=\"%.*s\" topic=\"%.*s\"", reason,
-                SPAN_PRINT(session_client_id(session)), SPAN_PRINT(topic));
+    LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=%s topic=%s", reason,
+                log_quoted(session_client_id(session)), log_quoted(topic));
 }
 
 static bool too_large(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,

@@ -282,8 +282,8 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
     if (UNLIKELY(topic_reserved(publication.topic))) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
-        LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=\"%.*s\" topic=\"%.*s\"",
-                    SPAN_PRINT(session_client_id(session)), SPAN_PRINT(publication.topic));
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s",
+                    log_quoted(session_client_id(session)), log_quoted(publication.topic));
     } else {
         publication.properties = forwardable(broker, &publish->properties);
         publication.payload = publish->payload;

@@ -96,8 +96,8 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
     publication.publisher_hash = keys.publisher_hash;
     if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
         COUNT(broker, dropped_no_share_member);
-        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=\"%.*s\"",
-                    SPAN_PRINT(publication.topic));
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
+                    log_quoted(publication.topic));
     }
     report_congestion(broker, from, &publication);
     publication_end(broker->shard, &publication);

@@ -51,8 +51,8 @@ static void gauges_set(struct broker_shard *broker)
 
 static void log_not_kept(const struct publication *publication, const char *reason)
 {
-    LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=%s topic=\"%.*s\"", reason,
-                SPAN_PRINT(publication->topic));
+    LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=%s topic=%s", reason,
+                log_quoted(publication->topic));
 }
 
 static void store_here(struct broker_shard *broker, struct publication *publication)

@@ -18,7 +18,7 @@ static void session_expired(struct timer *timer, void *context)
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     DCHECK(!session->conn);
     COUNT(broker, sessions_expired);
-    LOG(INFO, "session expired", "client=\"%.*s\"", SPAN_PRINT(session_client_id(session)));
+    LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);
 }
 
@@ -151,8 +151,8 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
                         enum session_end end)
 {
     struct conn *conn = session->conn;
-    LOG(INFO, "client disconnected by the server", "client=\"%.*s\" reason=\"%s\"%s%s%s",
-        SPAN_PRINT(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
+    LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
+        log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");
     if (session->version == MQTT_5) {
         struct mqtt_packet packet = {.type = MQTT_DISCONNECT, .disconnect = {.reason = (enum mqtt_reason)reason}};

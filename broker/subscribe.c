@@ -249,12 +249,12 @@ void subscribe_handle(struct broker_shard *broker, struct session *session, cons
         enum mqtt_reason code = subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
         if (mqtt_reason_is_error(code))
-            LOG_LIMITED(WARN, 1000, "subscription refused", "client=\"%.*s\" filter=\"%.*s\" reason=\"%s\"",
-                        SPAN_PRINT(session_client_id(session)), SPAN_PRINT(subscription.full_filter),
+            LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
+                        log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
                         mqtt_reason_name(code));
         else
-            LOG(DEBUG, "subscribed", "client=\"%.*s\" filter=\"%.*s\" qos=%u", SPAN_PRINT(session_client_id(session)),
-                SPAN_PRINT(subscription.full_filter), (unsigned)code);
+            LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
+                log_quoted(subscription.full_filter), (unsigned)code);
     }
     request->routes_open--;
     request_advance(broker, request);
@@ -297,8 +297,8 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct mqtt_subscription subscription;
     while (mqtt_unsubscription_next(&rest, &subscription)) {
         codes[count++] = (uint8_t)subscription_remove(broker, session, &subscription);
-        LOG(DEBUG, "unsubscribed", "client=\"%.*s\" filter=\"%.*s\"", SPAN_PRINT(session_client_id(session)),
-            SPAN_PRINT(subscription.full_filter));
+        LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
+            log_quoted(subscription.full_filter));
     }
     struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
                                  .suback = {.packet_id = unsubscribe->packet_id, .codes = span_of(codes, count)}};

@@ -14,8 +14,8 @@ static void will_publish(struct broker_shard *broker, struct session *session)
     /* Until now its expiry was an interval (will_set): the life of a will begins when it is published. */
     struct message *message = session->will->message;
     if (message->expires_ms) publication.expires_ms = message->expires_ms += broker->shard->now_ms;
-    LOG(INFO, "will published", "client=\"%.*s\" topic=\"%.*s\"", SPAN_PRINT(session_client_id(session)),
-        SPAN_PRINT(publication.topic));
+    LOG(INFO, "will published", "client=%s topic=%s", log_quoted(session_client_id(session)),
+        log_quoted(publication.topic));
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     COUNT(broker, wills_published);

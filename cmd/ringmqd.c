@@ -94,8 +94,8 @@ static void log_change(void *context, const struct config_change *change)
     uint32_t *pending = context;
     if (!change->reloadable) ++*pending;
     LOG(NOTICE, change->reloadable ? "configuration changed" : "configuration change needs a restart",
-        "key=%s old=\"%s\" new=\"%s\"", change->path, change->old_text ? change->old_text : "",
-        change->new_text ? change->new_text : "");
+        "key=%s old=%s new=%s", change->path, log_quoted(span_of_string(change->old_text ? change->old_text : "")),
+        log_quoted(span_of_string(change->new_text ? change->new_text : "")));
 }
 
 static void send_to_all(struct control *control, enum record_kind kind, const void *pointer)
@@ -211,13 +211,13 @@ static int broker_run(struct control *control)
     control->node = node_create(settings, control->shards_count, &broker_handler, &kernel_uring, &control->broker->qsbr,
                                 error, sizeof error);
     if (!control->node) {
-        LOG(ERROR, "cannot start", "what=\"%s\"", error);
+        LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
         return 1;
     }
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     if (!node_start(control->node, broker_aboves(control->broker), error, sizeof error)) {
-        LOG(ERROR, "cannot start", "what=\"%s\"", error);
+        LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
         log_stop();
         return 1;
     }

@@ -25,7 +25,11 @@ static void capture(void (*what)(void))
     unlink(path);
 }
 
-static void hostile(void) { LOG(WARN, "client lost", "client=\"%s\" n=%d", "evil\n2026 error [x] forged \"q\"\x1b[31m", 7); }
+static void hostile(void)
+{
+    struct span id = SPAN_LITERAL("evil\n2026 error [x] forged \"q\" n=9 \\\"\x1b[31m");
+    LOG(WARN, "client lost", "client=%s n=%d", log_quoted(id), 7);
+}
 
 Test(log, a_value_cannot_forge_a_line)
 {
@@ -42,8 +46,7 @@ Test(log, json_lines_are_json)
     capture(hostile);
     cr_assert_not_null(strstr(written, "\"event\":\"client lost\""), "%s", written);
     cr_assert_not_null(strstr(written, "\"level\":\"warn\""));
-    cr_assert_not_null(strstr(written, "forged \\\"q\\\"\\u001b[31m\""), "%s", written);
-    cr_assert_not_null(strstr(written, "\"n\":\"7\"}"));
+    cr_assert_not_null(strstr(written, "forged \\\"q\\\" n=9 \\\\\\\"\\u001b[31m\",\"n\":\"7\"}"), "%s", written);
     log_configure(LOG_INFO, LOG_TEXT);
 }
 
