@@ -451,6 +451,16 @@ class Raw:
         self.send(PING)
         self.packet(PINGRESP)
 
+    def quiet(self, seconds=0.3):
+        """Nothing comes for a while: where no packet behind it could show that."""
+        try:
+            packet = self.packet(None, seconds)
+        except Closed:
+            raise
+        except Failed:
+            return
+        raise Failed(f"got {packet}, wanted nothing")
+
     def drop(self):
         """The network fails: no DISCONNECT."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
