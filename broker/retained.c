@@ -15,6 +15,12 @@
 #include "broker/records.h"
 #include "proto/topic.h"
 
+/* A retained message that was delivered live while a query for its topic was under way. */
+struct retained_seen {
+    uint64_t topic_hash;
+    uint64_t identity; /* the publisher's shard in the upper byte, below it a number that grows with each message */
+};
+
 /* Travels between the session's shard and the owners; belongs to whoever it was last sent to. */
 struct retained_query {
     struct list link;        /* the session's shard: all queries under way */
@@ -24,7 +30,7 @@ struct retained_query {
     uint32_t owner, owners_end; /* now, and one past the last */
     bool away;               /* an owner has it */
     bool held;               /* its SUBSCRIBE is not through yet */
-    uint64_t *seen;          /* identities of matching messages that were delivered live meanwhile */
+    struct retained_seen *seen; /* matching messages that were delivered live meanwhile */
     uint32_t seen_count;
     uint32_t items_max;      /* of a slice */
     uint32_t items;          /* of this slice so far */
@@ -176,14 +182,21 @@ void retained_seen(struct broker_shard *broker, const struct session *session, c
         if (!mqtt_topic_matches_filter(publication->topic, span_of(query->filter, query->filter_bytes))) continue;
         if ((query->seen_count & (query->seen_count - 1)) == 0) /* a power of two: full */
             query->seen = memory_resize(query->seen, (query->seen_count ? query->seen_count * 2u : 1u) * sizeof *query->seen);
-        query->seen[query->seen_count++] = publication->identity;
+        query->seen[query->seen_count++] =
+            (struct retained_seen){.topic_hash = hash_span(publication->topic), .identity = publication->identity};
     }
 }
 
-static bool query_has_seen(const struct retained_query *query, uint64_t identity)
+/* Was this message delivered live, or a later one of the same topic that came from the same shard? Then it was read from the store
+ * before that one got there, and must not come behind it [MQTT-4.6.0-5]. Shards' numbers do not compare. */
+static bool query_has_seen(const struct retained_query *query, const struct publication *publication)
 {
-    for (uint32_t i = 0; i < query->seen_count; i++)
-        if (query->seen[i] == identity) return true;
+    if (query->seen_count == 0) return false;
+    uint64_t topic_hash = hash_span(publication->topic), identity = publication->identity;
+    for (uint32_t i = 0; i < query->seen_count; i++) {
+        const struct retained_seen *seen = &query->seen[i];
+        if (seen->topic_hash == topic_hash && seen->identity >> 56 == identity >> 56 && seen->identity >= identity) return true;
+    }
     return false;
 }
 
@@ -200,7 +213,7 @@ static void query_item(struct broker_shard *broker, struct message *lent, struct
 {
     bool ours = lent->owner == broker->shard->number;
     struct publication publication = ours ? publication_of(lent) : publication_of_loan(lent);
-    if (query->session && !query_has_seen(query, lent->identity)) {
+    if (query->session && !query_has_seen(query, &publication)) {
         publication.retain = false; /* this is not a live one: options.retain says what the client sees */
         struct delivery_options options = {.qos = query->qos < publication.qos ? query->qos : publication.qos,
                                            .retain = true, /* [MQTT-3.3.1-8] */
