@@ -698,3 +698,36 @@ def test_disconnect_keeps_to_the_maximum_packet_size(b):
         c.send(publish(5, "a/#", "x"))
         packet = c.ends(0x90)
         check(packet.size <= maximum, f"{packet.size} bytes")
+
+
+@proves("MQTT-4.6.0-5", "MQTT3-4.6.0-6", "MQTT-3.3.1-5")
+@versions(4, 5)
+def test_an_old_retained_message_does_not_follow_the_new_one(b, version):
+    """SUBSCRIBE and the next retained message of a topic at the same time: whatever comes, the new one is the last."""
+    for _ in range(3):
+        root, count = b.name("r"), 150
+        c, publishers = b.client(version), [b.client(version) for _ in range(3)]
+        for n in range(count):
+            publishers[n % 3].send(publish(version, f"{root}/{n}", "old", 1, True, packet_id=n + 1))
+        for n in range(count):
+            publishers[n % 3].take(PUBACK, n + 1)
+        for n in range(count):
+            c.send(subscribe(version, n + 1, (f"{root}/{n}", 1)))
+            publishers[n % 3].send(publish(version, f"{root}/{n}", "new", 1, True, packet_id=n + 1))
+        last, missing = {}, set(range(count))
+        while missing:
+            message = c.message()
+            last[message.topic] = message.payload
+            if message.payload == b"new":
+                missing.discard(int(message.topic.split("/")[1]))
+        while True:
+            try:
+                message = c.message(0.3)
+            except Closed:
+                raise
+            except Failed:
+                break
+            last[message.topic] = message.payload
+        equal([topic for topic, payload in last.items() if payload != b"new"], [], "topics whose last message is the old one")
+        for n in range(count):
+            publishers[n % 3].send(publish(version, f"{root}/{n}", "", 0, True))
