@@ -13,7 +13,9 @@ class Server:
     """Accepts the program's connection and speaks for a server; every packet in and out is explicit."""
 
     def __init__(self, b, *arguments, version=5, connack=(), present=False, text_in=None):
-        program = os.environ.get("RINGMQ") or os.path.join(os.path.dirname(b.broker.program), "ringmq")
+        beside = os.path.join(os.path.dirname(b.broker.program), "ringmq")
+        program = os.environ.get("RINGMQ") or beside
+        check(os.access(program, os.X_OK), f"there is no program {program} (set RINGMQ)")
         self.version, self.data, self.listener = version, b"", socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(PATIENCE)
         b.opened += [self, type("Listener", (), {"socket": self.listener})]

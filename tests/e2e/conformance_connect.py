@@ -1,4 +1,5 @@
 """CONNECT and CONNACK (sections 3.1, 3.2), and what every connection begins with."""
+import select
 import struct
 
 from conformance_wire import *  # noqa: F401,F403
@@ -369,3 +370,24 @@ def test_lengths_longer_than_need_be(b):
     c = b.client()
     c.send(b"\x30\xff\xff\xff\xff\x01")
     c.ends(MALFORMED)
+
+
+@proves("MQTT-3.1.4-3", "MQTT3-3.1.4-2", "MQTT-3.1.3-2", "MQTT-3.2.0-2")
+@versions(4, 5)
+def test_of_many_with_the_same_id_one_stays(b, version):
+    for _ in range(5):
+        client_id = b.name("c")
+        clients = [b.raw(version) for _ in range(12)]
+        for c in clients:
+            c.send(connect(version, client_id))
+        for c in clients:
+            equal(c.packet(CONNACK).reason, 0, "reason")
+        gone, end = set(), time.monotonic() + PATIENCE
+        while len(gone) < len(clients) - 1:
+            check(time.monotonic() < end, f"{len(clients) - len(gone)} clients with the same id are left")
+            readable = select.select([c.socket for c in clients if c not in gone], [], [], 1)[0]
+            for c in clients:
+                if c.socket in readable:
+                    c.error(0x8E)
+                    gone.add(c)
+        next(c for c in clients if c not in gone).alive()
