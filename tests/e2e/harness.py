@@ -204,8 +204,9 @@ class Suite:
         self.add(function.__name__.replace("_", " "), function)
         return function
 
-    def add(self, name, function, *arguments):
-        self.tests.append((name, function, arguments))
+    def add(self, name, function, *arguments, alone=False):
+        """alone: not beside others; such tests come first."""
+        self.tests.append((name, function, arguments, alone))
 
     def _one(self, name, function, arguments):
         start = time.monotonic()
@@ -226,8 +227,9 @@ class Suite:
         raise_descriptor_limit()
         only = os.environ.get("E2E_ONLY")
         tests = [test for test in self.tests if not only or re.search(only, test[0])]
+        results = [self._one(*test[:3]) for test in tests if test[3]]
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(lambda test: self._one(*test), tests))
+            results += pool.map(lambda test: self._one(*test[:3]), [test for test in tests if not test[3]])
         passed = sum(results)
         failed = len(results) - passed
         if not results:
