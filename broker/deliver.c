@@ -38,7 +38,8 @@ static struct outgoing_properties properties_measure(struct broker_shard *broker
         uint64_t now_ms = broker->shard->now_ms;
         uint64_t left_ms = publication->expires_ms > now_ms ? publication->expires_ms - now_ms : 0;
         properties.expires = true;
-        properties.expiry_s = (uint32_t)((left_ms + 998) / 1000); /* rounded up; the millisecond that 0 s are given is 0 again */
+        /* Rounded up but for a tenth of a second: shards read their clocks some time apart, and it must not grow on the way. */
+        properties.expiry_s = (uint32_t)((left_ms + 900) / 1000);
         properties.bytes += 5;
     }
     for (uint32_t i = 0; i < outgoing->ids_count; i++)
