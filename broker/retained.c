@@ -216,7 +216,7 @@ static void query_item(struct broker_shard *broker, struct message *lent, struct
     if (query->session && !query_has_seen(query, &publication)) {
         publication.retain = false; /* this is not a live one: options.retain says what the client sees */
         struct delivery_options options = {.qos = query->qos < publication.qos ? query->qos : publication.qos,
-                                           .retain = true, /* [MQTT-3.3.1-8] */
+                                           .retain = true, /* [MQTT3-3.3.1-8] */
                                            .subscription_id = query->subscription_id};
         session_deliver(broker, query->session, &publication, &options);
     }

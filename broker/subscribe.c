@@ -57,6 +57,7 @@ static void route_change(struct broker_shard *broker, enum record_kind kind, str
     record_send(broker->shard, writer, kind, request, 0);
 }
 
+static struct conn *request_conn(const struct subscribe_request *request);
 static void request_advance(struct broker_shard *broker, struct subscribe_request *request);
 
 void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
@@ -69,7 +70,10 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
         memory_release(request);
         DCHECK(waits->routes_open > 0);
         waits->routes_open--;
-        return request_advance(broker, waits);
+        struct conn *conn = waits->routes_open == 0 ? request_conn(waits) : NULL;
+        request_advance(broker, waits);
+        if (conn && conn->state == CONN_OPEN) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
+        return;
     }
     if (kind == RECORD_ROUTE_ADD)
         route_index_add(broker->broker->routes, filter, &request->route);
@@ -89,10 +93,17 @@ static void request_release(struct subscribe_request *request)
     memory_release(request);
 }
 
+/* The connection that asked, if it still stands. */
+static struct conn *request_conn(const struct subscribe_request *request)
+{
+    struct session *session = request->session;
+    return session && session->conn && conn_name(session->conn) == request->conn ? session->conn : NULL;
+}
+
 static void suback_send(struct broker_shard *broker, const struct subscribe_request *request)
 {
     struct session *session = request->session;
-    if (!session || !session->conn || conn_name(session->conn) != request->conn) return;
+    if (!request_conn(request)) return;
     struct mqtt_packet packet = {.type = MQTT_SUBACK,
                                  .suback = {.packet_id = request->packet_id,
                                             .codes = span_of(request->codes, request->codes_count)}};
@@ -256,6 +267,8 @@ void subscribe_handle(struct broker_shard *broker, struct session *session, cons
             LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
                 log_quoted(subscription.full_filter), (unsigned)code);
     }
+    /* Packets behind this one wait for the routes: a message that the client publishes next comes back to it. */
+    if (request->routes_open > 1) conn_hold(session->conn);
     request->routes_open--;
     request_advance(broker, request);
 }

@@ -208,6 +208,13 @@ static void on_connack(struct client *client, const struct mqtt_connack *connack
                  connack->reason, said.bytes ? ": " : "", SPAN_PRINT(said));
         return;
     }
+    bool asked_clean = client->settings.connect.clean_start && !(client->opened_before && client->settings.resume);
+    if (connack->session_present && asked_clean) { /* [MQTT-3.2.2-4] */
+        link_end(client, CLIENT_CAUSE_PROTOCOL, MQTT_REASON_SUCCESS,
+                 "%s:%u says it has a session of ours, though we asked for a new one", client->settings.net.host,
+                 client->settings.net.port);
+        return;
+    }
     read_announcements(client, connack);
     if (mqtt_has(&connack->properties, MQTT_PROPERTY_ASSIGNED_CLIENT_IDENTIFIER)) {
         memory_release(client->client_id);

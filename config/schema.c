@@ -128,8 +128,8 @@ static const struct schema_key keys[] = {
                       "never to keep sessions until their clients come back, but then also set mqtt.max_sessions."},
     {"mqtt.keepalive_max", TYPE_DURATION, RELOAD, AT(mqtt.keep_alive_max_s), .unit_us = S, .min = 0, .max = 65535,
      .words = unlimited, .default_text = "infinity",
-     .documentation = "Longest keep alive a client may choose. MQTT 5 clients that ask for more are told this one; for others "
-                      "it is used without telling. infinity: no ceiling."},
+     .documentation = "Longest keep alive a client may choose. MQTT 5 clients that ask for more (or for none) are told this one; "
+                      "older clients, which cannot be told, keep theirs. infinity: no ceiling."},
 
     /* mqtt: what */
     {"mqtt.max_packet_size", TYPE_SIZE, RELOAD, AT(mqtt.packet_bytes_max), .min = 64, .max = 256 * MIB, .default_text = "1MiB",

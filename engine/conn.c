@@ -161,6 +161,12 @@ void conn_pause(struct shard *shard, struct conn *conn)
     receive_cancel(shard, conn);
 }
 
+void conn_hold(struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN);
+    conn->paused = true;
+}
+
 void conn_resume(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_OPEN && !conn->in_handler);

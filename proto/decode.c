@@ -125,7 +125,7 @@ struct mqtt_decoded mqtt_decode(struct span in, const struct mqtt_decode_limits 
         return malformed(&decoding);
     }
     uint32_t bytes = header_bytes + length;
-    if (limits->packet_bytes_max && bytes > limits->packet_bytes_max) { /* [MQTT-3.1.2-24] */
+    if (limits->packet_bytes_max && bytes > limits->packet_bytes_max) { /* [MQTT-3.2.2-15] */
         fault(&decoding, MQTT_REASON_PACKET_TOO_LARGE, "larger than the maximum packet size");
         return malformed(&decoding);
     }

@@ -7,7 +7,7 @@
 static uint32_t next(void *context, uint32_t bound) { return (uint32_t)random_below(context, bound); }
 
 /* [MQTT-4.3.3-10] [MQTT-4.3.3-12] [MQTT3-4.3.3-2] a PUBLISH with an unreleased id is the same message again;
- * [MQTT-3.3.4-8] [MQTT-4.9.0-1] the Receive Maximum. */
+ * [MQTT-3.3.4-7] [MQTT-4.9.0-1] the Receive Maximum. */
 Test(incoming, against_the_model)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {

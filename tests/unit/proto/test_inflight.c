@@ -6,9 +6,9 @@
 
 static uint32_t next(void *context, uint32_t bound) { return (uint32_t)random_below(context, bound); }
 
-/* [MQTT-2.2.1-3] [MQTT3-2.3.1-2] ids are not in use; [MQTT-4.4.0-1] [MQTT3-4.4.0-1] what is unacknowledged is sent again on a
+/* [MQTT-2.2.1-4] [MQTT3-2.3.1-2] ids are not in use; [MQTT-4.4.0-1] [MQTT3-4.4.0-1] what is unacknowledged is sent again on a
  * new connection and [MQTT-4.4.0-2] leaves on an acknowledgement; [MQTT-4.6.0-1] [MQTT3-4.6.0-1] in the original order;
- * [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-3.3.4-7] the quota; [MQTT-4.3.3-4] [MQTT-4.3.3-7]: PUBREL after PUBREC, no PUBLISH any more. */
+ * [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-3.3.4-9] the quota; [MQTT-4.3.3-4] [MQTT-4.3.3-7]: PUBREL after PUBREC, no PUBLISH any more. */
 Test(inflight, against_the_model)
 {
     for (uint64_t seed = 0; seed < 300; seed++) {
