@@ -223,13 +223,15 @@ class Suite:
             print(f"{text} ({time.monotonic() - start:.1f} s){': ' + note if note else ''}", flush=True)
         return verdict
 
-    def run(self, workers=1):
+    def run(self, workers=1, last=()):
+        """last: (name, function, arguments) to run when all others have."""
         raise_descriptor_limit()
         only = os.environ.get("E2E_ONLY")
         tests = [test for test in self.tests if not only or re.search(only, test[0])]
         results = [self._one(*test[:3]) for test in tests if test[3]]
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             results += pool.map(lambda test: self._one(*test[:3]), [test for test in tests if not test[3]])
+        results += [self._one(*test) for test in last]
         passed = sum(results)
         failed = len(results) - passed
         if not results:
