@@ -51,6 +51,8 @@ bool log_level_from_name(const char *name, enum log_level *ret_level)
 
 /* ---- making a line ---------------------------------------------------------------------------------------------- */
 
+static char *character_start(const char *text, char *end);
+
 static void line_format(struct log_line *line, enum log_level level, const char *event, uint32_t left_out,
                         const char *fields, va_list arguments)
 {
@@ -64,10 +66,24 @@ static void line_format(struct log_line *line, enum log_level level, const char 
     char *at = line->text + event_bytes;
     int wanted = vsnprintf(at, room, fields, arguments);
     size_t bytes = wanted < 0 ? 0 : (size_t)wanted < room ? (size_t)wanted : room - 1;
-    if (wanted >= 0 && (size_t)wanted >= room) memcpy(at + room - 4, "...", 3);
+    if (wanted >= 0 && (size_t)wanted >= room) {
+        char *end = character_start(at, at + room - 4);
+        bytes = (size_t)(stpcpy(end, "...") - at);
+    }
     if (left_out && bytes + 32 < room)
         bytes += (size_t)snprintf(at + bytes, room - bytes, "%sleft_out=%u", bytes ? " " : "", left_out);
     line->bytes = (uint32_t)(event_bytes + bytes);
+}
+
+/* The end of a cut text, without the beginning of a UTF-8 character that the cut has left. */
+static char *character_start(const char *text, char *end)
+{
+    char *at = end;
+    while (at > text && ((unsigned char)at[-1] & 0xc0) == 0x80)
+        at--;
+    if (at == text || (unsigned char)at[-1] < 0xc0) return end; /* ASCII before the cut, or not UTF-8 at all */
+    uint32_t wanted = (unsigned char)at[-1] >= 0xf0 ? 4 : (unsigned char)at[-1] >= 0xe0 ? 3 : 2;
+    return (size_t)(end - (at - 1)) < wanted ? at - 1 : end;
 }
 
 const char *log_quoted(struct span bytes)
@@ -81,7 +97,10 @@ const char *log_quoted(struct span bytes)
         if (bytes.data[i] == '"' || bytes.data[i] == '\\') *at++ = '\\';
         *at++ = bytes.data[i] ? (char)bytes.data[i] : '?'; /* a NUL would end the line */
     }
-    if (count < bytes.bytes) at = stpcpy(at, "...");
+    if (count < bytes.bytes) {
+        at = character_start(text, at);
+        at = stpcpy(at, "...");
+    }
     stpcpy(at, "\"");
     return text;
 }

@@ -44,7 +44,7 @@ void log_write_limited(enum log_level level, struct log_limit *limit, const char
     __attribute__((format(printf, 4, 5)));
 
 /* The bytes in double quotes, for %s; cut after LOG_QUOTED_BYTES_MAX. Good until the thread's fourth next call. */
-#define LOG_QUOTED_BYTES_MAX 256
+#define LOG_QUOTED_BYTES_MAX 512
 const char *log_quoted(struct span bytes);
 
 /* From now on lines wait in rings for log_drain(). `wake_fd` is an eventfd that is written when a ring was empty. */

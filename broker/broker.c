@@ -89,7 +89,16 @@ static void broker_move_failed(struct shard *shard, void *baggage)
 
 static void broker_writable(struct shard *shard, struct conn *conn)
 {
-    if (conn->client) session_pump(broker_of(shard), conn->client);
+    struct session *session = conn->client;
+    if (!session) return;
+    session_pump(broker_of(shard), session);
+    if (!session->unread) return;
+    if (!conn_has_room(shard, conn)) {
+        conn->wants_writable = true; /* the queue has filled the stage again */
+        return;
+    }
+    session->unread = false;
+    conn_resume(shard, conn);
 }
 
 static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end why)

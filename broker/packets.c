@@ -79,6 +79,16 @@ static void packet_handle(struct broker_shard *broker, struct conn *conn, const 
     UNREACHABLE("the decoder lets no such packet from a client pass");
 }
 
+/* A client that sends and does not read: its answers fill the stage, and there they end. broker_writable() goes on. */
+static void answers_wait(struct broker_shard *broker, struct conn *conn)
+{
+    struct session *session = conn->client;
+    if (!session || session->unread) return;
+    session->unread = true;
+    conn->wants_writable = true;
+    conn_pause(broker->shard, conn);
+}
+
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -110,6 +120,7 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         }
         consumed += decoded.bytes;
         if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
+        if (UNLIKELY(!conn_has_room(shard, conn))) answers_wait(broker, conn);
         if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};

@@ -205,7 +205,7 @@ void publishers_resume(struct timer *timer, void *context)
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
         session->paused = false;
-        if (session->conn) conn_resume(broker->shard, session->conn);
+        if (session->conn && !session->unread) conn_resume(broker->shard, session->conn);
     }
 }
 

@@ -72,7 +72,7 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
         waits->routes_open--;
         struct conn *conn = waits->routes_open == 0 ? request_conn(waits) : NULL;
         request_advance(broker, waits);
-        if (conn && conn->state == CONN_OPEN) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
+        if (conn && conn->state == CONN_OPEN && !((struct session *)conn->client)->unread) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
         return;
     }
     if (kind == RECORD_ROUTE_ADD)

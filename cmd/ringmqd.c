@@ -212,6 +212,7 @@ static int broker_run(struct control *control)
                                 error, sizeof error);
     if (!control->node) {
         LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+        broker_destroy(control->broker);
         return 1;
     }
     log_start((enum log_format)settings->log.format, control->log_wake);
@@ -219,6 +220,8 @@ static int broker_run(struct control *control)
     if (!node_start(control->node, broker_aboves(control->broker), error, sizeof error)) {
         LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
         log_stop();
+        node_destroy(control->node);
+        broker_destroy(control->broker);
         return 1;
     }
     print_features(control);

@@ -110,6 +110,7 @@ static void conn_input(struct shard *shard, struct conn *conn, struct span bytes
     if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
     if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
     if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
+    if (conn->state == CONN_OPEN && conn->paused && conn->carry_bytes > HOLD_BYTES_MAX) receive_cancel(shard, conn);
 }
 
 static void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)

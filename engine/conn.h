@@ -84,7 +84,9 @@ static inline uint64_t conn_backlog(const struct conn *conn)
 /* No more received() until conn_resume(). Inside received() return what was consumed and wanted = 0. */
 void conn_pause(struct shard *shard, struct conn *conn);
 void conn_resume(struct shard *shard, struct conn *conn);
-/* The same for a moment: what arrives meanwhile is kept, and nothing is cancelled in the kernel. */
+/* The same for a moment: what arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than
+ * HOLD_BYTES_MAX. */
+#define HOLD_BYTES_MAX (64 * 1024)
 void conn_hold(struct conn *conn);
 
 /* Ends it at once. Bytes not yet sent are lost. */

@@ -99,12 +99,18 @@ static bool address_taken(const struct sockaddr_storage *address, socklen_t byte
     return taken;
 }
 
+#define TAKEN_TRIES    40
+#define TAKEN_RETRY_US 50000
+
 bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, char *ret_error, size_t error_bytes)
 {
     const struct listener_settings *settings = listener->settings;
     struct sockaddr_storage address;
     socklen_t bytes;
     if (!listener_parse_bind(settings->bind, &address, &bytes, ret_error, error_bytes)) return false;
+    /* A broker that was killed keeps its port until the kernel has taken down its rings: a moment's patience. */
+    for (int tries = 0; *port_of(&address) && tries < TAKEN_TRIES - 1 && address_taken(&address, bytes); tries++)
+        usleep(TAKEN_RETRY_US);
     if (*port_of(&address) && address_taken(&address, bytes)) {
         snprintf(ret_error, error_bytes, "cannot bind %s (listeners.tcp.%s.bind): %s; another broker may be running there",
                  settings->bind, settings->name, strerror(EADDRINUSE));

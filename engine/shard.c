@@ -217,6 +217,7 @@ static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
     uint32_t count = group->verbs->wait(shard->ring, limit_ns, gather_ns(shard), shard->completions, COMPLETIONS_PER_TURN_MAX);
     qsbr_wake(group->qsbr, shard->number);
     mesh_awake(group->mesh, shard->number);
+    if (count == 0) shard->gathering = 0; /* quiet: the next wait is a plain one */
     return count;
 }
 

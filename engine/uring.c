@@ -27,6 +27,7 @@
 
 #define BUFFER_GROUP 0
 #define NSEC_PER_SEC 1000000000ull
+#define WAIT_LONGEST_NS (3600 * NSEC_PER_SEC)
 
 struct receive_buffers {
     struct io_uring_buf_ring *ring;
@@ -257,6 +258,7 @@ static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t ti
     ring->sq.sqe_head = ring->sq.sqe_tail;
     uint32_t submit = ring->sq.sqe_tail - __atomic_load_n(ring->sq.khead, __ATOMIC_ACQUIRE);
 
+    if (min_wait_ns && timeout_ns > WAIT_LONGEST_NS) timeout_ns = WAIT_LONGEST_NS; /* a minimum wait needs an end, else it is the end */
     struct __kernel_timespec timeout = {.tv_sec = (long long)(timeout_ns / NSEC_PER_SEC),
                                         .tv_nsec = (long long)(timeout_ns % NSEC_PER_SEC)};
     struct compat_getevents_arg argument = {.min_wait_usec = (unsigned)(min_wait_ns / 1000),
