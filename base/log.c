@@ -215,7 +215,8 @@ static void line_submit(enum log_level level, const char *event, uint32_t left_o
     }
     line_format(&ring->lines[tail % LOG_LINES_PENDING_MAX], level, event, left_out, fields, arguments);
     atomic_store_explicit(&ring->tail, tail + 1, memory_order_release); /* pairs: log_drain */
-    if (tail != head) return;
+    atomic_thread_fence(memory_order_seq_cst);                          /* either the writer sees the line, or we see it idle */
+    if (atomic_load_explicit(&ring->head, memory_order_relaxed) != tail) return;
     uint64_t one = 1;
     ssize_t written = write(wake_fd_now, &one, sizeof one);
     (void)written; /* a full eventfd is awake anyway */
@@ -260,15 +261,21 @@ void log_thread_attach(const char *name)
     ring_mine = ring;
 }
 
+/* Looks again after the last line: one that came meanwhile has not rung the bell. */
+static void ring_drain(struct log_ring *ring)
+{
+    uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    while (head != atomic_load_explicit(&ring->tail, memory_order_acquire)) { /* pairs: line_submit */
+        line_write(&ring->lines[head % LOG_LINES_PENDING_MAX], ring->thread);
+        atomic_store_explicit(&ring->head, ++head, memory_order_release); /* pairs: line_submit */
+        atomic_thread_fence(memory_order_seq_cst);
+    }
+}
+
 void log_drain(void)
 {
     for (struct log_ring *ring = atomic_load(&rings); ring; ring = ring->next) {
-        uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-        uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire); /* pairs: line_submit */
-        for (; head != tail; head++) {
-            line_write(&ring->lines[head % LOG_LINES_PENDING_MAX], ring->thread);
-            atomic_store_explicit(&ring->head, head + 1, memory_order_release); /* pairs: line_submit */
-        }
+        ring_drain(ring);
         uint64_t dropped = atomic_load_explicit(&ring->dropped, memory_order_relaxed);
         if (dropped == ring->dropped_told) continue;
         struct log_line line = {.level = LOG_WARN};

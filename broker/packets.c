@@ -79,6 +79,9 @@ static void packet_handle(struct broker_shard *broker, struct conn *conn, const 
     UNREACHABLE("the decoder lets no such packet from a client pass");
 }
 
+/* Retained queries of one session under way; beyond that its packets wait. */
+#define QUERIES_MAX 64
+
 /* A client that sends and does not read: its answers fill the stage, and there they end. broker_writable() goes on. */
 static void answers_wait(struct broker_shard *broker, struct conn *conn)
 {
@@ -121,6 +124,8 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         consumed += decoded.bytes;
         if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
         if (UNLIKELY(!conn_has_room(shard, conn))) answers_wait(broker, conn);
+        if (UNLIKELY(conn->client && ((struct session *)conn->client)->queries_count > QUERIES_MAX))
+            publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
         if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};

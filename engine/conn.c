@@ -49,16 +49,23 @@ static void carry_release(struct shard *shard, struct conn *conn)
     if (!conn->carry) return;
     pool_release(&shard->pool, conn->carry, conn->carry_capacity);
     conn->carry = NULL;
-    conn->carry_bytes = conn->carry_capacity = 0;
+    conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
 
-/* Grows by doubling, so that a peer which announces much and sends little costs little. */
+/* Grows by doubling, so that a peer which announces much and sends little costs little. While nothing is read, at most what the
+ * shard's receive buffers hold can still come: room for that is taken at once (its pages come with use). */
 static void carry_append(struct shard *shard, struct conn *conn, struct span bytes)
 {
     uint32_t needed = conn->carry_bytes + (uint32_t)bytes.bytes;
+    if (conn->carry_start && conn->carry_start + needed > conn->carry_capacity) { /* the used front is room, too */
+        memmove(conn->carry, conn->carry + conn->carry_start, conn->carry_bytes);
+        conn->carry_start = 0;
+    }
     if (needed > conn->carry_capacity) {
         uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
-        if (capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
+        if (conn->paused && capacity < shard->settings->io.receive_buffers_bytes)
+            capacity = shard->settings->io.receive_buffers_bytes;
+        if (!conn->paused && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
             capacity = conn->carry_wanted;
         capacity = (uint32_t)pool_block_bytes(capacity);
         uint8_t *larger = pool_acquire(&shard->pool, capacity);
@@ -67,7 +74,7 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
         conn->carry = larger;
         conn->carry_capacity = capacity;
     }
-    if (bytes.bytes) memcpy(conn->carry + conn->carry_bytes, bytes.data, bytes.bytes);
+    if (bytes.bytes) memcpy(conn->carry + conn->carry_start + conn->carry_bytes, bytes.data, bytes.bytes);
     conn->carry_bytes = needed;
 }
 
@@ -96,9 +103,9 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
             if (conn->carry_bytes < conn->carry_wanted) return bytes;
         }
         uint32_t before = conn->carry_bytes;
-        struct span rest = conn_hand_up(shard, conn, span_of(conn->carry, before));
+        struct span rest = conn_hand_up(shard, conn, span_of(conn->carry + conn->carry_start, before));
         if (conn->state == CONN_FREE || conn->state == CONN_CLOSING) return bytes;
-        if (rest.bytes) memmove(conn->carry, rest.data, rest.bytes);
+        conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
         if (rest.bytes == 0) carry_release(shard, conn);
     }
@@ -377,7 +384,7 @@ static void move_join(struct shard *shard, struct conn *conn)
     struct conn_handoff *handoff = memory_acquire(sizeof *handoff + conn->carry_bytes);
     *handoff = (struct conn_handoff){.fd = conn->fd, .listener = conn->listener, .ended = conn->ended,
                                      .carry_bytes = conn->carry_bytes, .baggage = conn->move_baggage};
-    if (conn->carry_bytes) memcpy(handoff->carry, conn->carry, conn->carry_bytes);
+    if (conn->carry_bytes) memcpy(handoff->carry, conn->carry + conn->carry_start, conn->carry_bytes);
     carry_release(shard, conn);
     stats_count(&shard->stats.connections_moved, 1);
     atomic_store_explicit(&handoff->sealed, true, memory_order_release); /* pairs: conn_adopt */

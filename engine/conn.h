@@ -49,6 +49,7 @@ struct conn {
 
     /* second line */
     uint8_t *carry;          /* bytes of a packet that has not arrived whole, or that came while paused */
+    uint32_t carry_start;    /* what lies before it has been used */
     uint32_t carry_bytes, carry_capacity;
     uint32_t carry_wanted;   /* total that makes the next call of received() worth it */
     uint32_t sent;           /* of `sending`, after a short send */
@@ -56,6 +57,8 @@ struct conn {
     void *move_baggage;
     struct timer timer;      /* the layer above's, until conn_finish() takes it */
 };
+
+_Static_assert(sizeof(struct conn) == 128, "two cache lines");
 
 /* How received() answers: what it used, and how many bytes from there on it needs to go on (0: it stopped on purpose). */
 struct conn_progress {
