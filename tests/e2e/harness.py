@@ -109,8 +109,13 @@ class Broker:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment)
-        if wait:
+        if not wait:
+            return
+        try:
             self.wait_ready()
+        except BaseException:
+            self.kill()  # nobody else would: a constructor that fails makes no `with`
+            raise
 
     def wait_ready(self):
         def ready():
