@@ -20,7 +20,7 @@ struct log_line {
 
 struct log_ring {
     struct log_ring *next;
-    const char *thread;
+    char thread[16]; /* a copy: lines may outlive the thread and whoever named it */
     _Atomic uint64_t dropped;
     uint64_t dropped_told;
     _Alignas(64) _Atomic uint32_t tail;
@@ -255,7 +255,7 @@ bool log_limit_pass(struct log_limit *limit, uint32_t interval_ms)
 void log_thread_attach(const char *name)
 {
     struct log_ring *ring = memory_acquire_aligned(64, sizeof *ring);
-    ring->thread = name;
+    snprintf(ring->thread, sizeof ring->thread, "%s", name);
     ring->next = atomic_load(&rings);
     while (!atomic_compare_exchange_weak(&rings, &ring->next, ring)) {}
     ring_mine = ring;

@@ -50,7 +50,7 @@ const char *log_quoted(struct span bytes);
 /* From now on lines wait in rings for log_drain(). `wake_fd` is an eventfd that is written when a ring was empty. */
 void log_start(enum log_format format, int wake_fd);
 void log_configure(enum log_level level, enum log_format format);
-/* Gives the calling thread a ring; `name` is shown in its lines ("shard 3") and must outlive it. */
+/* Gives the calling thread a ring; `name` is shown in its lines ("shard 3", at most 15 bytes). */
 void log_thread_attach(const char *name);
 /* Writes what waits in all rings, in order of time within a ring. Called by one thread. */
 void log_drain(void);

@@ -93,8 +93,8 @@ static void broker_writable(struct shard *shard, struct conn *conn)
     if (!session) return;
     session_pump(broker_of(shard), session);
     if (!session->unread) return;
-    if (!conn_has_room(shard, conn)) {
-        conn->wants_writable = true; /* the queue has filled the stage again */
+    if (conn_is_flooded(conn)) {
+        conn->wants_writable = true;
         return;
     }
     session->unread = false;

@@ -230,6 +230,8 @@ bool conn_has_room(const struct shard *shard, const struct conn *conn)
     return out->bytes + out->pieces_bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX;
 }
 
+bool conn_is_flooded(const struct conn *conn) { return conn->out && conn->out->bytes >= 2 * STAGE_BYTES_MAX; }
+
 static void send_issue(struct shard *shard, struct conn *conn)
 {
     const struct kernel_verbs *verbs = shard->group->verbs;

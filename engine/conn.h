@@ -78,6 +78,8 @@ void conn_commit(struct conn *conn, uint32_t bytes);
 void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner);
 /* False: too many references wait already, or too many bytes: use writable(). */
 bool conn_has_room(const struct shard *shard, const struct conn *conn);
+/* True when far more than a stage waits: deliveries stop at conn_has_room(), so these are answers that the peer does not read. */
+bool conn_is_flooded(const struct conn *conn);
 /* Bytes accepted from the layer above and not yet taken by the kernel. */
 static inline uint64_t conn_backlog(const struct conn *conn)
 {

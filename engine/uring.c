@@ -182,6 +182,18 @@ static int ring_create(struct kernel_ring *kernel, uint32_t entries)
     return io_uring_queue_init_params(entries, &kernel->ring, &parameters);
 }
 
+static void ring_release(struct kernel_ring *kernel)
+{
+    io_uring_queue_exit(&kernel->ring);
+    munmap(kernel->buffers.ring, kernel->buffers.count * sizeof(struct io_uring_buf));
+    munmap(kernel->buffers.memory, kernel->buffers.memory_bytes);
+    memory_release(kernel->buffers.order);
+    memory_release(kernel->buffers.offset);
+    memory_release(kernel->buffers.lent);
+    memory_release(kernel->buffers.used_up);
+    memory_release(kernel);
+}
+
 static struct kernel_ring *uring_open(uint32_t shard, const struct settings *settings, char *ret_error,
                                       size_t error_bytes)
 {
@@ -217,7 +229,11 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     kernel->features.send_vectorized = settings->io.send_vectorized && vectorized_probe(kernel);
 
     int event_fd = eventfd(0, EFD_CLOEXEC);
-    CHECK(event_fd >= 0);
+    if (event_fd < 0) {
+        snprintf(ret_error, error_bytes, "cannot make an eventfd: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+        ring_release(kernel);
+        return NULL;
+    }
     atomic_store(&peers[shard].event_fd, event_fd);
     atomic_store(&peers[shard].ring_fd, kernel->ring.ring_fd);
     event_arm(kernel);
@@ -227,14 +243,7 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
 static void uring_close(struct kernel_ring *kernel)
 {
     close(atomic_exchange(&peers[kernel->shard].event_fd, -1));
-    io_uring_queue_exit(&kernel->ring);
-    munmap(kernel->buffers.ring, kernel->buffers.count * sizeof(struct io_uring_buf));
-    munmap(kernel->buffers.memory, kernel->buffers.memory_bytes);
-    memory_release(kernel->buffers.order);
-    memory_release(kernel->buffers.offset);
-    memory_release(kernel->buffers.lent);
-    memory_release(kernel->buffers.used_up);
-    memory_release(kernel);
+    ring_release(kernel);
 }
 
 static const struct kernel_features *uring_features(const struct kernel_ring *kernel) { return &kernel->features; }
