@@ -37,18 +37,6 @@ static _Thread_local struct log_ring *ring_mine;
 static const char *const level_names[] = {"debug", "info", "notice", "warn", "error", "off"};
 static const int level_journal[] = {7, 6, 5, 4, 3, 3};
 
-const char *log_level_name(enum log_level level) { return level_names[level]; }
-
-bool log_level_from_name(const char *name, enum log_level *ret_level)
-{
-    for (int i = 0; i <= LOG_OFF; i++) {
-        if (strcmp(name, level_names[i]) != 0) continue;
-        *ret_level = (enum log_level)i;
-        return true;
-    }
-    return false;
-}
-
 /* ---- making a line ---------------------------------------------------------------------------------------------- */
 
 static char *character_start(const char *text, char *end);

@@ -57,7 +57,5 @@ void log_drain(void);
 /* Drains and goes back to writing directly. Called when all other threads have ended. */
 void log_stop(void);
 
-const char *log_level_name(enum log_level level);
-bool log_level_from_name(const char *name, enum log_level *ret_level);
 
 #endif

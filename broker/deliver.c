@@ -284,7 +284,6 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     queue_push(broker, session, delivery_make(broker, publication, options));
     COUNT(broker, deliveries_queued);
     if (!session->conn) return;
-    session->waits_writable = true;
     session->conn->wants_writable = true;
     publication->congested |= queue_pushes_back(broker, session);
 }

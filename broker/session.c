@@ -100,7 +100,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->conn = conn;
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
-    session->kicked = session->paused = session->unread = session->waits_writable = false;
+    session->kicked = session->paused = session->unread = false;
     session->progress_ms = broker->shard->now_ms;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;

@@ -50,11 +50,9 @@ struct session {
     uint64_t queue_bytes;
     uint32_t packet_bytes_max; /* of the client; 0: none */
     uint8_t version;           /* enum mqtt_version */
-    bool waits_writable : 1;   /* the queue goes on when the stage has emptied */
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool clean_end : 1;        /* the session ends with its connection */
     bool paused : 1;           /* its publishing is being slowed */
     bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
     uint8_t kick_reason;       /* enum mqtt_reason */

@@ -217,10 +217,3 @@ const struct listener *node_listener(const struct node *node, uint32_t number)
 }
 
 const struct kernel_features *node_features(const struct node *node) { return node->shards[0].shard->features; }
-
-void node_stats(const struct node *node, struct stats *ret_stats)
-{
-    *ret_stats = (struct stats){0};
-    for (uint32_t s = 0; s < node->group.shards_count; s++)
-        stats_add(ret_stats, &node->shards[s].shard->stats);
-}

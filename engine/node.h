@@ -28,7 +28,5 @@ void node_destroy(struct node *node);
 
 const struct listener *node_listener(const struct node *node, uint32_t number);
 const struct kernel_features *node_features(const struct node *node);
-/* Any thread, while the shards run: the sum of all shards' counters. */
-void node_stats(const struct node *node, struct stats *ret_stats);
 
 #endif
