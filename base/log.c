@@ -37,6 +37,8 @@ static _Thread_local struct log_ring *ring_mine;
 static const char *const level_names[] = {"debug", "info", "notice", "warn", "error", "off"};
 static const int level_journal[] = {7, 6, 5, 4, 3, 3};
 
+const char *log_level_name(enum log_level level) { return level_names[level]; }
+
 /* ---- making a line ---------------------------------------------------------------------------------------------- */
 
 static char *character_start(const char *text, char *end);

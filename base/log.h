@@ -57,5 +57,6 @@ void log_drain(void);
 /* Drains and goes back to writing directly. Called when all other threads have ended. */
 void log_stop(void);
 
+const char *log_level_name(enum log_level level);
 
 #endif
