@@ -57,8 +57,9 @@ void *pool_acquire(struct pool *pool, size_t bytes)
     }
     uint32_t class = class_of(bytes);
     if (UNLIKELY(!pool->free_lists[class])) pool_refill(pool, class);
-    void *block = pool->free_lists[class];
-    pool->free_lists[class] = *(void **)block;
+    void *block = pool->free_lists[class], *next = *(void **)block;
+    pool->free_lists[class] = next;
+    __builtin_prefetch(next, 1); /* read by the next call, and written by its caller */
     pool->bytes_used += class_bytes[class];
     return block;
 }

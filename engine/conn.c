@@ -63,9 +63,9 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
     }
     if (needed > conn->carry_capacity) {
         uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
-        if (conn->paused && capacity < shard->settings->io.receive_buffers_bytes)
+        if (conn->receive_cancelled && capacity < shard->settings->io.receive_buffers_bytes)
             capacity = shard->settings->io.receive_buffers_bytes;
-        if (!conn->paused && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
+        if (!conn->receive_cancelled && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
             capacity = conn->carry_wanted;
         capacity = (uint32_t)pool_block_bytes(capacity);
         uint8_t *larger = pool_acquire(&shard->pool, capacity);

@@ -41,6 +41,7 @@ struct conn {
     bool wants_writable : 1; /* tell the layer above when the stage has emptied */
     bool ended : 1;          /* the peer has said its last byte */
     bool lingers : 1;        /* FINISHING: see conn_finish() */
+    bool urgent : 1;         /* the layer above expects acknowledgements: its bytes go before those of others */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
     struct outbuf *out;      /* being filled; NULL when nothing waits */
     struct outbuf *sending;  /* the kernel's */
@@ -91,7 +92,7 @@ void conn_pause(struct shard *shard, struct conn *conn);
 void conn_resume(struct shard *shard, struct conn *conn);
 /* The same for a moment: what arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than
  * HOLD_BYTES_MAX. */
-#define HOLD_BYTES_MAX (64 * 1024)
+#define HOLD_BYTES_MAX (8 * 1024)
 void conn_hold(struct conn *conn);
 
 /* Ends it at once. Bytes not yet sent are lost. */
