@@ -81,7 +81,8 @@ struct kernel_verbs {
      * and gives up to `max` completions. `min_wait_ns` > 0: having found one, go on collecting for so long. */
     uint32_t (*wait)(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
                      struct kernel_completion *ret_completions, uint32_t max);
-    /* True when something waits that wait() would give at once (for spinning without a system call). */
+    /* True when wait() has something to do at once: completions to give, or operations to submit that were queued since the last
+     * one. For spinning without a system call. */
     bool (*ready)(struct kernel_ring *ring);
 };
 

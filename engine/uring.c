@@ -389,7 +389,8 @@ static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint
 
 static bool uring_ready(struct kernel_ring *kernel)
 {
-    return io_uring_cq_ready(&kernel->ring) != 0 ||
+    const struct io_uring_sq *queue = &kernel->ring.sq;
+    return io_uring_cq_ready(&kernel->ring) != 0 || queue->sqe_tail != queue->sqe_head || /* a send not yet submitted */
            (__atomic_load_n(kernel->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
 }
 
