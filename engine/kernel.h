@@ -75,6 +75,12 @@ struct kernel_verbs {
      * the kernel can't. Where features->direct_descriptors is false fd is one already. */
     void (*install)(struct kernel_ring *ring, int fd, uint64_t user);
 
+    /* Puts an ordinary descriptor at `place` of the ring's table and closes it; returns the descriptor to use above, or a
+     * negative errno (then it is still open and ours). For connections that were dialled, not accepted: places of a ring that also
+     * accepts belong to the kernel, so such a ring must not call this. Where features->direct_descriptors is false it returns
+     * fd. A system call. */
+    int (*enter)(struct kernel_ring *ring, int fd, uint32_t place);
+
     void (*wake)(struct kernel_ring *from, uint32_t to_shard);
 
     /* Submits what was queued, waits until something completes or `timeout_ns` passed (0: don't wait; UINT64_MAX: no limit),

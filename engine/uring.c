@@ -512,6 +512,15 @@ static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
     sqe_finish(kernel, sqe, user);
 }
 
+static int uring_enter(struct kernel_ring *kernel, int fd, uint32_t place)
+{
+    if (!kernel->features.direct_descriptors) return fd;
+    int updated = io_uring_register_files_update(&kernel->ring, place, &fd, 1);
+    if (updated != 1) return updated < 0 ? updated : -ENFILE;
+    close(fd);
+    return (int)place;
+}
+
 static void uring_wake(struct kernel_ring *from, uint32_t to_shard)
 {
     if (from && from->features.message_ring) {
@@ -544,6 +553,7 @@ const struct kernel_verbs kernel_uring = {
     .close_fd = uring_close_fd,
     .pass = uring_pass,
     .install = uring_install,
+    .enter = uring_enter,
     .wake = uring_wake,
     .wait = uring_wait,
     .ready = uring_ready,
