@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "cmd/ringmq_bench_relay.h"
 #include "engine/listener.h"
 #include "engine/shard.h"
 #include "proto/decode.h"
@@ -44,6 +45,7 @@ struct bench {
     uint32_t clients_count, ready;
     uint32_t fan; /* deliveries a message makes */
     bool publishing, measuring;
+    uint64_t idle_ns;    /* spent looking for something to do: the rest of the time is the generator's own work */
     const char *failed;
     uint64_t rate_start_ns, rate_sent;
     uint32_t next_publisher;
@@ -90,8 +92,19 @@ static void client_send(struct shard *shard, struct bench_client *client, const 
     conn_commit(client->conn, (uint32_t)mqtt_encode(out, bytes, version, packet));
 }
 
+/* The bare relay's channel is the pair, or the one that all share. */
+static void client_greet(struct shard *shard, struct bench_client *client)
+{
+    const struct bench_plan *plan = bench_of(shard)->plan;
+    struct relay_greeting greeting = {.magic = RELAY_MAGIC, .record_bytes = plan->payload_bytes, .subscribes = !client->publishes,
+                                      .channel = plan->shape == BENCH_PAIRS ? client->number % plan->publishers : 0};
+    memcpy(conn_reserve(shard, client->conn, sizeof greeting), &greeting, sizeof greeting);
+    conn_commit(client->conn, sizeof greeting);
+}
+
 static void client_connect(struct shard *shard, struct bench_client *client)
 {
+    if (bench_of(shard)->plan->relay) return client_greet(shard, client);
     char id[40];
     snprintf(id, sizeof id, "bench-%x-%u", (unsigned)getpid(), client->number);
     struct mqtt_packet packet = {.type = MQTT_CONNECT,
@@ -122,7 +135,17 @@ static void client_subscribe(struct shard *shard, struct bench_client *client)
     client->state = CLIENT_SUBSCRIBING;
 }
 
-static void client_publish(struct shard *shard, struct bench_client *client, uint64_t due_ns)
+static void record_publish(struct shard *shard, struct bench_client *client, const struct bench_stamp *stamp)
+{
+    const struct bench *bench = bench_of(shard);
+    uint32_t bytes = bench->plan->payload_bytes;
+    uint8_t *out = conn_reserve(shard, client->conn, bytes);
+    memcpy(out, stamp, sizeof *stamp);
+    memcpy(out + sizeof *stamp, bench->payload, bytes - sizeof *stamp);
+    conn_commit(client->conn, bytes);
+}
+
+static void packet_publish(struct shard *shard, struct bench_client *client, const struct bench_stamp *stamp)
 {
     struct bench *bench = bench_of(shard);
     const struct bench_plan *plan = bench->plan;
@@ -135,10 +158,19 @@ static void client_publish(struct shard *shard, struct bench_client *client, uin
     at += mqtt_write_publish_head(at, mqtt_publish_first_byte((uint8_t)plan->qos, false, false), span_of(topic, topic_bytes),
                                   client->packet_id, after);
     if (properties_bytes) at = mqtt_put_u8(at, 0);
-    struct bench_stamp stamp = {client->number, client->sent++, due_ns};
-    memcpy(at, &stamp, sizeof stamp);
-    memcpy(at + sizeof stamp, bench->payload, plan->payload_bytes - sizeof stamp);
+    memcpy(at, stamp, sizeof *stamp);
+    memcpy(at + sizeof *stamp, bench->payload, plan->payload_bytes - sizeof *stamp);
     conn_commit(client->conn, head + after);
+}
+
+static void client_publish(struct shard *shard, struct bench_client *client, uint64_t due_ns)
+{
+    struct bench *bench = bench_of(shard);
+    struct bench_stamp stamp = {client->number, client->sent++, due_ns};
+    if (bench->plan->relay)
+        record_publish(shard, client, &stamp);
+    else
+        packet_publish(shard, client, &stamp);
     bench->result->expected += bench->fan;
     if (bench->measuring) bench->result->sent++;
 }
@@ -155,15 +187,15 @@ static void publisher_top_up(struct shard *shard, struct bench_client *client)
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
-static void take_publish(struct shard *shard, struct bench_client *client, const struct mqtt_publish *publish)
+static void take_payload(struct shard *shard, struct bench_client *client, struct span payload)
 {
     struct bench *bench = bench_of(shard);
     struct bench_stamp stamp;
-    if (publish->payload.bytes < sizeof stamp) {
+    if (payload.bytes < sizeof stamp) {
         bench->failed = "a message came that this run did not send";
         return;
     }
-    memcpy(&stamp, publish->payload.data, sizeof stamp);
+    memcpy(&stamp, payload.data, sizeof stamp);
     if (stamp.publisher >= bench->plan->publishers) return;
     struct bench_client *publisher = &bench->clients[stamp.publisher];
     bench->result->arrived++;
@@ -179,7 +211,7 @@ static void take_publish(struct shard *shard, struct bench_client *client, const
     }
     if (bench->measuring) {
         bench->result->received++;
-        bench->result->bytes_received += publish->payload.bytes;
+        bench->result->bytes_received += payload.bytes;
         histogram_add(&bench->result->latency_ns, shard->now_ns > stamp.due_ns ? shard->now_ns - stamp.due_ns : 0);
     }
     if (bench->plan->rate == 0 && bench->plan->shape == BENCH_PAIRS) publisher_top_up(shard, publisher);
@@ -208,7 +240,7 @@ static void take_packet(struct shard *shard, struct bench_client *client, const 
         if (packet->suback.codes.data[0] >= 0x80) bench->failed = "a subscription was refused";
         return client_ready(bench, client);
     case MQTT_PUBLISH:
-        take_publish(shard, client, &packet->publish);
+        take_payload(shard, client, packet->publish.payload);
         if (packet->publish.qos == 1) ack(shard, client, MQTT_PUBACK, packet->publish.packet_id);
         if (packet->publish.qos == 2) ack(shard, client, MQTT_PUBREC, packet->publish.packet_id);
         return;
@@ -219,8 +251,28 @@ static void take_packet(struct shard *shard, struct bench_client *client, const 
     }
 }
 
+/* From the bare relay: the greeting once, then records. */
+static struct conn_progress records_received(struct shard *shard, struct bench_client *client, struct span bytes)
+{
+    struct bench *bench = bench_of(shard);
+    size_t consumed = 0;
+    if (client->state != CLIENT_READY) {
+        if (bytes.bytes < sizeof(struct relay_greeting)) return (struct conn_progress){0, sizeof(struct relay_greeting)};
+        struct relay_greeting greeting;
+        memcpy(&greeting, bytes.data, sizeof greeting);
+        if (greeting.magic != RELAY_MAGIC) bench->failed = "this is not the bare relay: leave --relay out for a broker";
+        client_ready(bench, client);
+        consumed = sizeof greeting;
+    }
+    size_t record = bench->plan->payload_bytes;
+    for (; bytes.bytes - consumed >= record; consumed += record)
+        take_payload(shard, client, span_of(bytes.data + consumed, record));
+    return (struct conn_progress){consumed, consumed == bytes.bytes ? 1 : record};
+}
+
 static struct conn_progress load_received(struct shard *shard, struct conn *conn, struct span bytes)
 {
+    if (bench_of(shard)->plan->relay) return records_received(shard, conn->client, bytes);
     struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = (enum mqtt_version)bench_of(shard)->plan->version};
     struct mqtt_packet packet;
     size_t consumed = 0;
@@ -253,14 +305,18 @@ static void load_closed(struct shard *shard, struct conn *conn, enum conn_end wh
     if (why != CONN_END_STOPPED && !bench_of(shard)->failed) bench_of(shard)->failed = "the broker closed a connection";
 }
 
-/* Open loop: what is due by now, spread over the publishers in turn. */
+/* Open loop: when the next message is due. */
+static uint64_t rate_due_ns(const struct bench *bench)
+{
+    if (!bench->publishing || !bench->plan->rate) return UINT64_MAX;
+    return bench->rate_start_ns + (uint64_t)((unsigned __int128)bench->rate_sent * 1000000000u / bench->plan->rate);
+}
+
+/* What is due by now, spread over the publishers in turn. */
 static void rate_publish(struct shard *shard, struct bench *bench)
 {
-    uint64_t due = (uint64_t)((unsigned __int128)(shard->now_ns - bench->rate_start_ns) * bench->plan->rate / 1000000000u);
-    for (; bench->rate_sent < due; bench->rate_sent++) {
-        uint64_t due_ns = bench->rate_start_ns + (uint64_t)((unsigned __int128)bench->rate_sent * 1000000000u / bench->plan->rate);
+    for (uint64_t due_ns; (due_ns = rate_due_ns(bench)) <= shard->now_ns; bench->rate_sent++)
         client_publish(shard, &bench->clients[bench->next_publisher++ % bench->plan->publishers], due_ns);
-    }
 }
 
 static bool load_turn(struct shard *shard)
@@ -328,11 +384,31 @@ static bool clients_open(struct bench *bench, struct shard *shard, const struct 
     return !bench->failed;
 }
 
+/* Looks, without a system call, until something has arrived or the next message is due. A generator that slept would add its own
+ * waking to every latency, and its waking up (an interrupt to another core) to the broker's bill. */
+static void spin_until(struct bench *bench, struct shard *shard, uint64_t end_ns)
+{
+    uint64_t due_ns = rate_due_ns(bench), until_ns = due_ns < end_ns ? due_ns : end_ns, start_ns = now_ns(), now = start_ns;
+    while (now < until_ns && !shard->group->verbs->ready(shard->ring)) {
+        __builtin_ia32_pause();
+        now = now_ns();
+    }
+    bench->idle_ns += now - start_ns;
+}
+
 static void turn_for(struct bench *bench, struct shard *shard, double seconds)
 {
-    uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9), sleep_ns = bench->plan->rate ? 20000 : 1000000;
-    while (shard->now_ns < end_ns && !bench->failed)
-        shard_turn(shard, sleep_ns);
+    uint64_t end_ns = now_ns() + (uint64_t)(seconds * 1e9);
+    while (shard->now_ns < end_ns && !bench->failed) {
+        if (!bench->plan->sleeps) {
+            if (!shard->dirty_count) spin_until(bench, shard, end_ns);
+            shard_turn(shard, 0);
+            continue;
+        }
+        uint64_t due_ns = rate_due_ns(bench), until_ns = due_ns < end_ns ? due_ns : end_ns, before_ns = now_ns();
+        shard_turn(shard, shard->dirty_count || until_ns <= before_ns ? 0 : until_ns - before_ns);
+        bench->idle_ns += shard->now_ns - before_ns;
+    }
 }
 
 static void measure(struct bench *bench, struct shard *shard)
@@ -349,8 +425,10 @@ static void measure(struct bench *bench, struct shard *shard)
     double cpu = process_cpu_seconds((pid_t)plan->broker_pid);
     uint64_t start_ns = now_ns();
     bench->measuring = true;
+    bench->idle_ns = 0;
     turn_for(bench, shard, plan->seconds);
     bench->measuring = false;
+    result->idle_seconds = (double)bench->idle_ns / 1e9;
     result->seconds = (double)(now_ns() - start_ns) / 1e9;
     result->broker_cpu_seconds = process_cpu_seconds((pid_t)plan->broker_pid) - cpu;
     getrusage(RUSAGE_SELF, &after);

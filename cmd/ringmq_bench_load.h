@@ -33,6 +33,8 @@ struct bench_plan {
     uint32_t version;            /* 4 or 5 */
     uint32_t core;               /* to run on; UINT32_MAX: anywhere */
     uint32_t broker_pid;         /* 0: unknown */
+    bool relay;                  /* against perf/relay: no MQTT, records of payload_bytes */
+    bool sleeps;                 /* in the kernel when there is nothing to do, instead of spinning */
 };
 
 struct bench_result {
@@ -42,6 +44,7 @@ struct bench_result {
     uint64_t bytes_received;
     double seconds;
     double own_cpu_seconds, broker_cpu_seconds;
+    double idle_seconds;         /* of the measured time: the generator had nothing to do */
     uint64_t broker_rss_bytes_before, broker_rss_bytes_after; /* without clients, with them */
     uint32_t connections;
     double connect_seconds, connect_broker_cpu_seconds;

@@ -483,6 +483,22 @@ void conn_accepted(struct shard *shard, int fd, uint8_t listener_number)
     shard->group->handler->accepted(shard, conn);
 }
 
+struct conn *conn_dialled(struct shard *shard, int fd)
+{
+    struct conn *conn = conn_begin(shard, fd, 0);
+    int entered = conn ? shard->group->verbs->enter(shard->ring, fd, conn->slot) : -ENFILE;
+    if (entered < 0) {
+        if (conn) shard_conn_release(shard, conn);
+        close(fd);
+        errno = -entered;
+        return NULL;
+    }
+    conn->fd = entered;
+    atomic_fetch_add_explicit(&shard->group->listeners[0].connections, 1, memory_order_relaxed);
+    receive_arm(shard, conn);
+    return conn;
+}
+
 void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
 {
     CHECK(atomic_load_explicit(&handoff->sealed, memory_order_acquire)); /* pairs: move_join */

@@ -111,6 +111,9 @@ void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *
 struct conn_handoff; /* a connection between two shards */
 
 void conn_accepted(struct shard *shard, int fd, uint8_t listener);
+/* A connection that we opened (an ordinary descriptor, blocking, connected or about to be), on a shard that accepts none. It is
+ * counted on listener 0. NULL with errno: no slot is free, or the ring takes no more; fd is closed then. */
+struct conn *conn_dialled(struct shard *shard, int fd);
 void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd);
 void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion);
 void conn_completed_send(struct shard *shard, struct conn *conn, int result);
