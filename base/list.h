@@ -32,6 +32,17 @@ static inline void list_remove(struct list *link)
     list_init(link);
 }
 
+/* Moves all links of `from` to the end of `to`, in order. */
+static inline void list_take_all(struct list *to, struct list *from)
+{
+    if (list_empty(from)) return;
+    from->next->previous = to->previous;
+    to->previous->next = from->next;
+    from->previous->next = to;
+    to->previous = from->previous;
+    list_init(from);
+}
+
 /* The first link, or NULL. */
 static inline struct list *list_first(struct list *head) { return list_empty(head) ? NULL : head->next; }
 

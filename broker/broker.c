@@ -56,6 +56,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->paused);
     list_init(&broker->requests);
     list_init(&broker->queries);
+    list_init(&broker->queries_ready);
     list_init(&broker->scans);
     timer_init(&broker->pause_timer, publishers_resume);
     retained_start(broker);

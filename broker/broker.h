@@ -52,7 +52,8 @@ struct broker_shard {
     struct list kicked;              /* sessions to disconnect at the end of the turn */
     struct list paused;              /* sessions whose publishing rests */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
-    struct list queries;             /* retained queries that wait for their session's appetite */
+    struct list queries;             /* all retained queries of this shard's sessions */
+    struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
     struct timer pause_timer, sys_timer;
     bool stopping;
@@ -160,7 +161,9 @@ void retained_store(struct broker_shard *broker, struct publication *publication
  * is delivered a second time as retained. retained_go() lets it begin, at the session's pace; every query must be let go. */
 struct retained_query *retained_hold(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
                                      uint32_t subscription_id);
-void retained_go(struct retained_query *query);
+void retained_go(struct broker_shard *broker, struct retained_query *query);
+/* The session, which has queries, may have got room for more. */
+void retained_wake(struct broker_shard *broker, struct session *session);
 /* A message with the retain flag is being delivered live to a session that has queries. */
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);

@@ -341,7 +341,10 @@ void session_pump(struct broker_shard *broker, struct session *session)
         if (delivery_qos(next) && mqtt_inflight_full(&session->inflight)) return; /* an acknowledgement goes on here */
         delivery_send(broker, session, queue_pop(broker, session));
     }
-    if (queue->count) session->conn->wants_writable = true;
+    if (queue->count)
+        session->conn->wants_writable = true;
+    else if (UNLIKELY(session->queries != NULL))
+        retained_wake(broker, session);
 }
 
 void session_resend(struct broker_shard *broker, struct session *session)

@@ -196,11 +196,7 @@ void publishers_resume(struct timer *timer, void *context)
     struct broker_shard *broker = CONTAINER_OF(timer, struct broker_shard, pause_timer);
     struct list resuming;
     list_init(&resuming);
-    while (!list_empty(&broker->paused)) {
-        struct list *link = broker->paused.next;
-        list_remove(link);
-        list_append(&resuming, link);
-    }
+    list_take_all(&resuming, &broker->paused);
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);

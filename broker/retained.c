@@ -6,7 +6,11 @@
  *                        └───────────────── RETAIN_SLICE ──┘ then the next slice, the next owner, or the end
  *
  * The session's pace decides: the next slice is asked for when what the last one brought has left its queue, so a hundred
- * thousand retained messages neither overrun a queue nor hold up a turn. */
+ * thousand retained messages neither overrun a queue nor hold up a turn. A query is looked at only when something has changed for it:
+ *
+ *     held ──retained_go()──► ready ──a turn──► away (an owner has it) ──slice over──► ready, or released
+ *                               ▲    └──no appetite──► waits ─┐
+ *                               └──────retained_wake()────────┘ */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -23,7 +27,9 @@ struct retained_seen {
 
 /* Travels between the session's shard and the owners; belongs to whoever it was last sent to. */
 struct retained_query {
-    struct list link;        /* the session's shard: all queries under way */
+    struct list link;        /* the session's shard: all queries */
+    struct list ready_link;  /* those to be asked for in the next turn */
+    struct retained_query *session_next; /* the session's queries */
     struct list scan_link;   /* the owner: scans to go on with */
     struct session *session; /* NULL when it has ended meanwhile */
     uint32_t asker;          /* shard of the session */
@@ -135,11 +141,7 @@ static void scans_turn(struct broker_shard *broker)
 {
     struct list now;
     list_init(&now);
-    while (!list_empty(&broker->scans)) {
-        struct list *link = broker->scans.next;
-        list_remove(link);
-        list_append(&now, link);
-    }
+    list_take_all(&now, &broker->scans);
     while (!list_empty(&now)) {
         struct retained_query *query = CONTAINER_OF(now.next, struct retained_query, scan_link);
         list_remove(&query->scan_link);
@@ -166,19 +168,35 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     query->filter_bytes = (uint32_t)filter.bytes;
     memcpy(query->filter, filter.data, filter.bytes);
     query->held = true;
+    list_init(&query->ready_link);
     list_append(&broker->queries, &query->link);
+    query->session_next = session->queries;
+    session->queries = query;
     session->queries_count++;
     return query;
 }
 
-void retained_go(struct retained_query *query) { query->held = false; }
+static void query_ready(struct broker_shard *broker, struct retained_query *query)
+{
+    if (list_empty(&query->ready_link)) list_append(&broker->queries_ready, &query->ready_link);
+}
+
+void retained_go(struct broker_shard *broker, struct retained_query *query)
+{
+    query->held = false;
+    query_ready(broker, query);
+}
+
+void retained_wake(struct broker_shard *broker, struct session *session)
+{
+    for (struct retained_query *query = session->queries; query; query = query->session_next)
+        if (!query->held && !query->away) query_ready(broker, query);
+}
 
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication)
 {
-    LIST_FOR_EACH(link, &broker->queries)
-    {
-        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
-        if (query->session != session || query->seen_count == SEEN_MAX) continue;
+    for (struct retained_query *query = session->queries; query; query = query->session_next) {
+        if (query->seen_count == SEEN_MAX) continue;
         if (!mqtt_topic_matches_filter(publication->topic, span_of(query->filter, query->filter_bytes))) continue;
         if ((query->seen_count & (query->seen_count - 1)) == 0) /* a power of two: full */
             query->seen = memory_resize(query->seen, (query->seen_count ? query->seen_count * 2u : 1u) * sizeof *query->seen);
@@ -200,10 +218,21 @@ static bool query_has_seen(const struct retained_query *query, const struct publ
     return false;
 }
 
+/* A session's chain is short: packets that would ask for more wait (QUERIES_MAX). */
+static void session_query_remove(struct session *session, const struct retained_query *query)
+{
+    struct retained_query **place = &session->queries;
+    while (*place != query)
+        place = &(*place)->session_next;
+    *place = query->session_next;
+    session->queries_count--;
+}
+
 static void query_release(struct retained_query *query)
 {
     list_remove(&query->link);
-    if (query->session) query->session->queries_count--;
+    list_remove(&query->ready_link);
+    if (query->session) session_query_remove(query->session, query);
     retain_scan_end(query->cursor);
     memory_release(query->seen);
     memory_release(query);
@@ -224,25 +253,31 @@ static void query_item(struct broker_shard *broker, struct message *lent, struct
     if (ours) message_unref(broker->shard, lent);
 }
 
-static void query_slice_over(struct retained_query *query, bool finished)
+static void query_slice_over(struct broker_shard *broker, struct retained_query *query, bool finished)
 {
     query->away = false;
     if (finished) query->owner++;
-    if (!query->session || query->owner == query->owners_end) query_release(query);
+    if (!query->session || query->owner == query->owners_end) return query_release(query);
+    query_ready(broker, query);
 }
 
-/* Sends out again all queries whose session can take more. */
+/* Sends out again the queries whose session can take more; the others wait for retained_wake(). */
 static void queries_turn(struct broker_shard *broker)
 {
-    LIST_FOR_EACH(link, &broker->queries)
-    {
-        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
-        if (query->away || query->held) continue;
+    struct list now;
+    list_init(&now);
+    list_take_all(&now, &broker->queries_ready);
+    while (!list_empty(&now)) {
+        struct retained_query *query = CONTAINER_OF(now.next, struct retained_query, ready_link);
+        list_remove(&query->ready_link);
         if (!query->session) {
             query_release(query);
             continue;
         }
-        if (!session_has_appetite(broker, query->session)) continue; /* writable() or a new connection makes a turn */
+        if (!session_has_appetite(broker, query->session)) {
+            if (query->session->conn) query->session->conn->wants_writable = true;
+            continue;
+        }
         query->away = true;
         if (query->owner == broker->shard->number)
             scan_take(broker, query);
@@ -253,12 +288,12 @@ static void queries_turn(struct broker_shard *broker)
 
 void retained_forget(struct broker_shard *broker, struct session *session)
 {
-    if (session->queries_count == 0) return;
-    LIST_FOR_EACH(link, &broker->queries)
-    {
-        struct retained_query *query = CONTAINER_OF(link, struct retained_query, link);
-        if (query->session == session) query->session = NULL;
+    for (struct retained_query *query = session->queries, *next; query; query = next) {
+        next = query->session_next;
+        query->session = NULL;
+        if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */
     }
+    session->queries = NULL;
     session->queries_count = 0;
 }
 
@@ -268,7 +303,7 @@ void retained_record(struct broker_shard *broker, uint32_t from, const struct la
 {
     enum record_kind kind = (enum record_kind)record_kind(cells);
     if (kind == RECORD_RETAIN_SCAN) return scan_take(broker, record_pointer(cells));
-    if (kind == RECORD_RETAIN_SLICE) return query_slice_over(record_pointer(cells), cells->b != 0);
+    if (kind == RECORD_RETAIN_SLICE) return query_slice_over(broker, record_pointer(cells), cells->b != 0);
     if (kind == RECORD_RETAIN_ITEM)
         return query_item(broker, record_pointer(cells), (struct retained_query *)(uintptr_t)cells->b);
     DCHECK(kind == RECORD_RETAIN_SET);
@@ -282,7 +317,7 @@ void retained_record(struct broker_shard *broker, uint32_t from, const struct la
 bool retained_turn(struct broker_shard *broker)
 {
     if (!list_empty(&broker->scans)) scans_turn(broker);
-    if (!list_empty(&broker->queries)) queries_turn(broker);
+    if (!list_empty(&broker->queries_ready)) queries_turn(broker);
     return !list_empty(&broker->scans);
 }
 

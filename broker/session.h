@@ -15,6 +15,7 @@
 
 struct broker_shard;
 struct mqtt_connect;
+struct retained_query;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
@@ -74,7 +75,8 @@ struct session {
         struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
         struct timer timer;    /* while away: expiry */
     };
-    uint32_t queries_count;    /* retained queries under way */
+    struct retained_query *queries; /* retained queries under way, chained */
+    uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
     uint16_t client_id_bytes;
     char client_id[];

@@ -112,10 +112,10 @@ static void suback_send(struct broker_shard *broker, const struct subscribe_requ
         session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
 }
 
-static void queries_go(const struct subscribe_request *request)
+static void queries_go(struct broker_shard *broker, const struct subscribe_request *request)
 {
     for (uint32_t i = 0; i < request->queries_count; i++)
-        retained_go(request->queries[i]);
+        retained_go(broker, request->queries[i]);
 }
 
 /* All routes are laid: answer. The retained messages follow when no shard can still be publishing by the old routes. */
@@ -124,7 +124,7 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
     if (request->routes_open > 0) return;
     suback_send(broker, request);
     if (request->queries_count == 0 || broker->broker->shards_count == 1) {
-        queries_go(request);
+        queries_go(broker, request);
         return request_release(request);
     }
     request->grace = true;
@@ -142,7 +142,7 @@ bool subscribe_turn(struct broker_shard *broker)
             waiting = true;
             continue;
         }
-        queries_go(request);
+        queries_go(broker, request);
         request_release(request);
     }
     return waiting;
