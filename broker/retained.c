@@ -29,7 +29,7 @@ struct retained_seen {
 struct retained_query {
     struct list link;        /* the session's shard: all queries */
     struct list ready_link;  /* those to be asked for in the next turn */
-    struct retained_query *session_next; /* the session's queries */
+    struct list session_link; /* a ring of the session's queries; session->queries is one of them */
     struct list scan_link;   /* the owner: scans to go on with */
     struct session *session; /* NULL when it has ended meanwhile */
     uint32_t asker;          /* shard of the session */
@@ -170,8 +170,11 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     query->held = true;
     list_init(&query->ready_link);
     list_append(&broker->queries, &query->link);
-    query->session_next = session->queries;
-    session->queries = query;
+    list_init(&query->session_link);
+    if (session->queries)
+        list_append(&session->queries->session_link, &query->session_link);
+    else
+        session->queries = query;
     session->queries_count++;
     return query;
 }
@@ -187,22 +190,37 @@ void retained_go(struct broker_shard *broker, struct retained_query *query)
     query_ready(broker, query);
 }
 
+static struct retained_query *session_next(const struct retained_query *query)
+{
+    return CONTAINER_OF(query->session_link.next, struct retained_query, session_link);
+}
+
 void retained_wake(struct broker_shard *broker, struct session *session)
 {
-    for (struct retained_query *query = session->queries; query; query = query->session_next)
+    struct retained_query *query = session->queries;
+    do {
         if (!query->held && !query->away) query_ready(broker, query);
+        query = session_next(query);
+    } while (query != session->queries);
+}
+
+static void query_sees(struct retained_query *query, const struct publication *publication)
+{
+    if (query->seen_count == SEEN_MAX) return;
+    if (!mqtt_topic_matches_filter(publication->topic, span_of(query->filter, query->filter_bytes))) return;
+    if ((query->seen_count & (query->seen_count - 1)) == 0) /* a power of two: full */
+        query->seen = memory_resize(query->seen, (query->seen_count ? query->seen_count * 2u : 1u) * sizeof *query->seen);
+    query->seen[query->seen_count++] =
+        (struct retained_seen){.topic_hash = hash_span(publication->topic), .identity = publication->identity};
 }
 
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication)
 {
-    for (struct retained_query *query = session->queries; query; query = query->session_next) {
-        if (query->seen_count == SEEN_MAX) continue;
-        if (!mqtt_topic_matches_filter(publication->topic, span_of(query->filter, query->filter_bytes))) continue;
-        if ((query->seen_count & (query->seen_count - 1)) == 0) /* a power of two: full */
-            query->seen = memory_resize(query->seen, (query->seen_count ? query->seen_count * 2u : 1u) * sizeof *query->seen);
-        query->seen[query->seen_count++] =
-            (struct retained_seen){.topic_hash = hash_span(publication->topic), .identity = publication->identity};
-    }
+    struct retained_query *query = session->queries;
+    do {
+        query_sees(query, publication);
+        query = session_next(query);
+    } while (query != session->queries);
 }
 
 /* Was this message delivered live, or a later one of the same topic that came from the same shard? Then it was read from the store
@@ -218,14 +236,11 @@ static bool query_has_seen(const struct retained_query *query, const struct publ
     return false;
 }
 
-/* A session's chain is short: packets that would ask for more wait (QUERIES_MAX). */
-static void session_query_remove(struct session *session, const struct retained_query *query)
+static void session_query_remove(struct session *session, struct retained_query *query)
 {
-    struct retained_query **place = &session->queries;
-    while (*place != query)
-        place = &(*place)->session_next;
-    *place = query->session_next;
     session->queries_count--;
+    if (session->queries == query) session->queries = session->queries_count ? session_next(query) : NULL;
+    list_remove(&query->session_link);
 }
 
 static void query_release(struct retained_query *query)
@@ -288,13 +303,12 @@ static void queries_turn(struct broker_shard *broker)
 
 void retained_forget(struct broker_shard *broker, struct session *session)
 {
-    for (struct retained_query *query = session->queries, *next; query; query = next) {
-        next = query->session_next;
+    while (session->queries) {
+        struct retained_query *query = session->queries;
+        session_query_remove(session, query);
         query->session = NULL;
         if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */
     }
-    session->queries = NULL;
-    session->queries_count = 0;
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ struct session {
         struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
         struct timer timer;    /* while away: expiry */
     };
-    struct retained_query *queries; /* retained queries under way, chained */
+    struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
     uint16_t client_id_bytes;
