@@ -1,33 +1,60 @@
 #include "base/pool.h"
 
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/memory.h"
 
-/* A slab is cut into blocks of one class. The first slabs of a pool are allocations of their own; a pool that has grown takes
- * regions of one huge page and cuts its slabs from those: messages that wait or are in flight are touched in no order the
- * processor could foresee, and with small pages half of that costs a walk through the page tables too (in a guest: two). */
+/* Under the address sanitizer a block at rest may not be touched, and what blocks point to is not a leak. */
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_WATCHED 1
+#endif
+#endif
+#ifdef POOL_WATCHED
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+#define BLOCK_REST(block, bytes)    __asan_poison_memory_region(block, bytes)
+#define BLOCK_WAKE(block, bytes)    __asan_unpoison_memory_region(block, bytes)
+#define REGION_BEGIN(region, bytes) __lsan_register_root_region(region, bytes)
+#define REGION_END(region, bytes)   __lsan_unregister_root_region(region, bytes)
+#else
+#define BLOCK_REST(block, bytes)    ((void)0)
+#define BLOCK_WAKE(block, bytes)    ((void)0)
+#define REGION_BEGIN(region, bytes) ((void)0)
+#define REGION_END(region, bytes)   ((void)0)
+#endif
+
+/* A region is cut into slabs, a slab into blocks of one class, and each only as it is asked for: pages that no block has touched
+ * cost nothing. A pool's first region has small pages. One that outgrows it goes on with huge ones: what lives long (routes, sessions,
+ * messages that wait) is touched in no order the processor could foresee, and with small pages half of the cost is a walk
+ * through the page tables (in a guest: through two). */
 struct pool_region {
     struct pool_region *next;
-    bool mapped;
     _Alignas(64) uint8_t slabs[];
 };
 
-#define SLAB_BYTES       (64 * 1024)
-#define REGION_BYTES     (2u << 20)
-#define REGIONS_FROM     (1u << 20) /* a pool with so much in slabs goes on with regions */
-#define CLASS_BYTES_512  6
+#define SLAB_BYTES   (64 * 1024)
+#define REGION_BYTES (2u << 20)
+#define REGION_SLABS ((REGION_BYTES - sizeof(struct pool_region)) / SLAB_BYTES)
 
-static const uint32_t class_bytes[POOL_CLASSES] = {64,   96,   128,  192,  256,   384,   512,
-                                                   1024, 2048, 4096, 8192, 16384, 32768, 65536};
+/* 16 bytes apart up to 128, 32 apart up to 256, 64 apart up to 512, then powers of two. */
+static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,   112,  128,  160,  192,   224,   256,
+                                                   320, 384, 448, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+#define CLASS_128 6
+#define CLASS_256 10
+#define CLASS_512 14
 
 static inline uint32_t class_of(size_t bytes)
 {
-    if (bytes <= 128) return bytes <= 64 ? 0 : bytes <= 96 ? 1 : 2;
-    if (bytes <= 512) return bytes <= 192 ? 3 : bytes <= 256 ? 4 : bytes <= 384 ? 5 : CLASS_BYTES_512;
-    return CLASS_BYTES_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
+    if (bytes <= 128) return bytes <= 32 ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
+    if (bytes <= 256) return CLASS_128 + (uint32_t)(bytes - 1) / 32 - 3;
+    if (bytes <= 512) return CLASS_256 + (uint32_t)(bytes - 1) / 64 - 3;
+    return CLASS_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
 }
 
 void pool_init(struct pool *pool) { *pool = (struct pool){0}; }
@@ -38,49 +65,48 @@ void pool_free(struct pool *pool)
     while (pool->regions) {
         struct pool_region *region = pool->regions;
         pool->regions = region->next;
-        if (region->mapped)
-            munmap(region, REGION_BYTES);
-        else
-            memory_release(region);
+        BLOCK_WAKE(region, REGION_BYTES);
+        REGION_END(region, REGION_BYTES);
+        munmap(region, REGION_BYTES);
     }
     pool_init(pool);
 }
 
 /* Aligned to its size, so that the kernel can back it with one page where it has one. */
-static struct pool_region *region_map(void)
+static struct pool_region *region_map(bool huge)
 {
     uint8_t *both = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
     CHECK(both != MAP_FAILED);
     size_t before = (REGION_BYTES - (uintptr_t)both % REGION_BYTES) % REGION_BYTES;
     if (before) munmap(both, before);
     if (before < REGION_BYTES) munmap(both + before + REGION_BYTES, REGION_BYTES - before);
-    madvise(both + before, REGION_BYTES, MADV_HUGEPAGE);
     struct pool_region *region = (struct pool_region *)(both + before);
-    region->mapped = true;
+    if (huge) madvise(region, REGION_BYTES, MADV_HUGEPAGE);
+    REGION_BEGIN(region, REGION_BYTES);
     return region;
 }
 
 static uint8_t *slab_acquire(struct pool *pool)
 {
     if (pool->region_slabs == 0) {
-        bool small = pool->bytes_slabs < REGIONS_FROM;
-        struct pool_region *region = small ? memory_acquire_aligned(64, sizeof *region + SLAB_BYTES) : region_map();
+        struct pool_region *region = region_map(pool->regions != NULL);
         region->next = pool->regions;
         pool->regions = region;
-        pool->region_slabs = small ? 1 : (REGION_BYTES - sizeof *region) / SLAB_BYTES;
+        pool->region_slabs = REGION_SLABS;
     }
     pool->bytes_slabs += SLAB_BYTES;
     return pool->regions->slabs + (size_t)--pool->region_slabs * SLAB_BYTES;
 }
 
-static void pool_refill(struct pool *pool, uint32_t class)
+/* A block that never was one. */
+static void *block_cut(struct pool *pool, uint32_t class)
 {
-    uint8_t *slab = slab_acquire(pool);
-    for (size_t at = 0; at + class_bytes[class] <= SLAB_BYTES; at += class_bytes[class]) {
-        void *block = slab + at;
-        *(void **)block = pool->free_lists[class];
-        pool->free_lists[class] = block;
+    struct pool_fresh *fresh = &pool->fresh[class];
+    if (UNLIKELY(fresh->blocks == 0)) {
+        fresh->slab = slab_acquire(pool);
+        fresh->blocks = SLAB_BYTES / class_bytes[class];
     }
+    return fresh->slab + (size_t)--fresh->blocks * class_bytes[class];
 }
 
 void *pool_acquire(struct pool *pool, size_t bytes)
@@ -91,13 +117,17 @@ void *pool_acquire(struct pool *pool, size_t bytes)
         return memory_acquire(bytes);
     }
     uint32_t class = class_of(bytes);
-    if (UNLIKELY(!pool->free_lists[class])) pool_refill(pool, class);
-    void *block = pool->free_lists[class], *next = *(void **)block;
+    pool->bytes_used += class_bytes[class];
+    void *block = pool->free_lists[class];
+    if (UNLIKELY(!block)) return block_cut(pool, class);
+    BLOCK_WAKE(block, class_bytes[class]);
+    void *next = *(void **)block;
     pool->free_lists[class] = next;
     __builtin_prefetch(next, 1); /* read by the next call, and written by its caller */
-    pool->bytes_used += class_bytes[class];
     return block;
 }
+
+void *pool_acquire_zeroed(struct pool *pool, size_t bytes) { return memset(pool_acquire(pool, bytes), 0, bytes); }
 
 void pool_release(struct pool *pool, void *block, size_t bytes)
 {
@@ -112,6 +142,7 @@ void pool_release(struct pool *pool, void *block, size_t bytes)
     *(void **)block = pool->free_lists[class];
     pool->free_lists[class] = block;
     pool->bytes_used -= class_bytes[class];
+    BLOCK_REST(block, class_bytes[class]);
 }
 
 size_t pool_block_bytes(size_t bytes)

@@ -12,22 +12,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES         14 /* 64, 96, 128, 192, 256, 384, 512, then powers of two up to 64 KiB */
+#define POOL_CLASSES         22 /* 32 … 65536, at most a quarter apart up to 512 */
 #define POOL_BLOCK_BYTES_MAX 65536
+
+struct pool_region;
+
+/* What is left of a class's newest slab. */
+struct pool_fresh {
+    uint8_t *slab;
+    uint32_t blocks;
+};
 
 struct pool {
     void *free_lists[POOL_CLASSES];
+    struct pool_fresh fresh[POOL_CLASSES];
     struct pool_region *regions;
-    uint32_t region_slabs; /* slabs of the first region not yet cut */
-    uint64_t bytes_used;  /* handed out, heap blocks included */
-    uint64_t bytes_slabs; /* taken from the system for slabs  */
+    uint32_t region_slabs; /* of the first region, not yet given to a class */
+    uint64_t bytes_used;   /* handed out, heap blocks included */
+    uint64_t bytes_slabs;  /* taken from the system for slabs  */
     uint64_t blocks_used;
 };
 
 void pool_init(struct pool *pool);
 /* Releases the slabs. CHECKs that every block came back. */
 void pool_free(struct pool *pool);
+/* Aligned to 16 bytes. */
 void *pool_acquire(struct pool *pool, size_t bytes);
+void *pool_acquire_zeroed(struct pool *pool, size_t bytes);
 void pool_release(struct pool *pool, void *block, size_t bytes);
 /* The bytes that a block asked for with `bytes` really has. */
 size_t pool_block_bytes(size_t bytes);

@@ -24,7 +24,7 @@ static void session_expired(struct timer *timer, void *context)
 
 struct session *session_create(struct broker_shard *broker, struct span client_id)
 {
-    struct session *session = memory_acquire_zeroed(sizeof *session + client_id.bytes);
+    struct session *session = pool_acquire_zeroed(&broker->shard->pool, sizeof *session + client_id.bytes);
     memcpy(session->client_id, client_id.data, client_id.bytes);
     session->client_id_bytes = (uint16_t)client_id.bytes;
     session->client_hash = hash_span(client_id);
@@ -83,7 +83,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     memory_release(session->subscriptions);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
-    memory_release(session);
+    pool_release(&broker->shard->pool, session, sizeof *session + session->client_id_bytes);
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }

@@ -92,7 +92,7 @@ static void places_build(struct sinks *table, struct local_filter *filter)
 
 struct local_filter *local_filter_create(struct sinks *table, struct span filter, struct span group)
 {
-    struct local_filter *created = memory_acquire_zeroed(sizeof *created + filter.bytes + group.bytes);
+    struct local_filter *created = pool_acquire_zeroed(&table->pool, sizeof *created + filter.bytes + group.bytes);
     created->filter_bytes = (uint16_t)filter.bytes;
     created->group_bytes = (uint16_t)group.bytes;
     if (filter.bytes) memcpy(created->text, filter.data, filter.bytes);
@@ -113,7 +113,7 @@ void local_filter_release(struct sinks *table, struct local_filter *filter)
         return;
     }
     array_release(table, filter, filter->sinks, filter->capacity);
-    memory_release(filter);
+    pool_release(&table->pool, filter, filter_bytes(filter));
 }
 
 uint32_t local_filter_find(const struct local_filter *filter, const void *who)
@@ -202,7 +202,7 @@ void local_filter_pay_debts(struct sinks *table)
             if (debt->stale_sinks != &debt->filter->first) memory_release(head_of(debt->stale_sinks));
         } else if (debt->release_filter) {
             if (debt->filter->capacity > 1) memory_release(head_of(debt->filter->sinks));
-            memory_release(debt->filter);
+            pool_release(&table->pool, debt->filter, filter_bytes(debt->filter));
         } else if (sinks_get(table, debt->local_id).sinks != NULL) {
             close_up(table, debt->filter);
         }

@@ -7,6 +7,7 @@
 #ifndef RINGMQ_ROUTER_LOCAL_FILTER_H
 #define RINGMQ_ROUTER_LOCAL_FILTER_H
 
+#include "base/pool.h"
 #include "router/sink_places.h"
 #include "router/sinks.h"
 
@@ -33,6 +34,7 @@ struct sinks_debt {
 };
 
 struct sinks {
+    struct pool pool;     /* of the filters */
     uintptr_t *slots;     /* a struct local_filter *, or odd: free, next free slot << 1 | 1 */
     uint32_t *buckets;    /* open addressing: slot + 1 */
     struct sinks_debt *debts;

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/pool.h"
 
 #define WAYS 8
 /* The scratch entry of a result too large to keep is itself kept up to this size. */
@@ -31,6 +32,7 @@ struct cache_set {
 
 struct match_cache {
     const struct route_index *index;
+    struct pool pool; /* of the entries */
     struct cache_set *sets;
     uint32_t sets_count;
     uint32_t sweep_set; /* where the search for bytes goes on */
@@ -57,14 +59,20 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
     return cache;
 }
 
+static void entry_release(struct match_cache *cache, struct entry *entry)
+{
+    if (entry) pool_release(&cache->pool, entry, entry->block_bytes);
+}
+
 void match_cache_destroy(struct match_cache *cache)
 {
     if (cache == NULL) return;
     for (uint32_t i = 0; i < cache->sets_count; i++)
         for (uint32_t way = 0; way < WAYS; way++)
-            memory_release(cache->sets[i].entries[way]);
+            entry_release(cache, cache->sets[i].entries[way]);
+    entry_release(cache, cache->unkept);
+    pool_free(&cache->pool);
     memory_release(cache->sets);
-    memory_release(cache->unkept);
     route_match_release(&cache->match);
     memory_release(cache);
 }
@@ -160,9 +168,9 @@ static struct entry *entry_build(struct match_cache *cache, struct entry *old, c
     size_t block_bytes = old ? old->block_bytes : 0;
     struct entry *entry = old;
     if (block_bytes < shape->bytes || block_bytes > shape->bytes * 4) {
-        memory_release(old);
-        block_bytes = (shape->bytes + 63) / 64 * 64;
-        entry = memory_acquire(block_bytes);
+        entry_release(cache, old);
+        block_bytes = pool_block_bytes(shape->bytes);
+        entry = pool_acquire(&cache->pool, block_bytes);
     }
     *entry = *begun;
     entry->block_bytes = block_bytes;
@@ -182,7 +190,7 @@ static void entry_evict(struct match_cache *cache, struct cache_set *set, uint32
     cache->stats.bytes -= set->entries[way]->block_bytes;
     cache->stats.entries--;
     cache->stats.evicted++;
-    memory_release(set->entries[way]);
+    entry_release(cache, set->entries[way]);
     set->entries[way] = NULL;
 }
 
@@ -250,7 +258,7 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
         cache->stats.bytes -= old->block_bytes;
         cache->stats.entries--;
     }
-    bytes_make_room(cache, shape.bytes + 63);
+    bytes_make_room(cache, pool_block_bytes(shape.bytes));
     if (way == WAYS) way = way_make_room(cache, set);
     struct entry *entry = entry_build(cache, old, &begun, &shape, topic, hash);
     set->tags[way] = (uint32_t)hash;
@@ -265,7 +273,7 @@ const struct match_set *match_cache_lookup(struct match_cache *cache, struct spa
     uint64_t hash = hash_span(topic);
     struct cache_set *set = &cache->sets[(hash >> 32) * cache->sets_count >> 32];
     if (UNLIKELY(cache->unkept != NULL) && cache->unkept->block_bytes > UNKEPT_BYTES_KEPT) {
-        memory_release(cache->unkept);
+        entry_release(cache, cache->unkept);
         cache->unkept = NULL;
     }
     for (uint32_t way = 0; way < WAYS; way++) {

@@ -169,16 +169,16 @@ void route_children_remove(struct route_trie *trie, route_word *children, struct
     }
 }
 
-void route_children_release(uintptr_t children, void (*visit)(struct route_node *child))
+void route_children_release(struct route_trie *trie, uintptr_t children, void (*visit)(struct route_trie *trie, struct route_node *child))
 {
     if (children == 0) return;
     if (!is_table(children)) {
-        visit((struct route_node *)children);
+        visit(trie, (struct route_node *)children);
         return;
     }
     struct table *table = table_of(children);
-    if (route_word_own(&table->plus)) visit((struct route_node *)route_word_own(&table->plus));
+    if (route_word_own(&table->plus)) visit(trie, (struct route_node *)route_word_own(&table->plus));
     for (uint32_t i = 0; i < table->slots_count; i++)
-        if (slot_node(route_word_own(&table->slots[i]))) visit(slot_node(route_word_own(&table->slots[i])));
-    memory_release(table);
+        if (slot_node(route_word_own(&table->slots[i]))) visit(trie, slot_node(route_word_own(&table->slots[i])));
+    route_block_release(trie, table, table_bytes(table->slots_count));
 }

@@ -18,6 +18,7 @@ void route_children_add(struct route_trie *trie, route_word *children, struct ro
 void route_children_remove(struct route_trie *trie, route_word *children, struct route_node *child);
 
 /* No readers are left: visits each child, then releases the table (not the children). */
-void route_children_release(uintptr_t children, void (*visit)(struct route_node *child));
+void route_children_release(struct route_trie *trie, uintptr_t children,
+                            void (*visit)(struct route_trie *trie, struct route_node *child));
 
 #endif

@@ -9,12 +9,13 @@
 void route_memory_init(struct route_memory *memory, struct qsbr *qsbr)
 {
     *memory = (struct route_memory){.qsbr = qsbr};
+    pool_init(&memory->pool);
 }
 
-static void batch_release(struct route_batch *batch)
+static void batch_release(struct route_memory *memory, struct route_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        memory_release(batch->blocks[i]);
+        pool_release(&memory->pool, batch->blocks[i].block, batch->blocks[i].bytes);
     batch->count = 0;
     if (batch->capacity > BATCH_KEPT) {
         memory_release(batch->blocks);
@@ -27,15 +28,15 @@ static void retired_count(struct route_memory *memory)
     atomic_store_explicit(&memory->retired_blocks, memory->open.count + memory->waiting.count, memory_order_relaxed);
 }
 
-void route_memory_retire(struct route_memory *memory, void *block)
+void route_memory_retire(struct route_memory *memory, void *block, size_t bytes)
 {
     struct route_batch *open = &memory->open;
     DCHECK(block != NULL);
     if (open->count == open->capacity) {
         open->capacity = open->capacity ? open->capacity * 2 : 64;
-        open->blocks = memory_resize(open->blocks, open->capacity * sizeof(void *));
+        open->blocks = memory_resize(open->blocks, open->capacity * sizeof *open->blocks);
     }
-    open->blocks[open->count++] = block;
+    open->blocks[open->count++] = (struct route_retired){block, bytes};
     retired_count(memory);
 }
 
@@ -43,7 +44,7 @@ void route_memory_collect(struct route_memory *memory)
 {
     if (memory->waiting.count > 0) {
         if (!qsbr_elapsed(memory->qsbr, &memory->ticket)) return;
-        batch_release(&memory->waiting);
+        batch_release(memory, &memory->waiting);
         retired_count(memory);
     }
     if (memory->open.count == 0) return;
@@ -56,9 +57,10 @@ void route_memory_collect(struct route_memory *memory)
 
 void route_memory_release_all(struct route_memory *memory)
 {
-    batch_release(&memory->waiting);
-    batch_release(&memory->open);
+    batch_release(memory, &memory->waiting);
+    batch_release(memory, &memory->open);
     memory_release(memory->waiting.blocks);
     memory_release(memory->open.blocks);
+    pool_free(&memory->pool);
     route_memory_init(memory, memory->qsbr);
 }

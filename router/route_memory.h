@@ -10,15 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/pool.h"
 #include "base/qsbr.h"
 
 struct route_batch {
-    void **blocks;
+    struct route_retired {
+        void *block;
+        size_t bytes;
+    } *blocks;
     size_t count, capacity;
 };
 
 struct route_memory {
     _Alignas(64) struct qsbr *qsbr;
+    struct pool pool;
     struct route_batch open;    /* unlinked since the last ticket */
     struct route_batch waiting; /* unlinked before `ticket` */
     struct qsbr_ticket ticket;  /* valid while waiting.count > 0 */
@@ -26,7 +31,7 @@ struct route_memory {
 };
 
 void route_memory_init(struct route_memory *memory, struct qsbr *qsbr);
-void route_memory_retire(struct route_memory *memory, void *block);
+void route_memory_retire(struct route_memory *memory, void *block, size_t bytes);
 void route_memory_collect(struct route_memory *memory);
 /* No readers are left. */
 void route_memory_release_all(struct route_memory *memory);

@@ -280,11 +280,11 @@ void route_set_match(uintptr_t word, struct route_match *ret)
     }
 }
 
-void route_set_release(uintptr_t word)
+void route_set_release(struct route_trie *trie, uintptr_t word)
 {
     if (word == 0 || is_inline(word)) return;
     struct route_set *set = (struct route_set *)word;
     for (uint32_t i = 0; i < set->groups_count; i++)
-        memory_release(set->groups[i]);
-    memory_release(set);
+        route_block_release(trie, set->groups[i], group_bytes(set->groups[i]->targets_count, set->groups[i]->name_bytes));
+    route_block_release(trie, set, set_bytes(set->groups_count, set->plain_count));
 }

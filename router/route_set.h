@@ -14,6 +14,6 @@ bool route_set_remove(struct route_trie *trie, route_word *word, struct span gro
 /* Any reader: appends all to *ret. */
 void route_set_match(uintptr_t word, struct route_match *ret);
 /* No readers are left. */
-void route_set_release(uintptr_t word);
+void route_set_release(struct route_trie *trie, uintptr_t word);
 
 #endif

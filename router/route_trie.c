@@ -9,20 +9,20 @@ void route_trie_init(struct route_trie *trie, struct route_memory *memory, uint3
 {
     *trie = (struct route_trie){.memory = memory, .hash_mask = hash_mask};
     atomic_init(&trie->version, 1);
-    trie->root = memory_acquire_zeroed(node_bytes(0)); /* not counted: an empty trie has no nodes and no bytes */
+    trie->root = pool_acquire_zeroed(&memory->pool, node_bytes(0)); /* not counted: an empty trie has no nodes and no bytes */
 }
 
-static void node_release(struct route_node *node)
+static void node_release(struct route_trie *trie, struct route_node *node)
 {
-    route_children_release(route_word_own(&node->children), node_release); /* as deep as the levels */
-    route_set_release(route_word_own(&node->routes));
-    route_set_release(route_word_own(&node->routes_below));
-    memory_release(node);
+    route_children_release(trie, route_word_own(&node->children), node_release); /* as deep as the levels */
+    route_set_release(trie, route_word_own(&node->routes));
+    route_set_release(trie, route_word_own(&node->routes_below));
+    route_block_release(trie, node, node_bytes(node->label_bytes));
 }
 
 void route_trie_clear(struct route_trie *trie)
 {
-    node_release(trie->root);
+    node_release(trie, trie->root);
     trie->root = NULL;
 }
 

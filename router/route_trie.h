@@ -62,13 +62,19 @@ static inline void route_count(_Atomic uint64_t *counter, int64_t change)
 static inline void *route_block_acquire(struct route_trie *trie, size_t bytes)
 {
     route_count(&trie->bytes, (int64_t)bytes);
-    return memory_acquire_zeroed(bytes);
+    return pool_acquire_zeroed(&trie->memory->pool, bytes);
+}
+
+/* No readers are left. */
+static inline void route_block_release(struct route_trie *trie, void *block, size_t bytes)
+{
+    pool_release(&trie->memory->pool, block, bytes);
 }
 
 static inline void route_block_retire(struct route_trie *trie, void *block, size_t bytes)
 {
     route_count(&trie->bytes, -(int64_t)bytes);
-    route_memory_retire(trie->memory, block);
+    route_memory_retire(trie->memory, block, bytes);
 }
 
 /* The writer's own look at a word only it changes. */

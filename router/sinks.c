@@ -31,6 +31,7 @@ void sinks_destroy(struct sinks *table)
     memory_release(table->generations);
     memory_release(table->buckets);
     memory_release(table->debts);
+    pool_free(&table->pool);
     memory_release(table);
 }
 
