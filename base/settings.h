@@ -13,10 +13,13 @@
  * at start. */
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
-enum listener_kind { LISTENER_TCP }; /* tls, ws, wss, unix and quic take their places here */
+enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
+
+/* "tcp", "tls", "ws", "wss", "unix". */
+extern const char *const listener_kind_names[LISTENER_KINDS];
 
 struct listener_settings {
-    char *name; /* listeners.tcp.NAME */
+    char *name; /* listeners.KIND.NAME */
     enum listener_kind kind;
     bool enable;
     char *bind; /* "127.0.0.1:1883", "[::1]:1883", "1883" (all addresses), ":1883" */

@@ -49,6 +49,7 @@
     X(retained_bytes, "gauge: their bytes")                                                                          \
     X(wills_published, "will messages published")                                                                    \
     X(protocol_errors, "connections closed for a malformed packet or a protocol error")                              \
+    X(filter_errors, "connections closed for a mistake in TLS, WebSocket or the PROXY header")                       \
     X(keep_alive_timeouts, "connections closed: nothing heard for 1.5 times the keep-alive")                         \
     X(connect_timeouts, "connections closed: no CONNECT in time")                                                    \
     X(messages_stored, "gauge: message objects alive")                                                               \

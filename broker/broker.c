@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "broker/doors.h"
 #include "broker/records.h"
 
 /* Memory of a shard's match cache beyond its table. */
@@ -197,6 +198,9 @@ static void broker_finish(struct shard *shard)
 }
 
 const struct shard_handler broker_handler = {
+    .listener_open = door_open,
+    .listener_close = door_close,
+    .admit = door_admit,
     .start = broker_start,
     .accepted = broker_accepted,
     .adopted = broker_adopted,

@@ -73,7 +73,7 @@ static void print_ready(const struct control *control)
 {
     const struct listener *listener;
     for (uint32_t i = 0; (listener = node_listener(control->node, i)); i++)
-        LOG(NOTICE, "listening", "listener=tcp.%s bind=%s port=%u", listener->settings->name, listener->settings->bind,
+        LOG(NOTICE, "listening", "listener=%s.%s bind=%s port=%u", listener_kind_names[listener->settings->kind], listener->settings->name, listener->settings->bind,
             listener->port);
     LOG(NOTICE, "ringmqd " RINGMQ_VERSION " is ready", "shards=%u pid=%d", control->shards_count, (int)getpid());
 }

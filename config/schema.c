@@ -32,6 +32,12 @@ static const char *check_bind(struct span text)
     return bind_parse(text, &address);
 }
 
+static const char *check_socket_path(struct span text)
+{
+    if (text.data[0] == '@') return "abstract sockets have no owner and no mode; write a path";
+    return NULL;
+}
+
 static const char *check_node_name(struct span text)
 {
     for (size_t i = 0; i < text.bytes; i++)
@@ -68,6 +74,12 @@ static const char *check_ring_entries(struct span text)
 #define TIB (1024 * GIB)
 #define RELOAD .reloadable = true
 
+#define KIND(name) (1u << LISTENER_##name)
+#define ALL_KINDS (KIND(TCP) | KIND(TLS) | KIND(WS) | KIND(WSS) | KIND(UNIX))
+#define INET_KINDS (ALL_KINDS & ~KIND(UNIX))
+
+static const char *const default_binds[LISTENER_KINDS] = {"127.0.0.1:1883", "127.0.0.1:8883", "127.0.0.1:8083", "127.0.0.1:8084", NULL};
+
 static const struct schema_key keys[] = {
     /* node */
     {"node.name", TYPE_STRING, AT(node.name), .min = 1, .max = 64, .default_text = "ringmq", .check = check_node_name,
@@ -86,27 +98,31 @@ static const struct schema_key keys[] = {
                       "be higher."},
 
     /* listeners */
-    {"listeners.tcp.NAME.enable", TYPE_BOOL, OF(enable), .default_text = "true",
+    {"listeners.KIND.NAME.enable", TYPE_BOOL, .kinds = ALL_KINDS, OF(enable), .default_text = "true",
      .documentation = "false keeps the listener in the file but closed."},
-    {"listeners.tcp.NAME.bind", TYPE_STRING, OF(bind), .min = 1, .max = 128, .default_text = NULL, .default_of_default = "127.0.0.1:1883",
+    {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = INET_KINDS, OF(bind), .min = 1, .max = 128, .default_text = NULL, .default_of_default = default_binds,
      .check = check_bind,
      .documentation = "Where to listen: \"127.0.0.1:1883\", \"[::1]:1883\", \"localhost:1883\", or 1883 alone for all addresses. "
                       "Port 0 takes a free one. Only numeric addresses and localhost; put those with a colon in double quotes. "
-                      "The listener named default has \"127.0.0.1:1883\"; every other one must be told. An address that is not "
+                      "The listeners named default have the address shown above; every other one must be told. An address that is not "
                       "loopback needs mqtt.allow_anonymous = true as long as no access control is configured."},
-    {"listeners.tcp.NAME.backlog", TYPE_UNSIGNED, OF(backlog), .min = 1, .max = 65535, .default_text = "1024",
+    {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = KIND(UNIX), OF(bind), .min = 1, .max = 107, .check = check_socket_path,
+     .documentation = "The path of the socket, such as \"/run/ringmq/mqtt.sock\". A socket file that a dead process left behind is "
+                      "replaced; one that somebody listens on is an error. Abstract sockets (@name) are not served: they have no owner "
+                      "and no mode."},
+    {"listeners.KIND.NAME.backlog", TYPE_UNSIGNED, .kinds = ALL_KINDS, OF(backlog), .min = 1, .max = 65535, .default_text = "1024",
      .documentation = "Connections that may wait in the kernel to be accepted, per shard. The kernel caps it at "
                       "net.core.somaxconn."},
-    {"listeners.tcp.NAME.max_connections", TYPE_UNSIGNED, OF(connections_max), .min = 0, .max = 10000000, .words = unlimited,
+    {"listeners.KIND.NAME.max_connections", TYPE_UNSIGNED, .kinds = ALL_KINDS, OF(connections_max), .min = 0, .max = 10000000, .words = unlimited,
      .default_text = "infinity",
      .documentation = "Connections this listener may hold; more are closed at once. infinity leaves it to node.max_connections."},
-    {"listeners.tcp.NAME.connect_timeout", TYPE_DURATION, OF(connect_timeout_ms), .unit_us = MS, .min = 1, .max = 3600000,
+    {"listeners.KIND.NAME.connect_timeout", TYPE_DURATION, .kinds = ALL_KINDS, OF(connect_timeout_ms), .unit_us = MS, .min = 1, .max = 3600000,
      .default_text = "10s",
      .documentation = "A connection that has not sent a whole CONNECT packet after this time is closed."},
-    {"listeners.tcp.NAME.tcp_nodelay", TYPE_BOOL, OF(tcp_nodelay), .default_text = "true",
+    {"listeners.KIND.NAME.tcp_nodelay", TYPE_BOOL, .kinds = INET_KINDS, OF(tcp_nodelay), .default_text = "true",
      .documentation = "Send small packets at once (TCP_NODELAY). ringmq already sends once per turn, so off only adds delay on "
                       "most networks."},
-    {"listeners.tcp.NAME.congestion_control", TYPE_STRING, OF(congestion), .min = 0, .max = 15, .default_text = "",
+    {"listeners.KIND.NAME.congestion_control", TYPE_STRING, .kinds = INET_KINDS, OF(congestion), .min = 0, .max = 15, .default_text = "",
      .check = check_congestion,
      .documentation = "The TCP congestion control of accepted connections, such as bbr or cubic. Empty leaves the system's."},
 
@@ -255,7 +271,7 @@ static const struct schema_key keys[] = {
 
 static const struct schema_section sections[] = {
     {"node", "The process: its name, its threads, its size."},
-    {"listeners.tcp.NAME", "Where clients connect. Any number of listeners, each with a name of its own (letters a-z, digits, _ and "
+    {"listeners.KIND.NAME", "Where clients connect. Any number of listeners, each with a name of its own (letters a-z, digits, _ and "
                            "-); the one called default exists without being written down."},
     {"mqtt", "What clients may do, and what they get. A reload applies to connections made after it, unless the text says otherwise."},
     {"retainer", "Limits of retained messages."},

@@ -84,8 +84,8 @@ void values_apply(struct config *config)
     *settings = (struct settings){.listeners_count = config->names_count};
     settings->listeners = arena_take(&config->arena, (config->names_count + 1) * sizeof *settings->listeners);
     for (uint32_t i = 0; i < config->names_count; i++) {
-        settings->listeners[i].name = (char *)config->names[i];
-        settings->listeners[i].kind = LISTENER_TCP;
+        settings->listeners[i].name = (char *)(strchr(config->names[i], '.') + 1);
+        settings->listeners[i].kind = schema_kind_of(config->names[i]);
     }
     for (size_t i = 0; i < config->count; i++) {
         const struct config_value *value = &config->values[i];
@@ -101,15 +101,15 @@ void values_apply(struct config *config)
 static const struct config_value *listener_value(const struct config *config, const char *name, const char *last)
 {
     char path[SCHEMA_PATH_BYTES_MAX];
-    snprintf(path, sizeof path, "listeners.tcp.%s.%s", name, last);
+    snprintf(path, sizeof path, "listeners.%s.%s", name, last);
     return values_find(config, path);
 }
 
-/* False for a listener that is disabled or has no sound address. */
+/* False for a listener that is disabled, has no sound address, or is a Unix socket. */
 static bool listener_open(const struct config *config, const char *name, struct bind_address *ret_address)
 {
     const struct config_value *enable = listener_value(config, name, "enable"), *bind = listener_value(config, name, "bind");
-    return enable && enable->number && bind && !bind_parse(span_of_string(bind->text), ret_address);
+    return enable && enable->number && bind && schema_kind_of(name) != LISTENER_UNIX && !bind_parse(span_of_string(bind->text), ret_address);
 }
 
 static void check_collisions(const struct config *config, struct config_errors *errors)

@@ -112,16 +112,16 @@ bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, c
     for (int tries = 0; *port_of(&address) && tries < TAKEN_TRIES - 1 && address_taken(&address, bytes); tries++)
         usleep(TAKEN_RETRY_US);
     if (*port_of(&address) && address_taken(&address, bytes)) {
-        snprintf(ret_error, error_bytes, "cannot bind %s (listeners.tcp.%s.bind): %s; another broker may be running there",
-                 settings->bind, settings->name, strerror(EADDRINUSE));
+        snprintf(ret_error, error_bytes, "cannot bind %s (listeners.%s.%s.bind): %s; another broker may be running there",
+                 settings->bind, listener_kind_names[settings->kind], settings->name, strerror(EADDRINUSE));
         return false;
     }
     for (uint32_t shard = 0; shard < shards_count; shard++) {
         const char *what;
         fds[shard] = socket_open(settings, &address, bytes, &what);
         if (fds[shard] < 0) {
-            snprintf(ret_error, error_bytes, "cannot %s %s (listeners.tcp.%s.bind): %s", what, settings->bind,
-                     settings->name, strerror(errno));
+            snprintf(ret_error, error_bytes, "cannot %s %s (listeners.%s.%s.bind): %s", what, settings->bind,
+                     listener_kind_names[settings->kind], settings->name, strerror(errno));
             while (shard--)
                 close(fds[shard]);
             return false;

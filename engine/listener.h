@@ -12,6 +12,9 @@
 struct listener {
     const struct listener_settings *settings;
     uint16_t port;          /* the one the kernel chose when 0 was asked for */
+    bool admits;            /* connections go through the handler's admit() */
+    bool asks_peer;         /* and it wants to know the address */
+    void *above;            /* the handler's */
     _Atomic uint32_t connections; /* over all shards */
 };
 

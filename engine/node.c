@@ -67,6 +67,8 @@ static bool listeners_open(struct node *node, char *ret_error, size_t error_byte
         if (!node->settings->listeners[i].enable) continue;
         struct listener *listener = &node->group.listeners[node->group.listeners_count];
         listener->settings = &node->settings->listeners[i];
+        const struct shard_handler *handler = node->group.handler;
+        if (handler->listener_open && !handler->listener_open(listener, ret_error, error_bytes)) return false;
         if (!listener_open(listener, shards_count, fds, ret_error, error_bytes)) return false;
         for (uint32_t s = 0; s < shards_count; s++)
             node->shards[s].listener_fds[node->group.listeners_count] = fds[s];
@@ -207,6 +209,8 @@ void node_destroy(struct node *node)
         memory_release(node->shards[s].listener_fds);
     }
     mesh_destroy(node->group.mesh);
+    for (uint32_t i = 0; node->group.handler->listener_close && i < node->group.listeners_count; i++)
+        node->group.handler->listener_close(&node->group.listeners[i]);
     memory_release(node->group.listeners);
     memory_release(node);
 }

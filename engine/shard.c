@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "engine/filters.h"
 #include "engine/listener.h"
 
 #define NS_PER_MS 1000000ull
@@ -21,7 +22,7 @@ struct conn *shard_conn_acquire(struct shard *shard)
 {
     uint32_t slot = shard->conns_free;
     if (slot != UINT32_MAX)
-        shard->conns_free = shard->conns[slot].move_to;
+        shard->conns_free = shard->conns[slot].sent;
     else if (shard->conns_used < shard->conns_capacity)
         slot = shard->conns_used++;
     else
@@ -41,7 +42,8 @@ void shard_conn_release(struct shard *shard, struct conn *conn)
     conn->state = CONN_FREE;
     conn->generation = (conn->generation + 1) & 0xffffff;
     conn->client = NULL;
-    conn->move_to = shard->conns_free;
+    conn->filters = NULL;
+    conn->sent = shard->conns_free;
     shard->conns_free = conn->slot;
     shard->conns_open--;
     stats_count(&shard->stats.connections, (uint64_t)-1);
@@ -258,6 +260,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
     bool more = group->handler->turn(shard);
     if (shard->stalled_count) stalled_receive_again(shard);
+    if (shard->later_count) more |= filters_later_turn(shard);
 
     bool overflow = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);
@@ -351,6 +354,10 @@ void shard_destroy(struct shard *shard)
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);
     pool_free(&shard->pool);
     memory_release(shard->stalled);
+    memory_release(shard->later);
+    memory_release(shard->filter_gather);
+    for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
+        memory_release(shard->filter_rooms[level]);
     memory_release(shard->listener_fds);
     memory_release(shard->accept_armed);
     memory_release(shard->completions);

@@ -12,13 +12,23 @@
 #include "base/stats.h"
 #include "base/wheel.h"
 #include "engine/conn.h"
+#include "engine/filters.h"
 #include "engine/kernel.h"
+#include "engine/listener.h"
 #include "engine/mesh.h"
 
 /* What the layer above does with connections and records. All calls come on the shard's thread; `shard->above` is its own. */
 struct shard_handler {
+    /* On the control thread: what the connections of a listener need (filled in: listener->admits, asks_peer, above), before its
+     * sockets are opened; and its end, when no connection is left. False with a sentence in ret_error. Both NULL: nothing. */
+    bool (*listener_open)(struct listener *listener, char *ret_error, size_t error_bytes);
+    void (*listener_close)(struct listener *listener);
     void (*start)(struct shard *shard);
     void (*accepted)(struct shard *shard, struct conn *conn);
+    /* After accepted(), on listeners with `admits`: may it come in? Then conn->filters are what its bytes go through (engine/filters.h).
+     * Nothing is received before. `address`: who is at the other end of the socket, on listeners with `asks_peer` (NULL: cannot be
+     * found out). False: it is closed, and closed() says so. NULL on handlers without such listeners. */
+    bool (*admit)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
     void (*adopted)(struct shard *shard, struct conn *conn, void *baggage);
     void (*move_failed)(struct shard *shard, void *baggage);
     struct conn_progress (*received)(struct shard *shard, struct conn *conn, struct span bytes);
@@ -61,11 +71,14 @@ struct shard {
 
     struct conn *conns;   /* by slot; pages come with use */
     uint32_t conns_capacity, conns_used, conns_open;
-    uint32_t conns_free;  /* head of the list of free slots, linked through move_to; UINT32_MAX ends it */
+    uint32_t conns_free;  /* head of the list of free slots, linked through `sent`; UINT32_MAX ends it */
     uint32_t *dirty;      /* slots to send for at the end of the turn */
     uint32_t dirty_count;
     uint32_t *stalled;    /* slots whose receive waits for buffers */
     uint32_t stalled_count, stalled_capacity;
+    uint64_t *later;      /* names of connections whose filter waits for an expensive step, in order */
+    uint32_t later_head, later_count, later_capacity;
+    uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;
     struct wheel wheel;
