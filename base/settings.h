@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/span.h"
+
 /* Who may connect while no access control is configured. LOOPBACK: anybody, and a listener on any other address is refused
  * at start. */
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
@@ -18,6 +20,9 @@ enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LIST
 /* "tcp", "tls", "ws", "wss", "unix". */
 extern const char *const listener_kind_names[LISTENER_KINDS];
 
+/* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
+uint32_t mqtt_versions_parse(struct span text);
+
 struct listener_settings {
     char *name; /* listeners.KIND.NAME */
     enum listener_kind kind;
@@ -26,9 +31,43 @@ struct listener_settings {
     uint32_t backlog;
     uint32_t connections_max;    /* whole node; 0: no limit */
     uint32_t connect_timeout_ms; /* from accept to CONNECT  */
+    uint32_t handshake_timeout_ms; /* from accept to the end of PROXY header, TLS and WebSocket handshakes */
+    uint32_t connections_rate;   /* per second and node; 0: no limit */
+    uint32_t connections_burst;  /* 0: as many as a second allows */
+    char *allow, *deny;          /* networks (base/cidr.h); "" */
+    uint8_t proxy_protocol;      /* enum proxy_protocol */
+    char *trusted_proxies;       /* networks */
+    /* sockets */
+    bool ipv6_only;
     bool tcp_nodelay;
-    char *congestion; /* TCP congestion control, "" leaves the system's */
+    bool tcp_quickack;
+    char *congestion;            /* TCP congestion control, "" leaves the system's */
+    uint32_t tcp_keepalive_s;    /* idle time before the first probe; 0: none */
+    uint32_t tcp_user_timeout_ms; /* 0: the system's */
+    uint32_t send_buffer_bytes, receive_buffer_bytes; /* 0: the system's */
+    char *owner, *group;         /* of a Unix socket; "": ours */
+    char *mode;                  /* "0660" */
+    /* MQTT: each in place of the key of the same meaning below mqtt */
+    char *protocol_versions;     /* "3.1, 3.1.1, 5.0" */
+    char *mountpoint;            /* "" none */
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
+    uint32_t keep_alive_min_s;   /* 0: none */
+    uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
+    /* ws, wss */
+    struct {
+        char *path;
+        bool subprotocol_required;
+        char *allowed_origins;
+        uint32_t header_bytes_max;
+        uint64_t frame_bytes_max; /* 0: no limit */
+        uint8_t client_header;    /* enum websocket_client_header */
+    } websocket;
 };
+
+#define LISTENER_INHERIT UINT32_MAX
+enum listener_switch { SWITCH_OFF, SWITCH_ON, SWITCH_INHERIT };
+enum proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2, PROXY_PROTOCOL_ANY };
+enum websocket_client_header { CLIENT_HEADER_NONE, CLIENT_HEADER_FORWARDED_FOR, CLIENT_HEADER_REAL_IP };
 
 struct mqtt_settings {
     enum anonymous_policy allow_anonymous;
@@ -89,6 +128,10 @@ struct settings {
     struct {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
+    struct {
+        uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
+        uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
+    } overload;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

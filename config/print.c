@@ -85,17 +85,21 @@ bool print_in_section(const struct schema_key *key, const struct schema_section 
     return strncmp(key->path, section->path, bytes) == 0 && key->path[bytes] == '.';
 }
 
-static void print_sample_key(const struct schema_key *key, enum listener_kind kind, FILE *file)
+/* `whole`: the section is commented out as a whole. */
+static void print_sample_key(const struct schema_key *key, enum listener_kind kind, bool whole, FILE *file)
 {
     char wanted[512], line[640];
     const char *of_default = key->default_of_default ? key->default_of_default[kind] : NULL;
-    print_wrapped(file, "  # ", key->documentation);
+    print_wrapped(file, whole ? "#   # " : "  # ", key->documentation);
     type_describe(key, wanted, sizeof wanted);
     snprintf(line, sizeof line, "Write %s.%s", wanted, key->reloadable ? "" : " Needs a restart.");
-    print_wrapped(file, "  # ", line);
-    fprintf(file, "  # %s = ", section_rest(key->path));
-    if (of_default || key->default_text) print_default(key, of_default, file);
-    fputs(of_default || key->default_text ? "\n\n" : "…\n\n", file);
+    print_wrapped(file, whole ? "#   # " : "  # ", line);
+    fprintf(file, "%s%s = ", whole ? "#   " : "  # ", section_rest(key->path));
+    if (of_default || key->default_text)
+        print_default(key, of_default, file);
+    else
+        fputs("\"/run/ringmq/mqtt.sock\"", file);
+    fputs(whole ? "\n#\n" : "\n\n", file);
 }
 
 static void print_sample_section(const struct schema *schema, const struct schema_section *section, FILE *file)
@@ -103,7 +107,7 @@ static void print_sample_section(const struct schema *schema, const struct schem
     print_wrapped(file, "# ", section->documentation);
     fprintf(file, "%s {\n", section->path);
     for (size_t i = 0; i < schema->keys_count; i++)
-        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], LISTENER_TCP, file);
+        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], LISTENER_TCP, false, file);
     fputs("}\n", file);
 }
 
@@ -117,7 +121,7 @@ static void print_sample_listeners(const struct schema *schema, const struct sch
         for (size_t i = 0; i < schema->keys_count; i++) {
             const struct schema_key *key = &schema->keys[i];
             if (!print_in_section(key, section) || !(key->kinds >> kind & 1)) continue;
-            if (first || !(key->kinds >> LISTENER_TCP & 1) || key->default_of_default) print_sample_key(key, (enum listener_kind)kind, file);
+            if (first || !(key->kinds >> LISTENER_TCP & 1) || key->default_of_default) print_sample_key(key, (enum listener_kind)kind, !first, file);
         }
         fputs(first ? "}\n" : "# }\n", file);
     }

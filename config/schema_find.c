@@ -129,7 +129,9 @@ const char *schema_nearest(const struct schema *schema, const char *path, char *
     for (size_t i = 0; i < schema->keys_count; i++) {
         char full[SCHEMA_PATH_BYTES_MAX], name[SCHEMA_LISTENER_BYTES_MAX + 1];
         const struct schema_key *key = &schema->keys[i];
-        schema_path_of(key, listener_in(key, path, name, sizeof name), full, sizeof full);
+        const char *listener = listener_in(key, path, name, sizeof name);
+        if (schema_has_name(key) && !listener) continue;
+        schema_path_of(key, listener, full, sizeof full);
         size_t whole = distance(path, full);
         size_t last = distance(last_component(path), last_component(full)) + 2; /* right word, wrong section */
         size_t nearest = last < whole && last <= 3 ? last : whole;
