@@ -24,3 +24,14 @@ uint32_t mqtt_versions_parse(struct span text)
     }
     return levels;
 }
+
+uint32_t listener_texts(struct listener_settings *settings, char **ret_texts[LISTENER_TEXTS_MAX])
+{
+    char **texts[] = {&settings->name, &settings->bind, &settings->allow, &settings->deny, &settings->trusted_proxies, &settings->congestion,
+                      &settings->owner, &settings->group, &settings->mode, &settings->protocol_versions, &settings->mountpoint,
+                      &settings->websocket.path, &settings->websocket.allowed_origins};
+    uint32_t count = sizeof texts / sizeof *texts;
+    for (uint32_t i = 0; i < count; i++)
+        ret_texts[i] = texts[i];
+    return count;
+}

@@ -65,6 +65,11 @@ struct listener_settings {
 };
 
 #define LISTENER_INHERIT UINT32_MAX
+
+/* The places of all texts in it, for who copies, compares or releases one. Returns how many. */
+#define LISTENER_TEXTS_MAX 32
+uint32_t listener_texts(struct listener_settings *settings, char **ret_texts[LISTENER_TEXTS_MAX]);
+
 enum listener_switch { SWITCH_OFF, SWITCH_ON, SWITCH_INHERIT };
 enum proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2, PROXY_PROTOCOL_ANY };
 enum websocket_client_header { CLIENT_HEADER_NONE, CLIENT_HEADER_FORWARDED_FOR, CLIENT_HEADER_REAL_IP };
@@ -111,6 +116,11 @@ struct io_settings {
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 
+struct overload_settings {
+    uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
+    uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -128,10 +138,7 @@ struct settings {
     struct {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
-    struct {
-        uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
-        uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
-    } overload;
+    struct overload_settings overload;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

@@ -12,6 +12,14 @@
     X(connections, "gauge: open sockets")                                                                            \
     X(connections_accepted, "sockets accepted")                                                                      \
     X(connections_refused, "sockets closed at once: a limit was reached")                                            \
+    X(refused_too_many, "of them: max_connections of the listener or the node")                                      \
+    X(refused_no_descriptor, "of them: the process has no descriptor or memory left; the listener rests a moment")   \
+    X(refused_address, "of them: the listener's allow and deny lists")                                               \
+    X(refused_proxy, "of them: not one of the trusted proxies, on a listener with PROXY protocol")                   \
+    X(accepts_delayed, "times a listener waited for max_conn_rate")                                                  \
+    X(overload_level, "gauge: 0 as usual, 1 no new connections, 2 publishers are read more slowly, too")             \
+    X(overloads, "times a shard became overloaded, or more so")                                                      \
+    X(handshake_timeouts, "connections closed: PROXY header, TLS handshake or WebSocket upgrade not over in time")   \
     X(connections_moved, "connections moved to the session's home shard")                                            \
     X(clients_connected, "gauge: clients with an accepted CONNECT")                                                  \
     X(clients_refused, "CONNECT packets answered with an error")                                                     \

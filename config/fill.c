@@ -8,7 +8,7 @@
 #include "config/types.h"
 #include "config/values.h"
 
-#define LISTENERS_MAX 64 /* a connection remembers its listener in one byte */
+#define LISTENERS_MAX 64 /* the engine has 255 numbers, and a changed listener uses another one */
 #define SECRET_FILE_BYTES_MAX 65536
 #define FOUND_BYTES_MAX 48 /* of a wrong value, in an error */
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "engine/accept.h"
 #include "engine/conn_inside.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -357,9 +358,9 @@ void conn_completed_close(struct shard *shard, struct conn *conn)
 {
     conn->in_kernel--;
     DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
-    atomic_fetch_sub_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
     conn_carry_release(shard, conn);
-    filters_release(conn->filters);
+    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
+    listener_count(shard, conn->listener, -1);
     shard_conn_release(shard, conn);
 }
 

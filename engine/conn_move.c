@@ -1,6 +1,7 @@
 /* conn_move.c - a connection moves to another shard: once in its life, when CONNECT has named the client (design §6). */
 #include "base/check.h"
 #include "base/memory.h"
+#include "engine/accept.h"
 #include "engine/conn_inside.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -51,7 +52,7 @@ void conn_completed_pass(struct shard *shard, struct conn *conn, int result)
     conn->state = CONN_CLOSING;
     /* conn_completed_close() takes one from the listener's count; on success the connection lives on elsewhere. */
     if (result >= 0) {
-        atomic_fetch_add_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
+        listener_count(shard, conn->listener, 1);
     } else {
         shard->group->handler->move_failed(shard, handoff->baggage);
         filters_release(handoff->filters);
@@ -79,11 +80,12 @@ void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
     if (!shard->features->fd_passing) fd = handoff->fd;
     struct conn *conn = conn_begin(shard, fd, handoff->listener);
     if (!conn) {
-        atomic_fetch_sub_explicit(&shard->group->listeners[handoff->listener].connections, 1, memory_order_relaxed);
         stats_count(&shard->stats.connections_refused, 1);
+        stats_count(&shard->stats.refused_too_many, 1);
         shard->group->handler->move_failed(shard, handoff->baggage);
         shard->group->verbs->close_fd(shard->ring, fd, 0);
         filters_release(handoff->filters);
+        listener_count(shard, handoff->listener, -1);
         memory_release(handoff);
         return;
     }

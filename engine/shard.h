@@ -11,11 +11,13 @@
 #include "base/settings.h"
 #include "base/stats.h"
 #include "base/wheel.h"
+#include "engine/accept.h"
 #include "engine/conn.h"
 #include "engine/filters.h"
 #include "engine/kernel.h"
 #include "engine/listener.h"
 #include "engine/mesh.h"
+#include "engine/overload.h"
 
 /* What the layer above does with connections and records. All calls come on the shard's thread; `shard->above` is its own. */
 struct shard_handler {
@@ -53,8 +55,9 @@ struct shard_group {
     const struct shard_handler *handler;
     struct mesh *mesh;
     struct qsbr *qsbr;
-    struct listener *listeners;
-    uint32_t listeners_count;
+    struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
+    uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
+    _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
 struct shard {
@@ -84,8 +87,10 @@ struct shard {
     struct wheel wheel;
     struct random_source random;
     struct timer accept_retry;
-    int *listener_fds;    /* one per listener, -1: none */
-    bool *accept_armed;
+    struct acceptor acceptors[LISTENERS_MAX]; /* by the listener's number */
+    uint32_t acceptors_count;                 /* numbers below were used */
+    struct overload overload;
+    struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;
     uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
@@ -136,7 +141,11 @@ void shard_ask_peer(struct shard *shard, struct conn *conn);
 /* ---- for engine/ only ------------------------------------------------------------------------------------------- */
 
 enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL, USER_SHUTDOWN };
-enum { RECORD_ADOPT = 1 };
+enum {
+    RECORD_ADOPT = 1,
+    RECORD_LISTENER_OPEN,  /* b: number | socket << 32 */
+    RECORD_LISTENER_CLOSE  /* b: number */
+};
 
 static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn)
 {

@@ -408,10 +408,10 @@ static inline void sqe_finish(const struct kernel_ring *kernel, struct io_uring_
     if (kernel->features.direct_descriptors) sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void uring_accept(struct kernel_ring *kernel, int listener, uint64_t user)
+static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_for(kernel, user);
-    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept;
+    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && !one;
     if (direct && multishot)
         io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
     else if (direct)
