@@ -23,6 +23,11 @@
     X(connections_moved, "connections moved to the session's home shard")                                            \
     X(clients_connected, "gauge: clients with an accepted CONNECT")                                                  \
     X(clients_refused, "CONNECT packets answered with an error")                                                     \
+    X(clients_refused_version, "of them: a version of MQTT the listener does not speak, or none at all")            \
+    X(clients_refused_identifier, "of them: the client id")                                                          \
+    X(clients_refused_authorization, "of them: who they are, or say they are")                                       \
+    X(clients_refused_banned, "of them: the address a proxy has named")                                              \
+    X(clients_refused_quota, "of them: too many sessions")                                                           \
     X(sessions, "gauge: sessions, connected or not")                                                                 \
     X(sessions_resumed, "CONNECT packets that found their session")                                                  \
     X(sessions_expired, "sessions removed because their time was over")                                              \

@@ -14,4 +14,10 @@ bool door_open(struct listener *listener, char *ret_error, size_t error_bytes);
 void door_close(struct listener *listener);
 bool door_admit(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
 
+/* At CONNECT: may the client come in that a proxy has named? Without such a name the socket's peer was judged at the door. */
+bool door_client_allowed(struct shard *shard, struct conn *conn);
+/* The client's address for people: what a trusted proxy said, else the socket's. */
+#define DOOR_PEER_BYTES_MAX 128
+void door_peer_text(const struct conn *conn, const struct sockaddr_storage *address, char *ret_text, size_t bytes);
+
 #endif

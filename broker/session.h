@@ -74,6 +74,8 @@ struct session {
     struct list link;          /* on the shard's list of kicked or of paused ones */
     uint32_t queries_count;    /* retained queries under way */
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    uint32_t mount_bytes;
+    char *mount;               /* its mount point (broker/mount.h); NULL: none */
     uint16_t client_id_bytes;
     char client_id[];
 };

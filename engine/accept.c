@@ -34,7 +34,7 @@ void acceptors_init(struct shard *shard, const int *listener_fds)
 
 static void retry_in(struct shard *shard, uint64_t ms)
 {
-    if (timer_running(&shard->accept_retry)) shard_stop_timer(shard, &shard->accept_retry);
+    if (timer_running(&shard->accept_retry) && shard->accept_retry.deadline_ms <= shard->now_ms + ms) return;
     shard_start_timer(shard, &shard->accept_retry, ms);
 }
 
@@ -142,7 +142,7 @@ void accept_completed(struct shard *shard, const struct kernel_completion *compl
     if (!exhausted) return accept_arm(shard, number);
     stats_count(&shard->stats.connections_refused, 1);
     stats_count(&shard->stats.refused_no_descriptor, 1);
-    if (!timer_running(&shard->accept_retry)) retry_in(shard, ACCEPT_RETRY_MS);
+    retry_in(shard, ACCEPT_RETRY_MS);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------ */

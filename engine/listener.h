@@ -25,6 +25,7 @@ struct listener {
     uint64_t file_device, file_inode; /* of a Unix socket */
     bool admits;            /* connections go through the handler's admit() */
     bool asks_peer;         /* and it wants to know the address */
+    uint32_t version;       /* tells one from the next under the same number */
     void *above;            /* the handler's */
     _Atomic uint32_t connections; /* over all shards */
     _Atomic uint32_t shards_open; /* that may still accept */

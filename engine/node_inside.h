@@ -23,6 +23,7 @@ struct node {
     struct shard_group group;
     struct node_shard shards[SHARDS_MAX];
     _Atomic uint32_t connections;
+    uint32_t listener_versions; /* given so far */
     pthread_barrier_t opened, decided, started;
     bool go;
     struct stats control_stats;

@@ -91,7 +91,7 @@ static uint32_t number_take(struct node *node, const struct listener_settings *s
         return LISTENERS_MAX;
     }
     struct listener *listener = at(node, number);
-    *listener = (struct listener){.settings = settings_copy(settings), .total = total ? total : memory_acquire_zeroed(sizeof *total)};
+    *listener = (struct listener){.settings = settings_copy(settings), .version = ++node->listener_versions, .total = total ? total : memory_acquire_zeroed(sizeof *total)};
     listener->total->versions++;
     const struct shard_handler *handler = node->group.handler;
     if (handler->listener_open && !handler->listener_open(listener, ret_error, error_bytes)) {

@@ -94,7 +94,11 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                    .accept_now = pick(sim, 64, 255), .fd_passing = pick(sim, 0, 1),
                                    .send_vectorized = pick(sim, 0, 1), .pipe_bytes = pick(sim, 64, 20000)};
     fake_reset(seed ^ 0x5eed, &chances);
-    sim->listener_settings = (struct listener_settings){.name = "sim", .enable = true, .connect_timeout_ms = 60000};
+    sim->listener_settings = (struct listener_settings){
+        .name = "sim", .enable = true, .connect_timeout_ms = 60000, .handshake_timeout_ms = 30000, .protocol_versions = "3.1, 3.1.1, 5.0",
+        .mountpoint = pick(sim, 0, 3) ? "" : "mounted/here/", .packet_bytes_max = LISTENER_INHERIT, .receive_max = LISTENER_INHERIT,
+        .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT, .qos_max = LISTENER_INHERIT,
+        .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
