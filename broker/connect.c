@@ -214,7 +214,8 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     }
 
     const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
-    const char *unmountable = mount_check(mountpoint, client_id, connect->user_name);
+    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    const char *unmountable = mount_check(mountpoint, client_id, user_name);
     if (unmountable)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
 
@@ -226,7 +227,7 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     session->expiry_s = session_expiry_s(broker, connect);
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
-    if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, connect->user_name);
+    if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
     if (connect->has_will) will_set(broker, session, &connect->will);
     keep_alive_start(broker, session);
     if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */

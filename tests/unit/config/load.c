@@ -184,8 +184,8 @@ static const struct {
      "`listeners.ws.default.trusted_proxies` is empty: nobody could use it; write the proxies' networks there, such as \"127.0.0.1, 10.0.0.0/8\""},
     {"listeners.unix.x.bind=@abstract",
      "command line --set listeners.unix.x.bind: `listeners.unix.x.bind` is \"@abstract\": abstract sockets have no owner and no mode; write a path"},
-    {"listeners.tcp.default.websocket.path=/", "command line --set listeners.tcp.default.websocket.path: there is no key "
-     "`listeners.tcp.default.websocket.path`; did you mean `listeners.ws.default.websocket.path`?"},
+    {"listeners.tcp.default.owner=x", "command line --set listeners.tcp.default.owner: there is no key "
+     "`listeners.tcp.default.owner`; did you mean `listeners.unix.default.owner`?"},
     {"listeners.tcp.default.mountpoint=\"a/${user}/\"", "command line --set listeners.tcp.default.mountpoint:1:1: `listeners.tcp.default.mountpoint` "
      "is \"a/${user}/\": the placeholders are ${client_id} and ${username}"},
     {"listeners.tcp.default.protocol_versions=4", "command line --set listeners.tcp.default.protocol_versions: "
