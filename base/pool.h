@@ -17,7 +17,8 @@
 
 struct pool {
     void *free_lists[POOL_CLASSES];
-    struct pool_slab *slabs;
+    struct pool_region *regions;
+    uint32_t region_slabs; /* slabs of the first region not yet cut */
     uint64_t bytes_used;  /* handed out, heap blocks included */
     uint64_t bytes_slabs; /* taken from the system for slabs  */
     uint64_t blocks_used;

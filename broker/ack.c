@@ -19,11 +19,23 @@ static struct delivery delivery_of(const struct mqtt_inflight_entry *entry)
     return (struct delivery){(uint64_t)(uintptr_t)entry->message, entry->user};
 }
 
+/* Acknowledgements come in the order of sending, and by then the messages have left the cache: those of the next ones are fetched
+ * while this one is handled. */
+#define ACKS_AHEAD 4
+
+static void prefetch_message(const void *tagged)
+{
+    const char *message = (const char *)((uintptr_t)tagged & DELIVERY_POINTER_MASK);
+    __builtin_prefetch(message, 1);
+    __builtin_prefetch(message + sizeof(struct message) - 1);
+}
+
 /* A message has left the window: its reference goes, and what waited for the room moves up. */
 static void delivery_done(struct broker_shard *broker, struct session *session, const struct mqtt_inflight_entry *entry)
 {
     if (entry->message) session_delivery_release(broker, delivery_of(entry));
     UNCOUNT(broker, inflight_messages);
+    if (mqtt_inflight_count(&session->inflight) == 0) session->conn->urgent = false;
     session->progress_ms = broker->shard->now_ms;
 }
 
@@ -69,6 +81,7 @@ void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_
     if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
     if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
 
+    prefetch_message(mqtt_inflight_ahead(&session->inflight, ack->packet_id, ACKS_AHEAD));
     struct mqtt_inflight_entry entry;
     enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK
                                              ? mqtt_inflight_puback(&session->inflight, ack->packet_id, &entry)

@@ -199,6 +199,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     } else {
         uint16_t packet_id = mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, outgoing.qos,
                                                delivery.ids);
+        session->conn->urgent = true; /* its acknowledgements make room */
         COUNT(broker, inflight_messages);
         publish_write(broker, session, &outgoing, &properties, packet_id);
     }
@@ -318,9 +319,22 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     if (options->qos) {
         struct delivery delivery = delivery_make(broker, publication, options);
         packet_id = mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, options->qos, delivery.ids);
+        conn->urgent = true; /* its acknowledgements make room */
         COUNT(broker, inflight_messages);
     }
     publish_write(broker, session, &outgoing, &properties, packet_id);
+}
+
+/* What waited has left the cache: a few messages ahead are fetched while this one is written. */
+#define QUEUE_AHEAD 6
+
+static void prefetch_queued(const struct delivery_queue *queue)
+{
+    struct delivery ahead = queue->entries[(queue->head + QUEUE_AHEAD) & (queue->capacity - 1)];
+    const char *message = (const char *)delivery_message(ahead);
+    __builtin_prefetch(message, 1);
+    __builtin_prefetch(message + 64);
+    __builtin_prefetch(message + 128);
 }
 
 void session_pump(struct broker_shard *broker, struct session *session)
@@ -330,6 +344,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     session->progress_ms = broker->shard->now_ms;
     while (queue->count && conn_has_room(broker->shard, session->conn)) {
         struct delivery next = queue->entries[queue->head];
+        if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);
         if (delivery_qos(next) && mqtt_inflight_full(&session->inflight)) return; /* an acknowledgement goes on here */
         delivery_send(broker, session, queue_pop(broker, session));
     }
@@ -341,6 +356,7 @@ void session_resend(struct broker_shard *broker, struct session *session)
     struct mqtt_inflight_entry entry;
     while (session->conn && mqtt_inflight_resend_next(&session->inflight, &entry)) {
         COUNT(broker, redeliveries);
+        session->conn->urgent = true;
         if (entry.state == MQTT_INFLIGHT_RELEASING) {
             ack_send(broker, session, MQTT_PUBREL, entry.packet_id, MQTT_REASON_SUCCESS);
             continue;

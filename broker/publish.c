@@ -184,7 +184,7 @@ void publisher_pause(struct broker_shard *broker, struct session *session)
 {
     if (session->paused || session->kicked || !session->conn || broker->settings->mqtt.pause_ms == 0) return;
     session->paused = true;
-    conn_pause(broker->shard, session->conn);
+    conn_hold(session->conn);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
     if (!timer_running(&broker->pause_timer))

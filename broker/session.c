@@ -29,7 +29,6 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     session->client_id_bytes = (uint16_t)client_id.bytes;
     session->client_hash = hash_span(client_id);
     timer_init(&session->timer, session_expired);
-    list_init(&session->link);
     mqtt_inflight_init(&session->inflight, UINT16_MAX);
     mqtt_incoming_init(&session->incoming, UINT16_MAX);
     map_insert(&broker->sessions, session);
@@ -71,7 +70,6 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
-    list_remove(&session->link);
     subscriptions_end(broker, session);
     retained_forget(broker, session);
     queue_release(broker, session);
@@ -116,6 +114,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     mqtt_alias_in_init(&session->aliases_in, five ? limits->topic_alias_max : 0, limits->packet_bytes_max);
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
     wheel_stop(&broker->shard->wheel, &session->timer);
+    list_init(&session->link);
     COUNT(broker, clients_connected);
 }
 
@@ -140,6 +139,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     session->conn = NULL;
     session->kicked = session->paused = session->unread = false;
     list_remove(&session->link);
+    timer_init(&session->timer, session_expired);
     UNCOUNT(broker, clients_connected);
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);

@@ -70,8 +70,10 @@ struct session {
     uint32_t expiry_s;         /* UINT32_MAX: never */
     uint32_t *subscriptions;   /* local filter ids */
     struct session_will *will;
-    struct timer timer;        /* expiry, while away */
-    struct list link;          /* on the shard's list of kicked or of paused ones */
+    union {
+        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct timer timer;    /* while away: expiry */
+    };
     uint32_t queries_count;    /* retained queries under way */
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
     uint32_t mount_bytes;

@@ -34,6 +34,14 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
     if (value > histogram->max) histogram->max = value;
 }
 
+static inline void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+    for (uint32_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++)
+        into->counts[bucket] += from->counts[bucket];
+    into->total += from->total;
+    if (from->max > into->max) into->max = from->max;
+}
+
 /* The value that `per_million` of all values do not exceed; 0 when empty. */
 static inline uint64_t histogram_quantile(const struct histogram *histogram, uint32_t per_million)
 {

@@ -344,7 +344,7 @@ static const struct schema_key keys[] = {
     {"mqtt.receive_maximum", TYPE_UNSIGNED, RELOAD, AT(mqtt.receive_max), .min = 1, .max = 65535, .default_text = "1024",
      .documentation = "QoS 1 and 2 publishes a client may have sent without having got the acknowledgement. MQTT 5 clients are "
                       "told."},
-    {"mqtt.max_inflight", TYPE_UNSIGNED, RELOAD, AT(mqtt.inflight_max), .min = 1, .max = 65535, .default_text = "256",
+    {"mqtt.max_inflight", TYPE_UNSIGNED, RELOAD, AT(mqtt.inflight_max), .min = 1, .max = 65535, .default_text = "1024",
      .documentation = "QoS 1 and 2 messages on their way to one client without its acknowledgement. The client's own receive "
                       "maximum may lower it."},
     {"mqtt.max_mqueue_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.queue_messages_max), .min = 1, .max = 100000000,

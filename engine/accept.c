@@ -215,6 +215,22 @@ void conn_accepted(struct shard *shard, int fd, uint8_t number)
     shard->group->handler->accepted(shard, conn);
 }
 
+struct conn *conn_dialled(struct shard *shard, int fd)
+{
+    struct conn *conn = conn_begin(shard, fd, 0);
+    int entered = conn ? shard->group->verbs->enter(shard->ring, fd, conn->slot) : -ENFILE;
+    if (entered < 0) {
+        if (conn) shard_conn_release(shard, conn);
+        close(fd);
+        errno = -entered;
+        return NULL;
+    }
+    conn->fd = entered;
+    listener_count(shard, 0, 1);
+    conn_receive_arm(shard, conn);
+    return conn;
+}
+
 void conn_completed_install(struct shard *shard, struct conn *conn, int fd)
 {
     struct sockaddr_storage address;

@@ -65,9 +65,9 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
     }
     if (needed > conn->carry_capacity) {
         uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
-        if (conn->paused && capacity < shard->settings->io.receive_buffers_bytes)
+        if (conn->receive_cancelled && capacity < shard->settings->io.receive_buffers_bytes)
             capacity = shard->settings->io.receive_buffers_bytes;
-        if (!conn->paused && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
+        if (!conn->receive_cancelled && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
             capacity = conn->carry_wanted;
         capacity = (uint32_t)pool_block_bytes(capacity);
         uint8_t *larger = pool_acquire(&shard->pool, capacity);
@@ -285,7 +285,7 @@ static void finish_join(struct shard *shard, struct conn *conn);
 static void send_filtered(struct shard *shard, struct conn *conn)
 {
     if (filters_prepare(shard, conn)) return send_issue(shard, conn);
-    if (conn->filters->failed && conn->state == CONN_OPEN) return conn_end(shard, conn, CONN_END_RESET);
+    if (filters_waiting(conn->filters)) return conn_end(shard, conn, CONN_END_RESET); /* what waits can never leave */
     if (conn->state == CONN_FINISHING) finish_join(shard, conn); /* there was nothing to say after all */
 }
 
@@ -400,4 +400,3 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger)
     if (!conn->receive_armed && !conn->stalled) conn_receive_again(shard, conn);
     finish_join(shard, conn);
 }
-

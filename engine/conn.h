@@ -49,6 +49,7 @@ struct conn {
     bool wants_writable : 1; /* tell the layer above when the stage has emptied */
     bool ended : 1;          /* the peer has said its last byte */
     bool lingers : 1;        /* FINISHING: see conn_finish() */
+    bool urgent : 1;         /* the layer above expects acknowledgements: its bytes go before those of others */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
     bool unadmitted : 1;     /* the handler's admit() has not been asked yet: nothing is received */
     uint32_t sent;           /* of `sending`, after a short send; of a free slot: the next one */
@@ -100,7 +101,7 @@ void conn_pause(struct shard *shard, struct conn *conn);
 void conn_resume(struct shard *shard, struct conn *conn);
 /* The same for a moment: what arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than
  * HOLD_BYTES_MAX. */
-#define HOLD_BYTES_MAX (64 * 1024)
+#define HOLD_BYTES_MAX (8 * 1024)
 void conn_hold(struct conn *conn);
 
 /* Ends it at once. Bytes not yet sent are lost. */
@@ -119,6 +120,9 @@ void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *
 struct conn_handoff; /* a connection between two shards */
 
 void conn_accepted(struct shard *shard, int fd, uint8_t listener);
+/* A connection that we opened (an ordinary descriptor, blocking, connected or about to be), on a shard that accepts none. It is
+ * counted on listener 0. NULL with errno: no slot is free, or the ring takes no more; fd is closed then. */
+struct conn *conn_dialled(struct shard *shard, int fd);
 void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd);
 void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion);
 void conn_completed_send(struct shard *shard, struct conn *conn, int result);

@@ -116,7 +116,6 @@ static void filter_failed(struct shard *shard, struct conn *conn, const struct f
     stats_count(&shard->stats.filter_errors, 1);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=%s_error what=\"%s\" listener=%s", filter->verbs->name,
                 filter->verbs->reason(filter), conn_listener_name(shard, conn));
-    conn->filters->failed = true;
     if (conn->state == CONN_MOVING)
         conn->ended = true; /* its new home ends it, behind what it has read */
     else
@@ -199,9 +198,9 @@ static bool transform(struct shard *shard, struct conn_filters *filters, struct 
     struct filter_step step = filter->verbs->send(filter, input, (*wire)->stage + (*wire)->bytes, room);
     DCHECK(step.output_bytes <= room);
     (*wire)->bytes += (uint32_t)step.output_bytes;
-    if (step.wants == FILTER_FAILED) filters->failed = true;
-    DCHECK(filters->failed || step.consumed == input.bytes);
-    return !filters->failed;
+    if (step.wants == FILTER_FAILED) filters->send_failed = true;
+    DCHECK(filters->send_failed || step.consumed == input.bytes);
+    return !filters->send_failed;
 }
 
 /* What a level has to say itself. */
@@ -218,11 +217,11 @@ static bool own_bytes(struct shard *shard, struct conn_filters *filters, uint32_
             (*wire)->bytes += (uint32_t)step.output_bytes;
         else if (step.output_bytes && !transform(shard, filters, span_of(small, step.output_bytes), wire))
             return false;
-        if (step.wants == FILTER_FAILED) filters->failed = true;
-        more = step.to_send && !filters->failed;
+        if (step.wants == FILTER_FAILED) filters->send_failed = true;
+        more = step.to_send && !filters->send_failed;
     }
     filters->to_send &= (uint8_t)~(1u << level);
-    return !filters->failed;
+    return !filters->send_failed;
 }
 
 /* From the top down; those above the transformer only between two batches, so that a frame stays in one piece. */

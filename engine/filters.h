@@ -21,7 +21,7 @@ struct conn_filters {
     uint8_t prefix_bytes; /* room at the front of every stage */
     int8_t transformer;  /* the level whose send() changes bytes; -1: none */
     bool later;          /* waits on the shard's list for its next expensive step */
-    bool failed;
+    bool send_failed;    /* nothing more can be sent */
     uint32_t held_bytes, held_capacity;
     struct filter *levels[FILTER_LEVELS_MAX];
     uint8_t *held;       /* input of the level that said LATER */

@@ -23,7 +23,8 @@ struct kernel_ring;
 enum kernel_flags {
     KERNEL_MORE = 1,   /* the operation goes on: another completion will come */
     KERNEL_BUFFER = 2, /* `data` points into a receive buffer: give it back with receive_done() */
-    KERNEL_WAKE = 4    /* not an operation of ours: somebody called wake() */
+    KERNEL_WAKE = 4,   /* not an operation of ours: somebody called wake() */
+    KERNEL_URGENT = 8  /* the shard's own mark, never set by a ring */
 };
 
 struct kernel_completion {
@@ -75,13 +76,20 @@ struct kernel_verbs {
      * the kernel can't. Where features->direct_descriptors is false fd is one already. */
     void (*install)(struct kernel_ring *ring, int fd, uint64_t user);
 
+    /* Puts an ordinary descriptor at `place` of the ring's table and closes it; returns the descriptor to use above, or a
+     * negative errno (then it is still open and ours). For connections that were dialled, not accepted: places of a ring that also
+     * accepts belong to the kernel, so such a ring must not call this. Where features->direct_descriptors is false it returns
+     * fd. A system call. */
+    int (*enter)(struct kernel_ring *ring, int fd, uint32_t place);
+
     void (*wake)(struct kernel_ring *from, uint32_t to_shard);
 
     /* Submits what was queued, waits until something completes or `timeout_ns` passed (0: don't wait; UINT64_MAX: no limit),
      * and gives up to `max` completions. `min_wait_ns` > 0: having found one, go on collecting for so long. */
     uint32_t (*wait)(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
                      struct kernel_completion *ret_completions, uint32_t max);
-    /* True when something waits that wait() would give at once (for spinning without a system call). */
+    /* True when wait() has something to do at once: completions to give, or operations to submit that were queued since the last
+     * one. For spinning without a system call. */
     bool (*ready)(struct kernel_ring *ring);
 };
 

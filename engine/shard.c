@@ -94,16 +94,58 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
     UNREACHABLE("a completion of no kind");
 }
 
+static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
+{
+    return completion->user >> 56 != USER_RECEIVE || shard->conns[(uint32_t)completion->user].urgent;
+}
+
+static void completion_take(struct shard *shard, const struct kernel_completion *completion)
+{
+    if (completion->flags & KERNEL_WAKE) return;
+    if (completion->user == 0) return; /* close of a connection that never was */
+    completion_handle(shard, completion);
+}
+
+static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
+{
+    if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+}
+
+/* Handles those that must not wait behind a crowd of publishers (everything but receives, and receives of whoever has
+ * acknowledgements to send: they make room for what the others bring) and closes the gaps. Who is urgent is looked up before anything is
+ * handled, so that one connection's receives keep their order. Returns how many remain. */
+static uint32_t completions_urgent(struct shard *shard, uint32_t count)
+{
+    struct kernel_completion *completions = shard->completions;
+    uint32_t remaining = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        completion_prefetch(shard, i, count);
+        if (completion_is_urgent(shard, &completions[i])) completions[i].flags |= KERNEL_URGENT;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (completions[i].flags & KERNEL_URGENT)
+            completion_take(shard, &completions[i]);
+        else
+            completions[remaining++] = completions[i];
+    }
+    return remaining;
+}
+
+/* With fewer than this many the order makes no difference that anybody could notice. */
+#define COMPLETIONS_SORTED_FROM 32
+
 static void completions_handle(struct shard *shard, uint32_t count)
 {
-    const struct kernel_completion *completions = shard->completions;
-    for (uint32_t i = 0; i < count; i++) {
-        if (i + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)completions[i + 2].user % shard->conns_capacity]);
-        if (completions[i].flags & KERNEL_WAKE) continue;
-        if (completions[i].user == 0) continue; /* close of a connection that never was */
-        completion_handle(shard, &completions[i]);
+    struct kernel_completion *completions = shard->completions;
+    stats_count(&shard->stats.completions, count - shard->completions_left);
+    if (count >= COMPLETIONS_SORTED_FROM) count = completions_urgent(shard, count);
+    uint32_t budget = shard->turn_packets + PACKETS_PER_TURN_MAX, i = 0;
+    for (; i < count && shard->turn_packets < budget; i++) {
+        completion_prefetch(shard, i, count);
+        completion_take(shard, &completions[i]);
     }
-    stats_count(&shard->stats.completions, count);
+    shard->completions_left = count - i;
+    if (i < count) memmove(completions, completions + i, (count - i) * sizeof *completions);
 }
 
 void shard_ask_peer(struct shard *shard, struct conn *conn)
@@ -172,9 +214,12 @@ static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
     uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
+    uint32_t left = shard->completions_left;
     if (limit_ns > 0 && shard_spin(shard)) limit_ns = 0;
     bool sleeps = limit_ns > 0 && mesh_may_sleep(group->mesh, shard->number);
-    if (!sleeps) return group->verbs->wait(shard->ring, 0, 0, shard->completions, COMPLETIONS_PER_TURN_MAX);
+    if (!sleeps)
+        return left + group->verbs->wait(shard->ring, 0, 0, shard->completions + left, COMPLETIONS_PER_TURN_MAX - left);
+    DCHECK(left == 0);
     qsbr_sleep(group->qsbr, shard->number);
     uint32_t count = group->verbs->wait(shard->ring, limit_ns, gather_ns(shard), shard->completions, COMPLETIONS_PER_TURN_MAX);
     qsbr_wake(group->qsbr, shard->number);
@@ -226,7 +271,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || overflow || timers == TIMERS_PER_TURN_MAX;
+    shard->more_next_turn |= more || overflow || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
     overload_turn(shard, completions);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;

@@ -96,11 +96,14 @@ struct shard {
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
     uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
+    uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
 };
 
-/* A turn handles at most so many of each, so that nobody starves (design §5). */
+/* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the
+ * receive that goes beyond is finished. About half a millisecond. */
 #define COMPLETIONS_PER_TURN_MAX 1024
+#define PACKETS_PER_TURN_MAX     2048
 #define RECORDS_PER_LANE_TURN_MAX 2048
 #define TIMERS_PER_TURN_MAX      4096
 

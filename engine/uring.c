@@ -401,7 +401,8 @@ static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint
 
 static bool uring_ready(struct kernel_ring *kernel)
 {
-    return io_uring_cq_ready(&kernel->ring) != 0 ||
+    const struct io_uring_sq *queue = &kernel->ring.sq;
+    return io_uring_cq_ready(&kernel->ring) != 0 || queue->sqe_tail != queue->sqe_head || /* a send not yet submitted */
            (__atomic_load_n(kernel->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN) != 0;
 }
 
@@ -523,6 +524,15 @@ static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
     sqe_finish(kernel, sqe, user);
 }
 
+static int uring_enter(struct kernel_ring *kernel, int fd, uint32_t place)
+{
+    if (!kernel->features.direct_descriptors) return fd;
+    int updated = io_uring_register_files_update(&kernel->ring, place, &fd, 1);
+    if (updated != 1) return updated < 0 ? updated : -ENFILE;
+    close(fd);
+    return (int)place;
+}
+
 static void uring_wake(struct kernel_ring *from, uint32_t to_shard)
 {
     if (from && from->features.message_ring) {
@@ -555,6 +565,7 @@ const struct kernel_verbs kernel_uring = {
     .close_fd = uring_close_fd,
     .pass = uring_pass,
     .install = uring_install,
+    .enter = uring_enter,
     .wake = uring_wake,
     .wait = uring_wait,
     .ready = uring_ready,

@@ -128,6 +128,11 @@ bool mqtt_inflight_restore(struct mqtt_inflight *inflight, struct mqtt_inflight_
     return true;
 }
 
+const void *mqtt_inflight_ahead(const struct mqtt_inflight *inflight, uint16_t packet_id, uint16_t ahead)
+{
+    return inflight->slots ? slot_of(inflight, (uint16_t)(packet_id + ahead))->message : NULL;
+}
+
 enum mqtt_inflight_verdict mqtt_inflight_puback(struct mqtt_inflight *inflight, uint16_t packet_id,
                                                 struct mqtt_inflight_entry *ret_entry)
 {

@@ -71,6 +71,8 @@ void mqtt_inflight_trim(struct mqtt_inflight *inflight);
 static inline uint32_t mqtt_inflight_count(const struct mqtt_inflight *inflight) { return inflight->count; }
 /* True while something of an earlier connection still waits for being sent again. */
 static inline bool mqtt_inflight_resending(const struct mqtt_inflight *inflight) { return inflight->resend != 0; }
+/* The message whose turn to be acknowledged comes `ahead` after this id, for prefetching; NULL when it is not known. */
+const void *mqtt_inflight_ahead(const struct mqtt_inflight *inflight, uint16_t packet_id, uint16_t ahead);
 /* True when no new message may be sent now: quota used up, ids used up, or older messages go first. */
 static inline bool mqtt_inflight_full(const struct mqtt_inflight *inflight)
 {

@@ -400,7 +400,9 @@ class SysWatch:
         return int(self.values[topic])
 
     def fresh(self, timeout=6.0):
-        """Waits for a whole round that begins after now."""
+        """Waits for a whole round that begins after now. What was published before and not read yet is not one."""
+        while self.client.poll(0):
+            pass
         self.follow()
         marks = 0
         deadline = time.monotonic() + timeout

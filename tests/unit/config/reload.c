@@ -25,7 +25,7 @@ Test(reload, changes)
     cr_assert_eq(config_diff(old_config, new_config, note, &seen), 3);
     cr_assert_str_eq(seen.text, "node.name: ringmq -> b restart (command line --set node.name)\n"
                                 "node.shards: 1 -> 2 restart (command line --set node.shards)\n"
-                                "mqtt.max_inflight: 256 -> 7 reload (command line --set mqtt.max_inflight)\n");
+                                "mqtt.max_inflight: 1024 -> 7 reload (command line --set mqtt.max_inflight)\n");
     struct config *merged = config_merge_reloadable(old_config, new_config);
     config_release(new_config);
     cr_assert_eq(config_settings(merged)->node.shards, 1);
