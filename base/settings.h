@@ -9,23 +9,70 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/span.h"
+
 /* Who may connect while no access control is configured. LOOPBACK: anybody, and a listener on any other address is refused
  * at start. */
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
-enum listener_kind { LISTENER_TCP }; /* tls, ws, wss, unix and quic take their places here */
+enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
+
+/* "tcp", "tls", "ws", "wss", "unix". */
+extern const char *const listener_kind_names[LISTENER_KINDS];
+
+/* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
+uint32_t mqtt_versions_parse(struct span text);
 
 struct listener_settings {
-    char *name; /* listeners.tcp.NAME */
+    char *name; /* listeners.KIND.NAME */
     enum listener_kind kind;
     bool enable;
     char *bind; /* "127.0.0.1:1883", "[::1]:1883", "1883" (all addresses), ":1883" */
     uint32_t backlog;
     uint32_t connections_max;    /* whole node; 0: no limit */
     uint32_t connect_timeout_ms; /* from accept to CONNECT  */
+    uint32_t handshake_timeout_ms; /* from accept to the end of PROXY header, TLS and WebSocket handshakes */
+    uint32_t connections_rate;   /* per second and node; 0: no limit */
+    uint32_t connections_burst;  /* 0: as many as a second allows */
+    char *allow, *deny;          /* networks (base/cidr.h); "" */
+    uint8_t proxy_protocol;      /* enum proxy_protocol */
+    char *trusted_proxies;       /* networks */
+    /* sockets */
+    bool ipv6_only;
     bool tcp_nodelay;
-    char *congestion; /* TCP congestion control, "" leaves the system's */
+    bool tcp_quickack;
+    char *congestion;            /* TCP congestion control, "" leaves the system's */
+    uint32_t tcp_keepalive_s;    /* idle time before the first probe; 0: none */
+    uint32_t tcp_user_timeout_ms; /* 0: the system's */
+    uint32_t send_buffer_bytes, receive_buffer_bytes; /* 0: the system's */
+    char *owner, *group;         /* of a Unix socket; "": ours */
+    char *mode;                  /* "0660" */
+    /* MQTT: each in place of the key of the same meaning below mqtt */
+    char *protocol_versions;     /* "3.1, 3.1.1, 5.0" */
+    char *mountpoint;            /* "" none */
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
+    uint32_t keep_alive_min_s;   /* 0: none */
+    uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
+    /* ws, wss */
+    struct {
+        char *path;
+        bool subprotocol_required;
+        char *allowed_origins;
+        uint32_t header_bytes_max;
+        uint64_t frame_bytes_max; /* 0: no limit */
+        uint8_t client_header;    /* enum websocket_client_header */
+    } websocket;
 };
+
+#define LISTENER_INHERIT UINT32_MAX
+
+/* The places of all texts in it, for who copies, compares or releases one. Returns how many. */
+#define LISTENER_TEXTS_MAX 32
+uint32_t listener_texts(struct listener_settings *settings, char **ret_texts[LISTENER_TEXTS_MAX]);
+
+enum listener_switch { SWITCH_OFF, SWITCH_ON, SWITCH_INHERIT };
+enum proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2, PROXY_PROTOCOL_ANY };
+enum websocket_client_header { CLIENT_HEADER_NONE, CLIENT_HEADER_FORWARDED_FOR, CLIENT_HEADER_REAL_IP };
 
 struct mqtt_settings {
     enum anonymous_policy allow_anonymous;
@@ -69,6 +116,11 @@ struct io_settings {
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 
+struct overload_settings {
+    uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
+    uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -86,6 +138,7 @@ struct settings {
     struct {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
+    struct overload_settings overload;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

@@ -12,9 +12,22 @@
     X(connections, "gauge: open sockets")                                                                            \
     X(connections_accepted, "sockets accepted")                                                                      \
     X(connections_refused, "sockets closed at once: a limit was reached")                                            \
+    X(refused_too_many, "of them: max_connections of the listener or the node")                                      \
+    X(refused_no_descriptor, "of them: the process has no descriptor or memory left; the listener rests a moment")   \
+    X(refused_address, "of them: the listener's allow and deny lists")                                               \
+    X(refused_proxy, "of them: not one of the trusted proxies, on a listener with PROXY protocol")                   \
+    X(accepts_delayed, "times a listener waited for max_conn_rate")                                                  \
+    X(overload_level, "gauge: 0 as usual, 1 no new connections, 2 publishers are read more slowly, too")             \
+    X(overloads, "times a shard became overloaded, or more so")                                                      \
+    X(handshake_timeouts, "connections closed: PROXY header, TLS handshake or WebSocket upgrade not over in time")   \
     X(connections_moved, "connections moved to the session's home shard")                                            \
     X(clients_connected, "gauge: clients with an accepted CONNECT")                                                  \
     X(clients_refused, "CONNECT packets answered with an error")                                                     \
+    X(clients_refused_version, "of them: a version of MQTT the listener does not speak, or none at all")            \
+    X(clients_refused_identifier, "of them: the client id")                                                          \
+    X(clients_refused_authorization, "of them: who they are, or say they are")                                       \
+    X(clients_refused_banned, "of them: the address a proxy has named")                                              \
+    X(clients_refused_quota, "of them: too many sessions")                                                           \
     X(sessions, "gauge: sessions, connected or not")                                                                 \
     X(sessions_resumed, "CONNECT packets that found their session")                                                  \
     X(sessions_expired, "sessions removed because their time was over")                                              \
@@ -49,6 +62,7 @@
     X(retained_bytes, "gauge: their bytes")                                                                          \
     X(wills_published, "will messages published")                                                                    \
     X(protocol_errors, "connections closed for a malformed packet or a protocol error")                              \
+    X(filter_errors, "connections closed for a mistake in TLS, WebSocket or the PROXY header")                       \
     X(keep_alive_timeouts, "connections closed: nothing heard for 1.5 times the keep-alive")                         \
     X(connect_timeouts, "connections closed: no CONNECT in time")                                                    \
     X(messages_stored, "gauge: message objects alive")                                                               \

@@ -1,12 +1,10 @@
 /* broker.c - the broker's parts put together: what the engine calls. */
 #include "broker/broker.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
-
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "broker/doors.h"
 #include "broker/records.h"
 
 /* Memory of a shard's match cache beyond its table. */
@@ -63,24 +61,57 @@ static void broker_start(struct shard *shard)
     sys_start(broker);
 }
 
+static const struct listener_settings *listener_of(const struct shard *shard, const struct conn *conn)
+{
+    return shard->group->listeners[conn->listener].settings;
+}
+
 static void connect_timeout(struct timer *timer, void *context)
 {
     struct broker_shard *broker = broker_of(context);
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    const struct listener_settings *listener = listener_of(broker->shard, conn);
     COUNT(broker, connect_timeouts);
-    LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time");
+    LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time listener=%s.%s", listener_kind_names[listener->kind], listener->name);
+    conn_close(broker->shard, conn);
+}
+
+static void connect_timer(struct shard *shard, struct conn *conn, uint64_t in_ms)
+{
+    timer_init(&conn->timer, connect_timeout);
+    if (in_ms) shard_start_timer(shard, &conn->timer, in_ms);
+}
+
+/* The handshakes should be over by now; then what is left of the time for CONNECT begins. */
+static void handshake_timeout(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
+    const struct listener_settings *listener = listener_of(broker->shard, conn);
+    if (!conn->unadmitted && filters_open(conn->filters))
+        return connect_timer(broker->shard, conn, listener->connect_timeout_ms - listener->handshake_timeout_ms);
+    COUNT(broker, handshake_timeouts);
+    LOG_LIMITED(INFO, 100, "connection closed", "reason=no_handshake_in_time listener=%s.%s", listener_kind_names[listener->kind],
+                listener->name);
     conn_close(broker->shard, conn);
 }
 
 static void broker_accepted(struct shard *shard, struct conn *conn)
 {
     const struct listener *listener = &shard->group->listeners[conn->listener];
-    timer_init(&conn->timer, connect_timeout);
-    if (listener->settings->connect_timeout_ms)
-        shard_start_timer(shard, &conn->timer, listener->settings->connect_timeout_ms);
+    const struct listener_settings *settings = listener->settings;
+    limits_prepare(broker_of(shard), conn->listener);
+    if (!listener->admits || settings->handshake_timeout_ms >= settings->connect_timeout_ms)
+        return connect_timer(shard, conn, settings->connect_timeout_ms);
+    timer_init(&conn->timer, handshake_timeout);
+    shard_start_timer(shard, &conn->timer, settings->handshake_timeout_ms);
 }
 
-static void broker_adopted(struct shard *shard, struct conn *conn, void *baggage) { broker_accepted(shard, conn); }
+static void broker_adopted(struct shard *shard, struct conn *conn, void *baggage)
+{
+    limits_prepare(broker_of(shard), conn->listener);
+    connect_timer(shard, conn, listener_of(shard, conn)->connect_timeout_ms);
+}
 
 /* The connection's CONNECT was still unread: there is nothing of ours to take back. */
 static void broker_move_failed(struct shard *shard, void *baggage)
@@ -102,12 +133,15 @@ static void broker_writable(struct shard *shard, struct conn *conn)
     conn_resume(shard, conn);
 }
 
+static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CONN_END_RESET] = "reset", [CONN_END_FILTER] = "protocol_error",
+                                        [CONN_END_REFUSED] = "refused", [CONN_END_STOPPED] = "stopped"};
+
 static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end why)
 {
     struct session *session = conn->client;
     if (!session) return;
     LOG(INFO, "client lost", "client=%s reason=%s", log_quoted(session_client_id(session)),
-        why == CONN_END_PEER ? "closed_by_peer" : why == CONN_END_RESET ? "reset" : "stopped");
+        end_names[why]);
     session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
 }
 
@@ -117,19 +151,11 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (!session) return;
-    char host[INET6_ADDRSTRLEN] = "unknown";
-    uint16_t port = 0;
-    if (address && address->ss_family == AF_INET) {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
-        port = ntohs(four->sin_port);
-    } else if (address && address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
-        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
-        port = ntohs(six->sin6_port);
-    }
-    LOG(INFO, "client connected", "client=%s peer=%s:%u version=%s keep_alive=%us expiry=%us",
-        log_quoted(session_client_id(session)), host, port, mqtt_version_name((enum mqtt_version)session->version),
+    char peer[DOOR_PEER_BYTES_MAX];
+    door_peer_text(conn, address, peer, sizeof peer);
+    const struct listener_settings *listener = listener_of(shard, conn);
+    LOG(INFO, "client connected", "client=%s peer=%s listener=%s.%s version=%s keep_alive=%us expiry=%us",
+        log_quoted(session_client_id(session)), peer, listener_kind_names[listener->kind], listener->name, mqtt_version_name((enum mqtt_version)session->version),
         session->keep_alive_s, session->expiry_s);
 }
 
@@ -194,10 +220,14 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->fanout);
     memory_release(broker->fanout_ids);
     memory_release(broker->properties);
+    memory_release(broker->mounted);
     memory_release(broker->load);
 }
 
 const struct shard_handler broker_handler = {
+    .listener_open = door_open,
+    .listener_close = door_close,
+    .admit = door_admit,
     .start = broker_start,
     .accepted = broker_accepted,
     .adopted = broker_adopted,

@@ -1,7 +1,7 @@
 /* broker.h - the broker: what a packet means. One struct broker a node, one struct broker_shard a shard.
  *
  * Files: connect.c (CONNECT, takeover, DISCONNECT), publish.c (PUBLISH in, fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
- *        session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
+ *        doors.c, limits.c, mount.c (what the listener they came by does to clients), session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
  *        (from bytes to those), records.c (what shards tell each other), broker.c (start, turn, stop).
  * Threads: a shard touches its own struct broker_shard, and of struct broker only what is constant or atomic. */
 #ifndef RINGMQ_BROKER_BROKER_H
@@ -11,6 +11,7 @@
 
 #include "base/map.h"
 #include "base/settings.h"
+#include "broker/limits.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -66,8 +67,11 @@ struct broker_shard {
     uint8_t *properties;             /* scratch: the forwardable properties of the PUBLISH at hand */
     size_t properties_capacity;
     struct message *release_pending[SHARDS_MAX]; /* half a record */
+    uint8_t *mounted;                /* scratch: a topic with its mount point */
+    size_t mounted_capacity;
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
+    struct limits_entry limits[LISTENERS_MAX]; /* by listener */
 };
 
 extern const struct shard_handler broker_handler;
@@ -79,6 +83,11 @@ void broker_destroy(struct broker *broker);
 void *const *broker_aboves(struct broker *broker);
 
 static inline struct broker_shard *broker_of(struct shard *shard) { return shard->above; }
+/* What this connection's client may do. */
+static inline const struct limits *limits_of(const struct broker_shard *broker, const struct conn *conn)
+{
+    return &broker->limits[conn->listener].limits;
+}
 static inline struct stats *broker_stats(struct broker_shard *broker) { return &broker->shard->stats; }
 #define COUNT(broker, name)       stats_count(&broker_stats(broker)->name, 1)
 #define COUNT_BY(broker, name, n) stats_count(&broker_stats(broker)->name, (uint64_t)(n))

@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/doors.h"
+#include "broker/mount.h"
 
 /* ---- keep-alive ------------------------------------------------------------------------------------------------- */
 
@@ -36,6 +38,16 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
                     enum mqtt_reason reason, const char *what)
 {
     COUNT(broker, clients_refused);
+    switch (reason) {
+    case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION: COUNT(broker, clients_refused_version); break;
+    case MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID: COUNT(broker, clients_refused_identifier); break;
+    case MQTT_REASON_BANNED: COUNT(broker, clients_refused_banned); break;
+    case MQTT_REASON_NOT_AUTHORIZED:
+    case MQTT_REASON_BAD_AUTHENTICATION_METHOD:
+    case MQTT_REASON_BAD_USER_NAME_OR_PASSWORD: COUNT(broker, clients_refused_authorization); break;
+    case MQTT_REASON_QUOTA_EXCEEDED: COUNT(broker, clients_refused_quota); break;
+    default: break;
+    }
     LOG_LIMITED(INFO, 100, "connection refused", "reason=\"%s\" what=\"%s\"", mqtt_reason_name(reason), what);
     if (version == MQTT_VERSION_NONE) { /* not MQTT: nothing we could say would be understood */
         conn->client = NULL;
@@ -55,9 +67,13 @@ struct refusal {
 };
 
 /* Everything that can be judged before the session is known. */
-static struct refusal connect_check(const struct broker_shard *broker, const struct mqtt_connect *connect)
+static struct refusal connect_check(const struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct limits *limits = limits_of(broker, conn);
+    if (!(limits->versions >> connect->version & 1))
+        return (struct refusal){MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION, "this version of MQTT is not spoken here"};
+    if (!door_client_allowed(broker->shard, conn)) return (struct refusal){MQTT_REASON_BANNED, "your address may not connect here"};
     if (broker->stopping) return (struct refusal){MQTT_REASON_SERVER_UNAVAILABLE, "the server is shutting down"};
     if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD)) /* [MQTT-4.12.0-1] */
         return (struct refusal){MQTT_REASON_BAD_AUTHENTICATION_METHOD, "no authentication method is configured"};
@@ -67,9 +83,9 @@ static struct refusal connect_check(const struct broker_shard *broker, const str
     if (connect->client_id.bytes > mqtt->client_id_bytes_max)
         return (struct refusal){MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "the client identifier is too long"};
     if (!connect->has_will) return (struct refusal){MQTT_REASON_SUCCESS, NULL};
-    if (connect->will.qos > mqtt->qos_max)
+    if (connect->will.qos > limits->qos_max)
         return (struct refusal){MQTT_REASON_QOS_NOT_SUPPORTED, "the will's QoS is not supported"}; /* [MQTT-3.2.2-12] */
-    if (connect->will.retain && !mqtt->retain_available)
+    if (connect->will.retain && !limits->retain_available)
         return (struct refusal){MQTT_REASON_RETAIN_NOT_SUPPORTED, "retained messages are not supported"}; /* [MQTT-3.2.2-13] */
     if (span_starts_with(connect->will.topic, SPAN_LITERAL("$SYS/")))
         return (struct refusal){MQTT_REASON_NOT_AUTHORIZED, "$SYS topics are the server's"};
@@ -109,6 +125,7 @@ static void connack_properties(const struct broker_shard *broker, const struct s
                                struct mqtt_properties *properties)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct limits *limits = limits_of(broker, session->conn);
     const struct mqtt_properties *asked = &connect->properties;
     properties->present = 0;
 #define TELL(condition, ID, field, value)                                                                            \
@@ -118,14 +135,14 @@ static void connack_properties(const struct broker_shard *broker, const struct s
     }
     TELL(mqtt_has(asked, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) && asked->session_expiry_s != session->expiry_s,
          SESSION_EXPIRY_INTERVAL, session_expiry_s, session->expiry_s)
-    TELL(mqtt->receive_max != UINT16_MAX, RECEIVE_MAXIMUM, receive_maximum, mqtt->receive_max)
-    TELL(mqtt->qos_max < 2, MAXIMUM_QOS, maximum_qos, mqtt->qos_max)
-    TELL(!mqtt->retain_available, RETAIN_AVAILABLE, retain_available, 0)
-    TELL(true, MAXIMUM_PACKET_SIZE, maximum_packet_bytes, mqtt->packet_bytes_max)
+    TELL(limits->receive_max != UINT16_MAX, RECEIVE_MAXIMUM, receive_maximum, limits->receive_max)
+    TELL(limits->qos_max < 2, MAXIMUM_QOS, maximum_qos, limits->qos_max)
+    TELL(!limits->retain_available, RETAIN_AVAILABLE, retain_available, 0)
+    TELL(true, MAXIMUM_PACKET_SIZE, maximum_packet_bytes, limits->packet_bytes_max)
     TELL(assigned_id.bytes, ASSIGNED_CLIENT_IDENTIFIER, assigned_client_id, assigned_id)
-    TELL(mqtt->topic_alias_max, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, mqtt->topic_alias_max)
-    TELL(!mqtt->wildcard_available, WILDCARD_SUBSCRIPTION_AVAILABLE, wildcard_subscription_available, 0)
-    TELL(!mqtt->shared_available, SHARED_SUBSCRIPTION_AVAILABLE, shared_subscription_available, 0)
+    TELL(limits->topic_alias_max, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, limits->topic_alias_max)
+    TELL(!limits->wildcard_available, WILDCARD_SUBSCRIPTION_AVAILABLE, wildcard_subscription_available, 0)
+    TELL(!limits->shared_available, SHARED_SUBSCRIPTION_AVAILABLE, shared_subscription_available, 0)
     TELL(session->keep_alive_s != connect->keep_alive_s, SERVER_KEEP_ALIVE, server_keep_alive_s, session->keep_alive_s)
     TELL(mqtt_has(asked, MQTT_PROPERTY_REQUEST_RESPONSE_INFORMATION) && asked->request_response_information &&
              mqtt->response_information && mqtt->response_information[0],
@@ -142,11 +159,12 @@ static bool connack_send(struct broker_shard *broker, struct session *session, c
     return packet_send(broker, session->conn, connect->version, session->packet_bytes_max, &packet);
 }
 
-static uint16_t keep_alive_of(const struct broker_shard *broker, const struct mqtt_connect *connect)
+static uint16_t keep_alive_of(const struct limits *limits, const struct mqtt_connect *connect)
 {
-    uint16_t ceiling_s = broker->settings->mqtt.keep_alive_max_s;
-    if (ceiling_s == 0 || connect->version < MQTT_5) return connect->keep_alive_s; /* older clients cannot be told */
-    return connect->keep_alive_s == 0 || connect->keep_alive_s > ceiling_s ? ceiling_s : connect->keep_alive_s;
+    uint16_t ceiling_s = limits->keep_alive_max_s, asked_s = connect->keep_alive_s;
+    if (asked_s && asked_s < limits->keep_alive_min_s) asked_s = limits->keep_alive_min_s; /* more patience than an older client asks for */
+    if (ceiling_s == 0 || connect->version < MQTT_5) return asked_s; /* older clients cannot be told to be quicker */
+    return asked_s == 0 || asked_s > ceiling_s ? ceiling_s : asked_s;
 }
 
 /* The session this client gets: the one it had, or a new one. NULL: the node is full. */
@@ -181,7 +199,7 @@ static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
 
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
 {
-    struct refusal refusal = connect_check(broker, connect);
+    struct refusal refusal = connect_check(broker, conn, connect);
     uint32_t packet_bytes_max = packet_bytes_max_of(connect);
     if (refusal.reason)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, refusal.reason, refusal.what);
@@ -195,14 +213,21 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
         return conn_move(broker->shard, conn, home, NULL);
     }
 
+    const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
+    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    const char *unmountable = mount_check(mountpoint, client_id, user_name);
+    if (unmountable)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
+
     bool present;
     struct session *session = session_for(broker, connect, client_id, &present);
     if (!session)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
                               "the server has too many sessions");
     session->expiry_s = session_expiry_s(broker, connect);
-    session->keep_alive_s = keep_alive_of(broker, connect);
+    session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
+    if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
     if (connect->has_will) will_set(broker, session, &connect->will);
     keep_alive_start(broker, session);
     if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */

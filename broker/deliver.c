@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/mount.h"
 #include "proto/encode.h"
 
 static inline struct message *delivery_message(struct delivery delivery)
@@ -66,6 +67,12 @@ static uint8_t *properties_write(uint8_t *out, const struct outgoing *outgoing,
     return mqtt_put_bytes(out, outgoing->publication->properties);
 }
 
+/* The topic as this client knows it. */
+static inline struct span topic_for(const struct session *session, const struct publication *publication)
+{
+    return LIKELY(!session->mount) ? publication->topic : mount_strip(session, publication->topic);
+}
+
 /* Bytes of the whole packet, with the topic spelled out and no alias: what the client's maximum is compared with. */
 static uint64_t packet_bytes(const struct session *session, const struct outgoing *outgoing,
                              const struct outgoing_properties *properties)
@@ -73,7 +80,7 @@ static uint64_t packet_bytes(const struct session *session, const struct outgoin
     const struct publication *publication = outgoing->publication;
     uint64_t after = publication->payload.bytes;
     if (session->version == MQTT_5) after += mqtt_varint_bytes(properties->bytes) + properties->bytes;
-    return mqtt_publish_head_bytes(outgoing->qos, publication->topic.bytes, after) + after;
+    return mqtt_publish_head_bytes(outgoing->qos, topic_for(session, publication).bytes, after) + after;
 }
 
 static void payload_attach(struct broker_shard *broker, struct conn *conn, struct publication *publication)
@@ -88,7 +95,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
 {
     struct publication *publication = outgoing->publication;
     struct conn *conn = session->conn;
-    struct span topic = publication->topic;
+    struct span topic = topic_for(session, publication);
     size_t payload_bytes = publication->payload.bytes, block_bytes = 0;
     if (session->version == MQTT_5) {
         if (session->aliases_out.maximum) {

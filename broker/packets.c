@@ -95,13 +95,13 @@ static void answers_wait(struct broker_shard *broker, struct conn *conn)
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct broker_shard *broker = broker_of(shard);
-    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct limits *allowed = limits_of(broker, conn);
     struct mqtt_decode_limits limits = {
         .from = MQTT_FROM_CLIENT,
         .version = conn->client ? (enum mqtt_version)((struct session *)conn->client)->version : MQTT_VERSION_NONE,
-        .packet_bytes_max = mqtt->packet_bytes_max,
-        .topic_levels_max = mqtt->topic_levels_max,
-        .check_payload_utf8 = mqtt->payload_format_check};
+        .packet_bytes_max = allowed->packet_bytes_max,
+        .topic_levels_max = allowed->topic_levels_max,
+        .check_payload_utf8 = allowed->check_payload_utf8};
     struct mqtt_packet packet;
     size_t consumed = 0;
     while (consumed < bytes.bytes) {

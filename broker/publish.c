@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/mount.h"
 #include "broker/records.h"
 
 /* ---- the sinks of this shard ------------------------------------------------------------------------------------ */
@@ -211,9 +212,9 @@ void publishers_resume(struct timer *timer, void *context)
 static enum mqtt_reason publish_check(const struct broker_shard *broker, const struct session *session,
                                       const struct mqtt_publish *publish)
 {
-    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    if (publish->qos > mqtt->qos_max) return MQTT_REASON_QOS_NOT_SUPPORTED;          /* [MQTT-3.2.2-11] */
-    if (publish->retain && !mqtt->retain_available) return MQTT_REASON_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
+    const struct limits *limits = limits_of(broker, session->conn);
+    if (publish->qos > limits->qos_max) return MQTT_REASON_QOS_NOT_SUPPORTED;          /* [MQTT-3.2.2-11] */
+    if (publish->retain && !limits->retain_available) return MQTT_REASON_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
     return MQTT_REASON_SUCCESS;
 }
 
@@ -276,7 +277,12 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
-    if (UNLIKELY(topic_reserved(publication.topic))) {
+    bool reserved = topic_reserved(publication.topic);
+    if (UNLIKELY(session->mount != NULL)) {
+        publication.topic = mount_topic(broker, session, publication.topic);
+        if (publication.topic.bytes == 0) return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+    }
+    if (UNLIKELY(reserved)) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s",
                     log_quoted(session_client_id(session)), log_quoted(publication.topic));
@@ -293,7 +299,7 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.retain = publish->retain;
         publication.congested = false;
         if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
-        if (UNLIKELY(publication.congested)) publisher_pause(broker, session);
+        if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }
     if (publish->qos == 0) return;

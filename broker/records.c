@@ -119,6 +119,8 @@ static void take_congested(struct broker_shard *broker, uint64_t conn_name)
 static void take_settings(struct broker_shard *broker, const struct settings *settings)
 {
     broker->settings = settings;
+    broker->shard->overload_settings = settings->overload;
+    limits_change(broker);
     retained_set_limits(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
 }

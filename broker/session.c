@@ -81,6 +81,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     mqtt_alias_out_release(&session->aliases_out);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
+    memory_release(session->mount);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
     pool_release(&broker->shard->pool, session, sizeof *session + session->client_id_bytes);
@@ -92,6 +93,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
                     const struct mqtt_connect *connect)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct limits *limits = limits_of(broker, conn);
     const struct mqtt_properties *properties = &connect->properties;
     bool five = connect->version == MQTT_5;
     conn->client = session;
@@ -107,9 +109,9 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     uint16_t window = mqtt->inflight_max;
     if (mqtt_has(properties, MQTT_PROPERTY_RECEIVE_MAXIMUM)) window = lower_limit(window, properties->receive_maximum);
     mqtt_inflight_resume(&session->inflight, window);
-    mqtt_incoming_resume(&session->incoming, five ? mqtt->receive_max : UINT16_MAX);
+    mqtt_incoming_resume(&session->incoming, five ? limits->receive_max : UINT16_MAX);
     uint16_t aliases = mqtt_has(properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM) ? properties->topic_alias_maximum : 0;
-    mqtt_alias_in_init(&session->aliases_in, five ? mqtt->topic_alias_max : 0, mqtt->packet_bytes_max);
+    mqtt_alias_in_init(&session->aliases_in, five ? limits->topic_alias_max : 0, limits->packet_bytes_max);
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);

@@ -78,6 +78,8 @@ struct session {
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    uint32_t mount_bytes;
+    char *mount;               /* its mount point (broker/mount.h); NULL: none */
     uint16_t client_id_bytes;
     char client_id[];
 };

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/mount.h"
 #include "broker/records.h"
 
 /* One change of the index under way to another shard. */
@@ -167,17 +168,18 @@ static bool filter_denied(const char *list, struct span filter)
     return false;
 }
 
-static enum mqtt_reason subscription_check(const struct broker_shard *broker, const struct session *session,
+static enum mqtt_reason subscription_check(struct broker_shard *broker, const struct session *session,
                                            const struct mqtt_subscription *subscription)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct limits *limits = limits_of(broker, session->conn);
     struct span filter = subscription->filter;
     bool wildcard = memchr(filter.data, '+', filter.bytes) || memchr(filter.data, '#', filter.bytes);
-    if (wildcard && !mqtt->wildcard_available) return MQTT_REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED;
-    if (subscription->share_group.bytes && !mqtt->shared_available)
+    if (wildcard && !limits->wildcard_available) return MQTT_REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED;
+    if (subscription->share_group.bytes && !limits->shared_available)
         return MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
     if (filter_denied(mqtt->denied_filters, filter)) return MQTT_REASON_UNSPECIFIED_ERROR;
-    if (!route_index_accepts(filter)) return MQTT_REASON_TOPIC_FILTER_INVALID;
+    if (!route_index_accepts(mount_topic(broker, session, filter))) return MQTT_REASON_TOPIC_FILTER_INVALID;
     if (mqtt->subscriptions_max && session->subscriptions_count >= mqtt->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
     if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
     return MQTT_REASON_SUCCESS;
@@ -218,30 +220,31 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     enum mqtt_reason refused = subscription_check(broker, session, subscription);
     if (refused) return refused;
-    uint8_t qos = subscription->qos < mqtt->qos_max ? subscription->qos : mqtt->qos_max;
+    uint8_t qos_max = limits_of(broker, session->conn)->qos_max, qos = subscription->qos < qos_max ? subscription->qos : qos_max;
+    struct span filter = mount_topic(broker, session, subscription->filter);
     bool shared = subscription->share_group.bytes != 0;
     struct sink sink = {.who = session,
                         .subscription_id = subscription_id,
                         .qos = qos & 3,
                         .no_local = subscription->no_local || (session->bridge && !shared),
                         .retain_as_published = subscription->retain_as_published || session->bridge};
-    struct sinks_added added = sinks_add(broker->sinks, subscription->filter, subscription->share_group, &sink);
+    struct sinks_added added = sinks_add(broker->sinks, filter, subscription->share_group, &sink);
     if (added.local_id == SINKS_ID_NONE) return MQTT_REASON_QUOTA_EXCEEDED;
     if (!added.replaced) {
         session_subscription_append(session, added.local_id);
         COUNT(broker, subscriptions);
         if (shared) COUNT(broker, subscriptions_shared);
     }
-    if (added.first) sys_filter_added(broker, subscription->filter);
+    if (added.first) sys_filter_added(broker, filter);
     if (added.first || (shared && !added.replaced)) {
         struct route route = {.group = subscription->share_group, .local_id = added.local_id, .weight = added.count,
                               .target = (uint16_t)broker->shard->number, .strategy = mqtt->share_strategy};
-        route_change(broker, RECORD_ROUTE_ADD, subscription->filter, &route, request);
+        route_change(broker, RECORD_ROUTE_ADD, filter, &route, request);
     }
     bool wants_retained = !shared && (subscription->retain_handling == 0 ||
                                       (subscription->retain_handling == 1 && !added.replaced)); /* §3.8.3.1 */
     if (wants_retained)
-        query_append(request, retained_hold(broker, session, subscription->filter, qos, subscription_id));
+        query_append(request, retained_hold(broker, session, filter, qos, subscription_id));
     return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
 }
 
@@ -293,11 +296,11 @@ static void sink_removed(struct broker_shard *broker, struct span filter, struct
 static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct session *session,
                                             const struct mqtt_subscription *subscription)
 {
-    struct sinks_removed removed =
-        sinks_remove(broker->sinks, subscription->filter, subscription->share_group, session);
+    struct span filter = mount_topic(broker, session, subscription->filter);
+    struct sinks_removed removed = sinks_remove(broker->sinks, filter, subscription->share_group, session);
     if (!removed.found) return MQTT_REASON_NO_SUBSCRIPTION_EXISTED;
     session_subscription_remove(session, removed.local_id);
-    sink_removed(broker, subscription->filter, subscription->share_group, &removed);
+    sink_removed(broker, filter, subscription->share_group, &removed);
     return MQTT_REASON_SUCCESS;
 }
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/mount.h"
 
 static void will_publish(struct broker_shard *broker, struct session *session)
 {
@@ -35,7 +36,7 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
     size_t forward_bytes = mqtt_properties_forward_bytes(properties->raw);
     uint8_t *forward = memory_acquire(forward_bytes);
     if (forward_bytes) mqtt_properties_forward(forward, properties->raw);
-    struct publication publication = {.topic = will->topic,
+    struct publication publication = {.topic = mount_topic(broker, session, will->topic),
                                       .payload = will->payload,
                                       .properties = span_of(forward, forward_bytes),
                                       .qos = will->qos,

@@ -73,7 +73,7 @@ static void print_ready(const struct control *control)
 {
     const struct listener *listener;
     for (uint32_t i = 0; (listener = node_listener(control->node, i)); i++)
-        LOG(NOTICE, "listening", "listener=tcp.%s bind=%s port=%u", listener->settings->name, listener->settings->bind,
+        LOG(NOTICE, "listening", "listener=%s.%s bind=%s port=%u", listener_kind_names[listener->settings->kind], listener->settings->name, listener->settings->bind,
             listener->port);
     LOG(NOTICE, "ringmqd " RINGMQ_VERSION " is ready", "shards=%u pid=%d", control->shards_count, (int)getpid());
 }
@@ -92,6 +92,8 @@ static void raise_descriptor_limit(void)
 static void log_change(void *context, const struct config_change *change)
 {
     uint32_t *pending = context;
+    bool whole_listener = !change->old_text || !change->new_text; /* all its keys differ: those somebody has written are enough */
+    if (whole_listener && change->origin.kind == ORIGIN_DEFAULT) return;
     if (!change->reloadable) ++*pending;
     LOG(NOTICE, change->reloadable ? "configuration changed" : "configuration change needs a restart",
         "key=%s old=%s new=%s", change->path, log_quoted(span_of_string(change->old_text ? change->old_text : "")),
@@ -107,6 +109,7 @@ static void send_to_all(struct control *control, enum record_kind kind, const vo
 
 static void reload(struct control *control)
 {
+    if (control->stopping) return;
     notify_reloading();
     struct config *wanted;
     uint32_t pending = 0;
@@ -126,7 +129,8 @@ static void reload(struct control *control)
         usleep(1000);
     if (control->config != control->started) config_release(control->config);
     control->config = merged;
-    LOG(NOTICE, "configuration reloaded", "changes=%zu need_restart=%u", changes, pending);
+    uint32_t failures = node_listeners_change(control->node, settings);
+    LOG(NOTICE, "configuration reloaded", "changes=%zu need_restart=%u listeners_failed=%u", changes, pending, failures);
     notify_ready();
 }
 

@@ -52,7 +52,7 @@ typedef void config_changed(void *context, const struct config_change *change);
 
 /* Calls back once for each key whose value differs, in the order of the schema. Returns how many there were. */
 size_t config_diff(const struct config *old_config, const struct config *new_config, config_changed *changed, void *context);
-/* A config with the new values of the reloadable keys and the old ones of all others: what SIGHUP may put in force now.
+/* A config with the new listeners, the new values of the reloadable keys and the old ones of all others: what SIGHUP may put in force now.
  * It shares nothing with its parents. */
 struct config *config_merge_reloadable(const struct config *old_config, const struct config *new_config);
 

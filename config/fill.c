@@ -8,7 +8,7 @@
 #include "config/types.h"
 #include "config/values.h"
 
-#define LISTENERS_MAX 64 /* a connection remembers its listener in one byte */
+#define LISTENERS_MAX 64 /* the engine has 255 numbers, and a changed listener uses another one */
 #define SECRET_FILE_BYTES_MAX 65536
 #define FOUND_BYTES_MAX 48 /* of a wrong value, in an error */
 
@@ -24,7 +24,11 @@ static void refuse_unknown(const struct schema *schema, const struct hocon_membe
         config_errors_add(errors, &member->origin, "there is no key `%s`; ringmqd --print-sample shows all", path);
 }
 
-static bool below_listeners(const char *path) { return strcmp(path, "listeners.tcp") == 0; }
+/* "listeners.tcp" and its sisters. */
+static bool below_listeners(const char *path)
+{
+    return strncmp(path, "listeners.", 10) == 0 && !strchr(path + 10, '.') && schema_kind_of(path + 10) < LISTENER_KINDS;
+}
 
 static void refuse_name(const struct hocon_member *member, struct config_errors *errors)
 {
@@ -154,8 +158,8 @@ static void fill_key(struct config *config, const struct schema_key *key, const 
     char path[SCHEMA_PATH_BYTES_MAX];
     schema_path_of(key, name, path, sizeof path);
     struct config_value value = {.key = key, .path = path, .name = schema_has_name(key) ? name : NULL, .text = ""};
-    bool is_default = value.name && strcmp(name, SCHEMA_DEFAULT_NAME) == 0 && key->default_of_default;
-    const char *default_text = is_default ? key->default_of_default : key->default_text;
+    bool is_default = value.name && strcmp(strchr(name, '.') + 1, SCHEMA_DEFAULT_NAME) == 0 && key->default_of_default;
+    const char *default_text = is_default ? key->default_of_default[schema_kind_of(name)] : key->default_text;
     const struct hocon_value *found = value_at(root, path);
     if (found) {
         value.origin = found->origin;
@@ -175,21 +179,26 @@ static void fill_key(struct config *config, const struct schema_key *key, const 
 
 static int compare_names(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-/* The names of all listeners that can be used, the default one among them; sorted. */
-static uint32_t listener_names(const struct hocon_value *root, const char **ret_names, struct config_errors *errors)
+/* All listeners that can be used as KIND.NAME, the default one among them; sorted. */
+static uint32_t listener_names(struct arena *arena, const struct hocon_value *root, const char **ret_names, struct config_errors *errors)
 {
     uint32_t count = 0;
-    ret_names[count++] = SCHEMA_DEFAULT_NAME;
-    const struct hocon_value *listeners = value_at(root, "listeners.tcp");
-    for (uint32_t i = 0; listeners && listeners->kind == HOCON_OBJECT && i < listeners->count; i++) {
-        const struct hocon_member *member = &listeners->members[i];
-        if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name)) continue;
-        if (strcmp(member->name, SCHEMA_DEFAULT_NAME) == 0) continue;
-        if (count == LISTENERS_MAX) {
-            config_errors_add(errors, &member->origin, "there are more than %d listeners; remove some", LISTENERS_MAX);
-            break;
+    ret_names[count++] = SCHEMA_DEFAULT_LISTENER;
+    for (int kind = 0; kind < LISTENER_KINDS; kind++) {
+        char section[SCHEMA_PATH_BYTES_MAX], listener[SCHEMA_LISTENER_BYTES_MAX + 1];
+        snprintf(section, sizeof section, "listeners.%s", listener_kind_names[kind]);
+        const struct hocon_value *listeners = value_at(root, section);
+        for (uint32_t i = 0; listeners && listeners->kind == HOCON_OBJECT && i < listeners->count; i++) {
+            const struct hocon_member *member = &listeners->members[i];
+            if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name)) continue;
+            snprintf(listener, sizeof listener, "%s.%s", listener_kind_names[kind], member->name);
+            if (strcmp(listener, SCHEMA_DEFAULT_LISTENER) == 0) continue;
+            if (count == LISTENERS_MAX) {
+                config_errors_add(errors, &member->origin, "there are more than %d listeners; remove some", LISTENERS_MAX);
+                break;
+            }
+            ret_names[count++] = arena_copy_string(arena, listener);
         }
-        ret_names[count++] = member->name;
     }
     qsort(ret_names, count, sizeof *ret_names, compare_names);
     return count;
@@ -199,7 +208,7 @@ void values_fill(struct config *config, const struct hocon_value *root, struct c
 {
     const struct schema *schema = config->schema;
     const char *names[LISTENERS_MAX];
-    uint32_t names_count = listener_names(root, names, errors);
+    uint32_t names_count = listener_names(&config->arena, root, names, errors);
     walk(schema, root, "", errors);
     for (size_t i = 0; i < schema->keys_count;) {
         if (!schema_has_name(&schema->keys[i])) {
@@ -211,7 +220,7 @@ void values_fill(struct config *config, const struct hocon_value *root, struct c
             end++;
         for (uint32_t name = 0; name < names_count; name++)
             for (size_t j = i; j < end; j++)
-                fill_key(config, &schema->keys[j], names[name], root, errors);
+                if (schema->keys[j].kinds >> schema_kind_of(names[name]) & 1) fill_key(config, &schema->keys[j], names[name], root, errors);
         i = end;
     }
     values_collect_names(config);

@@ -45,9 +45,9 @@ void value_print(const struct config_value *value, FILE *file)
         fputs(value->text, file);
 }
 
-void print_default(const struct schema_key *key, bool of_default, FILE *file)
+void print_default(const struct schema_key *key, const char *of_default, FILE *file)
 {
-    const char *text = of_default && key->default_of_default ? key->default_of_default : key->default_text;
+    const char *text = of_default ? of_default : key->default_text;
     char shown[TYPE_TEXT_BYTES_MAX];
     struct config_value value = {.key = key, .text = text};
     if (!type_is_text(key->type)) {
@@ -72,7 +72,12 @@ void config_print_effective(const struct config *config, FILE *file)
 
 /* ---- the sample --------------------------------------------------------------------------------------------------- */
 
-static const char *last_component(const char *path) { return strrchr(path, '.') + 1; }
+/* What stands inside the section's braces: "bind", "tls.certificate". */
+static const char *section_rest(const char *path)
+{
+    const char *listener = strstr(path, SCHEMA_LISTENER ".");
+    return listener ? listener + strlen(SCHEMA_LISTENER ".") : strrchr(path, '.') + 1;
+}
 
 bool print_in_section(const struct schema_key *key, const struct schema_section *section)
 {
@@ -80,28 +85,46 @@ bool print_in_section(const struct schema_key *key, const struct schema_section 
     return strncmp(key->path, section->path, bytes) == 0 && key->path[bytes] == '.';
 }
 
-static void print_sample_key(const struct schema_key *key, FILE *file)
+/* `whole`: the section is commented out as a whole. */
+static void print_sample_key(const struct schema_key *key, enum listener_kind kind, bool whole, FILE *file)
 {
     char wanted[512], line[640];
-    print_wrapped(file, "  # ", key->documentation);
+    const char *of_default = key->default_of_default ? key->default_of_default[kind] : NULL;
+    print_wrapped(file, whole ? "#   # " : "  # ", key->documentation);
     type_describe(key, wanted, sizeof wanted);
     snprintf(line, sizeof line, "Write %s.%s", wanted, key->reloadable ? "" : " Needs a restart.");
-    print_wrapped(file, "  # ", line);
-    fprintf(file, "  # %s = ", last_component(key->path));
-    print_default(key, true, file);
-    fputs("\n\n", file);
+    print_wrapped(file, whole ? "#   # " : "  # ", line);
+    fprintf(file, "%s%s = ", whole ? "#   " : "  # ", section_rest(key->path));
+    if (of_default || key->default_text)
+        print_default(key, of_default, file);
+    else
+        fputs("\"/run/ringmq/mqtt.sock\"", file);
+    fputs(whole ? "\n#\n" : "\n\n", file);
 }
 
 static void print_sample_section(const struct schema *schema, const struct schema_section *section, FILE *file)
 {
-    char path[SCHEMA_PATH_BYTES_MAX];
-    size_t hole = strcspn(section->path, "N"); /* NAME is the only capital in a path */
-    snprintf(path, sizeof path, "%.*s%s", (int)hole, section->path, section->path[hole] ? SCHEMA_DEFAULT_NAME : "");
     print_wrapped(file, "# ", section->documentation);
-    fprintf(file, "%s {\n", path);
+    fprintf(file, "%s {\n", section->path);
     for (size_t i = 0; i < schema->keys_count; i++)
-        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], file);
+        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], LISTENER_TCP, false, file);
     fputs("}\n", file);
+}
+
+/* All keys of a TCP listener, and of the other kinds, commented out as a whole, what they have beside those. */
+static void print_sample_listeners(const struct schema *schema, const struct schema_section *section, FILE *file)
+{
+    print_wrapped(file, "# ", section->documentation);
+    for (int kind = 0; kind < LISTENER_KINDS; kind++) {
+        bool first = kind == LISTENER_TCP;
+        fprintf(file, first ? "listeners.%s.%s {\n" : "\n# listeners.%s.%s {\n", listener_kind_names[kind], SCHEMA_DEFAULT_NAME);
+        for (size_t i = 0; i < schema->keys_count; i++) {
+            const struct schema_key *key = &schema->keys[i];
+            if (!print_in_section(key, section) || !(key->kinds >> kind & 1)) continue;
+            if (first || !(key->kinds >> LISTENER_TCP & 1) || key->default_of_default) print_sample_key(key, (enum listener_kind)kind, !first, file);
+        }
+        fputs(first ? "}\n" : "# }\n", file);
+    }
 }
 
 void config_print_sample(FILE *file)
@@ -110,7 +133,8 @@ void config_print_sample(FILE *file)
           "# of those to change. `ringmqd --check` looks for mistakes, `ringmqd --print-effective` shows what is in force and\n"
           "# where it comes from, docs/configuration.md explains the language. Made by `ringmqd --print-sample`.\n", file);
     for (size_t i = 0; i < SCHEMA.sections_count; i++) {
+        bool listeners = strstr(SCHEMA.sections[i].path, SCHEMA_LISTENER) != NULL;
         fputc('\n', file);
-        print_sample_section(&SCHEMA, &SCHEMA.sections[i], file);
+        (listeners ? print_sample_listeners : print_sample_section)(&SCHEMA, &SCHEMA.sections[i], file);
     }
 }

@@ -76,6 +76,21 @@ static const char introduction[] =
     "\n"
     "If that is what you want, say so: `mqtt.allow_anonymous = true`.\n";
 
+/* Which kinds of listeners have the key, and what those called default have. */
+static void print_kinds(const struct schema_key *key, FILE *file)
+{
+    if (!schema_has_name(key)) return;
+    const char *before = "Listeners: ";
+    for (int kind = 0; kind < LISTENER_KINDS; kind++) {
+        if (!(key->kinds >> kind & 1)) continue;
+        fprintf(file, "%s%s", before, listener_kind_names[kind]);
+        if (key->default_of_default && key->default_of_default[kind])
+            fprintf(file, " (`default`: `\"%s\"`)", key->default_of_default[kind]);
+        before = ", ";
+    }
+    fputs(". ", file);
+}
+
 static void print_key(const struct schema_key *key, FILE *file)
 {
     char wanted[512];
@@ -83,9 +98,10 @@ static void print_key(const struct schema_key *key, FILE *file)
     fprintf(file, "\n### `%s`\n", key->path);
     fprintf(file, "%s", key->default_text ? "Default: `" : "Must be given. ");
     if (key->default_text) {
-        print_default(key, false, file);
+        print_default(key, NULL, file);
         fputs("`. ", file);
     }
+    print_kinds(key, file);
     fprintf(file, "%c%s. *%s.*\n\n", wanted[0] >= 'a' && wanted[0] <= 'z' && key->type != TYPE_ENUM && key->type != TYPE_BOOL
                                         ? wanted[0] - 'a' + 'A' : wanted[0], wanted + 1, key->reloadable ? "reload" : "restart");
     print_wrapped(file, "", key->documentation);

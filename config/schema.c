@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/cidr.h"
 #include "base/limits.h"
 #include "base/settings.h"
 #include "config/bind.h"
@@ -15,6 +16,13 @@ static const struct schema_word anonymous[] = {
     {"loopback", ANONYMOUS_LOOPBACK}, {"true", ANONYMOUS_ALLOW}, {"false", ANONYMOUS_DENY}, {NULL, 0}};
 static const struct schema_word queue_policies[] = {
     {"drop_newest", QUEUE_DROP_NEWEST}, {"drop_oldest", QUEUE_DROP_OLDEST}, {"disconnect", QUEUE_DISCONNECT}, {NULL, 0}};
+static const struct schema_word inherit[] = {{"inherit", LISTENER_INHERIT}, {NULL, 0}};
+static const struct schema_word inherit_or_unlimited[] = {{"inherit", LISTENER_INHERIT}, {"infinity", 0}, {NULL, 0}};
+static const struct schema_word switches[] = {{"inherit", SWITCH_INHERIT}, {"true", SWITCH_ON}, {"false", SWITCH_OFF}, {NULL, 0}};
+static const struct schema_word proxy_protocols[] = {{"false", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1}, {"v2", PROXY_PROTOCOL_V2},
+                                                     {"true", PROXY_PROTOCOL_ANY}, {NULL, 0}};
+static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NONE}, {"x_forwarded_for", CLIENT_HEADER_FORWARDED_FOR},
+                                                    {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
 /* The order of router/share.h: enum share_strategy. */
 static const struct schema_word share_strategies[] = {{"random", 0},        {"round_robin", 1}, {"sticky", 2},
                                                       {"hash_clientid", 3}, {"hash_topic", 4},  {"least_inflight", 5},
@@ -30,6 +38,49 @@ static const char *check_bind(struct span text)
 {
     struct bind_address address;
     return bind_parse(text, &address);
+}
+
+static const char *check_socket_path(struct span text)
+{
+    if (text.data[0] == '@') return "abstract sockets have no owner and no mode; write a path";
+    return NULL;
+}
+
+static const char *check_mode(struct span text)
+{
+    for (size_t i = 0; i < text.bytes; i++)
+        if (text.data[i] < '0' || text.data[i] > '7') return "write it in octal, such as 0660";
+    return text.bytes == 4 && text.data[0] != '0' ? "a socket has no set-id or sticky bit; write it in octal, such as 0660" : NULL;
+}
+
+static const char *check_networks(struct span text) { return cidr_list_parse(text, NULL); }
+
+static const char *check_versions(struct span text)
+{
+    return mqtt_versions_parse(text) ? NULL : "write some of 3.1, 3.1.1 and 5.0, with commas between them";
+}
+
+static const char *check_mountpoint(struct span text)
+{
+    struct span rest = text;
+    if (memchr(text.data, '+', text.bytes) || memchr(text.data, '#', text.bytes)) return "it is the beginning of a topic: no + and no #";
+    if (text.bytes && text.data[0] == '$') {
+        bool placeholder = span_starts_with(text, SPAN_LITERAL("${"));
+        if (!placeholder) return "topics that begin with $ are the server's";
+    }
+    for (const uint8_t *dollar; rest.bytes && (dollar = memchr(rest.data, '$', rest.bytes)); rest = span_skip(rest, 1)) {
+        rest = span_skip(rest, (size_t)(dollar - rest.data));
+        if (!span_starts_with(rest, SPAN_LITERAL("${client_id}")) && !span_starts_with(rest, SPAN_LITERAL("${username}")))
+            return "the placeholders are ${client_id} and ${username}";
+    }
+    return NULL;
+}
+
+static const char *check_path(struct span text)
+{
+    for (size_t i = 0; i < text.bytes; i++)
+        if (text.data[i] <= ' ' || text.data[i] >= 0x7F || text.data[i] == '?' || text.data[i] == '#') return "write a path, such as /mqtt";
+    return text.data[0] == '/' ? NULL : "a path begins with /";
 }
 
 static const char *check_node_name(struct span text)
@@ -68,6 +119,13 @@ static const char *check_ring_entries(struct span text)
 #define TIB (1024 * GIB)
 #define RELOAD .reloadable = true
 
+#define KIND(name) (1u << LISTENER_##name)
+#define ALL_KINDS (KIND(TCP) | KIND(TLS) | KIND(WS) | KIND(WSS) | KIND(UNIX))
+#define INET_KINDS (ALL_KINDS & ~KIND(UNIX))
+#define WS_KINDS (KIND(WS) | KIND(WSS))
+
+static const char *const default_binds[LISTENER_KINDS] = {"127.0.0.1:1883", "127.0.0.1:8883", "127.0.0.1:8083", "127.0.0.1:8084", NULL};
+
 static const struct schema_key keys[] = {
     /* node */
     {"node.name", TYPE_STRING, AT(node.name), .min = 1, .max = 64, .default_text = "ringmq", .check = check_node_name,
@@ -86,29 +144,136 @@ static const struct schema_key keys[] = {
                       "be higher."},
 
     /* listeners */
-    {"listeners.tcp.NAME.enable", TYPE_BOOL, OF(enable), .default_text = "true",
+    {"listeners.KIND.NAME.enable", TYPE_BOOL, .kinds = ALL_KINDS, RELOAD, OF(enable), .default_text = "true",
      .documentation = "false keeps the listener in the file but closed."},
-    {"listeners.tcp.NAME.bind", TYPE_STRING, OF(bind), .min = 1, .max = 128, .default_text = NULL, .default_of_default = "127.0.0.1:1883",
+    {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = INET_KINDS, RELOAD, OF(bind), .min = 1, .max = 128, .default_of_default = default_binds,
      .check = check_bind,
      .documentation = "Where to listen: \"127.0.0.1:1883\", \"[::1]:1883\", \"localhost:1883\", or 1883 alone for all addresses. "
                       "Port 0 takes a free one. Only numeric addresses and localhost; put those with a colon in double quotes. "
-                      "The listener named default has \"127.0.0.1:1883\"; every other one must be told. An address that is not "
+                      "The listeners named default have the address shown above; every other one must be told. An address that is not "
                       "loopback needs mqtt.allow_anonymous = true as long as no access control is configured."},
-    {"listeners.tcp.NAME.backlog", TYPE_UNSIGNED, OF(backlog), .min = 1, .max = 65535, .default_text = "1024",
+    {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(bind), .min = 1, .max = 107, .check = check_socket_path,
+     .documentation = "The path of the socket, such as \"/run/ringmq/mqtt.sock\". A socket file that a dead process left behind is "
+                      "replaced; one that somebody listens on is an error. Abstract sockets (@name) are not served: they have no owner "
+                      "and no mode."},
+    {"listeners.KIND.NAME.backlog", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(backlog), .min = 1, .max = 65535, .default_text = "1024",
      .documentation = "Connections that may wait in the kernel to be accepted, per shard. The kernel caps it at "
                       "net.core.somaxconn."},
-    {"listeners.tcp.NAME.max_connections", TYPE_UNSIGNED, OF(connections_max), .min = 0, .max = 10000000, .words = unlimited,
+    {"listeners.KIND.NAME.max_connections", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(connections_max), .min = 0, .max = 10000000, .words = unlimited,
      .default_text = "infinity",
      .documentation = "Connections this listener may hold; more are closed at once. infinity leaves it to node.max_connections."},
-    {"listeners.tcp.NAME.connect_timeout", TYPE_DURATION, OF(connect_timeout_ms), .unit_us = MS, .min = 1, .max = 3600000,
-     .default_text = "10s",
+    {"listeners.KIND.NAME.max_conn_rate", TYPE_RATE, .kinds = ALL_KINDS, RELOAD, OF(connections_rate), .min = 0, .max = 10000000,
+     .words = unlimited, .default_text = "infinity",
+     .documentation = "Connections per second this listener accepts, over all shards (each gets its part). More wait in the kernel, up to "
+                      "backlog."},
+    {"listeners.KIND.NAME.max_conn_burst", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(connections_burst), .min = 0, .max = 10000000,
+     .default_text = "0",
+     .documentation = "Connections that may come at once before max_conn_rate slows them down. 0: what one second allows."},
+    {"listeners.KIND.NAME.connect_timeout", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(connect_timeout_ms), .unit_us = MS, .min = 1,
+     .max = 3600000, .default_text = "10s",
      .documentation = "A connection that has not sent a whole CONNECT packet after this time is closed."},
-    {"listeners.tcp.NAME.tcp_nodelay", TYPE_BOOL, OF(tcp_nodelay), .default_text = "true",
+    {"listeners.KIND.NAME.handshake_timeout", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(handshake_timeout_ms), .unit_us = MS, .min = 1,
+     .max = 3600000, .default_text = "5s",
+     .documentation = "A connection whose PROXY header, TLS handshake or WebSocket upgrade is not over after this time is closed."},
+    {"listeners.KIND.NAME.allow", TYPE_STRING, .kinds = INET_KINDS, RELOAD, OF(allow), .min = 0, .max = 65535, .check = check_networks,
+     .default_text = "",
+     .documentation = "Networks that may connect, such as \"10.0.0.0/8, 2001:db8::/32\"; others are closed at once. Empty: all. It is the "
+                      "address of the socket's peer that counts: behind a proxy that is the proxy."},
+    {"listeners.KIND.NAME.deny", TYPE_STRING, .kinds = INET_KINDS, RELOAD, OF(deny), .min = 0, .max = 65535, .check = check_networks,
+     .default_text = "", .documentation = "Networks that may not connect, even when allow has them."},
+    {"listeners.KIND.NAME.proxy_protocol", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(proxy_protocol), .words = proxy_protocols,
+     .default_text = "false",
+     .documentation = "Connections come from a proxy such as HAProxy and begin with a PROXY header that names the client: v1 (a line), v2 "
+                      "(binary), or true for both. Only peers in trusted_proxies may connect then, and a connection without the header is "
+                      "closed."},
+    {"listeners.KIND.NAME.trusted_proxies", TYPE_STRING, .kinds = ALL_KINDS, RELOAD, OF(trusted_proxies), .min = 0, .max = 65535,
+     .check = check_networks, .default_text = "",
+     .documentation = "Networks of proxies that may say who the client is (proxy_protocol, websocket.client_address). unix stands for the peers "
+                      "of a Unix socket."},
+
+    /* listeners: sockets */
+    {"listeners.KIND.NAME.ipv6_only", TYPE_BOOL, .kinds = INET_KINDS, RELOAD, OF(ipv6_only), .default_text = "false",
+     .documentation = "An IPv6 socket takes no IPv4 connections. false: \"[::]:1883\" and 1883 alone take both."},
+    {"listeners.KIND.NAME.tcp_nodelay", TYPE_BOOL, .kinds = INET_KINDS, RELOAD, OF(tcp_nodelay), .default_text = "true",
      .documentation = "Send small packets at once (TCP_NODELAY). ringmq already sends once per turn, so off only adds delay on "
                       "most networks."},
-    {"listeners.tcp.NAME.congestion_control", TYPE_STRING, OF(congestion), .min = 0, .max = 15, .default_text = "",
-     .check = check_congestion,
+    {"listeners.KIND.NAME.tcp_quickack", TYPE_BOOL, .kinds = INET_KINDS, RELOAD, OF(tcp_quickack), .default_text = "true",
+     .documentation = "Acknowledge what arrives at once (TCP_QUICKACK of the listening socket). false saves the kernel work with many "
+                      "publishers, but clients that use Nagle's algorithm may then wait 40 ms."},
+    {"listeners.KIND.NAME.congestion_control", TYPE_STRING, .kinds = INET_KINDS, RELOAD, OF(congestion), .min = 0, .max = 15,
+     .default_text = "", .check = check_congestion,
      .documentation = "The TCP congestion control of accepted connections, such as bbr or cubic. Empty leaves the system's."},
+    {"listeners.KIND.NAME.tcp_keepalive", TYPE_DURATION, .kinds = INET_KINDS, RELOAD, OF(tcp_keepalive_s), .unit_us = S, .min = 0, .max = 32767,
+     .default_text = "0s",
+     .documentation = "Probe a silent connection after this time (SO_KEEPALIVE). 0: never; the keep alive of MQTT finds dead clients, too."},
+    {"listeners.KIND.NAME.tcp_user_timeout", TYPE_DURATION, .kinds = INET_KINDS, RELOAD, OF(tcp_user_timeout_ms), .unit_us = MS, .min = 0,
+     .max = 2147483647, .default_text = "0s",
+     .documentation = "Give a connection up when what was sent is not acknowledged for this long (TCP_USER_TIMEOUT). 0: the system's way, "
+                      "about 15 minutes."},
+    {"listeners.KIND.NAME.send_buffer", TYPE_SIZE, .kinds = ALL_KINDS, RELOAD, OF(send_buffer_bytes), .min = 0, .max = GIB, .default_text = "0",
+     .documentation = "The kernel's send buffer of a connection (SO_SNDBUF). 0: the kernel chooses and adapts, which is best unless very many "
+                      "connections must not take too much memory."},
+    {"listeners.KIND.NAME.receive_buffer", TYPE_SIZE, .kinds = ALL_KINDS, RELOAD, OF(receive_buffer_bytes), .min = 0, .max = GIB,
+     .default_text = "0", .documentation = "The kernel's receive buffer of a connection (SO_RCVBUF). 0: the kernel chooses and adapts."},
+    {"listeners.KIND.NAME.owner", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(owner), .min = 0, .max = 255, .default_text = "",
+     .documentation = "The user who owns the socket file, by name or number. Empty: the broker's own; another one needs root."},
+    {"listeners.KIND.NAME.group", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(group), .min = 0, .max = 255, .default_text = "",
+     .documentation = "The group of the socket file, by name or number. Empty: the broker's own."},
+    {"listeners.KIND.NAME.mode", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(mode), .min = 3, .max = 4, .check = check_mode, .default_text = "0660",
+     .documentation = "The mode of the socket file in octal; who may write to it may connect."},
+
+    /* listeners: MQTT */
+    {"listeners.KIND.NAME.protocol_versions", TYPE_STRING, .kinds = ALL_KINDS, RELOAD, OF(protocol_versions), .min = 1, .max = 64,
+     .check = check_versions, .default_text = "3.1, 3.1.1, 5.0",
+     .documentation = "Versions of MQTT that are spoken here, with commas between them. A client of another one is told so (unsupported "
+                      "protocol version)."},
+    {"listeners.KIND.NAME.mountpoint", TYPE_STRING, .kinds = ALL_KINDS, RELOAD, OF(mountpoint), .min = 0, .max = 1024, .check = check_mountpoint,
+     .default_text = "",
+     .documentation = "A prefix for all topics of this listener's clients, such as \"site7/\" or \"devices/${client_id}/\": put in front of "
+                      "what they publish, subscribe to and leave as a will, and taken off what they are sent. ${client_id} and ${username} "
+                      "stand for the client's; one with +, # or / in it is refused."},
+    {"listeners.KIND.NAME.max_packet_size", TYPE_SIZE, .kinds = ALL_KINDS, RELOAD, OF(packet_bytes_max), .min = 64, .max = 256 * MIB,
+     .words = inherit, .default_text = "inherit", .documentation = "In place of mqtt.max_packet_size."},
+    {"listeners.KIND.NAME.receive_maximum", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(receive_max), .min = 1, .max = 65535,
+     .words = inherit, .default_text = "inherit", .documentation = "In place of mqtt.receive_maximum."},
+    {"listeners.KIND.NAME.max_topic_alias", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(topic_alias_max), .min = 0, .max = 65535,
+     .words = inherit, .default_text = "inherit", .documentation = "In place of mqtt.max_topic_alias."},
+    {"listeners.KIND.NAME.keepalive_max", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(keep_alive_max_s), .unit_us = S, .min = 1, .max = 65535,
+     .words = inherit_or_unlimited, .default_text = "inherit", .documentation = "In place of mqtt.keepalive_max."},
+    {"listeners.KIND.NAME.keepalive_min", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(keep_alive_min_s), .unit_us = S, .min = 0, .max = 65535,
+     .default_text = "0s",
+     .documentation = "Shortest keep alive: MQTT 5 clients that ask for less are told this one; older clients, which cannot be told, are "
+                      "only closed when they were silent for 1.5 times this one."},
+    {"listeners.KIND.NAME.max_qos_allowed", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(qos_max), .min = 0, .max = 2, .words = inherit,
+     .default_text = "inherit", .documentation = "In place of mqtt.max_qos_allowed."},
+    {"listeners.KIND.NAME.retain_available", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(retain_available), .words = switches,
+     .default_text = "inherit", .documentation = "In place of mqtt.retain_available."},
+    {"listeners.KIND.NAME.wildcard_subscription", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(wildcard_available), .words = switches,
+     .default_text = "inherit", .documentation = "In place of mqtt.wildcard_subscription."},
+    {"listeners.KIND.NAME.shared_subscription", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(shared_available), .words = switches,
+     .default_text = "inherit", .documentation = "In place of mqtt.shared_subscription."},
+
+    /* listeners: WebSocket */
+    {"listeners.KIND.NAME.websocket.path", TYPE_STRING, .kinds = WS_KINDS, RELOAD, OF(websocket.path), .min = 1, .max = 100,
+     .check = check_path, .default_text = "/mqtt", .documentation = "The path of the upgrade request; any other one is answered with 404."},
+    {"listeners.KIND.NAME.websocket.fail_if_no_subprotocol", TYPE_BOOL, .kinds = WS_KINDS, RELOAD, OF(websocket.subprotocol_required),
+     .default_text = "true",
+     .documentation = "Refuse clients whose request has no Sec-WebSocket-Protocol, as the standard wants it. Those that offer others than "
+                      "mqtt and mqttv3.1 are refused in any case."},
+    {"listeners.KIND.NAME.websocket.allowed_origins", TYPE_STRING, .kinds = WS_KINDS, RELOAD, OF(websocket.allowed_origins), .min = 0,
+     .max = 65535, .default_text = "",
+     .documentation = "Web pages that may connect, as \"https://a.example, https://*.b.example\". Others are answered with 403; programs, "
+                      "which send no Origin, are not concerned. Empty: pages from everywhere."},
+    {"listeners.KIND.NAME.websocket.max_header_size", TYPE_SIZE, .kinds = WS_KINDS, RELOAD, OF(websocket.header_bytes_max), .min = 512,
+     .max = MIB, .default_text = "8KiB", .documentation = "Largest upgrade request; a larger one is answered with 431."},
+    {"listeners.KIND.NAME.websocket.max_frame_size", TYPE_SIZE, .kinds = WS_KINDS, RELOAD, OF(websocket.frame_bytes_max), .min = 0,
+     .max = TIB, .words = unlimited, .default_text = "infinity",
+     .documentation = "Largest frame; a larger one ends the connection with close code 1009. Frames are not gathered, so a large one costs no "
+                      "memory: max_packet_size is the limit that matters."},
+    {"listeners.KIND.NAME.websocket.client_address", TYPE_ENUM, .kinds = WS_KINDS, RELOAD, OF(websocket.client_header),
+     .words = client_headers, .default_text = "socket",
+     .documentation = "Where the client's address is taken from: socket (or the PROXY header), or, when the peer is one of trusted_proxies, "
+                      "x_forwarded_for (the rightmost address that is no trusted proxy) or x_real_ip."},
 
     /* mqtt: who */
     {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
@@ -243,6 +408,16 @@ static const struct schema_key keys[] = {
     {"io.multishot_receive", TYPE_BOOL, AT(io.multishot_receive), .default_text = "true",
      .documentation = "One receive request per connection serves all bytes to come (Linux 6.0)."},
 
+    /* overload */
+    {"overload.turn_time", TYPE_DURATION, RELOAD, AT(overload.turn_us), .unit_us = US, .min = 0, .max = 60000000, .default_text = "100ms",
+     .documentation = "A shard whose turns take longer than this on average over about a second is overloaded: it stops accepting "
+                      "connections, and when that does not help it reads publishers more slowly, until the average is below half of it. 0: "
+                      "turns are not looked at."},
+    {"overload.shard_memory", TYPE_SIZE, RELOAD, AT(overload.memory_bytes_max), .min = 0, .max = TIB, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Memory one shard may use for messages and buffers. At 90 % it stops accepting connections, at 95 % it reads publishers "
+                      "more slowly, until it is below 80 %. infinity: not looked at."},
+
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
      .documentation = "The least important lines that are written."},
@@ -255,12 +430,14 @@ static const struct schema_key keys[] = {
 
 static const struct schema_section sections[] = {
     {"node", "The process: its name, its threads, its size."},
-    {"listeners.tcp.NAME", "Where clients connect. Any number of listeners, each with a name of its own (letters a-z, digits, _ and "
-                           "-); the one called default exists without being written down."},
+    {"listeners.KIND.NAME", "Where clients connect. Any number of listeners, each with a name of its own (letters a-z, digits, _ and "
+                           "-); the TCP one called default exists without being written down, a second kind begins with listeners.ws.default {}. A reload "
+                           "opens, closes and changes them: connections stay, and keep the options they came in with."},
     {"mqtt", "What clients may do, and what they get. A reload applies to connections made after it, unless the text says otherwise."},
     {"retainer", "Limits of retained messages."},
     {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
            "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
+    {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
 };

@@ -7,12 +7,20 @@
 
 static size_t component_bytes(const char *path) { return strcspn(path, "."); }
 
-static bool component_is_name(const char *pattern, size_t bytes)
+static bool component_is(const char *pattern, size_t bytes, const char *word)
 {
-    return bytes == strlen(SCHEMA_NAME) && memcmp(pattern, SCHEMA_NAME, bytes) == 0;
+    return bytes == strlen(word) && memcmp(pattern, word, bytes) == 0;
 }
 
-bool schema_has_name(const struct schema_key *key) { return strstr(key->path, "." SCHEMA_NAME ".") != NULL; }
+bool schema_has_name(const struct schema_key *key) { return strstr(key->path, "." SCHEMA_LISTENER ".") != NULL; }
+
+enum listener_kind schema_kind_of(const char *listener)
+{
+    int kind = 0;
+    while (kind < LISTENER_KINDS && !component_is(listener, component_bytes(listener), listener_kind_names[kind]))
+        kind++;
+    return (enum listener_kind)kind;
+}
 
 bool schema_name_valid(const char *name)
 {
@@ -20,13 +28,19 @@ bool schema_name_valid(const char *name)
     return bytes > 0 && bytes <= SCHEMA_NAME_BYTES_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == bytes;
 }
 
-/* What is left of the pattern behind the path: "" when they match, NULL when they do not. */
-static const char *match(const char *pattern, const char *path)
+static bool component_matches(const struct schema_key *key, const char *pattern, size_t pattern_bytes, const char *path, size_t path_bytes)
 {
-    for (;;) {
+    if (pattern_bytes == path_bytes && memcmp(pattern, path, path_bytes) == 0) return true;
+    if (component_is(pattern, pattern_bytes, "KIND")) return key->kinds >> schema_kind_of(path) & 1;
+    return component_is(pattern, pattern_bytes, "NAME");
+}
+
+/* What is left of the key's path behind `path`: "" when they match, NULL when they do not. */
+static const char *match(const struct schema_key *key, const char *path)
+{
+    for (const char *pattern = key->path;;) {
         size_t pattern_bytes = component_bytes(pattern), path_bytes = component_bytes(path);
-        bool same = pattern_bytes == path_bytes && memcmp(pattern, path, path_bytes) == 0;
-        if (!same && !component_is_name(pattern, pattern_bytes)) return NULL;
+        if (!component_matches(key, pattern, pattern_bytes, path, path_bytes)) return NULL;
         pattern += pattern_bytes;
         path += path_bytes;
         if (*path == 0) return pattern;
@@ -39,7 +53,7 @@ static const char *match(const char *pattern, const char *path)
 const struct schema_key *schema_find(const struct schema *schema, const char *path)
 {
     for (size_t i = 0; i < schema->keys_count; i++) {
-        const char *rest = match(schema->keys[i].path, path);
+        const char *rest = match(&schema->keys[i], path);
         if (rest && *rest == 0) return &schema->keys[i];
     }
     return NULL;
@@ -48,19 +62,19 @@ const struct schema_key *schema_find(const struct schema *schema, const char *pa
 bool schema_is_section(const struct schema *schema, const char *path)
 {
     for (size_t i = 0; i < schema->keys_count; i++) {
-        const char *rest = match(schema->keys[i].path, path);
+        const char *rest = match(&schema->keys[i], path);
         if (rest && *rest == '.') return true;
     }
     return false;
 }
 
-void schema_path_of(const struct schema_key *key, const char *name, char *ret_path, size_t bytes)
+void schema_path_of(const struct schema_key *key, const char *listener, char *ret_path, size_t bytes)
 {
-    const char *hole = schema_has_name(key) && name ? strstr(key->path, "." SCHEMA_NAME ".") + 1 : NULL;
+    const char *hole = schema_has_name(key) && listener ? strstr(key->path, "." SCHEMA_LISTENER ".") + 1 : NULL;
     if (!hole)
         snprintf(ret_path, bytes, "%s", key->path);
     else
-        snprintf(ret_path, bytes, "%.*s%s%s", (int)(hole - key->path), key->path, name, hole + strlen(SCHEMA_NAME));
+        snprintf(ret_path, bytes, "%.*s%s%s", (int)(hole - key->path), key->path, listener, hole + strlen(SCHEMA_LISTENER));
 }
 
 /* ---- the nearest key ---------------------------------------------------------------------------------------------- */
@@ -93,19 +107,19 @@ static const char *last_component(const char *path)
     return dot ? dot + 1 : path;
 }
 
-/* The name that stands where the key has NAME, or NULL. */
-static const char *name_in(const struct schema_key *key, const char *path, char *ret_name, size_t bytes)
+/* The listener (KIND.NAME) the path seems to mean, of a kind that has the key; or NULL. */
+static const char *listener_in(const struct schema_key *key, const char *path, char *ret_listener, size_t bytes)
 {
-    const char *pattern = key->path;
-    while (!component_is_name(pattern, component_bytes(pattern))) {
-        pattern += component_bytes(pattern);
-        path += component_bytes(path);
-        if (*pattern == 0 || *path == 0) return NULL;
-        pattern++;
-        path++;
-    }
-    snprintf(ret_name, bytes, "%.*s", (int)component_bytes(path), path);
-    return ret_name;
+    size_t start = component_bytes(path);
+    if (!schema_has_name(key) || path[start] != '.') return NULL;
+    const char *kind = path + start + 1;
+    enum listener_kind meant = schema_kind_of(kind);
+    for (int other = 0; !(key->kinds >> meant & 1) && other < LISTENER_KINDS; other++)
+        if (key->kinds >> other & 1) meant = (enum listener_kind)other;
+    const char *name = kind + component_bytes(kind);
+    if (*name != '.') return NULL;
+    snprintf(ret_listener, bytes, "%s.%.*s", listener_kind_names[meant], (int)component_bytes(name + 1), name + 1);
+    return ret_listener;
 }
 
 const char *schema_nearest(const struct schema *schema, const char *path, char *ret_path)
@@ -113,9 +127,11 @@ const char *schema_nearest(const struct schema *schema, const char *path, char *
     size_t length = strlen(path), best = length / 4 + 2;
     bool found = false;
     for (size_t i = 0; i < schema->keys_count; i++) {
-        char full[SCHEMA_PATH_BYTES_MAX], name[SCHEMA_NAME_BYTES_MAX + 1];
+        char full[SCHEMA_PATH_BYTES_MAX], name[SCHEMA_LISTENER_BYTES_MAX + 1];
         const struct schema_key *key = &schema->keys[i];
-        schema_path_of(key, name_in(key, path, name, sizeof name), full, sizeof full);
+        const char *listener = listener_in(key, path, name, sizeof name);
+        if (schema_has_name(key) && !listener) continue;
+        schema_path_of(key, listener, full, sizeof full);
         size_t whole = distance(path, full);
         size_t last = distance(last_component(path), last_component(full)) + 2; /* right word, wrong section */
         size_t nearest = last < whole && last <= 3 ? last : whole;

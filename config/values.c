@@ -84,8 +84,8 @@ void values_apply(struct config *config)
     *settings = (struct settings){.listeners_count = config->names_count};
     settings->listeners = arena_take(&config->arena, (config->names_count + 1) * sizeof *settings->listeners);
     for (uint32_t i = 0; i < config->names_count; i++) {
-        settings->listeners[i].name = (char *)config->names[i];
-        settings->listeners[i].kind = LISTENER_TCP;
+        settings->listeners[i].name = (char *)(strchr(config->names[i], '.') + 1);
+        settings->listeners[i].kind = schema_kind_of(config->names[i]);
     }
     for (size_t i = 0; i < config->count; i++) {
         const struct config_value *value = &config->values[i];
@@ -101,15 +101,15 @@ void values_apply(struct config *config)
 static const struct config_value *listener_value(const struct config *config, const char *name, const char *last)
 {
     char path[SCHEMA_PATH_BYTES_MAX];
-    snprintf(path, sizeof path, "listeners.tcp.%s.%s", name, last);
+    snprintf(path, sizeof path, "listeners.%s.%s", name, last);
     return values_find(config, path);
 }
 
-/* False for a listener that is disabled or has no sound address. */
+/* False for a listener that is disabled, has no sound address, or is a Unix socket. */
 static bool listener_open(const struct config *config, const char *name, struct bind_address *ret_address)
 {
     const struct config_value *enable = listener_value(config, name, "enable"), *bind = listener_value(config, name, "bind");
-    return enable && enable->number && bind && !bind_parse(span_of_string(bind->text), ret_address);
+    return enable && enable->number && bind && schema_kind_of(name) != LISTENER_UNIX && !bind_parse(span_of_string(bind->text), ret_address);
 }
 
 static void check_collisions(const struct config *config, struct config_errors *errors)
@@ -138,9 +138,36 @@ static void check_connections(const struct config *config, struct config_errors 
     }
 }
 
+static void check_sockets(const struct config *config, struct config_errors *errors)
+{
+    for (uint32_t i = 0; i < config->names_count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            const struct config_value *a = listener_value(config, config->names[j], "bind"), *b = listener_value(config, config->names[i], "bind");
+            bool both = schema_kind_of(config->names[i]) == LISTENER_UNIX && schema_kind_of(config->names[j]) == LISTENER_UNIX && a && b;
+            if (both && strcmp(a->text, b->text) == 0)
+                config_errors_add(errors, &b->origin, "`%s` is \"%s\", which is the socket of `%s`; give it another path", b->path, b->text, a->path);
+        }
+}
+
+/* What a proxy says about its clients counts only when the proxy is known. */
+static void check_proxies(const struct config *config, struct config_errors *errors)
+{
+    static const char *const sources[] = {"proxy_protocol", "websocket.client_address"};
+    for (uint32_t i = 0; i < config->names_count; i++)
+        for (size_t j = 0; j < sizeof sources / sizeof *sources; j++) {
+            const struct config_value *source = listener_value(config, config->names[i], sources[j]);
+            const struct config_value *trusted = listener_value(config, config->names[i], "trusted_proxies");
+            if (!source || source->number == 0 || !trusted || *trusted->text) continue;
+            config_errors_add(errors, &source->origin, "`%s` is %s, but `%s` is empty: nobody could use it; write the proxies' networks there, "
+                              "such as \"127.0.0.1, 10.0.0.0/8\"", source->path, source->text, trusted->path);
+        }
+}
+
 void values_check(const struct config *config, struct config_errors *errors)
 {
     check_collisions(config, errors);
+    check_sockets(config, errors);
+    check_proxies(config, errors);
     check_connections(config, errors);
 }
 

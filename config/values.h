@@ -11,7 +11,7 @@
 struct config_value {
     const struct schema_key *key;
     const char *path;     /* with the listener's name in it */
-    const char *name;     /* the listener's; NULL for keys without NAME */
+    const char *name;     /* the listener's, as KIND.NAME; NULL for keys without */
     const char *text;     /* as it would be written; strings without quotes */
     uint64_t number;      /* of types that are not text */
     struct config_origin origin;
@@ -22,7 +22,7 @@ struct config {
     const struct schema *schema;
     struct config_value *values; /* in the order of the schema; within listeners, listener by listener, by name */
     size_t count;
-    const char **names; /* of the listeners, sorted */
+    const char **names; /* of the listeners, as KIND.NAME, sorted */
     uint32_t names_count;
     struct settings settings;
 };

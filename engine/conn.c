@@ -1,11 +1,12 @@
 #include "engine/conn.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/memory.h"
+#include "engine/accept.h"
+#include "engine/conn_inside.h"
+#include "engine/filters.h"
 #include "engine/listener.h"
 #include "engine/shard.h"
 
@@ -21,7 +22,7 @@ struct conn *conn_find(struct shard *shard, uint64_t name)
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
-static void receive_arm(struct shard *shard, struct conn *conn)
+void conn_receive_arm(struct shard *shard, struct conn *conn)
 {
     DCHECK(!conn->receive_armed && (conn->state == CONN_OPEN || conn->state == CONN_FINISHING));
     conn->receive_armed = true;
@@ -30,7 +31,7 @@ static void receive_arm(struct shard *shard, struct conn *conn)
     shard->group->verbs->receive(shard->ring, conn->fd, user_of_conn(USER_RECEIVE, conn));
 }
 
-static void receive_cancel(struct shard *shard, struct conn *conn)
+void conn_receive_cancel(struct shard *shard, struct conn *conn)
 {
     if (!conn->receive_armed || conn->receive_cancelled) return;
     conn->receive_cancelled = true;
@@ -41,10 +42,11 @@ void conn_receive_again(struct shard *shard, struct conn *conn)
 {
     conn->stalled = false;
     bool wanted = conn->state == CONN_FINISHING || (conn->state == CONN_OPEN && !conn->paused);
-    if (wanted && !conn->receive_armed && !conn->ended) receive_arm(shard, conn);
+    if (conn->filters && conn->filters->later && conn->filters->held_bytes > HOLD_BYTES_MAX) wanted = false;
+    if (wanted && !conn->receive_armed && !conn->ended) conn_receive_arm(shard, conn);
 }
 
-static void carry_release(struct shard *shard, struct conn *conn)
+void conn_carry_release(struct shard *shard, struct conn *conn)
 {
     if (!conn->carry) return;
     pool_release(&shard->pool, conn->carry, conn->carry_capacity);
@@ -107,31 +109,36 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
         if (conn->state == CONN_FREE || conn->state == CONN_CLOSING) return bytes;
         conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
-        if (rest.bytes == 0) carry_release(shard, conn);
+        if (rest.bytes == 0) conn_carry_release(shard, conn);
     }
     return bytes;
 }
 
-static void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
 {
     if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
     if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
     if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
-    if (conn->state == CONN_OPEN && conn->paused && conn->carry_bytes > HOLD_BYTES_MAX) receive_cancel(shard, conn);
+    if (conn->state == CONN_OPEN && conn->paused && conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
 }
 
-static void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
+static bool has_output(const struct conn *conn)
+{
+    return conn->out || conn->send_in_kernel || (conn->filters && filters_waiting(conn->filters));
+}
+
+void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
 {
     if (conn->state == CONN_OPEN) {
         shard->group->handler->closed(shard, conn, why);
-        conn_close(shard, conn);
-    } else if (conn->state == CONN_FINISHING && (why != CONN_END_PEER || (!conn->out && !conn->send_in_kernel))) {
+        if (conn->filters && (why == CONN_END_PEER || why == CONN_END_FILTER)) /* they may have an answer to it */
+            conn_finish(shard, conn, why == CONN_END_FILTER);
+        else
+            conn_close(shard, conn);
+    } else if (conn->state == CONN_FINISHING && (why != CONN_END_PEER || !has_output(conn))) {
         conn_close(shard, conn); /* a peer that only stopped talking still gets the rest: finish_join() */
     }
 }
-
-static void close_join(struct shard *shard, struct conn *conn);
-static void move_join(struct shard *shard, struct conn *conn);
 
 void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
 {
@@ -144,13 +151,16 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
         conn->last_received_ms = shard->now_ms;
         shard->turn_receives++;
         stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
-        conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
+        if (UNLIKELY(conn->filters))
+            filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
+        else
+            conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
     }
     if (completion->flags & KERNEL_BUFFER) shard->group->verbs->receive_done(shard->ring, completion->buffer);
 
     if (completion->result == 0) conn->ended = true;
-    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
-    if (conn->state == CONN_MOVING) return move_join(shard, conn);
+    if (conn->state == CONN_CLOSING) return conn_close_join(shard, conn);
+    if (conn->state == CONN_MOVING) return conn_move_join(shard, conn);
     /* A paused connection's end waits until its bytes have been used. */
     if (completion->result == 0 && !(conn->paused && conn->carry_bytes)) return conn_end(shard, conn, CONN_END_PEER);
     if (completion->result == -ENOBUFS) {
@@ -162,11 +172,17 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
     if (!conn->receive_armed) conn_receive_again(shard, conn);
 }
 
+void conn_input_over(struct shard *shard, struct conn *conn)
+{
+    if (conn->state == CONN_MOVING) return conn_move_join(shard, conn);
+    if (conn->state == CONN_OPEN && !conn->receive_armed && !conn->stalled) conn_receive_again(shard, conn);
+}
+
 void conn_pause(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_OPEN);
     conn->paused = true;
-    receive_cancel(shard, conn);
+    conn_receive_cancel(shard, conn);
 }
 
 void conn_hold(struct conn *conn)
@@ -203,7 +219,9 @@ uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
     DCHECK(conn->state == CONN_OPEN);
     if (!conn->out) {
         uint32_t usual = (1u << conn->stage_log2) - (uint32_t)sizeof(struct outbuf);
-        conn->out = outbuf_acquire(&shard->pool, bytes > usual ? bytes : usual);
+        uint32_t front = conn->filters ? conn->filters->prefix_bytes : 0;
+        conn->out = outbuf_acquire(&shard->pool, bytes + front > usual ? bytes + front : usual);
+        conn->out->bytes = front;
         shard_mark_dirty(shard, conn);
     } else {
         conn->out = outbuf_make_room(&shard->pool, conn->out, bytes);
@@ -249,7 +267,7 @@ static void send_issue(struct shard *shard, struct conn *conn)
         verbs->send_message(shard->ring, conn->fd, &outbuf->message, user);
 }
 
-static void release_piece(void *context, void *owner)
+void conn_release_piece(void *context, void *owner)
 {
     struct shard *shard = context;
     shard->group->handler->release(shard, owner);
@@ -258,16 +276,25 @@ static void release_piece(void *context, void *owner)
 static void outbuf_drop(struct shard *shard, struct outbuf **outbuf)
 {
     if (!*outbuf) return;
-    outbuf_release(&shard->pool, *outbuf, release_piece, shard);
+    outbuf_release(&shard->pool, *outbuf, conn_release_piece, shard);
     *outbuf = NULL;
 }
 
 static void finish_join(struct shard *shard, struct conn *conn);
 
+static void send_filtered(struct shard *shard, struct conn *conn)
+{
+    if (filters_prepare(shard, conn)) return send_issue(shard, conn);
+    if (filters_waiting(conn->filters)) return conn_end(shard, conn, CONN_END_RESET); /* what waits can never leave */
+    if (conn->state == CONN_FINISHING) finish_join(shard, conn); /* there was nothing to say after all */
+}
+
 void conn_send_staged(struct shard *shard, struct conn *conn)
 {
     if (conn->state != CONN_OPEN && conn->state != CONN_FINISHING) return;
-    if (conn->send_in_kernel || !conn->out) return; /* its completion comes back here */
+    if (conn->send_in_kernel) return; /* its completion comes back here */
+    if (UNLIKELY(conn->filters)) return send_filtered(shard, conn);
+    if (!conn->out) return;
     if (outbuf_bytes(conn->out) == 0) return outbuf_drop(shard, &conn->out); /* reserved, nothing committed */
     conn->sending = conn->out;
     conn->out = NULL;
@@ -284,23 +311,28 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
         conn->sent += (uint32_t)result;
         stats_count(&shard->stats.bytes_sent, (uint64_t)result);
     }
-    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
-    if (result < 0 && result != -EINTR && result != -EAGAIN) return conn_end(shard, conn, CONN_END_RESET);
+    if (conn->state == CONN_CLOSING) return conn_close_join(shard, conn);
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+        if (conn->state != CONN_MOVING) return conn_end(shard, conn, CONN_END_RESET);
+        outbuf_drop(shard, &conn->sending); /* its new home will hear of it */
+        return conn_move_join(shard, conn);
+    }
     if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped */
     conn->stage_log2 = stage_log2_for(conn->sending->bytes);
     outbuf_drop(shard, &conn->sending);
     if (conn->state == CONN_FINISHING) return finish_join(shard, conn);
+    if (conn->state == CONN_MOVING) return conn_move_join(shard, conn);
     if (conn->wants_writable) {
         conn->wants_writable = false;
         shard->group->handler->writable(shard, conn);
     }
-    if (conn->out) shard_mark_dirty(shard, conn);
+    if (conn->out || (conn->filters && filters_waiting(conn->filters))) shard_mark_dirty(shard, conn);
 }
 
 /* ---- ending ----------------------------------------------------------------------------------------------------- */
 
 /* Runs each time something the kernel borrowed comes back; closes when nothing is left out there. */
-static void close_join(struct shard *shard, struct conn *conn)
+void conn_close_join(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_CLOSING);
     if (conn->in_kernel > 0) return;
@@ -315,18 +347,20 @@ void conn_close(struct shard *shard, struct conn *conn)
     conn->state = CONN_CLOSING;
     wheel_stop(&shard->wheel, &conn->timer);
     outbuf_drop(shard, &conn->out);
-    if (!conn->in_handler) carry_release(shard, conn);
-    receive_cancel(shard, conn);
+    if (conn->filters) filters_drop_output(shard, conn);
+    if (!conn->in_handler) conn_carry_release(shard, conn);
+    conn_receive_cancel(shard, conn);
     if (conn->send_in_kernel) shard->group->verbs->cancel(shard->ring, user_of_conn(USER_SEND, conn));
-    close_join(shard, conn);
+    conn_close_join(shard, conn);
 }
 
 void conn_completed_close(struct shard *shard, struct conn *conn)
 {
     conn->in_kernel--;
     DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
-    atomic_fetch_sub_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
-    carry_release(shard, conn);
+    conn_carry_release(shard, conn);
+    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
+    listener_count(shard, conn->listener, -1);
     shard_conn_release(shard, conn);
 }
 
@@ -339,8 +373,9 @@ static void linger_over(struct timer *timer, void *context)
 static void finish_join(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_FINISHING);
-    if (conn->out) return conn_send_staged(shard, conn);
     if (conn->send_in_kernel) return;
+    bool waits = conn->out || (conn->filters && (filters_waiting(conn->filters) || filters_end_next(conn->filters)));
+    if (waits) return conn_send_staged(shard, conn);
     if (conn->ended || !conn->lingers) return conn_close(shard, conn);
     conn->in_kernel++;
     shard->group->verbs->shutdown(shard->ring, conn->fd, user_of_conn(USER_SHUTDOWN, conn));
@@ -349,7 +384,7 @@ static void finish_join(struct shard *shard, struct conn *conn)
 void conn_completed_shutdown(struct shard *shard, struct conn *conn)
 {
     conn->in_kernel--;
-    if (conn->state == CONN_CLOSING) close_join(shard, conn);
+    if (conn->state == CONN_CLOSING) conn_close_join(shard, conn);
 }
 
 void conn_finish(struct shard *shard, struct conn *conn, bool linger)
@@ -358,166 +393,10 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger)
     conn->state = CONN_FINISHING;
     conn->lingers = linger;
     conn->paused = false;
-    if (!conn->in_handler) carry_release(shard, conn);
+    if (!conn->in_handler) conn_carry_release(shard, conn);
     wheel_stop(&shard->wheel, &conn->timer);
     timer_init(&conn->timer, linger_over);
     shard_start_timer(shard, &conn->timer, LINGER_MS);
     if (!conn->receive_armed && !conn->stalled) conn_receive_again(shard, conn);
     finish_join(shard, conn);
-}
-
-/* ---- moving to another shard ------------------------------------------------------------------------------------ */
-
-struct conn_handoff {
-    _Atomic bool sealed; /* release here, acquire there: the kernel's hand-over is a barrier, but no compiler can see that */
-    int fd; /* where descriptors are good for all rings; else the ring says which */
-    uint8_t listener;
-    bool ended;
-    uint32_t carry_bytes;
-    void *baggage;
-    uint8_t carry[];
-};
-
-/* The receive must have ended before the descriptor goes, or its bytes would be lost between the two shards. */
-static void move_join(struct shard *shard, struct conn *conn)
-{
-    DCHECK(conn->state == CONN_MOVING);
-    if (conn->in_kernel > 0) return;
-    struct conn_handoff *handoff = memory_acquire(sizeof *handoff + conn->carry_bytes);
-    *handoff = (struct conn_handoff){.fd = conn->fd, .listener = conn->listener, .ended = conn->ended,
-                                     .carry_bytes = conn->carry_bytes, .baggage = conn->move_baggage};
-    if (conn->carry_bytes) memcpy(handoff->carry, conn->carry + conn->carry_start, conn->carry_bytes);
-    carry_release(shard, conn);
-    stats_count(&shard->stats.connections_moved, 1);
-    atomic_store_explicit(&handoff->sealed, true, memory_order_release); /* pairs: conn_adopt */
-    if (shard->features->fd_passing) {
-        uint64_t there = (uint64_t)USER_ADOPT << 56 | (uint64_t)(uintptr_t)handoff;
-        conn->move_baggage = handoff;
-        conn->in_kernel++;
-        shard->group->verbs->pass(shard->ring, conn->fd, conn->move_to, there, user_of_conn(USER_PASS, conn));
-        return;
-    }
-    struct lane_cell cell = record_first(RECORD_ADOPT, 0, handoff, 0);
-    shard_send(shard, conn->move_to, &cell, 1);
-    shard_conn_release(shard, conn);
-}
-
-/* Here the descriptor is closed either way; after success the other shard has its own. */
-void conn_completed_pass(struct shard *shard, struct conn *conn, int result)
-{
-    struct conn_handoff *handoff = conn->move_baggage;
-    conn->in_kernel--;
-    conn->state = CONN_CLOSING;
-    /* conn_completed_close() takes one from the listener's count; on success the connection lives on elsewhere. */
-    if (result >= 0) {
-        atomic_fetch_add_explicit(&shard->group->listeners[conn->listener].connections, 1, memory_order_relaxed);
-    } else {
-        shard->group->handler->move_failed(shard, handoff->baggage);
-        memory_release(handoff);
-    }
-    close_join(shard, conn);
-}
-
-void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage)
-{
-    DCHECK(conn->state == CONN_OPEN && !conn->out && !conn->sending && to_shard != shard->number);
-    conn->state = CONN_MOVING;
-    conn->move_to = to_shard;
-    conn->move_baggage = baggage;
-    wheel_stop(&shard->wheel, &conn->timer);
-    receive_cancel(shard, conn);
-    /* Called inside received(): the caller still has bytes to put into the carry, and then comes to move_join(). A stalled
-     * or paused connection has no receive to wait for and is never moved: CONNECT has only just been read. */
-    if (!conn->in_handler) move_join(shard, conn);
-}
-
-void conn_completed_install(struct shard *shard, struct conn *conn, int fd)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof address;
-    conn->in_kernel--;
-    bool known = fd >= 0 && getpeername(fd, (struct sockaddr *)&address, &bytes) == 0;
-    if (fd >= 0 && shard->features->direct_descriptors) close(fd);
-    if (conn->state == CONN_CLOSING) return close_join(shard, conn);
-    if (conn->state == CONN_MOVING) return move_join(shard, conn);
-    if (conn->state == CONN_OPEN) shard->group->handler->peer(shard, conn, known ? &address : NULL);
-}
-
-/* ---- beginning -------------------------------------------------------------------------------------------------- */
-
-static struct conn *conn_begin(struct shard *shard, int fd, uint8_t listener)
-{
-    struct conn *conn = shard_conn_acquire(shard);
-    if (!conn) return NULL;
-    conn->fd = fd;
-    conn->listener = listener;
-    conn->state = CONN_OPEN;
-    conn->last_received_ms = shard->now_ms;
-    conn->stage_log2 = OUTBUF_BLOCK_LOG2_MIN;
-    return conn;
-}
-
-/* One more on this listener: within its own limit and the node's? */
-static bool connection_allowed(const struct shard *shard, struct listener *listener)
-{
-    uint32_t here = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed) + 1, all = 0;
-    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
-        all += atomic_load_explicit(&shard->group->listeners[i].connections, memory_order_relaxed);
-    uint32_t limit = listener->settings->connections_max;
-    return !shard->stopping && (limit == 0 || here <= limit) && all <= shard->settings->node.connections_max;
-}
-
-void conn_accepted(struct shard *shard, int fd, uint8_t listener_number)
-{
-    struct listener *listener = &shard->group->listeners[listener_number];
-    struct conn *conn = connection_allowed(shard, listener) ? conn_begin(shard, fd, listener_number) : NULL;
-    if (!conn) {
-        atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
-        stats_count(&shard->stats.connections_refused, 1);
-        LOG_LIMITED(WARN, 1000, "connection refused", "reason=too_many_connections listener=%s", listener->settings->name);
-        shard->group->verbs->close_fd(shard->ring, fd, 0);
-        return;
-    }
-    stats_count(&shard->stats.connections_accepted, 1);
-    receive_arm(shard, conn);
-    shard->group->handler->accepted(shard, conn);
-}
-
-struct conn *conn_dialled(struct shard *shard, int fd)
-{
-    struct conn *conn = conn_begin(shard, fd, 0);
-    int entered = conn ? shard->group->verbs->enter(shard->ring, fd, conn->slot) : -ENFILE;
-    if (entered < 0) {
-        if (conn) shard_conn_release(shard, conn);
-        close(fd);
-        errno = -entered;
-        return NULL;
-    }
-    conn->fd = entered;
-    atomic_fetch_add_explicit(&shard->group->listeners[0].connections, 1, memory_order_relaxed);
-    receive_arm(shard, conn);
-    return conn;
-}
-
-void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
-{
-    CHECK(atomic_load_explicit(&handoff->sealed, memory_order_acquire)); /* pairs: move_join */
-    if (!shard->features->fd_passing) fd = handoff->fd;
-    struct conn *conn = conn_begin(shard, fd, handoff->listener);
-    if (!conn) {
-        atomic_fetch_sub_explicit(&shard->group->listeners[handoff->listener].connections, 1, memory_order_relaxed);
-        stats_count(&shard->stats.connections_refused, 1);
-        shard->group->handler->move_failed(shard, handoff->baggage);
-        shard->group->verbs->close_fd(shard->ring, fd, 0);
-        memory_release(handoff);
-        return;
-    }
-    conn->ended = handoff->ended;
-    if (!conn->ended) receive_arm(shard, conn);
-    shard->group->handler->adopted(shard, conn, handoff->baggage);
-    if (handoff->carry_bytes && conn->state == CONN_OPEN)
-        conn_input(shard, conn, span_of(handoff->carry, handoff->carry_bytes));
-    memory_release(handoff);
-    if (conn->ended && conn->state == CONN_OPEN && !(conn->paused && conn->carry_bytes))
-        conn_end(shard, conn, CONN_END_PEER);
 }

@@ -18,11 +18,18 @@
 #include "engine/outbuf.h"
 
 struct shard;
+struct conn_filters;
 
 enum conn_state { CONN_FREE, CONN_OPEN, CONN_MOVING, CONN_FINISHING, CONN_CLOSING };
 
 /* Why the engine ended a connection. */
-enum conn_end { CONN_END_PEER, CONN_END_RESET, CONN_END_STOPPED };
+enum conn_end {
+    CONN_END_PEER,
+    CONN_END_RESET,
+    CONN_END_FILTER,  /* the peer broke the protocol of a filter */
+    CONN_END_REFUSED, /* the handler's admit() said no */
+    CONN_END_STOPPED
+};
 
 struct conn {
     int32_t fd;              /* the ring's direct descriptor, or an ordinary one */
@@ -30,7 +37,8 @@ struct conn {
     uint32_t generation;     /* of the slot; 24 bits are used */
     uint8_t state;           /* enum conn_state */
     uint8_t stage_log2;      /* about what the last send took: where the next stage begins */
-    uint8_t listener;        /* number in the settings' list at the time of accept */
+    uint8_t listener;        /* number in the group's list */
+    uint8_t move_to;         /* MOVING: the shard */
     uint16_t in_kernel;      /* operations that will still complete */
     bool receive_armed : 1;  /* a receive is in the kernel */
     bool receive_cancelled : 1;
@@ -43,18 +51,19 @@ struct conn {
     bool lingers : 1;        /* FINISHING: see conn_finish() */
     bool urgent : 1;         /* the layer above expects acknowledgements: its bytes go before those of others */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
+    bool unadmitted : 1;     /* the handler's admit() has not been asked yet: nothing is received */
+    uint32_t sent;           /* of `sending`, after a short send; of a free slot: the next one */
     struct outbuf *out;      /* being filled; NULL when nothing waits */
     struct outbuf *sending;  /* the kernel's */
     void *client;            /* the layer above's */
     uint64_t last_received_ms;
+    struct conn_filters *filters; /* engine/filters.h; NULL: none */
 
     /* second line */
     uint8_t *carry;          /* bytes of a packet that has not arrived whole, or that came while paused */
     uint32_t carry_start;    /* what lies before it has been used */
     uint32_t carry_bytes, carry_capacity;
     uint32_t carry_wanted;   /* total that makes the next call of received() worth it */
-    uint32_t sent;           /* of `sending`, after a short send */
-    uint32_t move_to;
     void *move_baggage;
     struct timer timer;      /* the layer above's, until conn_finish() takes it */
 };
@@ -81,7 +90,7 @@ void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint3
 bool conn_has_room(const struct shard *shard, const struct conn *conn);
 /* True when far more than a stage waits: deliveries stop at conn_has_room(), so these are answers that the peer does not read. */
 bool conn_is_flooded(const struct conn *conn);
-/* Bytes accepted from the layer above and not yet taken by the kernel. */
+/* Bytes not yet taken by the kernel. */
 static inline uint64_t conn_backlog(const struct conn *conn)
 {
     return outbuf_bytes(conn->out) + outbuf_bytes(conn->sending);

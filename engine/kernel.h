@@ -52,8 +52,8 @@ struct kernel_verbs {
     uint64_t (*monotonic_ns)(struct kernel_ring *ring);
     uint64_t (*realtime_ns)(struct kernel_ring *ring);
 
-    /* Connections from a listening socket (an ordinary descriptor). Result: the descriptor to use below. */
-    void (*accept)(struct kernel_ring *ring, int listener, uint64_t user);
+    /* Connections from a listening socket (an ordinary descriptor), or one only. Result: the descriptor to use below. */
+    void (*accept)(struct kernel_ring *ring, int listener, bool one, uint64_t user);
     void (*receive)(struct kernel_ring *ring, int fd, uint64_t user);
     void (*receive_done)(struct kernel_ring *ring, uint32_t buffer);
     /* All bytes or an error, unless the kernel is too old to finish a short send: then fewer. Bytes stay the caller's until

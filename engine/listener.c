@@ -55,21 +55,36 @@ bool listener_is_loopback(const struct sockaddr_storage *address)
            (IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127));
 }
 
+/* What a listening socket hands on to those it accepts; may be set again while it listens. */
+static bool options_set(const struct listener_settings *settings, int fd, int family, const char **ret_what)
+{
+    int no_delay = settings->tcp_nodelay, probes = settings->tcp_keepalive_s != 0, probe_s = (int)settings->tcp_keepalive_s;
+    int timeout_ms = (int)settings->tcp_user_timeout_ms, quick = settings->tcp_quickack;
+    int send_bytes = (int)settings->send_buffer_bytes, receive_bytes = (int)settings->receive_buffer_bytes;
+    if (send_bytes) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
+    if (receive_bytes) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
+    if (family == AF_UNIX) return true;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof quick);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &probes, sizeof probes);
+    if (probes) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof probe_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    *ret_what = "set the congestion control of";
+    return !settings->congestion || !settings->congestion[0] ||
+           setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, settings->congestion, (socklen_t)strlen(settings->congestion)) == 0;
+}
+
 static int socket_open(const struct listener_settings *settings, const struct sockaddr_storage *address, socklen_t bytes,
                        const char **ret_what)
 {
-    int one = 1, zero = 0;
+    int one = 1, six_only = settings->ipv6_only;
     *ret_what = "open a socket for";
     int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (settings->tcp_nodelay) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* accepted sockets inherit */
-    *ret_what = "set the congestion control of";
-    if (settings->congestion && settings->congestion[0] &&
-        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, settings->congestion, (socklen_t)strlen(settings->congestion)) != 0)
-        goto failed;
+    if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, sizeof six_only);
+    if (!options_set(settings, fd, address->ss_family, ret_what)) goto failed;
     *ret_what = "bind";
     if (bind(fd, (const struct sockaddr *)address, bytes) != 0) goto failed;
     *ret_what = "listen on";
@@ -82,6 +97,20 @@ failed:;
     return -1;
 }
 
+bool listener_change(const struct listener *listener, uint32_t shards_count, const int *fds, char *ret_error, size_t error_bytes)
+{
+    const struct listener_settings *settings = listener->settings;
+    int family = settings->kind == LISTENER_UNIX ? AF_UNIX : AF_INET;
+    for (uint32_t shard = 0; shard < shards_count; shard++) {
+        const char *what = "listen on";
+        if (options_set(settings, fds[shard], family, &what) && listen(fds[shard], (int)settings->backlog) == 0) continue;
+        snprintf(ret_error, error_bytes, "cannot %s %s (listeners.%s.%s): %s", what, settings->bind, listener_kind_names[settings->kind],
+                 settings->name, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 static uint16_t *port_of(struct sockaddr_storage *address)
 {
     return address->ss_family == AF_INET6 ? &((struct sockaddr_in6 *)address)->sin6_port
@@ -89,11 +118,12 @@ static uint16_t *port_of(struct sockaddr_storage *address)
 }
 
 /* SO_REUSEPORT would let a second broker of the same user share the port in silence: ask once without it. */
-static bool address_taken(const struct sockaddr_storage *address, socklen_t bytes)
+static bool address_taken(const struct sockaddr_storage *address, socklen_t bytes, bool v6_only)
 {
-    int one = 1, fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1, six_only = v6_only, fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (address->ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, sizeof six_only);
     bool taken = bind(fd, (const struct sockaddr *)address, bytes) != 0 && errno == EADDRINUSE;
     close(fd);
     return taken;
@@ -107,21 +137,22 @@ bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, c
     const struct listener_settings *settings = listener->settings;
     struct sockaddr_storage address;
     socklen_t bytes;
+    if (settings->kind == LISTENER_UNIX) return listener_open_unix(listener, shards_count, fds, ret_error, error_bytes);
     if (!listener_parse_bind(settings->bind, &address, &bytes, ret_error, error_bytes)) return false;
     /* A broker that was killed keeps its port until the kernel has taken down its rings: a moment's patience. */
-    for (int tries = 0; *port_of(&address) && tries < TAKEN_TRIES - 1 && address_taken(&address, bytes); tries++)
+    for (int tries = 0; *port_of(&address) && tries < TAKEN_TRIES - 1 && address_taken(&address, bytes, settings->ipv6_only); tries++)
         usleep(TAKEN_RETRY_US);
-    if (*port_of(&address) && address_taken(&address, bytes)) {
-        snprintf(ret_error, error_bytes, "cannot bind %s (listeners.tcp.%s.bind): %s; another broker may be running there",
-                 settings->bind, settings->name, strerror(EADDRINUSE));
+    if (*port_of(&address) && address_taken(&address, bytes, settings->ipv6_only)) {
+        snprintf(ret_error, error_bytes, "cannot bind %s (listeners.%s.%s.bind): %s; another broker may be running there",
+                 settings->bind, listener_kind_names[settings->kind], settings->name, strerror(EADDRINUSE));
         return false;
     }
     for (uint32_t shard = 0; shard < shards_count; shard++) {
         const char *what;
         fds[shard] = socket_open(settings, &address, bytes, &what);
         if (fds[shard] < 0) {
-            snprintf(ret_error, error_bytes, "cannot %s %s (listeners.tcp.%s.bind): %s", what, settings->bind,
-                     settings->name, strerror(errno));
+            snprintf(ret_error, error_bytes, "cannot %s %s (listeners.%s.%s.bind): %s", what, settings->bind,
+                     listener_kind_names[settings->kind], settings->name, strerror(errno));
             while (shard--)
                 close(fds[shard]);
             return false;

@@ -9,10 +9,27 @@
 
 #include "base/settings.h"
 
+/* Numbers of listeners: a connection remembers its own in one byte. A changed one gets a new number, and the old one stays in use until the
+ * last connection that came by it has gone. */
+#define LISTENERS_MAX 255
+
+/* Connections of a listener with whatever options they came. */
+struct listener_total {
+    _Atomic uint32_t connections;
+    uint32_t versions; /* numbers that count here; the control thread's */
+};
+
 struct listener {
-    const struct listener_settings *settings;
+    const struct listener_settings *settings; /* NULL: the number is free */
     uint16_t port;          /* the one the kernel chose when 0 was asked for */
+    uint64_t file_device, file_inode; /* of a Unix socket */
+    bool admits;            /* connections go through the handler's admit() */
+    bool asks_peer;         /* and it wants to know the address */
+    uint32_t version;       /* tells one from the next under the same number */
+    void *above;            /* the handler's */
     _Atomic uint32_t connections; /* over all shards */
+    _Atomic uint32_t shards_open; /* that may still accept */
+    struct listener_total *total; /* NULL: `connections` is all */
 };
 
 /* Splits "HOST:PORT", "[HOST]:PORT", ":PORT" or "PORT" into an address. False with a sentence in ret_error. */
@@ -22,5 +39,12 @@ bool listener_parse_bind(const char *bind, struct sockaddr_storage *ret_address,
 bool listener_is_loopback(const struct sockaddr_storage *address);
 /* Opens the sockets of all shards into fds[shards_count]. False with a sentence in ret_error, and none left open. */
 bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, char *ret_error, size_t error_bytes);
+/* Sets the options of open sockets to the listener's settings. False with a sentence in ret_error. */
+bool listener_change(const struct listener *listener, uint32_t shards_count, const int *fds, char *ret_error, size_t error_bytes);
+/* A Unix socket (listener_unix.c): one for all shards, since a path can be bound only once; fds are its descriptors. A socket file nobody
+ * listens on any more is replaced. */
+bool listener_open_unix(struct listener *listener, uint32_t shards_count, int *fds, char *ret_error, size_t error_bytes);
+/* Removes the file unless somebody has put another in its place. */
+void listener_unlink_unix(const struct listener *listener);
 
 #endif

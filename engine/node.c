@@ -1,5 +1,7 @@
 #include "engine/node.h"
 
+#include "engine/node_inside.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -12,67 +14,12 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-struct node_shard {
-    struct node *node;
-    uint32_t number;
-    char name[16]; /* "shard 3", for the log */
-    pthread_t thread;
-    void *above;
-    int *listener_fds;
-    struct shard *shard;
-    char error[256];
-};
-
-struct node {
-    const struct settings *settings;
-    struct shard_group group;
-    struct node_shard shards[SHARDS_MAX];
-    bool accepting;
-    pthread_barrier_t opened, decided, started;
-    bool go;
-    struct stats control_stats;
-};
-
 uint32_t node_cores(void)
 {
     cpu_set_t mask;
     CHECK(sched_getaffinity(0, sizeof mask, &mask) == 0);
     uint32_t cores = (uint32_t)CPU_COUNT(&mask);
     return cores < SHARDS_MAX ? cores : SHARDS_MAX;
-}
-
-static void listeners_close(struct node *node)
-{
-    for (uint32_t s = 0; s < node->group.shards_count && node->accepting; s++)
-        for (uint32_t i = 0; i < node->group.listeners_count; i++) {
-            /* A ring keeps its files for a while after its end: without the shutdown the port would stay taken. */
-            shutdown(node->shards[s].listener_fds[i], SHUT_RDWR);
-            close(node->shards[s].listener_fds[i]);
-        }
-    node->accepting = false;
-}
-
-void node_stop_accepting(struct node *node) { listeners_close(node); }
-
-static bool listeners_open(struct node *node, char *ret_error, size_t error_bytes)
-{
-    int fds[SHARDS_MAX];
-    uint32_t shards_count = node->group.shards_count;
-    uint32_t wanted = node->settings->listeners_count;
-    for (uint32_t s = 0; s < shards_count; s++)
-        node->shards[s].listener_fds = memory_acquire((wanted + 1) * sizeof(int));
-    node->group.listeners = memory_acquire_zeroed((wanted + 1) * sizeof *node->group.listeners);
-    node->accepting = true;
-    for (uint32_t i = 0; i < wanted; i++) {
-        if (!node->settings->listeners[i].enable) continue;
-        struct listener *listener = &node->group.listeners[node->group.listeners_count];
-        listener->settings = &node->settings->listeners[i];
-        if (!listener_open(listener, shards_count, fds, ret_error, error_bytes)) return false;
-        for (uint32_t s = 0; s < shards_count; s++)
-            node->shards[s].listener_fds[node->group.listeners_count] = fds[s];
-        node->group.listeners_count++;
-    }
-    return true;
 }
 
 struct node *node_create(const struct settings *settings, uint32_t shards_count, const struct shard_handler *handler,
@@ -84,12 +31,16 @@ struct node *node_create(const struct settings *settings, uint32_t shards_count,
     qsbr_init(qsbr, shards_count);
     node->group = (struct shard_group){.shards_count = shards_count, .verbs = verbs, .handler = handler, .qsbr = qsbr,
                                        .mesh = mesh_create(shards_count, LANE_SLOTS)};
+    node->group.listeners = memory_acquire_zeroed(LISTENERS_MAX * sizeof *node->group.listeners);
+    node->group.connections = &node->connections;
     for (uint32_t s = 0; s < shards_count; s++) {
+        for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+            node->shards[s].listener_fds[i] = -1;
         node->shards[s].node = node;
         node->shards[s].number = s;
         snprintf(node->shards[s].name, sizeof node->shards[s].name, "shard %u", s);
     }
-    if (listeners_open(node, ret_error, error_bytes)) return node;
+    if (node_listeners_open(node, settings, ret_error, error_bytes)) return node;
     node_destroy(node);
     return NULL;
 }
@@ -196,24 +147,18 @@ static void shards_each(struct node *node, void (*what)(struct shard *shard))
 
 void node_destroy(struct node *node)
 {
-    listeners_close(node);
+    node_listeners_close(node);
     if (node->shards[0].shard) {
         node_settle(node);
         shards_each(node, node->group.handler->stop);
         shards_each(node, node->group.handler->finish);
     }
-    for (uint32_t s = 0; s < node->group.shards_count; s++) {
+    for (uint32_t s = 0; s < node->group.shards_count; s++)
         if (node->shards[s].shard) shard_destroy(node->shards[s].shard);
-        memory_release(node->shards[s].listener_fds);
-    }
     mesh_destroy(node->group.mesh);
+    node_listeners_release(node);
     memory_release(node->group.listeners);
     memory_release(node);
-}
-
-const struct listener *node_listener(const struct node *node, uint32_t number)
-{
-    return number < node->group.listeners_count ? &node->group.listeners[number] : NULL;
 }
 
 const struct kernel_features *node_features(const struct node *node) { return node->shards[0].shard->features; }

@@ -7,13 +7,12 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "engine/accept.h"
+#include "engine/filters.h"
 #include "engine/listener.h"
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
-
-/* How long a listener rests after the kernel refused an accept for want of descriptors. */
-#define ACCEPT_RETRY_MS 100
 
 /* ---- connection slots ------------------------------------------------------------------------------------------- */
 
@@ -21,7 +20,7 @@ struct conn *shard_conn_acquire(struct shard *shard)
 {
     uint32_t slot = shard->conns_free;
     if (slot != UINT32_MAX)
-        shard->conns_free = shard->conns[slot].move_to;
+        shard->conns_free = shard->conns[slot].sent;
     else if (shard->conns_used < shard->conns_capacity)
         slot = shard->conns_used++;
     else
@@ -41,7 +40,8 @@ void shard_conn_release(struct shard *shard, struct conn *conn)
     conn->state = CONN_FREE;
     conn->generation = (conn->generation + 1) & 0xffffff;
     conn->client = NULL;
-    conn->move_to = shard->conns_free;
+    conn->filters = NULL;
+    conn->sent = shard->conns_free;
     shard->conns_free = conn->slot;
     shard->conns_open--;
     stats_count(&shard->stats.connections, (uint64_t)-1);
@@ -64,46 +64,6 @@ void shard_mark_stalled(struct shard *shard, struct conn *conn)
         shard->stalled = memory_resize(shard->stalled, shard->stalled_capacity * sizeof *shard->stalled);
     }
     shard->stalled[shard->stalled_count++] = conn->slot;
-}
-
-/* ---- accepting -------------------------------------------------------------------------------------------------- */
-
-static void accept_arm(struct shard *shard, uint32_t listener)
-{
-    if (shard->accept_armed[listener] || shard->listener_fds[listener] < 0) return;
-    shard->accept_armed[listener] = true;
-    shard->group->verbs->accept(shard->ring, shard->listener_fds[listener], (uint64_t)USER_ACCEPT << 56 | listener);
-}
-
-static void accept_retry(struct timer *timer, void *context)
-{
-    struct shard *shard = context;
-    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
-        accept_arm(shard, i);
-}
-
-static void accept_completed(struct shard *shard, const struct kernel_completion *completion)
-{
-    uint32_t listener = (uint32_t)completion->user;
-    if (!(completion->flags & KERNEL_MORE)) shard->accept_armed[listener] = false;
-    if (completion->result >= 0) conn_accepted(shard, completion->result, (uint8_t)listener);
-    bool exhausted = completion->result == -ENFILE || completion->result == -EMFILE || completion->result == -ENOMEM ||
-                     completion->result == -ENOBUFS;
-    if (exhausted) {
-        stats_count(&shard->stats.connections_refused, 1);
-        if (!timer_running(&shard->accept_retry)) shard_start_timer(shard, &shard->accept_retry, ACCEPT_RETRY_MS);
-    } else if (!shard->accept_armed[listener]) {
-        accept_arm(shard, listener);
-    }
-}
-
-void shard_stop_accepting(struct shard *shard)
-{
-    for (uint32_t i = 0; i < shard->group->listeners_count; i++) {
-        if (shard->listener_fds[i] < 0) continue;
-        if (shard->accept_armed[i]) shard->group->verbs->cancel(shard->ring, (uint64_t)USER_ACCEPT << 56 | i);
-        shard->listener_fds[i] = -1; /* the node shuts the socket down and closes it */
-    }
 }
 
 /* ---- completions ------------------------------------------------------------------------------------------------ */
@@ -202,10 +162,12 @@ void shard_ask_peer(struct shard *shard, struct conn *conn)
 static void record_take(void *context, uint32_t from, const struct lane_cell *cells)
 {
     struct shard *shard = context;
-    if (record_kind(cells) == RECORD_ADOPT)
-        conn_adopt(shard, record_pointer(cells), -1);
-    else
-        shard->group->handler->record(shard, from, cells);
+    switch (record_kind(cells)) {
+    case RECORD_ADOPT: return conn_adopt(shard, record_pointer(cells), -1);
+    case RECORD_LISTENER_OPEN: return accept_open(shard, (uint32_t)cells->b, (int)(cells->b >> 32));
+    case RECORD_LISTENER_CLOSE: return accept_close(shard, (uint32_t)cells->b);
+    default: shard->group->handler->record(shard, from, cells);
+    }
 }
 
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
@@ -303,6 +265,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
     bool more = group->handler->turn(shard);
     if (shard->stalled_count) stalled_receive_again(shard);
+    if (shard->later_count) more |= filters_later_turn(shard);
 
     bool overflow = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);
@@ -310,6 +273,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
 
     shard->more_next_turn |= more || overflow || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
+    overload_turn(shard, completions);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
 }
@@ -347,15 +311,13 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     CHECK(conns != MAP_FAILED && dirty != MAP_FAILED);
     shard->conns = conns;
     shard->dirty = dirty;
-    shard->listener_fds = memory_acquire((group->listeners_count + 1) * sizeof *shard->listener_fds);
-    shard->accept_armed = memory_acquire_zeroed(group->listeners_count + 1);
-    for (uint32_t i = 0; i < group->listeners_count; i++)
-        shard->listener_fds[i] = listener_fds[i];
     shard->completions = memory_acquire(COMPLETIONS_PER_TURN_MAX * sizeof *shard->completions);
     pool_init(&shard->pool);
     shard_set_now(shard);
     wheel_init(&shard->wheel, shard->now_ms);
-    timer_init(&shard->accept_retry, accept_retry);
+    acceptors_init(shard, listener_fds);
+    overload_init(shard);
+    shard->overload_settings = settings->overload;
     return shard;
 }
 
@@ -363,8 +325,7 @@ void shard_start(struct shard *shard)
 {
     qsbr_wake(shard->group->qsbr, shard->number);
     shard->group->handler->start(shard);
-    for (uint32_t i = 0; i < shard->group->listeners_count; i++)
-        accept_arm(shard, i);
+    acceptors_arm(shard);
 }
 
 void shard_stop(struct shard *shard)
@@ -391,13 +352,16 @@ uint32_t shard_settle(struct shard *shard)
 void shard_destroy(struct shard *shard)
 {
     wheel_stop(&shard->wheel, &shard->accept_retry);
+    wheel_stop(&shard->wheel, &shard->overload.timer);
     shard->group->verbs->close(shard->ring);
     munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);
     pool_free(&shard->pool);
     memory_release(shard->stalled);
-    memory_release(shard->listener_fds);
-    memory_release(shard->accept_armed);
+    memory_release(shard->later);
+    memory_release(shard->filter_gather);
+    for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
+        memory_release(shard->filter_rooms[level]);
     memory_release(shard->completions);
     memory_release(shard);
 }

@@ -11,14 +11,26 @@
 #include "base/settings.h"
 #include "base/stats.h"
 #include "base/wheel.h"
+#include "engine/accept.h"
 #include "engine/conn.h"
+#include "engine/filters.h"
 #include "engine/kernel.h"
+#include "engine/listener.h"
 #include "engine/mesh.h"
+#include "engine/overload.h"
 
 /* What the layer above does with connections and records. All calls come on the shard's thread; `shard->above` is its own. */
 struct shard_handler {
+    /* On the control thread: what the connections of a listener need (filled in: listener->admits, asks_peer, above), before its
+     * sockets are opened; and its end, when no connection is left. False with a sentence in ret_error. Both NULL: nothing. */
+    bool (*listener_open)(struct listener *listener, char *ret_error, size_t error_bytes);
+    void (*listener_close)(struct listener *listener);
     void (*start)(struct shard *shard);
     void (*accepted)(struct shard *shard, struct conn *conn);
+    /* After accepted(), on listeners with `admits`: may it come in? Then conn->filters are what its bytes go through (engine/filters.h).
+     * Nothing is received before. `address`: who is at the other end of the socket, on listeners with `asks_peer` (NULL: cannot be
+     * found out). False: it is closed, and closed() says so. NULL on handlers without such listeners. */
+    bool (*admit)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
     void (*adopted)(struct shard *shard, struct conn *conn, void *baggage);
     void (*move_failed)(struct shard *shard, void *baggage);
     struct conn_progress (*received)(struct shard *shard, struct conn *conn, struct span bytes);
@@ -43,8 +55,9 @@ struct shard_group {
     const struct shard_handler *handler;
     struct mesh *mesh;
     struct qsbr *qsbr;
-    struct listener *listeners;
-    uint32_t listeners_count;
+    struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
+    uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
+    _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
 struct shard {
@@ -61,18 +74,23 @@ struct shard {
 
     struct conn *conns;   /* by slot; pages come with use */
     uint32_t conns_capacity, conns_used, conns_open;
-    uint32_t conns_free;  /* head of the list of free slots, linked through move_to; UINT32_MAX ends it */
+    uint32_t conns_free;  /* head of the list of free slots, linked through `sent`; UINT32_MAX ends it */
     uint32_t *dirty;      /* slots to send for at the end of the turn */
     uint32_t dirty_count;
     uint32_t *stalled;    /* slots whose receive waits for buffers */
     uint32_t stalled_count, stalled_capacity;
+    uint64_t *later;      /* names of connections whose filter waits for an expensive step, in order */
+    uint32_t later_head, later_count, later_capacity;
+    uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;
     struct wheel wheel;
     struct random_source random;
     struct timer accept_retry;
-    int *listener_fds;    /* one per listener, -1: none */
-    bool *accept_armed;
+    struct acceptor acceptors[LISTENERS_MAX]; /* by the listener's number */
+    uint32_t acceptors_count;                 /* numbers below were used */
+    struct overload overload;
+    struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;
     uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
@@ -126,7 +144,11 @@ void shard_ask_peer(struct shard *shard, struct conn *conn);
 /* ---- for engine/ only ------------------------------------------------------------------------------------------- */
 
 enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL, USER_SHUTDOWN };
-enum { RECORD_ADOPT = 1 };
+enum {
+    RECORD_ADOPT = 1,
+    RECORD_LISTENER_OPEN,  /* b: number | socket << 32 */
+    RECORD_LISTENER_CLOSE  /* b: number */
+};
 
 static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn)
 {

@@ -125,11 +125,22 @@ static void event_arm(struct kernel_ring *kernel)
     sqe->user_data = USER_EVENT;
 }
 
-static void features_probe(struct kernel_ring *kernel, const struct io_settings *io)
+static bool addresses_matter_to(const struct settings *settings)
+{
+    for (uint32_t i = 0; i < settings->listeners_count; i++) {
+        const struct listener_settings *listener = &settings->listeners[i];
+        bool lists = (listener->allow && *listener->allow) || (listener->deny && *listener->deny);
+        if (listener->enable && (lists || listener->proxy_protocol || listener->websocket.client_header)) return true;
+    }
+    return false;
+}
+
+static void features_probe(struct kernel_ring *kernel, const struct io_settings *io, bool addresses_matter)
 {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&kernel->ring);
     bool message_ring = probe && operation_supported(probe, IORING_OP_MSG_RING);
     bool multishot = probe && operation_supported(probe, IORING_OP_SEND_ZC); /* came with 6.0, as both multishots did */
+    bool install = probe && operation_supported(probe, COMPAT_OP_FIXED_FD_INSTALL);
     if (probe) io_uring_free_probe(probe);
     uint32_t features = kernel->ring.features;
     kernel->features = (struct kernel_features){
@@ -141,8 +152,9 @@ static void features_probe(struct kernel_ring *kernel, const struct io_settings 
         .receive_bundle = io->receive_bundle && (features & COMPAT_FEAT_RECVSEND_BUNDLE) != 0,
         .min_wait = io->min_wait && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0,
     };
-    /* Descriptors in a table can reach another shard only by MSG_RING. */
-    if (!kernel->features.fd_passing) kernel->features.direct_descriptors = false;
+    /* Descriptors in a table can reach another shard only by MSG_RING, and who is at their other end can be asked only since 6.8: where
+     * that decides who may come in, ordinary ones are better. */
+    if (!kernel->features.fd_passing || (addresses_matter && !install)) kernel->features.direct_descriptors = kernel->features.fd_passing = false;
 }
 
 static uint32_t direct_table_entries(const struct settings *settings)
@@ -210,7 +222,7 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     for (uint32_t i = 0; kernel->ring.sq.array && i < kernel->ring.sq.ring_entries; i++) /* newer liburing: a ring without one */
         kernel->ring.sq.array[i] = i;
     kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
-    features_probe(kernel, &settings->io);
+    features_probe(kernel, &settings->io, addresses_matter_to(settings));
     if (kernel->features.direct_descriptors) {
         failed = io_uring_register_files_sparse(&kernel->ring, direct_table_entries(settings));
         if (failed) kernel->features.direct_descriptors = kernel->features.fd_passing = false;
@@ -409,10 +421,10 @@ static inline void sqe_finish(const struct kernel_ring *kernel, struct io_uring_
     if (kernel->features.direct_descriptors) sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void uring_accept(struct kernel_ring *kernel, int listener, uint64_t user)
+static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_for(kernel, user);
-    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept;
+    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && !one;
     if (direct && multishot)
         io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
     else if (direct)

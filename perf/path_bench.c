@@ -159,7 +159,11 @@ int main(int argc, char **argv)
     uint32_t payload_bytes = (uint32_t)atoi(argv[2]), batch = (uint32_t)atoi(argv[3]), messages = (uint32_t)atoi(argv[4]);
     uint32_t subscribers = (uint32_t)atoi(argv[5]);
     log_configure(LOG_OFF, LOG_TEXT);
-    static struct listener_settings listener_settings = {.name = "bench"};
+    static struct listener_settings listener_settings = {
+        .name = "bench", .protocol_versions = "3.1, 3.1.1, 5.0", .mountpoint = "", .packet_bytes_max = LISTENER_INHERIT,
+        .receive_max = LISTENER_INHERIT, .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT,
+        .qos_max = LISTENER_INHERIT, .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT,
+        .shared_available = SWITCH_INHERIT};
     static struct settings settings = {
         .node = {.connections_max = SOCKETS_MAX},
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 1024, .inflight_max = 1024, .topic_levels_max = 128,

@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,13 @@ def wait_for(condition, what, timeout=10.0, every=0.01):
         if time.monotonic() > deadline:
             raise Failure(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(every)
+
+
+def free_port():
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def raise_descriptor_limit():

@@ -225,15 +225,17 @@ class Client:
     `acks` is set."""
 
     def __init__(self, port, client_id="", version=4, acks=True, host="127.0.0.1", handshake=True, receive_buffer=None,
-                 timeout=10.0, accept=(0,), **options):
+                 timeout=10.0, accept=(0,), transport=None, **options):
+        """transport: something connected with settimeout(), sendall(), recv() and close() in place of a TCP socket."""
         self.version, self.acks, self.timeout = version, acks, timeout
         self.parser, self.pending, self.next_id = Parser(version), [], 0
-        self.socket = socket.socket()
-        if receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = transport or socket.socket()
         self.socket.settimeout(timeout)
-        self.socket.connect((host, port))
+        if not transport:
+            if receive_buffer:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.connect((host, port))
         if handshake:
             self.send(connect(client_id, version, **options))
             self.connack = self.wait(CONNACK)

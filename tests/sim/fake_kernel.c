@@ -28,7 +28,7 @@ struct fake_operation {
     enum fake_kind kind;
     int fd;
     uint64_t user;
-    bool cancelled;
+    bool cancelled, one;
     int result;                 /* OP_DONE */
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
@@ -193,7 +193,7 @@ static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_
     operation->kind = kind;
     operation->fd = fd;
     operation->user = user;
-    operation->cancelled = false;
+    operation->cancelled = operation->one = false;
     operation->sent = operation->total = 0;
     operation->pieces_count = 0;
     return ring->operations[ring->operations_count++] = operation;
@@ -204,10 +204,10 @@ static void operation_done(struct kernel_ring *ring, uint64_t user, int result)
     operation_add(ring, OP_DONE, -1, user)->result = result;
 }
 
-static void fake_accept(struct kernel_ring *ring, int listener, uint64_t user)
+static void fake_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user)
 {
     CHECK(listener == FAKE_LISTENER);
-    operation_add(ring, OP_ACCEPT, listener, user);
+    operation_add(ring, OP_ACCEPT, listener, user)->one = one;
 }
 
 static void fake_receive(struct kernel_ring *ring, int fd, uint64_t user)
@@ -300,7 +300,7 @@ static bool progress_accept(struct kernel_ring *ring, struct fake_operation *ope
         struct fake_socket *socket = &world.sockets[i];
         if (socket->accepted || socket->shard != ring->shard || !chance(world.chances.accept_now)) continue;
         socket->accepted = socket->broker_open = true;
-        *ret_over = chance(world.chances.receive_ends);
+        *ret_over = operation->one || chance(world.chances.receive_ends);
         *out = (struct kernel_completion){.user = operation->user, .result = i + FD_BASE,
                                           .flags = *ret_over ? 0 : KERNEL_MORE};
         return true;

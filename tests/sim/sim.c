@@ -17,6 +17,7 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/sim_client.h"
 
@@ -30,6 +31,7 @@ struct sim {
     struct listener_settings listener_settings;
     struct listener listener;
     struct shard_group group;
+    struct shard_handler handler; /* the broker's, with filters of our own */
     struct broker *broker;
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
@@ -38,6 +40,7 @@ struct sim {
 };
 
 static uint64_t seed_now;
+static uint32_t layers_now;
 static bool verbose;
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
@@ -50,6 +53,14 @@ _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint3
 static uint32_t pick(struct sim *sim, uint32_t low, uint32_t high)
 {
     return low + (uint32_t)random_below(&sim->random, high - low + 1);
+}
+
+/* ---- filters -------------------------------------------------------------------------------------------------------- */
+
+static bool sim_admit(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address)
+{
+    conn->filters = fake_filters_create(layers_now, random_next(&shard->random));
+    return true;
 }
 
 /* ---- making the world ------------------------------------------------------------------------------------------- */
@@ -83,12 +94,19 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                    .accept_now = pick(sim, 64, 255), .fd_passing = pick(sim, 0, 1),
                                    .send_vectorized = pick(sim, 0, 1), .pipe_bytes = pick(sim, 64, 20000)};
     fake_reset(seed ^ 0x5eed, &chances);
-    sim->listener_settings = (struct listener_settings){.name = "sim", .enable = true, .connect_timeout_ms = 60000};
+    sim->listener_settings = (struct listener_settings){
+        .name = "sim", .enable = true, .connect_timeout_ms = 60000, .handshake_timeout_ms = 30000, .protocol_versions = "3.1, 3.1.1, 5.0",
+        .mountpoint = pick(sim, 0, 3) ? "" : "mounted/here/", .packet_bytes_max = LISTENER_INHERIT, .receive_max = LISTENER_INHERIT,
+        .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT, .qos_max = LISTENER_INHERIT,
+        .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
-    sim->listener = (struct listener){.settings = &sim->listener_settings};
+    layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
+    sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
+    sim->handler = broker_handler;
+    sim->handler.admit = sim_admit;
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, seed);
-    sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &broker_handler,
+    sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
                                       .qsbr = &sim->broker->qsbr,
                                       .listeners = &sim->listener, .listeners_count = 1};
@@ -105,7 +123,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = shards, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, 3000)};
+                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
@@ -154,7 +172,7 @@ static bool sim_quiet(const struct sim *sim)
                     continue;
                 if (session->queue.count || mqtt_inflight_count(&session->inflight) || mqtt_incoming_count(&session->incoming))
                     return false;
-                if (!session->conn || conn_backlog(session->conn)) return false;
+                if (!session->conn || conn_backlog(session->conn) || (session->conn->filters && filters_waiting(session->conn->filters))) return false;
             }
     }
     return true;
@@ -204,9 +222,9 @@ static void sim_check(const struct sim *sim)
                 check_flow(sim, p, qos, n);
             }
     if (verbose)
-        printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, %" PRIu64 " moved, %" PRIu64
+        printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
                " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full\n", sim->seed, sim->group.shards_count,
-               sim->rules.clients_count, messages, SUM(sim, connections_moved), SUM(sim, redeliveries),
+               sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
                SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows));
 }
 

@@ -12,26 +12,11 @@ static bool chance(const struct sim_rules *rules, uint32_t in_256) { return rand
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
-static uint8_t *bytes_room(struct sim_bytes *buffer, size_t bytes)
-{
-    if (buffer->bytes + bytes > buffer->capacity) {
-        buffer->capacity = (buffer->bytes + bytes) * 2;
-        buffer->data = memory_resize(buffer->data, buffer->capacity);
-    }
-    return buffer->data + buffer->bytes;
-}
-
-static void bytes_drop(struct sim_bytes *buffer, size_t bytes)
-{
-    memmove(buffer->data, buffer->data + bytes, buffer->bytes - bytes);
-    buffer->bytes -= bytes;
-}
-
 static void send_packet(struct sim_client *client, const struct mqtt_packet *packet)
 {
     size_t bytes = mqtt_encoded_bytes(client->version, packet);
     CHECK(bytes > 0);
-    CHECK(mqtt_encode(bytes_room(&client->out, bytes), bytes, client->version, packet) == bytes);
+    CHECK(mqtt_encode(fake_bytes_room(&client->out, bytes), bytes, client->version, packet) == bytes);
     client->out.bytes += bytes;
 }
 
@@ -66,13 +51,16 @@ void sim_client_release(struct sim_client *client)
     mqtt_incoming_release(&client->incoming);
     memory_release(client->in.data);
     memory_release(client->out.data);
+    memory_release(client->wire.data);
+    fake_link_release(&client->link);
 }
 
 static void lose_socket(struct sim_client *client)
 {
     client->socket = -1;
     client->connected = false;
-    client->in.bytes = client->out.bytes = 0;
+    client->in.bytes = client->out.bytes = client->wire.bytes = 0;
+    fake_link_release(&client->link);
 }
 
 static void hang_up(struct sim_client *client, bool reset)
@@ -84,7 +72,8 @@ static void hang_up(struct sim_client *client, bool reset)
 static void dial(struct sim_client *client, const struct sim_rules *rules, bool clean)
 {
     client->socket = fake_connect((uint32_t)random_below(rules->random, rules->shards_count));
-    client->in.bytes = client->out.bytes = 0;
+    client->in.bytes = client->out.bytes = client->wire.bytes = 0;
+    fake_link_open(&client->link, rules->layers, &client->wire);
     struct mqtt_packet packet = {.type = MQTT_CONNECT,
                                  .connect = {.version = client->version, .clean_start = clean,
                                              .client_id = span_of_string(client->client_id)}};
@@ -283,7 +272,7 @@ static void take_bytes(struct sim_client *client, const struct sim_rules *rules)
         if (decoded.status == MQTT_MALFORMED) sim_fail(decoded.what, client, 0, 0, 0);
         resolve_alias(client, &packet);
         take_packet(client, rules, &packet);
-        bytes_drop(&client->in, decoded.bytes);
+        fake_bytes_drop(&client->in, decoded.bytes);
     }
 }
 
@@ -291,16 +280,22 @@ static void take_bytes(struct sim_client *client, const struct sim_rules *rules)
 
 static void move_bytes(struct sim_client *client, const struct sim_rules *rules)
 {
-    if (client->out.bytes) {
-        size_t most = chance(rules, 60) ? 1 + random_below(rules->random, 20) : client->out.bytes;
-        if (most > client->out.bytes) most = client->out.bytes;
-        int taken = fake_client_send(client->socket, client->out.data, most);
-        if (taken > 0) bytes_drop(&client->out, (size_t)taken);
+    if (client->out.bytes && chance(rules, 128)) {
+        fake_link_send(&client->link, client->out.data, client->out.bytes, rules->random, &client->wire);
+        client->out.bytes = 0;
+    }
+    if (client->wire.bytes) {
+        size_t most = chance(rules, 60) ? 1 + random_below(rules->random, 20) : client->wire.bytes;
+        if (most > client->wire.bytes) most = client->wire.bytes;
+        int taken = fake_client_send(client->socket, client->wire.data, most);
+        if (taken > 0) fake_bytes_drop(&client->wire, (size_t)taken);
     }
     if (!chance(rules, client->read_chance)) return;
-    size_t most = chance(rules, 60) ? 1 + random_below(rules->random, 30) : 4096;
-    int got = fake_client_receive(client->socket, bytes_room(&client->in, most), most);
-    if (got > 0) client->in.bytes += (size_t)got;
+    uint8_t wire[4096];
+    size_t most = chance(rules, 60) ? 1 + random_below(rules->random, 30) : sizeof wire;
+    int got = fake_client_receive(client->socket, wire, most);
+    if (got > 0 && !fake_link_receive(&client->link, wire, (size_t)got, &client->in))
+        sim_fail("the broker's filters broke their rules", client, 0, 0, rules->layers);
     take_bytes(client, rules);
     if (got < 0) hang_up(client, false); /* the broker has ended the connection */
 }
@@ -368,7 +363,7 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
 bool sim_client_quiet(const struct sim_client *client)
 {
     if (client->role == SIM_CHAOTIC) return true;
-    return client->connected && client->subscribed && client->out.bytes == 0 && client->in.bytes == 0 &&
+    return client->connected && client->subscribed && client->out.bytes == 0 && client->wire.bytes == 0 && client->in.bytes == 0 &&
            mqtt_inflight_count(&client->window) == 0;
 }
 

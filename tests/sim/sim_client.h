@@ -7,6 +7,7 @@
 #include "proto/incoming.h"
 #include "proto/inflight.h"
 #include "proto/packet.h"
+#include "tests/sim/fake_filters.h"
 
 #define SIM_CLIENTS_MAX  16
 #define SIM_SEQUENCE_MAX 512 /* messages of one flow */
@@ -23,11 +24,6 @@ struct sim_reception {
     int32_t highest; /* -1: none */
 };
 
-struct sim_bytes {
-    uint8_t *data;
-    size_t bytes, capacity;
-};
-
 enum sim_role { SIM_STEADY, SIM_SHARED, SIM_CHAOTIC };
 
 struct sim_client {
@@ -41,7 +37,9 @@ struct sim_client {
     bool connected, subscribed, was_connected, leaving;
     uint16_t subscribe_id;
     uint32_t read_chance; /* in 256, per step: slow readers have a small one */
-    struct sim_bytes in, out;
+    struct fake_bytes in, out;
+    struct fake_link link;       /* what its bytes go through */
+    struct fake_bytes wire;      /* on their way to the socket */
     struct mqtt_inflight window;
     struct mqtt_incoming incoming;
     struct sim_flow flows[3];
@@ -55,6 +53,7 @@ struct sim_rules {
     uint32_t clients_count;
     bool chaos;      /* connections break, chaotic clients act, new messages are published */
     uint32_t filler_max;
+    uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };
 
 void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role role, struct random_source *random);

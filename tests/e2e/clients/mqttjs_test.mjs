@@ -1,11 +1,16 @@
 // node mqttjs_test.mjs PORT VERSION PREFIX [hang]: MQTT.js against a broker; prints as paho_test.py does. MQTT.js is taken from
 // the directory in the environment variable MQTTJS.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 const mqtt = createRequire(process.env.MQTTJS + '/')('mqtt')
 const [port, version, prefix, mode] = process.argv.slice(2)
 const v5 = version === '5'
+const transport = process.env.TRANSPORT ?? 'tcp'
+const where = transport === 'wss'
+  ? { protocol: 'wss', host: 'localhost', path: '/mqtt', ca: readFileSync(process.env.CA_FILE) }
+  : { protocol: transport, host: '127.0.0.1', path: '/mqtt' }
 const topic = (name) => `${prefix}/${name}`
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const within = (promise, what, ms = 10000) => Promise.race([promise,
@@ -16,7 +21,7 @@ class Peer {
     const peer = new Peer()
     peer.messages = []
     peer.waiting = []
-    peer.client = mqtt.connect({ host: '127.0.0.1', port: Number(port), protocolVersion: Number(version), clientId: name && topic(name).replace('/', '-'),
+    peer.client = mqtt.connect({ ...where, port: Number(port), protocolVersion: Number(version), clientId: name && topic(name).replace('/', '-'),
       reconnectPeriod: 0, ...options })
     peer.client.on('error', (error) => { peer.error = error })
     peer.client.on('message', (name, payload, packet) => {

@@ -1,5 +1,6 @@
 """paho_test.py PORT VERSION PREFIX [hang]: paho-mqtt (1.6 or 2.x, whichever this Python has) against a broker. A line per test,
 `ok NAME` or `FAILED NAME: why`. With `hang`: connects with a will, says `ready` and waits to be killed."""
+import os
 import queue
 import sys
 import time
@@ -12,6 +13,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 PORT, VERSION, PREFIX = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 V5 = VERSION == 5
+TRANSPORT = os.environ.get("TRANSPORT", "tcp")
 PAHO_2 = hasattr(mqtt, "CallbackAPIVersion")
 
 
@@ -28,7 +30,8 @@ def props(kind, **values):
 
 class Peer:
     def __init__(self, name, clean=True, expiry=None, will=None, will_props=None, connect_props=None, setup=None):
-        arguments = {"client_id": name and f"{PREFIX}-{name}", "protocol": VERSION}
+        arguments = {"client_id": name and f"{PREFIX}-{name}", "protocol": VERSION,
+                     "transport": {"ws": "websockets", "wss": "websockets"}.get(TRANSPORT, TRANSPORT)}
         if not V5:
             arguments["clean_session"] = clean
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **arguments) if PAHO_2 else mqtt.Client(**arguments)
@@ -52,7 +55,11 @@ class Peer:
             if expiry is not None:
                 connecting.SessionExpiryInterval = expiry
             options = {"clean_start": clean, "properties": connecting}
-        self.client.connect("127.0.0.1", PORT, 60, **options)
+        if TRANSPORT in ("ws", "wss"):
+            self.client.ws_set_options(path="/mqtt")
+        if TRANSPORT == "wss":
+            self.client.tls_set(ca_certs=os.environ["CA_FILE"])
+        self.client.connect(os.environ["SOCKET"] if TRANSPORT == "unix" else "localhost" if TRANSPORT == "wss" else "127.0.0.1", PORT, 60, **options)
         self.client.loop_start()
         _, self.present, reason, self.connack = self.event("connect")
         assert reason == 0, f"CONNACK {reason}"

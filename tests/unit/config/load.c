@@ -177,6 +177,21 @@ static const struct {
      "command line --set listeners.tcp.default.max_connections: `listeners.tcp.default.max_connections` is 100001, more than "
      "`node.max_connections` (100000) allows; lower it or raise node.max_connections"},
     {"node.shards", "command line --set node.shards: there is no `=`; write --set KEY=VALUE"},
+    {"listeners.ws.x={bind=\"127.0.0.1:5\",websocket.path=mqtt}",
+     "command line --set listeners.ws.x:1:36: `listeners.ws.x.websocket.path` is \"mqtt\": a path begins with /"},
+    {"listeners.ws.default.proxy_protocol=v2",
+     "command line --set listeners.ws.default.proxy_protocol: `listeners.ws.default.proxy_protocol` is v2, but "
+     "`listeners.ws.default.trusted_proxies` is empty: nobody could use it; write the proxies' networks there, such as \"127.0.0.1, 10.0.0.0/8\""},
+    {"listeners.unix.x.bind=@abstract",
+     "command line --set listeners.unix.x.bind: `listeners.unix.x.bind` is \"@abstract\": abstract sockets have no owner and no mode; write a path"},
+    {"listeners.tcp.default.owner=x", "command line --set listeners.tcp.default.owner: there is no key "
+     "`listeners.tcp.default.owner`; did you mean `listeners.unix.default.owner`?"},
+    {"listeners.tcp.default.mountpoint=\"a/${user}/\"", "command line --set listeners.tcp.default.mountpoint:1:1: `listeners.tcp.default.mountpoint` "
+     "is \"a/${user}/\": the placeholders are ${client_id} and ${username}"},
+    {"listeners.tcp.default.protocol_versions=4", "command line --set listeners.tcp.default.protocol_versions: "
+     "`listeners.tcp.default.protocol_versions` is \"4\": write some of 3.1, 3.1.1 and 5.0, with commas between them"},
+    {"listeners.tcp.default.allow=10.0.0.0/40", "command line --set listeners.tcp.default.allow: `listeners.tcp.default.allow` is "
+     "\"10.0.0.0/40\": write networks with commas between them, such as \"10.0.0.0/8, 192.0.2.7, 2001:db8::/32\""},
     {"=1", "command line --set : `` is no key; write names with dots between them, as in node.shards"},
     {"a..b=1", "command line --set a..b: `a..b` is no key; write names with dots between them, as in node.shards"},
     {"node.name=\"x", "command line --set node.name:1:1: this \" is never closed; add a \" on the same line, or use \"\"\" for several lines"},

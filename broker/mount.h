@@ -1,0 +1,21 @@
+/* mount.h - mount points: a prefix that a listener puts in front of all topics of its clients.
+ *
+ * Clients see their own topics only: the prefix is put in front of what they publish, subscribe to and leave as a will, and taken off what they are
+ * sent. Shared subscriptions keep their group; the filter inside is mounted. A session whose client comes back by a listener with
+ * another mount point keeps its old subscriptions, and what they bring is sent with the old prefix on it, unless it begins with the new.
+ * Threads: the shard's. */
+#ifndef RINGMQ_BROKER_MOUNT_H
+#define RINGMQ_BROKER_MOUNT_H
+
+#include "broker/session.h"
+
+/* Fills in the placeholders of the listener's mount point and gives it to the session. NULL, or why the client cannot come in. */
+const char *mount_check(const char *mountpoint, struct span client_id, struct span user_name);
+void mount_set(struct session *session, const char *mountpoint, struct span user_name);
+/* The topic or filter with the prefix, in the shard's scratch until the next call; the same where the session has none. Empty: too long or too
+ * many levels. */
+struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic);
+/* What the client calls it. */
+struct span mount_strip(const struct session *session, struct span topic);
+
+#endif

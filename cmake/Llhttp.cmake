@@ -1,0 +1,16 @@
+# llhttp, the HTTP parser of Node.js: the library where the distribution has it (Debian 13: libllhttp-dev), else its generated C files
+# (Debian 12: node-llhttp installs them).
+find_library(LLHTTP_LIBRARY llhttp)
+find_path(LLHTTP_INCLUDE llhttp.h PATH_SUFFIXES llhttp PATHS /usr/include /usr/share/include REQUIRED)
+if(LLHTTP_LIBRARY)
+  add_library(ringmq_llhttp INTERFACE)
+  target_link_libraries(ringmq_llhttp INTERFACE ${LLHTTP_LIBRARY})
+else()
+  find_path(LLHTTP_SOURCE llhttp.c PATH_SUFFIXES llhttp PATHS /usr/share REQUIRED)
+  add_library(ringmq_llhttp STATIC ${LLHTTP_SOURCE}/llhttp.c ${LLHTTP_SOURCE}/api.c ${LLHTTP_SOURCE}/http.c)
+  target_compile_options(ringmq_llhttp PRIVATE -w -fvisibility=hidden)
+endif()
+target_include_directories(ringmq_llhttp INTERFACE ${LLHTTP_INCLUDE})
+if(NOT LLHTTP_LIBRARY)
+  target_include_directories(ringmq_llhttp PRIVATE ${LLHTTP_INCLUDE})
+endif()

@@ -1,0 +1,246 @@
+/* How a connection begins: when it may, limits, who is at the other end, the filters it gets. */
+#include "engine/accept.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/conn_inside.h"
+#include "engine/filters.h"
+#include "engine/overload.h"
+#include "engine/shard.h"
+
+/* How long a listener rests after the kernel refused an accept for want of descriptors. */
+#define ACCEPT_RETRY_MS 100
+#define NS_PER_S 1000000000ull
+
+const char *conn_listener_name(const struct shard *shard, const struct conn *conn)
+{
+    return shard->group->listeners[conn->listener].settings->name;
+}
+
+/* ---- when to accept ------------------------------------------------------------------------------------------------ */
+
+static void accept_retry(struct timer *timer, void *context) { acceptors_arm(context); }
+
+void acceptors_init(struct shard *shard, const int *listener_fds)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+        shard->acceptors[i] = (struct acceptor){.fd = i < shard->group->listeners_count ? listener_fds[i] : -1};
+    shard->acceptors_count = shard->group->listeners_count;
+    timer_init(&shard->accept_retry, accept_retry);
+}
+
+static void retry_in(struct shard *shard, uint64_t ms)
+{
+    if (timer_running(&shard->accept_retry) && shard->accept_retry.deadline_ms <= shard->now_ms + ms) return;
+    shard_start_timer(shard, &shard->accept_retry, ms);
+}
+
+/* This shard's part of the listener's rate, as the time between two connections; 0: no limit. */
+static uint64_t interval_ns(const struct shard *shard, const struct listener_settings *settings)
+{
+    return settings->connections_rate ? NS_PER_S * shard->group->shards_count / settings->connections_rate : 0;
+}
+
+/* How far the clock of tokens may be behind: a burst's worth of intervals. */
+static uint64_t burst_ns(const struct shard *shard, const struct listener_settings *settings)
+{
+    uint64_t burst = settings->connections_burst ? settings->connections_burst : settings->connections_rate;
+    return interval_ns(shard, settings) * (burst / shard->group->shards_count);
+}
+
+/* True when the rate allows one more now; else the timer comes back to it. */
+static bool rate_allows(struct shard *shard, struct acceptor *acceptor, const struct listener_settings *settings)
+{
+    uint64_t interval = interval_ns(shard, settings);
+    if (interval == 0) return true;
+    uint64_t oldest_ns = shard->now_ns > burst_ns(shard, settings) ? shard->now_ns - burst_ns(shard, settings) : 0;
+    if (acceptor->tokens_ns < oldest_ns) acceptor->tokens_ns = oldest_ns;
+    if (acceptor->tokens_ns <= shard->now_ns) return true;
+    stats_count(&shard->stats.accepts_delayed, 1);
+    retry_in(shard, (acceptor->tokens_ns - shard->now_ns) / 1000000 + 1);
+    return false;
+}
+
+static void accept_arm(struct shard *shard, uint32_t number)
+{
+    struct acceptor *acceptor = &shard->acceptors[number];
+    if (acceptor->armed || acceptor->fd < 0 || acceptor->closing || shard->overload.level >= OVERLOAD_NO_ACCEPT) return;
+    const struct listener_settings *settings = shard->group->listeners[number].settings;
+    if (!rate_allows(shard, acceptor, settings)) return;
+    acceptor->armed = true;
+    acceptor->cancelled = false;
+    /* With a rate one at a time: a multishot accept would take all that wait. */
+    shard->group->verbs->accept(shard->ring, acceptor->fd, settings->connections_rate != 0, (uint64_t)USER_ACCEPT << 56 | number);
+}
+
+void acceptors_arm(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->acceptors_count; i++)
+        accept_arm(shard, i);
+}
+
+static void accept_cancel(struct shard *shard, uint32_t number)
+{
+    struct acceptor *acceptor = &shard->acceptors[number];
+    if (!acceptor->armed || acceptor->cancelled) return;
+    acceptor->cancelled = true;
+    shard->group->verbs->cancel(shard->ring, (uint64_t)USER_ACCEPT << 56 | number);
+}
+
+void acceptors_rest(struct shard *shard)
+{
+    for (uint32_t i = 0; i < shard->acceptors_count; i++)
+        accept_cancel(shard, i);
+}
+
+void shard_stop_accepting(struct shard *shard)
+{
+    acceptors_rest(shard);
+    for (uint32_t i = 0; i < shard->acceptors_count; i++)
+        shard->acceptors[i].fd = -1; /* the node shuts the socket down and closes it */
+}
+
+static void closed(struct shard *shard, uint32_t number)
+{
+    shard->acceptors[number] = (struct acceptor){.fd = -1};
+    atomic_fetch_sub_explicit(&shard->group->listeners[number].shards_open, 1, memory_order_release); /* pairs: node_reload */
+}
+
+void accept_open(struct shard *shard, uint32_t number, int fd)
+{
+    DCHECK(shard->acceptors[number].fd < 0 && !shard->acceptors[number].armed);
+    if (shard->stopping) return closed(shard, number);
+    shard->acceptors[number] = (struct acceptor){.fd = fd};
+    if (number >= shard->acceptors_count) shard->acceptors_count = number + 1;
+    accept_arm(shard, number);
+}
+
+void accept_close(struct shard *shard, uint32_t number)
+{
+    struct acceptor *acceptor = &shard->acceptors[number];
+    acceptor->closing = true;
+    if (!acceptor->armed) return closed(shard, number);
+    accept_cancel(shard, number);
+}
+
+void accept_completed(struct shard *shard, const struct kernel_completion *completion)
+{
+    uint32_t number = (uint32_t)completion->user;
+    struct acceptor *acceptor = &shard->acceptors[number];
+    if (!(completion->flags & KERNEL_MORE)) acceptor->armed = false;
+    if (completion->result >= 0) {
+        acceptor->tokens_ns += interval_ns(shard, shard->group->listeners[number].settings);
+        conn_accepted(shard, completion->result, (uint8_t)number);
+    }
+    if (acceptor->armed) return;
+    if (acceptor->closing) return closed(shard, number);
+    bool exhausted = completion->result == -ENFILE || completion->result == -EMFILE || completion->result == -ENOMEM ||
+                     completion->result == -ENOBUFS;
+    if (!exhausted) return accept_arm(shard, number);
+    stats_count(&shard->stats.connections_refused, 1);
+    stats_count(&shard->stats.refused_no_descriptor, 1);
+    retry_in(shard, ACCEPT_RETRY_MS);
+}
+
+/* ---- beginning ------------------------------------------------------------------------------------------------------ */
+
+struct conn *conn_begin(struct shard *shard, int fd, uint8_t listener)
+{
+    struct conn *conn = shard_conn_acquire(shard);
+    if (!conn) return NULL;
+    conn->fd = fd;
+    conn->listener = listener;
+    conn->state = CONN_OPEN;
+    conn->last_received_ms = shard->now_ms;
+    conn->stage_log2 = OUTBUF_BLOCK_LOG2_MIN;
+    return conn;
+}
+
+static uint32_t count_change(_Atomic uint32_t *count, int change)
+{
+    return atomic_fetch_add_explicit(count, (uint32_t)change, memory_order_relaxed) + (uint32_t)change;
+}
+
+void listener_count(const struct shard *shard, uint32_t number, int change)
+{
+    struct listener *listener = &shard->group->listeners[number];
+    count_change(&listener->connections, change);
+    if (listener->total) count_change(&listener->total->connections, change);
+    if (shard->group->connections) count_change(shard->group->connections, change);
+}
+
+/* One more on this listener, whatever options the others came with: within its own limit and the node's? */
+static bool connection_allowed(const struct shard *shard, const struct listener *listener)
+{
+    uint32_t limit = listener->settings->connections_max, node_limit = shard->settings->node.connections_max;
+    const _Atomic uint32_t *here = listener->total ? &listener->total->connections : &listener->connections;
+    const _Atomic uint32_t *all = shard->group->connections;
+    return !shard->stopping && (limit == 0 || atomic_load_explicit(here, memory_order_relaxed) <= limit) &&
+           (!all || atomic_load_explicit(all, memory_order_relaxed) <= node_limit);
+}
+
+/* The handler looks at who it is and chooses the filters; nothing is received before. */
+static void conn_admit(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address)
+{
+    conn->unadmitted = false;
+    if (!shard->group->handler->admit(shard, conn, address)) return conn_end(shard, conn, CONN_END_REFUSED);
+    conn_receive_again(shard, conn);
+}
+
+void conn_accepted(struct shard *shard, int fd, uint8_t number)
+{
+    struct listener *listener = &shard->group->listeners[number];
+    listener_count(shard, number, 1);
+    struct conn *conn = connection_allowed(shard, listener) ? conn_begin(shard, fd, number) : NULL;
+    if (!conn) {
+        listener_count(shard, number, -1);
+        stats_count(&shard->stats.connections_refused, 1);
+        stats_count(&shard->stats.refused_too_many, 1);
+        LOG_LIMITED(WARN, 1000, "connection refused", "reason=too_many_connections listener=%s.%s",
+                    listener_kind_names[listener->settings->kind], listener->settings->name);
+        shard->group->verbs->close_fd(shard->ring, fd, 0);
+        return;
+    }
+    stats_count(&shard->stats.connections_accepted, 1);
+    if (listener->admits) {
+        conn->unadmitted = true;
+        shard->group->handler->accepted(shard, conn);
+        if (listener->asks_peer) return shard_ask_peer(shard, conn);
+        return conn_admit(shard, conn, NULL);
+    }
+    conn_receive_arm(shard, conn);
+    shard->group->handler->accepted(shard, conn);
+}
+
+struct conn *conn_dialled(struct shard *shard, int fd)
+{
+    struct conn *conn = conn_begin(shard, fd, 0);
+    int entered = conn ? shard->group->verbs->enter(shard->ring, fd, conn->slot) : -ENFILE;
+    if (entered < 0) {
+        if (conn) shard_conn_release(shard, conn);
+        close(fd);
+        errno = -entered;
+        return NULL;
+    }
+    conn->fd = entered;
+    listener_count(shard, 0, 1);
+    conn_receive_arm(shard, conn);
+    return conn;
+}
+
+void conn_completed_install(struct shard *shard, struct conn *conn, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    conn->in_kernel--;
+    bool known = fd >= 0 && getpeername(fd, (struct sockaddr *)&address, &bytes) == 0;
+    if (fd >= 0 && shard->features->direct_descriptors) close(fd);
+    if (conn->state == CONN_CLOSING) return conn_close_join(shard, conn);
+    if (conn->state == CONN_MOVING) return conn_move_join(shard, conn);
+    if (conn->state != CONN_OPEN) return;
+    if (conn->unadmitted) return conn_admit(shard, conn, known ? &address : NULL);
+    shard->group->handler->peer(shard, conn, known ? &address : NULL);
+}

@@ -1,0 +1,33 @@
+/* accept.h - how connections come to a shard: its accepts, their rate, and when they rest. For engine/ only.
+ *
+ * Threads: the shard's own; the control thread sends RECORD_LISTENER_OPEN and _CLOSE. */
+#ifndef RINGMQ_ENGINE_ACCEPT_H
+#define RINGMQ_ENGINE_ACCEPT_H
+
+#include "engine/kernel.h"
+#include "engine/listener.h"
+
+struct shard;
+
+/* One listener on one shard. */
+struct acceptor {
+    int fd;          /* -1: none */
+    bool armed;      /* an accept is in the kernel */
+    bool cancelled;  /* and was cancelled */
+    bool closing;    /* the control thread waits for its end */
+    uint64_t tokens_ns; /* max_conn_rate: when the next connection may come, on a clock that runs up to a burst behind */
+};
+
+void acceptors_init(struct shard *shard, const int *listener_fds);
+/* Arms what should be and is not: at the start, after a rest, after a change. */
+void acceptors_arm(struct shard *shard);
+/* Takes all accepts back for a while (overload). */
+void acceptors_rest(struct shard *shard);
+void accept_completed(struct shard *shard, const struct kernel_completion *completion);
+/* The control thread's requests: number of the listener, and its socket. */
+void accept_open(struct shard *shard, uint32_t listener, int fd);
+void accept_close(struct shard *shard, uint32_t listener);
+/* A connection more (or less) on the listener it came by. */
+void listener_count(const struct shard *shard, uint32_t listener, int change);
+
+#endif
