@@ -30,9 +30,9 @@
 #endif
 
 /* A region is cut into slabs, a slab into blocks of one class, and each only as it is asked for: pages that no block has touched
- * cost nothing. A pool's first region has small pages. One that outgrows it goes on with huge ones: what lives long (routes, sessions,
- * messages that wait) is touched in no order the processor could foresee, and with small pages half of the cost is a walk
- * through the page tables (in a guest: through two). */
+ * cost nothing. A pool's first regions have small pages. One that outgrows them goes on with huge ones: what lives long (routes,
+ * sessions, messages that wait) is touched in no order the processor could foresee, and with small pages half of the cost is a
+ * walk through the page tables (in a guest: through two). */
 struct pool_region {
     struct pool_region *next;
     _Alignas(64) uint8_t slabs[];
@@ -40,20 +40,19 @@ struct pool_region {
 
 #define SLAB_BYTES   (64 * 1024)
 #define REGION_BYTES (2u << 20)
+#define REGIONS_SMALL 3
 #define REGION_SLABS ((REGION_BYTES - sizeof(struct pool_region)) / SLAB_BYTES)
 
-/* 16 bytes apart up to 128, 32 apart up to 256, 64 apart up to 512, then powers of two. */
-static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,   112,  128,  160,  192,   224,   256,
-                                                   320, 384, 448, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+/* 16 bytes apart up to 128, 32 apart up to 512, then powers of two. */
+static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,  112, 128, 160,  192,  224,  256,  288,   320,
+                                                   352, 384, 416, 448, 480, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
 #define CLASS_128 6
-#define CLASS_256 10
-#define CLASS_512 14
+#define CLASS_512 18
 
 static inline uint32_t class_of(size_t bytes)
 {
     if (bytes <= 128) return bytes <= 32 ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
-    if (bytes <= 256) return CLASS_128 + (uint32_t)(bytes - 1) / 32 - 3;
-    if (bytes <= 512) return CLASS_256 + (uint32_t)(bytes - 1) / 64 - 3;
+    if (bytes <= 512) return CLASS_128 + (uint32_t)(bytes - 1) / 32 - 3;
     return CLASS_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
 }
 
@@ -89,7 +88,7 @@ static struct pool_region *region_map(bool huge)
 static uint8_t *slab_acquire(struct pool *pool)
 {
     if (pool->region_slabs == 0) {
-        struct pool_region *region = region_map(pool->regions != NULL);
+        struct pool_region *region = region_map(pool->regions_count++ >= REGIONS_SMALL);
         region->next = pool->regions;
         pool->regions = region;
         pool->region_slabs = REGION_SLABS;

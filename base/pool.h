@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES         22 /* 32 … 65536, at most a quarter apart up to 512 */
+#define POOL_CLASSES         26 /* 32 … 65536, at most a quarter apart from 64 to 512 */
 #define POOL_BLOCK_BYTES_MAX 65536
 
 struct pool_region;
@@ -27,6 +27,7 @@ struct pool {
     void *free_lists[POOL_CLASSES];
     struct pool_fresh fresh[POOL_CLASSES];
     struct pool_region *regions;
+    uint32_t regions_count;
     uint32_t region_slabs; /* of the first region, not yet given to a class */
     uint64_t bytes_used;   /* handed out, heap blocks included */
     uint64_t bytes_slabs;  /* taken from the system for slabs  */

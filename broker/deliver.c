@@ -268,7 +268,7 @@ static bool queue_pushes_back(const struct broker_shard *broker, const struct se
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     bool half = session->queue.count * 2ull > mqtt->queue_messages_max || session->queue_bytes * 2 > mqtt->queue_bytes_max;
-    return half && session->conn && broker->shard->now_ms - session->progress_ms < PROGRESS_EXPECTED_MS;
+    return half && session->conn && (uint32_t)broker->shard->now_ms - session->progress_ms < PROGRESS_EXPECTED_MS;
 }
 
 static void deliver_queue(struct broker_shard *broker, struct session *session, struct publication *publication,
@@ -341,7 +341,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
     if (!session->conn || session->kicked) return;
-    session->progress_ms = broker->shard->now_ms;
+    session->progress_ms = (uint32_t)broker->shard->now_ms;
     while (queue->count && conn_has_room(broker->shard, session->conn)) {
         struct delivery next = queue->entries[queue->head];
         if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);

@@ -34,34 +34,35 @@ const char *mount_check(const char *mountpoint, struct span client_id, struct sp
 void mount_set(struct session *session, const char *mountpoint, struct span user_name)
 {
     struct span pieces = span_of_string(mountpoint ? mountpoint : "");
-    char *text = NULL;
-    size_t bytes = 0;
+    struct mount *mount = NULL;
+    memory_release(session->mount);
     while (pieces.bytes) {
         struct span piece = next_piece(&pieces, session_client_id(session), user_name);
-        text = memory_resize(text, bytes + piece.bytes + 1);
-        if (piece.bytes) memcpy(text + bytes, piece.data, piece.bytes);
-        bytes += piece.bytes;
+        uint32_t bytes = mount ? mount->bytes : 0;
+        mount = memory_resize(mount, sizeof *mount + bytes + piece.bytes);
+        if (piece.bytes) memcpy(mount->prefix + bytes, piece.data, piece.bytes);
+        mount->bytes = bytes + (uint32_t)piece.bytes;
     }
-    memory_release(session->mount);
-    session->mount = text;
-    session->mount_bytes = (uint32_t)bytes;
+    session->mount = mount;
 }
 
 struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic)
 {
-    if (!session->mount) return topic;
-    size_t bytes = session->mount_bytes + topic.bytes;
+    const struct mount *mount = session->mount;
+    if (!mount) return topic;
+    size_t bytes = mount->bytes + topic.bytes;
     if (bytes > broker->mounted_capacity) {
         broker->mounted_capacity = bytes * 2;
         broker->mounted = memory_resize(broker->mounted, broker->mounted_capacity);
     }
-    memcpy(broker->mounted, session->mount, session->mount_bytes);
-    if (topic.bytes) memcpy(broker->mounted + session->mount_bytes, topic.data, topic.bytes);
+    memcpy(broker->mounted, mount->prefix, mount->bytes);
+    if (topic.bytes) memcpy(broker->mounted + mount->bytes, topic.data, topic.bytes);
     struct span mounted = span_of(broker->mounted, bytes);
     return route_index_accepts(mounted) ? mounted : span_of(NULL, 0);
 }
 
 struct span mount_strip(const struct session *session, struct span topic)
 {
-    return span_starts_with(topic, span_of(session->mount, session->mount_bytes)) ? span_skip(topic, session->mount_bytes) : topic;
+    struct span prefix = span_of(session->mount->prefix, session->mount->bytes);
+    return span_starts_with(topic, prefix) ? span_skip(topic, prefix.bytes) : topic;
 }

@@ -9,6 +9,11 @@
 
 #include "broker/session.h"
 
+struct mount {
+    uint32_t bytes;
+    char prefix[];
+};
+
 /* Fills in the placeholders of the listener's mount point and gives it to the session. NULL, or why the client cannot come in. */
 const char *mount_check(const char *mountpoint, struct span client_id, struct span user_name);
 void mount_set(struct session *session, const char *mountpoint, struct span user_name);

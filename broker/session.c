@@ -22,9 +22,12 @@ static void session_expired(struct timer *timer, void *context)
     session_destroy(broker, session);
 }
 
+/* Behind the last member, not behind the padding. */
+static size_t session_bytes(size_t client_id_bytes) { return offsetof(struct session, client_id) + client_id_bytes; }
+
 struct session *session_create(struct broker_shard *broker, struct span client_id)
 {
-    struct session *session = pool_acquire_zeroed(&broker->shard->pool, sizeof *session + client_id.bytes);
+    struct session *session = pool_acquire_zeroed(&broker->shard->pool, session_bytes(client_id.bytes));
     memcpy(session->client_id, client_id.data, client_id.bytes);
     session->client_id_bytes = (uint16_t)client_id.bytes;
     session->client_hash = hash_span(client_id);
@@ -84,7 +87,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     memory_release(session->mount);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
-    pool_release(&broker->shard->pool, session, sizeof *session + session->client_id_bytes);
+    pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }
@@ -101,7 +104,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
     session->kicked = session->paused = session->unread = false;
-    session->progress_ms = broker->shard->now_ms;
+    session->progress_ms = (uint32_t)broker->shard->now_ms;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
     session->problem_information = !mqtt_has(properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) ||

@@ -15,6 +15,7 @@
 
 struct broker_shard;
 struct mqtt_connect;
+struct mount;
 struct retained_query;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
@@ -64,11 +65,11 @@ struct session {
     struct mqtt_incoming incoming;
     struct mqtt_alias_in aliases_in;
     struct mqtt_alias_out aliases_out;
-    uint64_t progress_ms;      /* when it last took something: a subscriber that stands still does not push back */
     uint64_t client_hash;      /* of the client id */
     uint16_t keep_alive_s;     /* 0: none */
     uint16_t subscriptions_count, subscriptions_capacity;
     uint32_t expiry_s;         /* UINT32_MAX: never */
+    uint32_t progress_ms;      /* low half of when it last took something: a subscriber that stands still does not push back */
     uint32_t *subscriptions;   /* local filter ids */
     struct session_will *will;
     union {
@@ -78,8 +79,7 @@ struct session {
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
-    uint32_t mount_bytes;
-    char *mount;               /* its mount point (broker/mount.h); NULL: none */
+    struct mount *mount;       /* broker/mount.h; NULL: none */
     uint16_t client_id_bytes;
     char client_id[];
 };

@@ -198,7 +198,7 @@ static const struct schema_key keys[] = {
      .documentation = "Send small packets at once (TCP_NODELAY). ringmq already sends once per turn, so off only adds delay on "
                       "most networks."},
     {"listeners.KIND.NAME.tcp_quickack", TYPE_BOOL, .kinds = INET_KINDS, RELOAD, OF(tcp_quickack), .default_text = "true",
-     .documentation = "Acknowledge what arrives at once (TCP_QUICKACK of the listening socket). false saves the kernel work with many "
+     .documentation = "Acknowledge what arrives at once (TCP_QUICKACK). false (Linux 6.7 or newer) saves the kernel work with many "
                       "publishers, but clients that use Nagle's algorithm may then wait 40 ms."},
     {"listeners.KIND.NAME.congestion_control", TYPE_STRING, .kinds = INET_KINDS, RELOAD, OF(congestion), .min = 0, .max = 15,
      .default_text = "", .check = check_congestion,

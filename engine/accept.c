@@ -2,6 +2,8 @@
 #include "engine/accept.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -190,6 +192,18 @@ static void conn_admit(struct shard *shard, struct conn *conn, const struct sock
     conn_receive_again(shard, conn);
 }
 
+/* TCP_QUICKACK is the one option that accepted sockets don't inherit. */
+static void delay_acks(struct shard *shard, const struct conn *conn, const struct listener_settings *settings)
+{
+    static const int off = 0;
+    if (settings->tcp_quickack || settings->kind == LISTENER_UNIX) return;
+    if (shard->features->socket_options)
+        shard->group->verbs->set_option(shard->ring, conn->fd, IPPROTO_TCP, TCP_QUICKACK, &off);
+    else
+        LOG_LIMITED(WARN, 3600000, "option not set", "key=listeners.%s.%s.tcp_quickack reason=needs_linux_6.7",
+                    listener_kind_names[settings->kind], settings->name);
+}
+
 void conn_accepted(struct shard *shard, int fd, uint8_t number)
 {
     struct listener *listener = &shard->group->listeners[number];
@@ -205,6 +219,7 @@ void conn_accepted(struct shard *shard, int fd, uint8_t number)
         return;
     }
     stats_count(&shard->stats.connections_accepted, 1);
+    delay_acks(shard, conn, listener->settings);
     if (listener->admits) {
         conn->unadmitted = true;
         shard->group->handler->accepted(shard, conn);

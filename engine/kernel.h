@@ -37,7 +37,8 @@ struct kernel_completion {
 
 /* What this ring uses, found by probing and by settings->io. Words for the start-up line. */
 struct kernel_features {
-    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait;
+    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait,
+        socket_options;
     bool multishot_accept, multishot_receive;
 };
 
@@ -81,6 +82,9 @@ struct kernel_verbs {
      * accepts belong to the kernel, so such a ring must not call this. Where features->direct_descriptors is false it returns
      * fd. A system call. */
     int (*enter)(struct kernel_ring *ring, int fd, uint32_t place);
+
+    /* setsockopt(2) of an int on a connection; no completion. Only where features->socket_options. `value` must stay. */
+    void (*set_option)(struct kernel_ring *ring, int fd, int level, int name, const int *value);
 
     void (*wake)(struct kernel_ring *from, uint32_t to_shard);
 

@@ -59,13 +59,12 @@ bool listener_is_loopback(const struct sockaddr_storage *address)
 static bool options_set(const struct listener_settings *settings, int fd, int family, const char **ret_what)
 {
     int no_delay = settings->tcp_nodelay, probes = settings->tcp_keepalive_s != 0, probe_s = (int)settings->tcp_keepalive_s;
-    int timeout_ms = (int)settings->tcp_user_timeout_ms, quick = settings->tcp_quickack;
+    int timeout_ms = (int)settings->tcp_user_timeout_ms;
     int send_bytes = (int)settings->send_buffer_bytes, receive_bytes = (int)settings->receive_buffer_bytes;
     if (send_bytes) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes);
     if (receive_bytes) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     if (family == AF_UNIX) return true;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
-    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof quick);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &probes, sizeof probes);
     if (probes) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe_s, sizeof probe_s);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);

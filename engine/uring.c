@@ -165,11 +165,20 @@ static uint32_t direct_table_entries(const struct settings *settings)
     return (uint32_t)(entries < limit.rlim_cur ? entries : limit.rlim_cur);
 }
 
-/* SEND_VECTORIZED has no feature bit: tried once on a socket pair. */
-static bool vectorized_probe(struct kernel_ring *kernel)
+static void option_prepare(struct io_uring_sqe *sqe, int fd, int level, int name, const int *value)
+{
+    io_uring_prep_rw(COMPAT_OP_URING_CMD, sqe, fd, NULL, 0, 0);
+    sqe->off = COMPAT_SOCKET_SETSOCKOPT;                             /* cmd_op         */
+    sqe->addr = (uint32_t)level | (uint64_t)(uint32_t)name << 32;    /* level, optname */
+    sqe->file_index = sizeof *value;                                 /* optlen         */
+    sqe->addr3 = (uint64_t)(uintptr_t)value;                         /* optval         */
+}
+
+/* Vectorized sends and socket options have no feature bit: tried once on a socket pair. */
+static void sockets_probe(struct kernel_ring *kernel, const struct io_settings *io)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return false;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) return;
     struct iovec pieces[2] = {{(char[]){'a'}, 1}, {(char[]){'b'}, 1}};
     struct io_uring_sqe *sqe = sqe_next(kernel);
     io_uring_prep_send(sqe, pair[0], pieces, 2, MSG_NOSIGNAL);
@@ -178,11 +187,16 @@ static bool vectorized_probe(struct kernel_ring *kernel)
     struct kernel_completion completion;
     uint32_t got = kernel_uring.wait(kernel, NSEC_PER_SEC, 0, &completion, 1);
     char received[3] = {0};
-    bool works = got == 1 && completion.result == 2 && recv(pair[1], received, 2, MSG_DONTWAIT) == 2 &&
-                 memcmp(received, "ab", 2) == 0;
+    kernel->features.send_vectorized = io->send_vectorized && got == 1 && completion.result == 2 &&
+                                       recv(pair[1], received, 2, MSG_DONTWAIT) == 2 && memcmp(received, "ab", 2) == 0;
+    int bytes = 8192;
+    sqe = sqe_next(kernel);
+    option_prepare(sqe, pair[0], SOL_SOCKET, SO_SNDBUF, &bytes);
+    sqe->user_data = 2;
+    got = kernel_uring.wait(kernel, NSEC_PER_SEC, 0, &completion, 1);
+    kernel->features.socket_options = got == 1 && completion.result == 0;
     close(pair[0]);
     close(pair[1]);
-    return works;
 }
 
 static int ring_create(struct kernel_ring *kernel, uint32_t entries)
@@ -238,7 +252,7 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     if (kernel->features.incremental_buffers) kernel->features.receive_bundle = false; /* adds nothing there */
     for (uint32_t i = 0; i < kernel->buffers.count; i++)
         buffer_offer(&kernel->buffers, i);
-    kernel->features.send_vectorized = settings->io.send_vectorized && vectorized_probe(kernel);
+    sockets_probe(kernel, &settings->io);
 
     int event_fd = eventfd(0, EFD_CLOEXEC);
     if (event_fd < 0) {
@@ -533,6 +547,14 @@ static int uring_enter(struct kernel_ring *kernel, int fd, uint32_t place)
     return (int)place;
 }
 
+static void uring_set_option(struct kernel_ring *kernel, int fd, int level, int name, const int *value)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    option_prepare(sqe, fd, level, name, value);
+    sqe_finish(kernel, sqe, USER_NOTHING);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 static void uring_wake(struct kernel_ring *from, uint32_t to_shard)
 {
     if (from && from->features.message_ring) {
@@ -565,6 +587,7 @@ const struct kernel_verbs kernel_uring = {
     .close_fd = uring_close_fd,
     .pass = uring_pass,
     .install = uring_install,
+    .set_option = uring_set_option,
     .enter = uring_enter,
     .wake = uring_wake,
     .wait = uring_wait,

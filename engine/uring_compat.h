@@ -10,6 +10,8 @@
 #define COMPAT_CQE_F_BUF_MORE       (1U << 4)  /* 6.12, the buffer of this completion goes on */
 #define COMPAT_SEND_VECTORIZED      (1U << 5)  /* 6.17, sqe->ioprio of a send              */
 #define COMPAT_OP_FIXED_FD_INSTALL  54         /* 6.8                                      */
+#define COMPAT_OP_URING_CMD         46         /* 5.19                                     */
+#define COMPAT_SOCKET_SETSOCKOPT    3          /* 6.7, cmd_op of a URING_CMD on a socket   */
 #define COMPAT_ENTER_REGISTERED     (1U << 4)  /* 5.18                                     */
 
 /* struct io_uring_buf_reg: what liburing 2.3 calls pad is called flags from 2.5 on. */
