@@ -76,7 +76,7 @@ def vernemq(program, port, folder, shards):
 def nats(program, port, folder, shards):
     path = _write(folder, "nats.conf", f'port: {runner.free_port()}\nhost: "127.0.0.1"\nserver_name: bench\nmax_connections: 200000\n'
                   f'max_pending: 536870912\nwrite_deadline: "60s"\njetstream {{ store_dir: "{folder}/js" }}\n'
-                  f'mqtt {{ port: {port}, host: "127.0.0.1", max_ack_pending: 65535 }}\n')
+                  f'mqtt {{ port: {port}, host: "127.0.0.1", max_ack_pending: 10000 }}\n')
     return [program, "-c", path], {"GOMAXPROCS": str(shards)}
 
 
@@ -126,7 +126,7 @@ BROKERS = {
     "flashmq": (flashmq, ["flashmq"], ["--version"], (), "one thread a core, write buffers and pending QoS messages raised, TCP_NODELAY"),
     "hivemq-ce": (hivemq, ["hivemq-run.sh", "hivemq"], None, (), "in-memory persistence, queue 100,000, one processor a core"),
     "vernemq": (vernemq, ["vernemq"], ["version"], (), "unlimited queues and windows"),
-    "nats-server": (nats, ["nats-server", "/usr/sbin/nats-server"], ["-v"], ("shared",), "pending 512 MiB, 65,535 unacknowledged, JetStream on disk; no shared subscriptions in its MQTT"),
+    "nats-server": (nats, ["nats-server", "/usr/sbin/nats-server"], ["-v"], ("shared",), "pending 512 MiB, 10,000 unacknowledged a subscription, JetStream on disk; no shared subscriptions in its MQTT"),
     "rabbitmq": (rabbitmq, ["rabbitmq-server"], None, ("shared",), "prefetch 1000, one scheduler a core, no busy waiting; no shared subscriptions before 4.0"),
     "rumqttd": (rumqttd, ["rumqttd"], ["--version"], ("shared", "burst"), "in-flight 1000, outgoing packets 200"),
     "mochi": (mochi, ["mochi"], None, (), "its own command with defaults; GOMAXPROCS = cores"),
