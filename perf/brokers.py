@@ -215,7 +215,7 @@ def install_rabbitmq(folder):
 
 
 def install_rumqttd(folder):
-    subprocess.run(["cargo", "install", "--quiet", "--locked", "--root", folder, "rumqttd"], check=True)
+    subprocess.run(["cargo", "install", "--quiet", "--root", folder, "rumqttd"], check=True)
 
 
 def install_mochi(folder):
