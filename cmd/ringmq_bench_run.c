@@ -411,12 +411,19 @@ static bool resolve(struct bench_plan *plan, char *ret_error, uint32_t error_byt
     return answered;
 }
 
-static void limits_raise(void)
+/* A ring's table has at most as many places as a process may have descriptors. */
+static bool limits_fit(const struct bench_plan *plan, char *ret_error, uint32_t error_bytes)
 {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t clients = (uint64_t)plan->publishers + plan->subscribers + plan->background + plan->ping_probes, places = limit.rlim_cur - 128;
+    uint64_t each = (clients + plan_workers(plan) - 1) / plan_workers(plan);
+    if (each <= places) return true;
+    snprintf(ret_error, error_bytes, "%lu connections are too many for %u ring%s of %lu each (ulimit -n): --threads %lu", clients, plan_workers(plan),
+             plan_workers(plan) > 1 ? "s" : "", places, (clients + places - 1) / places);
+    return false;
 }
 
 /* Spinning needs a core for each worker. */
@@ -429,8 +436,7 @@ static bool may_spin(const struct bench_plan *plan)
 
 bool bench_run(struct bench_plan *plan, struct bench_result *ret_result, char *ret_error, uint32_t error_bytes)
 {
-    if (!resolve(plan, ret_error, error_bytes)) return false;
-    limits_raise();
+    if (!limits_fit(plan, ret_error, error_bytes) || !resolve(plan, ret_error, error_bytes)) return false;
     uint32_t run;
     CHECK(getrandom(&run, sizeof run, 0) == sizeof run);
     snprintf(plan->run, sizeof plan->run, "%08x", run);

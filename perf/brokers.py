@@ -124,7 +124,7 @@ BROKERS = {
     "emqx": (emqx, ["emqx"], ["version"], (), "unlimited queues, in-flight 1024, no busy-waiting schedulers, one scheduler a core"),
     "nanomq": (nanomq, ["nanomq"], ["--version"], (), "queue 100,000, window 2048, one task thread a core"),
     "flashmq": (flashmq, ["flashmq"], ["--version"], (), "one thread a core, write buffers and pending QoS messages raised, TCP_NODELAY"),
-    "hivemq-ce": (hivemq, ["hivemq-run.sh", "hivemq"], None, (), "in-memory persistence, queue 100,000, one processor a core"),
+    "hivemq-ce": (hivemq, ["hivemq"], None, (), "in-memory persistence, queue 100,000, one processor a core"),
     "vernemq": (vernemq, ["vernemq"], ["version"], (), "unlimited queues and windows"),
     "nats-server": (nats, ["nats-server", "/usr/sbin/nats-server"], ["-v"], ("shared",), "pending 512 MiB, 10,000 unacknowledged a subscription, JetStream on disk; no shared subscriptions in its MQTT"),
     "rabbitmq": (rabbitmq, ["rabbitmq-server"], None, ("shared",), "prefetch 1000, one scheduler a core, no busy waiting; no shared subscriptions before 4.0"),
@@ -223,4 +223,19 @@ def install_mochi(folder):
     os.rename(os.path.join(folder, "bin", "cmd"), os.path.join(folder, "bin", "mochi"))
 
 
-INSTALL = {"mosquitto": install_mosquitto, "nats-server": install_nats, "rabbitmq": install_rabbitmq, "rumqttd": install_rumqttd, "mochi": install_mochi}
+HIVEMQ = "2024.3"
+
+
+def install_hivemq(folder):
+    """Maven Central has HiveMQ CE as a library to embed: a class of ours starts it."""
+    home = os.path.join(folder, "hivemq")
+    os.makedirs(home, exist_ok=True)
+    _write(home, "pom.xml", '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>bench</groupId>'
+           "<artifactId>bench</artifactId><version>1</version><dependencies><dependency><groupId>com.hivemq</groupId>"
+           f"<artifactId>hivemq-community-edition-embedded</artifactId><version>{HIVEMQ}</version></dependency></dependencies></project>")
+    subprocess.run(["mvn", "-q", "dependency:copy-dependencies", "-DoutputDirectory=lib"], cwd=home, check=True)
+    subprocess.run(["javac", "-cp", "lib/*", "-d", ".", os.path.join(runner.HERE, "peers", "HivemqLaunch.java")], cwd=home, check=True)
+    _wrapper(folder, "hivemq", f'exec java $JAVA_OPTS -cp "{home}:{home}/lib/*" HivemqLaunch "$HIVEMQ_CONFIG_FOLDER" "$HIVEMQ_DATA_FOLDER"')
+
+
+INSTALL = {"hivemq-ce": install_hivemq, "mosquitto": install_mosquitto, "nats-server": install_nats, "rabbitmq": install_rabbitmq, "rumqttd": install_rumqttd, "mochi": install_mochi}

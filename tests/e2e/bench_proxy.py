@@ -9,15 +9,15 @@ DROP, REPEAT, SWAP, CHANGE = "drop", "repeat", "swap", "change"
 class Proxy:
     """with Proxy(broker_port, DROP, every=10) as proxy: … proxy.port, proxy.done (how many)."""
 
-    def __init__(self, to_port, what, every=10):
-        self.to_port, self.what, self.every = to_port, what, every
+    def __init__(self, to_port, what, every=10, port=0):
+        self.to_port, self.what, self.every, self.wanted = to_port, what, every, port
         self.seen = self.done = 0
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
     def __enter__(self):
         self.thread.start()
-        start = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.accepted, "127.0.0.1", 0), self.loop)
+        start = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.accepted, "127.0.0.1", self.wanted), self.loop)
         self.server = start.result(10)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
