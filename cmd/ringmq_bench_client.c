@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -111,27 +112,29 @@ void bench_client_leave(struct bench_worker *worker, struct bench_client *client
 
 /* ---- dialling --------------------------------------------------------------------------------------------------- */
 
-/* Loopback has many addresses of 28,000 ports each; those of connections long gone rest for a minute. */
-static bool bind_source(int fd, const struct sockaddr_in *to, uint64_t number, bool churns)
+/* Loopback has 16 million addresses, of 28,000 ports each. The kernel's search for a free port slows down long before they are used up, and
+ * ports of connections long gone rest for a minute: so a new address for every thousand, and other ones for every run. */
+#define PORTS_AN_ADDRESS 1000
+
+static bool bind_source(const struct bench_worker *worker, int fd, const struct sockaddr_in *to)
 {
     if (ntohl(to->sin_addr.s_addr) >> 24 != 127) return true;
     int one = 1;
-    uint32_t host = churns ? (uint32_t)(number % 250) : (uint32_t)(number / 20000);
-    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001u + ((1 + host) << 8))};
+    uint64_t number = worker->dials * worker->count + worker->number;
+    uint32_t host = (uint32_t)((strtoul(worker->plan->run, NULL, 16) + number / PORTS_AN_ADDRESS) % 0xfffffe);
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001u + host)};
     setsockopt(fd, IPPROTO_IP, BIND_ADDRESS_NO_PORT, &one, sizeof one);
     return bind(fd, (struct sockaddr *)&local, sizeof local) == 0;
 }
 
-static int dial(struct bench_worker *worker, const struct bench_client *client)
+static int dial(struct bench_worker *worker)
 {
     const struct bench_plan *plan = worker->plan;
     int fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, blocking = 0;
     if (fd < 0) return -1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    uint64_t place = (uint64_t)(client - worker->clients) * worker->count + worker->number;
-    bool churns = client->role == ROLE_CHURN;
-    bool fine = plan->address.ss_family != AF_INET ||
-                bind_source(fd, (const struct sockaddr_in *)&plan->address, churns ? place + client->life : place, churns);
+    bool fine = plan->address.ss_family != AF_INET || bind_source(worker, fd, (const struct sockaddr_in *)&plan->address);
+    worker->dials++;
     fine = fine && (connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == 0 || errno == EINPROGRESS);
     if (fine && ioctl(fd, FIONBIO, &blocking) == 0) return fd; /* the ring waits for what is not ready, given a blocking one */
     int why = errno;
@@ -144,7 +147,7 @@ bool bench_client_dial(struct bench_worker *worker, struct bench_client *client)
 {
     struct bench_shared *shared = worker->shared;
     client->since_ns = bench_now_ns();
-    int fd = dial(worker, client);
+    int fd = dial(worker);
     if (fd >= 0 && !shared->congestion[0] && worker->number == 0) {
         socklen_t bytes = sizeof shared->congestion - 1;
         getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, shared->congestion, &bytes);

@@ -169,6 +169,15 @@ static bool all_done(const struct bench_shared *shared, enum bench_phase phase)
     return true;
 }
 
+/* Workers have stopped publishing: has all that was published come? */
+static bool all_arrived(const struct bench_shared *shared)
+{
+    enum bench_shape shape = shared->plan->shape;
+    if (shape == BENCH_RETAIN || shape == BENCH_CHURN) return false; /* they say so themselves */
+    struct bench_totals now = totals(shared);
+    return now.arrived >= now.expected;
+}
+
 struct director {
     struct bench_shared *shared;
     struct bench_result *result;
@@ -217,16 +226,29 @@ static const char *const phase_names[] = {
     [PHASE_START] = "starting", [PHASE_OPEN] = "connecting", [PHASE_FILL] = "storing", [PHASE_WARM] = "warming up",
     [PHASE_MEASURE] = "measuring", [PHASE_DRAIN] = "draining", [PHASE_COUNT] = "counting", [PHASE_CLEAN] = "cleaning", [PHASE_END] = "closing"};
 
-static void phase_set(struct director *director, enum bench_phase phase)
-{
-    if (phase == PHASE_WARM) director->shared->start_ns = bench_now_ns();
-    atomic_store_explicit(&director->shared->phase, phase, memory_order_release);
-}
-
 static void rest(uint64_t ns)
 {
     struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
     nanosleep(&time, NULL);
+}
+
+static bool all_entered(const struct bench_shared *shared, enum bench_phase phase)
+{
+    for (uint32_t w = 0; w < plan_workers(shared->plan); w++)
+        if (atomic_load_explicit(&shared->lanes[w].entered, memory_order_acquire) < phase) return false;
+    return true;
+}
+
+/* Returns when every worker has heard it: those that sleep take a moment. */
+static void phase_set(struct director *director, enum bench_phase phase)
+{
+    struct bench_shared *shared = director->shared;
+    if (phase == PHASE_WARM) shared->start_ns = bench_now_ns();
+    atomic_store_explicit(&shared->phase, phase, memory_order_release);
+    for (int tries = 0; tries < 50000 && phase != PHASE_END && !all_entered(shared, phase) && !shared_failed(shared); tries++) {
+        rest(100000);
+        fleet_watch(&director->fleet, shared);
+    }
 }
 
 static bool totals_same(const struct bench_totals *a, const struct bench_totals *b) { return memcmp(a, b, sizeof *a) == 0; }
@@ -244,7 +266,7 @@ static bool phase_wait(struct director *director, enum bench_phase phase, uint32
         struct bench_totals now = totals(shared);
         if (!totals_same(&now, &before)) changed_ns = bench_now_ns();
         if (phase == PHASE_OPEN && !totals_same(&now, &before)) memory_look(director, false);
-        if (phase == PHASE_DRAIN && now.arrived >= now.expected && shared->plan->shape != BENCH_RETAIN && shared->plan->shape != BENCH_CHURN) return true;
+        if (phase == PHASE_DRAIN && all_arrived(shared)) return true;
         before = now;
         if (bench_now_ns() - changed_ns > patience_s * 1000000000ull) return false;
         progress(director, phase_names[phase], false);
@@ -261,8 +283,8 @@ static bool phase_run(struct director *director, enum bench_phase phase, uint32_
 /* A phase of a fixed length. */
 static void phase_last(struct director *director, enum bench_phase phase, double seconds)
 {
-    uint64_t end_ns = bench_now_ns() + (uint64_t)(seconds * 1e9), now_ns;
     phase_set(director, phase);
+    uint64_t end_ns = bench_now_ns() + (uint64_t)(seconds * 1e9), now_ns;
     while ((now_ns = bench_now_ns()) < end_ns && !shared_failed(director->shared) && !interrupted) {
         uint64_t step_ns = 100000000; /* to notice what has failed; a director on the generator's core disturbs it little */
         rest(end_ns - now_ns < step_ns ? end_ns - now_ns : step_ns);
@@ -389,12 +411,19 @@ static bool resolve(struct bench_plan *plan, char *ret_error, uint32_t error_byt
     return answered;
 }
 
-static void limits_raise(void)
+/* A ring's table has at most as many places as a process may have descriptors. */
+static bool limits_fit(const struct bench_plan *plan, char *ret_error, uint32_t error_bytes)
 {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t clients = (uint64_t)plan->publishers + plan->subscribers + plan->background + plan->ping_probes, places = limit.rlim_cur - 128;
+    uint64_t each = (clients + plan_workers(plan) - 1) / plan_workers(plan);
+    if (each <= places) return true;
+    snprintf(ret_error, error_bytes, "%lu connections are too many for %u ring%s of %lu each (ulimit -n): --threads %lu", clients, plan_workers(plan),
+             plan_workers(plan) > 1 ? "s" : "", places, (clients + places - 1) / places);
+    return false;
 }
 
 /* Spinning needs a core for each worker. */
@@ -407,8 +436,7 @@ static bool may_spin(const struct bench_plan *plan)
 
 bool bench_run(struct bench_plan *plan, struct bench_result *ret_result, char *ret_error, uint32_t error_bytes)
 {
-    if (!resolve(plan, ret_error, error_bytes)) return false;
-    limits_raise();
+    if (!limits_fit(plan, ret_error, error_bytes) || !resolve(plan, ret_error, error_bytes)) return false;
     uint32_t run;
     CHECK(getrandom(&run, sizeof run, 0) == sizeof run);
     snprintf(plan->run, sizeof plan->run, "%08x", run);

@@ -43,7 +43,8 @@ struct bench_tally {
 };
 
 struct bench_lane { /* one worker's, as the director sees it */
-    _Alignas(64) _Atomic uint32_t done;      /* the phase it has finished */
+    _Alignas(64) _Atomic uint32_t entered;   /* the phase it is in */
+    _Atomic uint32_t done;                   /* the phase it has finished */
     _Atomic uint64_t connected;              /* CONNACKs so far (of OPEN) */
     _Atomic uint64_t ready;                  /* ... that have subscribed, too */
     _Atomic uint64_t expected, arrived;      /* deliveries over the whole run */

@@ -184,6 +184,7 @@ static void phase_enter(struct bench_worker *worker, enum bench_phase phase)
         stored_phase(worker, phase);
     else if (phase == PHASE_FILL || phase == PHASE_CLEAN)
         worker_done(worker, phase);
+    atomic_store_explicit(&worker->lane->entered, phase, memory_order_release);
 }
 
 bool worker_turn(struct shard *shard)

@@ -1,20 +1,17 @@
-/* path_bench.c - the broker's own work on one message, without a kernel: decode → route → encode.
+/* micro_path.c - the broker's own work on one message, without a kernel: decode → route → encode.
  *
- * One shard on a kernel that hands it prepared bytes and swallows what it sends. PUBLISH packets of one publisher go to one
- * subscriber (same shard), `batch` of them to a receive, as a busy socket brings them. Run under callgrind by
- * perf/instructions, which counts inside measure() only; by itself it prints nanoseconds.
- *
- *     path_bench QOS PAYLOAD_BYTES BATCH MESSAGES SUBSCRIBERS */
+ * One shard on a kernel that hands it prepared bytes and swallows what it sends. PUBLISH packets of one publisher go to its
+ * subscribers (same shard), `batch` of them to a receive, as a busy socket brings them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "engine/listener.h"
+#include "perf/micro.h"
 #include "proto/decode.h"
 #include "proto/encode.h"
 
@@ -140,11 +137,16 @@ static void client_subscribe(int fd, uint8_t qos)
     turns(4);
 }
 
-/* What callgrind counts. */
-__attribute__((noinline)) void measure(int publisher, const uint8_t *batch, size_t bytes);
-void measure(int publisher, const uint8_t *batch, size_t bytes)
+static struct {
+    uint8_t *bytes;
+    size_t bytes_count;
+    uint32_t batch;
+    int publisher;
+} scene;
+
+static void receive_once(void)
 {
-    feed(publisher, batch, bytes);
+    feed(scene.publisher, scene.bytes, scene.bytes_count);
     turns(2);
     if (!loop.acks_bytes) return;
     feed(1, loop.acks, loop.acks_bytes);
@@ -152,13 +154,8 @@ void measure(int publisher, const uint8_t *batch, size_t bytes)
     turns(1);
 }
 
-int main(int argc, char **argv)
+static void shard_open(void)
 {
-    if (argc != 6) return fprintf(stderr, "usage: path_bench QOS PAYLOAD_BYTES BATCH MESSAGES SUBSCRIBERS\n"), 2;
-    uint8_t qos = (uint8_t)atoi(argv[1]);
-    uint32_t payload_bytes = (uint32_t)atoi(argv[2]), batch = (uint32_t)atoi(argv[3]), messages = (uint32_t)atoi(argv[4]);
-    uint32_t subscribers = (uint32_t)atoi(argv[5]);
-    log_configure(LOG_OFF, LOG_TEXT);
     static struct listener_settings listener_settings = {
         .name = "bench", .protocol_versions = "3.1, 3.1.1, 5.0", .mountpoint = "", .packet_bytes_max = LISTENER_INHERIT,
         .receive_max = LISTENER_INHERIT, .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT,
@@ -172,22 +169,32 @@ int main(int argc, char **argv)
                  .match_cache_topics = 4096, .response_information = "", .denied_filters = ""},
         .listeners = &listener_settings, .listeners_count = 1};
     static struct listener listener = {.settings = &listener_settings};
+    static struct shard_group group;
     struct broker *broker = broker_create(&settings, 1, 1);
-    struct shard_group group = {.shards_count = 1, .verbs = &kernel_loop, .handler = &broker_handler,
-                                .mesh = mesh_create(1, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
-                                .listeners_count = 1};
+    group = (struct shard_group){.shards_count = 1, .verbs = &kernel_loop, .handler = &broker_handler,
+                                 .mesh = mesh_create(1, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
+                                 .listeners_count = 1};
     int listener_fd = 0;
     char error[100];
     loop.now_ns = 1000000000000;
     shard = shard_create(0, &group, &settings, &listener_fd, 1, broker->shards[0], error, sizeof error);
+    CHECK(shard);
     shard_start(shard);
-    int publisher = client_connect(0);
+}
+
+/* One publisher, and `subscribers` to what it publishes. */
+static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint32_t subscribers)
+{
+    log_configure(LOG_OFF, LOG_TEXT);
+    shard_open();
+    scene.batch = batch;
+    scene.publisher = client_connect(0);
     for (uint32_t i = 1; i <= subscribers; i++)
         client_subscribe(client_connect(i), qos);
     loop.subscriber_answers = qos == 1;
 
-    uint8_t *bytes = memory_acquire(batch * (payload_bytes + 64)), *at = bytes;
-    uint8_t payload[65536] = {0};
+    static uint8_t payload[65536];
+    uint8_t *at = scene.bytes = memory_acquire(batch * (payload_bytes + 64));
     for (uint32_t i = 0; i < batch; i++) {
         struct mqtt_packet publish = {.type = MQTT_PUBLISH, .publish = {.qos = qos, .packet_id = qos ? (uint16_t)(i + 1) : 0, .topic = SPAN_LITERAL("bench/topic/1"),
                                                                         .payload = span_of(payload, payload_bytes)}};
@@ -195,16 +202,30 @@ int main(int argc, char **argv)
         publish.publish.properties.raw = span_of(NULL, 0);
         at += mqtt_encode(at, payload_bytes + 64, MQTT_3_1_1, &publish);
     }
-    for (int warm = 0; warm < 10; warm++)
-        measure(publisher, bytes, (size_t)(at - bytes));
-    uint64_t before = shard->stats.publish_sent;
-    struct timespec start, end;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
-    for (uint32_t sent = 0; sent < messages; sent += batch)
-        measure(publisher, bytes, (size_t)(at - bytes));
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
-    uint64_t delivered = shard->stats.publish_sent - before;
-    double ns = (double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec);
-    printf("delivered %lu ns_per_delivery %.1f\n", (unsigned long)delivered, ns / (double)delivered);
-    return 0;
+    scene.bytes_count = (size_t)(at - scene.bytes);
 }
+
+static void setup_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1); }
+static void setup_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1); }
+static void setup_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size); }
+static void setup_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 1); }
+static void setup_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1); }
+
+/* Counts deliveries. */
+static uint64_t run(uint64_t count)
+{
+    uint64_t before = shard->stats.publish_sent;
+    for (uint64_t sent = 0; sent < count; sent += scene.batch)
+        receive_once();
+    return shard->stats.publish_sent - before;
+}
+
+const struct micro_case micro_path[] = {
+    {"path-qos0-single", setup_single, run, 16, 4096},
+    {"path-qos0-64", setup_batch, run, 16, 4096},
+    {"path-qos0-1k-64", setup_batch, run, 1024, 4096},
+    {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
+    {"path-qos1-single", setup_single_qos1, run, 16, 4096},
+    {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
+    {0},
+};
