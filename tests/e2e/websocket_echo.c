@@ -112,7 +112,7 @@ static const struct filter_verbs tap_verbs = {.name = "websocket", .receive = ta
 
 struct message {
     uint8_t *data;
-    size_t bytes;
+    size_t bytes, capacity;
 };
 
 static void echo_nothing(struct shard *shard) {}
@@ -132,7 +132,10 @@ static bool echo_admit(struct shard *shard, struct conn *conn, const struct sock
 static struct conn_progress echo_received(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct message *message = conn->client;
-    message->data = memory_resize(message->data, message->bytes + bytes.bytes);
+    if (message->bytes + bytes.bytes > message->capacity) {
+        message->capacity = 2 * (message->bytes + bytes.bytes);
+        message->data = memory_resize(message->data, message->capacity);
+    }
     memcpy(message->data + message->bytes, bytes.data, bytes.bytes);
     message->bytes += bytes.bytes;
     if (tap_of(conn->filters->levels[0])->message_over) {
