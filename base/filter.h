@@ -27,7 +27,7 @@ enum filter_wants {
     FILTER_LATER,       /* the next step is expensive (a private-key operation): call again with what is left of the input when this
                            shard has time; that call does it. Only before is_open() */
     FILTER_TRANSPARENT, /* its work is done: from the unused input on, all bytes pass by; it is kept for its facts */
-    FILTER_ENDED,       /* the peer has ended the stream in an orderly way (close_notify, close frame) */
+    FILTER_ENDED,       /* the peer has ended the stream in an orderly way (close_notify, close frame); the answer to it is end()'s */
     FILTER_FAILED       /* the peer broke the filter's protocol, see reason(). What is to be sent yet (an alert, a 400) is sent */
 };
 

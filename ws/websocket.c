@@ -37,6 +37,7 @@ struct websocket {
     uint8_t open : 1;
     uint8_t close_sent : 1;
     uint8_t control_bytes;    /* of the control frame's payload at hand */
+    uint16_t close_code;      /* of the close frame that end() is to send; 0: a normal one */
     union {
         uint8_t head[HEAD_BYTES_MAX];
         uint8_t *control;     /* in_frame of a control frame: its payload */
@@ -113,8 +114,7 @@ static bool receive_upgrade(struct websocket *websocket, struct span input, stru
 static bool fail(struct websocket *websocket, struct filter_step *step, enum close_code code, const char *reason)
 {
     websocket->reason = reason;
-    own_close(websocket, code);
-    step->to_send = true;
+    websocket->close_code = code;
     step->wants = FILTER_FAILED;
     return false;
 }
@@ -222,8 +222,7 @@ static bool take_close(struct websocket *websocket, const uint8_t *payload, size
     if (bytes == 1) return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "half a close code");
     if (bytes && !code_sound(code)) return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "a close code nobody may send");
     if (bytes > 2 && !utf8_sound(payload + 2, bytes - 2)) return fail(websocket, step, CLOSE_NOT_UTF8, "the reason to close is not UTF-8");
-    own_close(websocket, (enum close_code)code); /* §5.5.1: the same code back */
-    step->to_send = true;
+    websocket->close_code = (uint16_t)code; /* §5.5.1: the same one back, by end(): behind what is on its way to the peer already */
     step->wants = FILTER_ENDED;
     return false;
 }
@@ -312,7 +311,8 @@ static bool websocket_is_open(const struct filter *filter) { return websocket_of
 
 static void websocket_end(struct filter *filter)
 {
-    if (websocket_of(filter)->open) own_close(websocket_of(filter), CLOSE_NORMAL);
+    struct websocket *websocket = websocket_of(filter);
+    if (websocket->open) own_close(websocket, websocket->close_code ? (enum close_code)websocket->close_code : CLOSE_NORMAL);
 }
 
 static const char *websocket_reason(const struct filter *filter)

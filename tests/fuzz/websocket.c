@@ -19,7 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct fuzz_outcome *outcome = i ? &pieces : &whole;
         if (upgraded) fuzz_feed(filter, (const uint8_t *)request, sizeof request - 1, 4096, outcome);
         fuzz_feed(filter, data + 1, size - 1, i ? piece : size, outcome);
-        if (outcome->wants == FILTER_FAILED || outcome->wants == FILTER_ENDED) filter->verbs->end(filter);
+        if (outcome->wants == FILTER_FAILED || outcome->wants == FILTER_ENDED) {
+            uint8_t room[1024];
+            filter->verbs->end(filter);
+            while (filter->verbs->send(filter, span_of(NULL, 0), room, sizeof room).to_send) {}
+        }
         filter->verbs->fact(filter, FACT_ADDRESS);
         filter->verbs->fact(filter, FACT_SERVER_NAME);
         filter->verbs->release(filter);
