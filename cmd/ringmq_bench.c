@@ -31,6 +31,7 @@ static const struct option options[] = {
     {0, "filters", "N", OPTION_NUMBER, FIELD(plan.filters), 1, 100000000, .help = "`wild`: filters of all subscribers (100000)"},
     {0, "messages", "N", OPTION_NUMBER, FIELD(plan.messages), 1, 100000000, .help = "`retain`: retained in all (100000); `burst`: queued for each subscriber (10000)"},
     {0, "outstanding", "N", OPTION_NUMBER, FIELD(plan.outstanding), 1, 1000000, .help = "closed loop: messages of one publisher under way (by scenario)"},
+    {0, "credit", "N", OPTION_NUMBER, FIELD(plan.credit), 1, 1000000, .help = "closed loop: a publisher sends on when so many of those have arrived (1)"},
     {0, "rate", "N", OPTION_NUMBER, FIELD(plan.rate), 1, 100000000, .help = "open loop: messages a second of all publishers; latency counts from when each was due"},
     {0, "scale", "N", OPTION_NUMBER, FIELD(scale), 1, 1000000, .help = "the scenario made smaller: clients, filters, messages and rates divided by N (1)"},
     {'t', "seconds", "N", OPTION_NUMBER, FIELD(plan.seconds), 1, 864000, .help = "measured time (5; 1800 for the names with sizes)"},
@@ -72,7 +73,7 @@ static void plan_complete(struct bench_plan *plan, const struct bench_plan *give
 int ringmq_bench(int argc, char **argv)
 {
     struct bench_options given = {
-        .plan = {.host = "localhost", .payload_bytes = 16, .warm_up_seconds = 1, .connect_parallel = 200, .core = UINT32_MAX, .threads = 1, .processes = 1,
+        .plan = {.host = "localhost", .payload_bytes = 16, .warm_up_seconds = 1, .credit = 1, .connect_parallel = 200, .core = UINT32_MAX, .threads = 1, .processes = 1,
                  .version = UNSET, .qos = UNSET, .publishers = UNSET, .subscribers = UNSET, .filters = UNSET, .messages = UNSET,
                  .outstanding = UNSET, .rate = UNSET, .seconds = UNSET, .connect_rate = UNSET, .keep_alive_s = UNSET},
         .port = 1883, .scale = 1};
@@ -117,6 +118,7 @@ int ringmq_bench(int argc, char **argv)
     named.port = port;
     named.payload_bytes = whole.payload_bytes;
     named.warm_up_seconds = whole.warm_up_seconds;
+    named.credit = whole.credit < named.outstanding ? whole.credit : named.outstanding;
     named.background = whole.background;
     named.connect_parallel = whole.connect_parallel;
     named.ping_probes = whole.ping_probes;

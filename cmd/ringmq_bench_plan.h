@@ -31,6 +31,7 @@ struct bench_plan {
     uint32_t messages;           /* RETAIN: in all; BURST: for each subscriber */
     uint32_t qos, payload_bytes; /* at least 16 */
     uint32_t outstanding;        /* closed loop: per publisher */
+    uint32_t credit;             /* closed loop: so many of them must have arrived before it sends on; at most `outstanding` */
     uint32_t rate;               /* messages a second of all publishers; 0: closed loop */
     uint32_t seconds, warm_up_seconds;
     uint32_t connect_parallel;   /* CONNECTs under way at a time, of all workers */

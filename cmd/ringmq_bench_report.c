@@ -32,8 +32,8 @@ static void json_plan(const struct bench_plan *plan)
 {
     printf("\"scenario\":\"%s\",\"protocol\":%u,\"publishers\":%u,\"subscribers\":%u,\"background\":%u,\"filters\":%u,\"messages\":%u,", plan->scenario,
            plan->version, plan->publishers, plan->subscribers, plan->background, plan->filters, plan->messages);
-    printf("\"qos\":%u,\"payload_bytes\":%u,\"rate\":%u,\"outstanding\":%u,\"relay\":%s,", plan->qos, plan->payload_bytes, plan->rate,
-           plan->rate ? 0 : plan->outstanding, plan->relay ? "true" : "false");
+    printf("\"qos\":%u,\"payload_bytes\":%u,\"rate\":%u,\"outstanding\":%u,\"credit\":%u,\"relay\":%s,", plan->qos, plan->payload_bytes, plan->rate,
+           plan->rate ? 0 : plan->outstanding, plan->rate ? 0 : plan->credit, plan->relay ? "true" : "false");
     printf("\"threads\":%u,\"processes\":%u,", plan->threads, plan->processes);
 }
 

@@ -249,6 +249,7 @@ static void publisher_top_up(struct bench_worker *worker, struct bench_publisher
         return;
     }
     uint64_t window = (uint64_t)worker->plan->outstanding * worker->fan, delivered = delivered_of(worker, publisher);
+    if (publisher->sent * worker->fan - delivered + (uint64_t)worker->plan->credit * worker->fan > window) return;
     while (publisher->sent * worker->fan - delivered + worker->fan <= window && publisher_may_send(worker, publisher))
         publish_next(worker, publisher, worker->shard->now_ns);
 }
