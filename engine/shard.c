@@ -131,15 +131,12 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     return remaining;
 }
 
-/* With fewer than this many the order makes no difference that anybody could notice. */
-#define COMPLETIONS_SORTED_FROM 32
-
 static void completions_handle(struct shard *shard, uint32_t count)
 {
     struct kernel_completion *completions = shard->completions;
     stats_count(&shard->stats.completions, count - shard->completions_left);
-    if (count >= COMPLETIONS_SORTED_FROM) count = completions_urgent(shard, count);
-    uint32_t budget = shard->turn_packets + PACKETS_PER_TURN_MAX, i = 0;
+    if (count >= shard->sorted_from) count = completions_urgent(shard, count);
+    uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
     for (; i < count && shard->turn_packets < budget; i++) {
         completion_prefetch(shard, i, count);
         completion_take(shard, &completions[i]);
@@ -302,6 +299,8 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     }
     shard->features = group->verbs->features(shard->ring);
     shard->random.state = seed;
+    shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
+    shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
     shard->conns_capacity = settings->node.connections_max;
     shard->conns_free = UINT32_MAX;
     size_t conns_bytes = (size_t)shard->conns_capacity * sizeof(struct conn);

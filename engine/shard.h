@@ -57,6 +57,7 @@ struct shard_group {
     struct qsbr *qsbr;
     struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
     uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
+    uint32_t packets_max, sorted_from; /* 0: PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM; fewer in tests that want leftovers */
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
@@ -96,6 +97,7 @@ struct shard {
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
     uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
+    uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
 };
@@ -104,6 +106,8 @@ struct shard {
  * receive that goes beyond is finished. About half a millisecond. */
 #define COMPLETIONS_PER_TURN_MAX 1024
 #define PACKETS_PER_TURN_MAX     2048
+/* With fewer completions than this their order makes no difference that anybody could notice. */
+#define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048
 #define TIMERS_PER_TURN_MAX      4096
 

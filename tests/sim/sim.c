@@ -109,6 +109,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
                                       .qsbr = &sim->broker->qsbr,
+                                      .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
     int listener_fd = FAKE_LISTENER;
     char error[128];
