@@ -194,7 +194,7 @@ static void sockets_probe(struct kernel_ring *kernel, const struct io_settings *
     option_prepare(sqe, pair[0], SOL_SOCKET, SO_SNDBUF, &bytes);
     sqe->user_data = 2;
     got = kernel_uring.wait(kernel, NSEC_PER_SEC, 0, &completion, 1);
-    kernel->features.socket_options = got == 1 && completion.result == 0;
+    kernel->features.socket_options = io->socket_options && got == 1 && completion.result == 0;
     close(pair[0]);
     close(pair[1]);
 }
