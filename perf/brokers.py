@@ -4,7 +4,7 @@ An adapter is a function (program, port, folder, shards) -> (command line, envir
 Tuning follows each project's own advice for throughput: no persistence, no rate limits, queues and windows that do not drop, the given
 number of threads. TUNING tells it in words, for the report.
 """
-import os, shutil, socket, subprocess
+import os, re, shutil, subprocess
 
 import runner
 
@@ -207,7 +207,7 @@ def install_rabbitmq(folder):
     erl = os.path.join(tree, "usr/lib/erlang/bin/erl")
     for script in (erl, os.path.join(tree, "usr/lib/erlang/bin/start_erl")):
         if os.path.exists(script):
-            text = open(script).read().replace('"/usr/lib/erlang"', f'"{tree}/usr/lib/erlang"').replace("=/usr/lib/erlang", f"={tree}/usr/lib/erlang")
+            text = re.sub(r"(?<![\w/])/usr/lib/erlang", f"{tree}/usr/lib/erlang", open(script).read())
             open(script, "w").write(text)
     home = os.path.join(tree, "usr/lib/rabbitmq/lib")
     home = os.path.join(home, sorted(os.listdir(home))[-1])
