@@ -24,28 +24,44 @@ static const struct option options[] = {
     {'p', "port", "PORT", OPTION_NUMBER, FIELD(port), 1, 65535, .help = "its port (1883)"},
     {'V', "protocol", "4|5", OPTION_NUMBER, FIELD(plan.version), 4, 5, .help = "MQTT 3.1.1 or 5 (by scenario: 4)"},
     {'q', "qos", "QOS", OPTION_NUMBER, FIELD(plan.qos), 0, 2, .help = "of publishes and subscriptions (by scenario: 0)"},
-    {'s', "size", "BYTES", OPTION_NUMBER, FIELD(plan.payload_bytes), 16, 1 << 20, .help = "payload (16, the least: it carries number and time)"},
+    {'s', "size", "BYTES", OPTION_NUMBER, FIELD(plan.payload_bytes), 16, 1 << 20,
+     .help = "payload (16, the least: it carries number and time)"},
     {0, "publishers", "N", OPTION_NUMBER, FIELD(plan.publishers), 1, 10000000, .help = "publishing clients (by scenario)"},
-    {0, "subscribers", "N", OPTION_NUMBER, FIELD(plan.subscribers), 1, 10000000, .help = "subscribing clients; connections of `conn`, clients at a time of `churn` (by scenario)"},
-    {0, "background", "N", OPTION_NUMBER, FIELD(plan.background), 0, 10000000, .help = "connections beside them that do nothing (0)"},
-    {0, "filters", "N", OPTION_NUMBER, FIELD(plan.filters), 1, 100000000, .help = "`wild`: filters of all subscribers (100000)"},
-    {0, "messages", "N", OPTION_NUMBER, FIELD(plan.messages), 1, 100000000, .help = "`retain`: retained in all (100000); `burst`: queued for each subscriber (10000)"},
-    {0, "outstanding", "N", OPTION_NUMBER, FIELD(plan.outstanding), 1, 1000000, .help = "closed loop: messages of one publisher under way (by scenario)"},
-    {0, "credit", "N", OPTION_NUMBER, FIELD(plan.credit), 1, 1000000, .help = "closed loop: a publisher sends on when so many of those have arrived (1)"},
-    {0, "rate", "N", OPTION_NUMBER, FIELD(plan.rate), 1, 100000000, .help = "open loop: messages a second of all publishers; latency counts from when each was due"},
-    {0, "scale", "N", OPTION_NUMBER, FIELD(scale), 1, 1000000, .help = "the scenario made smaller: clients, filters, messages and rates divided by N (1)"},
-    {'t', "seconds", "N", OPTION_NUMBER, FIELD(plan.seconds), 1, 864000, .help = "measured time (5; 1800 for the names with sizes)"},
+    {0, "subscribers", "N", OPTION_NUMBER, FIELD(plan.subscribers), 1, 10000000,
+     .help = "subscribing clients; connections of `conn`, clients at a time of `churn` (by scenario)"},
+    {0, "background", "N", OPTION_NUMBER, FIELD(plan.background), 0, 10000000,
+     .help = "connections beside them that do nothing (0)"},
+    {0, "filters", "N", OPTION_NUMBER, FIELD(plan.filters), 1, 100000000,
+     .help = "`wild`: filters of all subscribers (100000)"},
+    {0, "messages", "N", OPTION_NUMBER, FIELD(plan.messages), 1, 100000000,
+     .help = "`retain`: retained in all (100000); `burst`: queued for each subscriber (10000)"},
+    {0, "outstanding", "N", OPTION_NUMBER, FIELD(plan.outstanding), 1, 1000000,
+     .help = "closed loop: messages of one publisher under way (by scenario)"},
+    {0, "credit", "N", OPTION_NUMBER, FIELD(plan.credit), 1, 1000000,
+     .help = "closed loop: a publisher sends on when so many of those have arrived (1)"},
+    {0, "rate", "N", OPTION_NUMBER, FIELD(plan.rate), 1, 100000000,
+     .help = "open loop: messages a second of all publishers; latency counts from when each was due"},
+    {0, "scale", "N", OPTION_NUMBER, FIELD(scale), 1, 1000000,
+     .help = "the scenario made smaller: clients, filters, messages and rates divided by N (1)"},
+    {'t', "seconds", "N", OPTION_NUMBER, FIELD(plan.seconds), 1, 864000,
+     .help = "measured time (5; 1800 for the names with sizes)"},
     {0, "warm-up", "N", OPTION_NUMBER, FIELD(plan.warm_up_seconds), 0, 3600, .help = "seconds before it (1)"},
-    {0, "connecting", "N", OPTION_NUMBER, FIELD(plan.connect_parallel), 1, 100000, .help = "CONNECTs under way at a time (200)"},
-    {0, "connect-rate", "N", OPTION_NUMBER, FIELD(plan.connect_rate), 1, 10000000, .help = "CONNECTs a second (as fast as they are answered)"},
-    {0, "keep-alive", "SECONDS", OPTION_NUMBER, FIELD(plan.keep_alive_s), 0, 65535, .help = "clients ping at half of it; 0: never (0; 300 for the names with sizes)"},
-    {0, "ping-probe", "N", OPTION_NUMBER, FIELD(plan.ping_probes), 0, 1000, .help = "connections that ping every 10 ms: how long does PINGRESP take under this load? (0)"},
+    {0, "connecting", "N", OPTION_NUMBER, FIELD(plan.connect_parallel), 1, 100000,
+     .help = "CONNECTs under way at a time (200)"},
+    {0, "connect-rate", "N", OPTION_NUMBER, FIELD(plan.connect_rate), 1, 10000000,
+     .help = "CONNECTs a second (as fast as they are answered)"},
+    {0, "keep-alive", "SECONDS", OPTION_NUMBER, FIELD(plan.keep_alive_s), 0, 65535,
+     .help = "clients ping at half of it; 0: never (0; 300 for the names with sizes)"},
+    {0, "ping-probe", "N", OPTION_NUMBER, FIELD(plan.ping_probes), 0, 1000,
+     .help = "connections that ping every 10 ms: how long does PINGRESP take under this load? (0)"},
     {0, "threads", "N", OPTION_NUMBER, FIELD(plan.threads), 1, 64, .help = "rings of each process, a thread each (1)"},
     {0, "processes", "N", OPTION_NUMBER, FIELD(plan.processes), 1, 256, .help = "processes (1)"},
     {0, "core", "N", OPTION_NUMBER, FIELD(plan.core), 0, 1023, .help = "run on this core, further threads on the next ones"},
     {0, "broker-pid", "PID", OPTION_NUMBER, FIELD(plan.broker_pid), 1, 4194304, .help = "report its CPU time and memory"},
-    {0, "sleep", NULL, OPTION_FLAG, FIELD(plan.sleeps), .help = "wait in the kernel, not spinning: kind to others, but its waking up counts as latency"},
-    {0, "relay", NULL, OPTION_FLAG, FIELD(plan.relay), .help = "the other side is the bare relay of perf/ceiling: no MQTT, only records of --size bytes"},
+    {0, "sleep", NULL, OPTION_FLAG, FIELD(plan.sleeps),
+     .help = "wait in the kernel, not spinning: kind to others, but its waking up counts as latency"},
+    {0, "relay", NULL, OPTION_FLAG, FIELD(plan.relay),
+     .help = "the other side is the bare relay of perf/ceiling: no MQTT, only records of --size bytes"},
     {0, "progress", NULL, OPTION_FLAG, FIELD(progress), .help = "a live line on standard error, also when that is no terminal"},
     {0, "json", NULL, OPTION_FLAG, FIELD(json), .help = "the result as one JSON object"},
 };
@@ -53,7 +69,7 @@ static const struct option options[] = {
 /* What was given takes the place of what the scenario says. */
 static void plan_complete(struct bench_plan *plan, const struct bench_plan *given)
 {
-#define TAKE(field)                                                                                                                                \
+#define TAKE(field)                                                                                                            \
     if (given->field != UNSET) plan->field = given->field
     TAKE(version);
     TAKE(qos);
@@ -72,11 +88,26 @@ static void plan_complete(struct bench_plan *plan, const struct bench_plan *give
 
 int ringmq_bench(int argc, char **argv)
 {
-    struct bench_options given = {
-        .plan = {.host = "localhost", .payload_bytes = 16, .warm_up_seconds = 1, .credit = 1, .connect_parallel = 200, .core = UINT32_MAX, .threads = 1, .processes = 1,
-                 .version = UNSET, .qos = UNSET, .publishers = UNSET, .subscribers = UNSET, .filters = UNSET, .messages = UNSET,
-                 .outstanding = UNSET, .rate = UNSET, .seconds = UNSET, .connect_rate = UNSET, .keep_alive_s = UNSET},
-        .port = 1883, .scale = 1};
+    struct bench_options given = {.plan = {.host = "localhost",
+                                           .payload_bytes = 16,
+                                           .warm_up_seconds = 1,
+                                           .credit = 1, .connect_parallel = 200,
+                                           .core = UINT32_MAX,
+                                           .threads = 1,
+                                           .processes = 1,
+                                           .version = UNSET,
+                                           .qos = UNSET,
+                                           .publishers = UNSET,
+                                           .subscribers = UNSET,
+                                           .filters = UNSET,
+                                           .messages = UNSET,
+                                           .outstanding = UNSET,
+                                           .rate = UNSET,
+                                           .seconds = UNSET,
+                                           .connect_rate = UNSET,
+                                           .keep_alive_s = UNSET},
+                                  .port = 1883,
+                                  .scale = 1};
     struct text_list positionals = {0};
     const struct option_group group = {"Options", options, sizeof options / sizeof options[0], &given};
     const struct option_program program = {

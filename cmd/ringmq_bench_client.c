@@ -47,8 +47,10 @@ static void send_connect(struct bench_worker *worker, struct bench_client *clien
     int bytes = snprintf(id, sizeof id, "bench-%s-%c%u", worker->plan->run, role_letters[client->role], client->number);
     if (client->role == ROLE_CHURN) snprintf(id + bytes, sizeof id - (size_t)bytes, "-%u", client->life);
     struct mqtt_packet packet = {.type = MQTT_CONNECT,
-                                 .connect = {.version = (enum mqtt_version)worker->plan->version, .clean_start = !client->keeps,
-                                             .keep_alive_s = (uint16_t)worker->plan->keep_alive_s, .client_id = span_of_string(id)}};
+                                 .connect = {.version = (enum mqtt_version)worker->plan->version,
+                                             .clean_start = !client->keeps,
+                                             .keep_alive_s = (uint16_t)worker->plan->keep_alive_s,
+                                             .client_id = span_of_string(id)}};
     packet.connect.properties.present = 0;
     packet.connect.properties.raw = span_of(NULL, 0);
     if (client->keeps && worker->plan->version == MQTT_5) {
@@ -58,7 +60,8 @@ static void send_connect(struct bench_worker *worker, struct bench_client *clien
     send_packet(worker, client, &packet);
 }
 
-void bench_client_subscribe(struct bench_worker *worker, struct bench_client *client, const struct mqtt_subscription *entries, uint32_t count)
+void bench_client_subscribe(struct bench_worker *worker, struct bench_client *client, const struct mqtt_subscription *entries,
+                            uint32_t count)
 {
     if (++client->packet_id == 0) client->packet_id = 1;
     struct mqtt_packet packet = {.type = MQTT_SUBSCRIBE,
@@ -72,7 +75,8 @@ void bench_client_subscribe(struct bench_worker *worker, struct bench_client *cl
 void bench_client_unsubscribe(struct bench_worker *worker, struct bench_client *client, struct span filter)
 {
     if (++client->packet_id == 0) client->packet_id = 1;
-    struct mqtt_packet packet = {.type = MQTT_UNSUBSCRIBE, .unsubscribe = {.packet_id = client->packet_id, .count = 1, .filters = &filter}};
+    struct mqtt_packet packet = {.type = MQTT_UNSUBSCRIBE,
+                                 .unsubscribe = {.packet_id = client->packet_id, .count = 1, .filters = &filter}};
     packet.unsubscribe.properties.present = 0;
     packet.unsubscribe.properties.raw = span_of(NULL, 0);
     send_packet(worker, client, &packet);
@@ -112,8 +116,9 @@ void bench_client_leave(struct bench_worker *worker, struct bench_client *client
 
 /* ---- dialling --------------------------------------------------------------------------------------------------- */
 
-/* Loopback has 16 million addresses, of 28,000 ports each. The kernel's search for a free port slows down long before they are used up, and
- * ports of connections long gone rest for a minute: so a new address for every thousand, and other ones for every run. */
+/* Loopback has 16 million addresses, of 28,000 ports each. The kernel's search for a free port slows down long before they are
+ * used up, and ports of connections long gone rest for a minute: so a new address for every thousand, and other ones for every
+ * run. */
 #define PORTS_AN_ADDRESS 1000
 
 static bool bind_source(const struct bench_worker *worker, int fd, const struct sockaddr_in *to)
@@ -168,7 +173,8 @@ bool bench_client_dial(struct bench_worker *worker, struct bench_client *client)
 
 static void client_connected(struct bench_worker *worker, struct bench_client *client)
 {
-    histogram_add(&worker->lane->tally.connect_ns, worker->shard->now_ns > client->since_ns ? worker->shard->now_ns - client->since_ns : 0);
+    histogram_add(&worker->lane->tally.connect_ns,
+                  worker->shard->now_ns > client->since_ns ? worker->shard->now_ns - client->since_ns : 0);
     if (!client->opened) bench_add(&worker->lane->connected, 1);
 }
 
@@ -202,7 +208,8 @@ static void take_suback(struct bench_worker *worker, struct bench_client *client
 {
     for (size_t i = 0; i < suback->codes.bytes; i++)
         if (suback->codes.data[i] >= 0x80)
-            return worker_fail(worker, "a subscription was refused: %s", mqtt_reason_name((enum mqtt_reason)suback->codes.data[i]));
+            return worker_fail(worker, "a subscription was refused: %s",
+                               mqtt_reason_name((enum mqtt_reason)suback->codes.data[i]));
     if (client->role == ROLE_CHURN) return churn_subscribed(worker, client);
     if (plan_stores(worker->plan)) return stored_subscribed(worker, client);
     if (!traffic_subscribed(worker, client)) bench_client_ready(worker, client);
@@ -216,7 +223,8 @@ static void take_acked(struct bench_worker *worker, struct bench_client *client)
 }
 
 /* Reasons below 0x80 are success, "no matching subscribers" among them. */
-static void take_ack(struct bench_worker *worker, struct bench_client *client, enum mqtt_packet_type type, const struct mqtt_ack *ack)
+static void take_ack(struct bench_worker *worker, struct bench_client *client, enum mqtt_packet_type type,
+                     const struct mqtt_ack *ack)
 {
     if (ack->reason >= 0x80) return worker_fail(worker, "a message was refused: %s", mqtt_reason_name(ack->reason));
     switch (type) {
@@ -247,12 +255,14 @@ static void take_packet(struct bench_worker *worker, struct bench_client *client
     case MQTT_PUBREL:
     case MQTT_PUBCOMP: return take_ack(worker, client, packet->type, &packet->ack);
     case MQTT_PINGRESP: return take_pingresp(worker, client);
-    case MQTT_DISCONNECT: return worker_fail(worker, "the broker disconnected a client: %s", mqtt_reason_name(packet->disconnect.reason));
+    case MQTT_DISCONNECT:
+        return worker_fail(worker, "the broker disconnected a client: %s", mqtt_reason_name(packet->disconnect.reason));
     default: return;
     }
 }
 
-static void take_publish(struct bench_worker *worker, struct bench_client *client, uint8_t first, uint16_t packet_id, struct span payload)
+static void take_publish(struct bench_worker *worker, struct bench_client *client, uint8_t first, uint16_t packet_id,
+                         struct span payload)
 {
     uint8_t qos = first >> MQTT_FLAG_QOS_SHIFT & 3;
     if (client->role != ROLE_SUBSCRIBER) return worker_fail(worker, "a message came to a client without a subscription");
@@ -277,7 +287,8 @@ static int varint(const uint8_t *at, const uint8_t *end, uint32_t *ret_value)
 
 #define PUBLISH_MALFORMED UINT32_MAX
 
-/* A PUBLISH at the front of `bytes`, by hand: most of what arrives. Returns its bytes; 0 and what is needed; or PUBLISH_MALFORMED. */
+/* A PUBLISH at the front of `bytes`, by hand: most of what arrives. Returns its bytes; 0 and what is needed; or
+ * PUBLISH_MALFORMED. */
 static uint32_t take_front(struct bench_worker *worker, struct bench_client *client, struct span bytes, uint32_t *ret_needed)
 {
     const uint8_t *at = bytes.data + 1, *end = bytes.data + bytes.bytes;
@@ -368,8 +379,8 @@ static void client_closed(struct shard *shard, struct conn *conn, enum conn_end 
     }
     uint64_t open = atomic_load_explicit(&worker->lane->connected, memory_order_relaxed);
     if (client->state == CLIENT_CONNECTING)
-        return worker_fail(worker, "the broker at %s:%s ended a connection before CONNACK (%lu were accepted here before)", worker->plan->host,
-                           worker->plan->port, open);
+        return worker_fail(worker, "the broker at %s:%s ended a connection before CONNACK (%lu were accepted here before)",
+                           worker->plan->host, worker->plan->port, open);
     worker_fail(worker, "the broker closed a connection (of %lu here)", open);
 }
 

@@ -1,8 +1,8 @@
 /* ringmq_bench_relay.h - how `ringmq bench --relay` and the bare relay of perf/ceiling greet each other.
  *
- * Each connection begins with one greeting, which the relay sends back as it is when the connection has taken its place. From then
- * on publishers send records of `record_bytes` each, and the relay copies every one to all subscribers of the publisher's channel.
- * Byte order: the machine's (both ends are on it). */
+ * Each connection begins with one greeting, which the relay sends back as it is when the connection has taken its place. From
+ * then on publishers send records of `record_bytes` each, and the relay copies every one to all subscribers of the publisher's
+ * channel. Byte order: the machine's (both ends are on it). */
 #ifndef RINGMQ_CMD_BENCH_RELAY_H
 #define RINGMQ_CMD_BENCH_RELAY_H
 

@@ -75,12 +75,17 @@ static struct bench_process *process_start(struct bench_shared *shared, uint32_t
     started->no_limit.name = "bench";
     started->listener.settings = &started->no_limit;
     qsbr_init(&started->qsbr, count);
-    started->group = (struct shard_group){.shards_count = count, .verbs = &kernel_uring, .handler = &bench_client_handler,
-                                          .mesh = mesh_create(count, MESH_CELLS), .qsbr = &started->qsbr, .listeners = &started->listener};
+    started->group = (struct shard_group){.shards_count = count,
+                                          .verbs = &kernel_uring,
+                                          .handler = &bench_client_handler,
+                                          .mesh = mesh_create(count, MESH_CELLS),
+                                          .qsbr = &started->qsbr,
+                                          .listeners = &started->listener};
     started->threads = memory_acquire_zeroed(count * sizeof *started->threads);
     for (uint32_t t = 0; t < count; t++) {
         struct bench_thread *thread = &started->threads[t];
-        *thread = (struct bench_thread){.shared = shared, .group = &started->group, .number = process * count + t, .shard_number = t, .spins = spins};
+        *thread = (struct bench_thread){
+            .shared = shared, .group = &started->group, .number = process * count + t, .shard_number = t, .spins = spins};
         CHECK(pthread_create(&thread->thread, NULL, thread_main, thread) == 0);
     }
     return started;
@@ -195,8 +200,12 @@ static void progress(struct director *director, const char *what, bool last)
     if (!plan->progress || (!last && now_ns - director->shown_ns < PROGRESS_NS)) return;
     struct bench_totals now = totals(director->shared);
     double seconds = (double)(now_ns - director->shown_ns) / 1e9;
-    double rate = director->shown_ns ? (double)(now.arrived + now.acked + now.rounds - director->shown.arrived - director->shown.acked - director->shown.rounds) / seconds : 0;
-    fprintf(stderr, "\r%-12s %lu connections, %lu of %lu deliveries, %.0f/s   %s", what, now.ready, now.arrived, now.expected, rate, last ? "\r\x1b[K" : "");
+    double rate = director->shown_ns ? (double)(now.arrived + now.acked + now.rounds - director->shown.arrived -
+                                                director->shown.acked - director->shown.rounds) /
+                                           seconds
+                                     : 0;
+    fprintf(stderr, "\r%-12s %lu connections, %lu of %lu deliveries, %.0f/s   %s", what, now.ready, now.arrived, now.expected,
+            rate, last ? "\r\x1b[K" : "");
     fflush(stderr);
     director->shown = now;
     director->shown_ns = now_ns;
@@ -217,14 +226,16 @@ static void memory_look(struct director *director, bool last)
     }
     if (now < next && !last) return;
     if (last && result->samples_count && result->samples[result->samples_count - 1].connections == now) return;
-    result->samples[result->samples_count++] = (struct memory_sample){now, process_usage(director->shared->plan->broker_pid).private_bytes};
+    result->samples[result->samples_count++] =
+        (struct memory_sample){now, process_usage(director->shared->plan->broker_pid).private_bytes};
 }
 
 /* ---- phases ----------------------------------------------------------------------------------------------------- */
 
 static const char *const phase_names[] = {
-    [PHASE_START] = "starting", [PHASE_OPEN] = "connecting", [PHASE_FILL] = "storing", [PHASE_WARM] = "warming up",
-    [PHASE_MEASURE] = "measuring", [PHASE_DRAIN] = "draining", [PHASE_COUNT] = "counting", [PHASE_CLEAN] = "cleaning", [PHASE_END] = "closing"};
+    [PHASE_START] = "starting",  [PHASE_OPEN] = "connecting",   [PHASE_FILL] = "storing",
+    [PHASE_WARM] = "warming up", [PHASE_MEASURE] = "measuring", [PHASE_DRAIN] = "draining",
+    [PHASE_COUNT] = "counting",  [PHASE_CLEAN] = "cleaning",    [PHASE_END] = "closing"};
 
 static void rest(uint64_t ns)
 {
@@ -307,7 +318,9 @@ static bool open_all(struct director *director)
     result->connections = totals(shared).ready;
     memory_look(director, true);
     if (!opened && !shared_failed(shared))
-        shared_fail(shared, 0, interrupted ? "interrupted while connecting (%lu are)" : "no answer to CONNECT or SUBSCRIBE for a while: %lu clients are ready",
+        shared_fail(shared, 0,
+                    interrupted ? "interrupted while connecting (%lu are)"
+                                : "no answer to CONNECT or SUBSCRIBE for a while: %lu clients are ready",
                     result->connections);
     return opened;
 }
@@ -342,11 +355,13 @@ static void run_phases(struct director *director)
     if (plan_stores(plan)) {
         uint64_t start_ns = bench_now_ns();
         if (!phase_run(director, PHASE_FILL, FILL_PATIENCE_S))
-            return shared_fail(shared, 0, "the broker stopped acknowledging while messages were stored (%lu of them are)", totals(shared).acked);
+            return shared_fail(shared, 0, "the broker stopped acknowledging while messages were stored (%lu of them are)",
+                               totals(shared).acked);
         director->result->fill_seconds = (double)(bench_now_ns() - start_ns) / 1e9;
     }
     measure(director);
-    if (plan_stores(plan) && !shared_failed(shared)) director->result->stored_left = !phase_run(director, PHASE_CLEAN, CLEAN_PATIENCE_S);
+    if (plan_stores(plan) && !shared_failed(shared))
+        director->result->stored_left = !phase_run(director, PHASE_CLEAN, CLEAN_PATIENCE_S);
 }
 
 /* ---- the result ------------------------------------------------------------------------------------------------- */
@@ -384,11 +399,13 @@ static void add_up(struct director *director)
     }
     result->lost = result->all.missing > 0 ? (uint64_t)result->all.missing : 0;
     uint32_t first = 0, last = result->samples_count ? result->samples_count - 1 : 0;
-    while (first < last && result->samples[first].connections * 20 < result->samples[last].connections && result->samples[first].connections < 1000)
+    while (first < last && result->samples[first].connections * 20 < result->samples[last].connections &&
+           result->samples[first].connections < 1000)
         first++;
     if (first < last)
-        result->rss_bytes_per_connection = ((double)result->samples[last].private_bytes - (double)result->samples[first].private_bytes) /
-                                           (double)(result->samples[last].connections - result->samples[first].connections);
+        result->rss_bytes_per_connection =
+            ((double)result->samples[last].private_bytes - (double)result->samples[first].private_bytes) /
+            (double)(result->samples[last].connections - result->samples[first].connections);
 }
 
 /* ---- a run ------------------------------------------------------------------------------------------------------ */
@@ -418,11 +435,12 @@ static bool limits_fit(const struct bench_plan *plan, char *ret_error, uint32_t 
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    uint64_t clients = (uint64_t)plan->publishers + plan->subscribers + plan->background + plan->ping_probes, places = limit.rlim_cur - 128;
+    uint64_t clients = (uint64_t)plan->publishers + plan->subscribers + plan->background + plan->ping_probes,
+             places = limit.rlim_cur - 128;
     uint64_t each = (clients + plan_workers(plan) - 1) / plan_workers(plan);
     if (each <= places) return true;
-    snprintf(ret_error, error_bytes, "%lu connections are too many for %u ring%s of %lu each (ulimit -n): --threads %lu", clients, plan_workers(plan),
-             plan_workers(plan) > 1 ? "s" : "", places, (clients + places - 1) / places);
+    snprintf(ret_error, error_bytes, "%lu connections are too many for %u ring%s of %lu each (ulimit -n): --threads %lu",
+             clients, plan_workers(plan), plan_workers(plan) > 1 ? "s" : "", places, (clients + places - 1) / places);
     return false;
 }
 

@@ -27,7 +27,11 @@ static const struct {
     const char *prefix;
     enum bench_shape shape;
     uint32_t numbers, version;
-} families[] = {{"p2p-", BENCH_PAIRS, 4, 4}, {"fanout-", BENCH_FANOUT, 4, 4}, {"sharedsub-", BENCH_SHARED, 4, 5}, {"sharesub-", BENCH_SHARED, 4, 5}, {"conn-tcp-", BENCH_CONNECT, 2, 4}};
+} families[] = {{"p2p-", BENCH_PAIRS, 4, 4},
+                {"fanout-", BENCH_FANOUT, 4, 4},
+                {"sharedsub-", BENCH_SHARED, 4, 5},
+                {"sharesub-", BENCH_SHARED, 4, 5},
+                {"conn-tcp-", BENCH_CONNECT, 2, 4}};
 
 /* "1000", "1k", "1M"; then a dash or the end. NULL: it is none of them. */
 static const char *take_number(const char *at, uint32_t *ret_number)
@@ -42,7 +46,8 @@ static const char *take_number(const char *at, uint32_t *ret_number)
     return *end == '-' ? end + 1 : end;
 }
 
-static bool suite_fill(struct bench_plan *plan, enum bench_shape shape, const uint32_t numbers[4], char *ret_error, size_t error_bytes)
+static bool suite_fill(struct bench_plan *plan, enum bench_shape shape, const uint32_t numbers[4], char *ret_error,
+                       size_t error_bytes)
 {
     plan->shape = shape;
     plan->qos = 1;
@@ -54,7 +59,8 @@ static bool suite_fill(struct bench_plan *plan, enum bench_shape shape, const ui
         return true;
     }
     if (numbers[2] != numbers[0]) {
-        snprintf(ret_error, error_bytes, "a scenario with %u publishers has %u topics, not %u: each publisher has one of its own", numbers[0],
+        snprintf(ret_error, error_bytes,
+                 "a scenario with %u publishers has %u topics, not %u: each publisher has one of its own", numbers[0],
                  numbers[0], numbers[2]);
         return false;
     }
@@ -62,7 +68,8 @@ static bool suite_fill(struct bench_plan *plan, enum bench_shape shape, const ui
     plan->subscribers = numbers[1];
     plan->rate = shape == BENCH_FANOUT ? numbers[3] / numbers[1] : numbers[3];
     if (plan->rate == 0) {
-        snprintf(ret_error, error_bytes, "%u deliveries a second to %u subscribers are less than one message a second", numbers[3], numbers[1]);
+        snprintf(ret_error, error_bytes, "%u deliveries a second to %u subscribers are less than one message a second",
+                 numbers[3], numbers[1]);
         return false;
     }
     return true;
@@ -130,19 +137,25 @@ bool scenario_check(const struct bench_plan *plan, char *ret_error, size_t error
     ret_error[0] = 0;
     bool couples = plan->shape == BENCH_PAIRS || plan->shape == BENCH_BURST;
     if (couples && plan->publishers != plan->subscribers)
-        snprintf(ret_error, error_bytes, "%s needs as many subscribers as publishers, not %u and %u", plan->scenario, plan->subscribers, plan->publishers);
+        snprintf(ret_error, error_bytes, "%s needs as many subscribers as publishers, not %u and %u", plan->scenario,
+                 plan->subscribers, plan->publishers);
     else if (plan->relay && (plan->qos || (plan->shape != BENCH_PAIRS && plan->shape != BENCH_FANOUT)))
         snprintf(ret_error, error_bytes, "the bare relay knows p2p and fanout at QoS 0 only");
     else if (plan->relay && (plan->background || plan->ping_probes))
         snprintf(ret_error, error_bytes, "the bare relay has no idle connections and no pings");
     else if (plan->shape == BENCH_BURST && plan->qos == 0)
         snprintf(ret_error, error_bytes, "burst is about queued messages: QoS 1 or 2");
-    else if (plan->rate && (plan->shape == BENCH_RETAIN || plan->shape == BENCH_CHURN || plan->shape == BENCH_BURST || plan->shape == BENCH_CONNECT))
-        snprintf(ret_error, error_bytes, "%s has no --rate%s", plan->scenario, plan->shape == BENCH_CONNECT ? ": --connect-rate says how fast to connect" : "");
+    else if (plan->rate && (plan->shape == BENCH_RETAIN || plan->shape == BENCH_CHURN || plan->shape == BENCH_BURST ||
+                            plan->shape == BENCH_CONNECT))
+        snprintf(ret_error, error_bytes, "%s has no --rate%s", plan->scenario,
+                 plan->shape == BENCH_CONNECT ? ": --connect-rate says how fast to connect" : "");
     else if (plan->shape == BENCH_WILD && plan->filters < plan->subscribers)
-        snprintf(ret_error, error_bytes, "%u filters are less than one for each of %u subscribers", plan->filters, plan->subscribers);
-    else if ((uint64_t)plan->subscribers * plan->publishers > (1u << 28) && plan->shape != BENCH_PAIRS && plan->shape != BENCH_BURST)
-        snprintf(ret_error, error_bytes, "%u publishers × %u subscribers are more streams than can be told apart", plan->publishers, plan->subscribers);
+        snprintf(ret_error, error_bytes, "%u filters are less than one for each of %u subscribers", plan->filters,
+                 plan->subscribers);
+    else if ((uint64_t)plan->subscribers * plan->publishers > (1u << 28) && plan->shape != BENCH_PAIRS &&
+             plan->shape != BENCH_BURST)
+        snprintf(ret_error, error_bytes, "%u publishers × %u subscribers are more streams than can be told apart",
+                 plan->publishers, plan->subscribers);
     else if (plan->threads > 64)
         snprintf(ret_error, error_bytes, "one process has 64 rings at most; --processes makes more");
     return ret_error[0] == 0;

@@ -1,6 +1,7 @@
 /* ringmq_bench_scenario.h - what the scenarios of `ringmq bench` are called, and what each name says.
  *
- * Short names (p2p, wild …) have sizes that a machine of two cores carries. Names with sizes follow EMQ's Open MQTT Benchmark Suite:
+ * Short names (p2p, wild …) have sizes that a machine of two cores carries. Names with sizes follow EMQ's Open MQTT Benchmark
+ * Suite:
  *
  *     p2p-PUBLISHERS-SUBSCRIBERS-TOPICS-RATE            messages a second of all publishers
  *     fanout-PUBLISHERS-SUBSCRIBERS-TOPICS-RATE         deliveries a second to all subscribers

@@ -19,10 +19,19 @@ static void *map(size_t bytes)
     return memory;
 }
 
-static size_t sent_bytes(const struct bench_plan *plan) { return ((size_t)plan->publishers * plan_streams(plan) + 1) * sizeof(_Atomic uint32_t); }
-static size_t delivered_bytes(const struct bench_plan *plan) { return (size_t)plan_workers(plan) * plan->publishers * sizeof(_Atomic uint64_t); }
+static size_t sent_bytes(const struct bench_plan *plan)
+{
+    return ((size_t)plan->publishers * plan_streams(plan) + 1) * sizeof(_Atomic uint32_t);
+}
+static size_t delivered_bytes(const struct bench_plan *plan)
+{
+    return (size_t)plan_workers(plan) * plan->publishers * sizeof(_Atomic uint64_t);
+}
 static size_t lanes_bytes(const struct bench_plan *plan) { return plan_workers(plan) * sizeof(struct bench_lane); }
-static size_t group_bytes(const struct bench_shared *shared) { return ((size_t)shared->plan->publishers * shared->group_words + 1) * sizeof(uint64_t); }
+static size_t group_bytes(const struct bench_shared *shared)
+{
+    return ((size_t)shared->plan->publishers * shared->group_words + 1) * sizeof(uint64_t);
+}
 
 struct bench_shared *shared_create(const struct bench_plan *plan)
 {

@@ -71,7 +71,10 @@ struct bench_shared *shared_create(const struct bench_plan *plan);
 void shared_destroy(struct bench_shared *shared);
 /* The run is over: the first such sentence is told. */
 void shared_fail(struct bench_shared *shared, uint32_t worker, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static inline bool shared_failed(const struct bench_shared *shared) { return atomic_load_explicit(&shared->failed, memory_order_relaxed) != 0; }
+static inline bool shared_failed(const struct bench_shared *shared)
+{
+    return atomic_load_explicit(&shared->failed, memory_order_relaxed) != 0;
+}
 
 static inline struct group shared_group(const struct bench_shared *shared, uint32_t publisher)
 {

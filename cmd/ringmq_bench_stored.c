@@ -2,8 +2,8 @@
  *
  * RETAIN   FILL: all messages are published and acknowledged. Then every subscriber, in rounds: subscribe to #, get each once,
  *          unsubscribe. CLEAN: the topics are emptied.
- * BURST    OPEN: the sessions subscribe and leave. FILL: every publisher fills its session's queue. MEASURE: all come back; it is over
- *          when each has had all. CLEAN: the sessions are ended. */
+ * BURST    OPEN: the sessions subscribe and leave. FILL: every publisher fills its session's queue. MEASURE: all come back; it
+ * is over when each has had all. CLEAN: the sessions are ended. */
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +54,8 @@ static void publish_stored(struct bench_worker *worker, struct bench_publisher *
     if (plan->shape == BENCH_BURST) {
         atomic_store_explicit(&worker->shared->sent[stream], number + 1, memory_order_relaxed);
         bench_add(&worker->lane->expected, 1);
-        return publish(worker, publisher, span_of(NULL, 0), (uint8_t)plan->qos, false, number, worker->shard->now_ns, plan->payload_bytes);
+        return publish(worker, publisher, span_of(NULL, 0), (uint8_t)plan->qos, false, number, worker->shard->now_ns,
+                       plan->payload_bytes);
     }
     char name[TOPIC_BYTES_MAX];
     number = number * plan->publishers + stream;
@@ -66,7 +67,8 @@ static void publish_stored(struct bench_worker *worker, struct bench_publisher *
 void stored_publish(struct bench_worker *worker, struct bench_publisher *publisher)
 {
     if (worker->phase != PHASE_FILL && worker->phase != PHASE_CLEAN) return;
-    while (publisher->sent < stored_share(worker, publisher) && publisher->unacked < FILL_WINDOW && publisher_may_send(worker, publisher))
+    while (publisher->sent < stored_share(worker, publisher) && publisher->unacked < FILL_WINDOW &&
+           publisher_may_send(worker, publisher))
         publish_stored(worker, publisher);
 }
 
@@ -111,7 +113,10 @@ static void round_start(struct bench_worker *worker, struct bench_client *client
     bench_client_subscribe(worker, client, &entry, 1);
 }
 
-static bool rounds_go_on(const struct bench_worker *worker) { return worker->phase == PHASE_WARM || worker->phase == PHASE_MEASURE; }
+static bool rounds_go_on(const struct bench_worker *worker)
+{
+    return worker->phase == PHASE_WARM || worker->phase == PHASE_MEASURE;
+}
 
 static void round_counted(struct bench_worker *worker, struct bench_client *client)
 {
@@ -151,10 +156,12 @@ static void retained_take(struct bench_worker *worker, struct bench_client *clie
     const struct bench_plan *plan = worker->plan;
     struct bench_stamp stamp;
     if (worker->phase == PHASE_CLEAN) return; /* a round that never ended sees its topics emptied */
-    if (payload.bytes != plan->payload_bytes || !retained) return worker_fail(worker, "a message came that this run did not retain");
+    if (payload.bytes != plan->payload_bytes || !retained)
+        return worker_fail(worker, "a message came that this run did not retain");
     memcpy(&stamp, payload.data, sizeof stamp);
     if (stamp.number >= plan->messages) return worker_fail(worker, "a retained message came that this run did not publish");
-    uint64_t *word = worker->retained_seen + client->place * round_words(worker) + stamp.number / 64, bit = 1ull << stamp.number % 64;
+    uint64_t *word = worker->retained_seen + client->place * round_words(worker) + stamp.number / 64,
+             bit = 1ull << stamp.number % 64;
     bool again = (*word & bit) != 0;
     *word |= bit;
     stamp.due_ns = client->since_ns;
@@ -265,7 +272,8 @@ void stored_count(struct bench_worker *worker)
         if (worker->plan->shape == BENCH_RETAIN && subscriber(worker, i)->waits)
             worker->lane->tally.missing += worker->plan->messages - worker->stored[i];
         if (worker->plan->shape == BENCH_BURST)
-            worker->lane->tally.missing += (int64_t)atomic_load_explicit(&worker->shared->sent[subscriber(worker, i)->number], memory_order_relaxed) -
-                                           worker->tracks[i].next;
+            worker->lane->tally.missing +=
+                (int64_t)atomic_load_explicit(&worker->shared->sent[subscriber(worker, i)->number], memory_order_relaxed) -
+                worker->tracks[i].next;
     }
 }

@@ -1,7 +1,7 @@
 /* ringmq_bench_track.h - counting exactly what became of numbered messages.
  *
- * A track follows one stream at one receiver: numbers 0, 1, 2 … in that order. It keeps the next number and which of the 64 before it
- * have come:
+ * A track follows one stream at one receiver: numbers 0, 1, 2 … in that order. It keeps the next number and which of the 64
+ * before it have come:
  *
  *     number    = next: as it should be         > next: those between are missing (they may still come)
  *     number    < next, not seen yet: late, so out of order, and no longer missing
@@ -58,8 +58,8 @@ static inline uint32_t group_send(const struct group *group, uint32_t number)
     return number / 64 < group->words ? 0 : 64 - (uint32_t)__builtin_popcountll(old);
 }
 
-/* A receiver. `sent`: how many the sender has sent by now (or a little earlier). Late: its bit is the next round's already; it was
- * counted as lost. */
+/* A receiver. `sent`: how many the sender has sent by now (or a little earlier). Late: its bit is the next round's already; it
+ * was counted as lost. */
 static inline enum track_verdict group_take(const struct group *group, uint32_t number, uint32_t sent)
 {
     if ((uint64_t)number + 64 * ((uint64_t)group->words - 1) < sent) return TRACK_LATE;

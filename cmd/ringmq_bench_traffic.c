@@ -31,13 +31,14 @@ static struct span topic_of_publisher(const struct bench_worker *worker, uint32_
 /* WILD: message `device` goes to subscriber device % subscribers, which has one filter for it, of four kinds in turn. */
 static struct span wild_topic(const struct bench_worker *worker, uint32_t device, char *out)
 {
-    return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/site%u/device%u/status", worker->plan->run, device / 1000, device));
+    return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/site%u/device%u/status", worker->plan->run,
+                                         device / 1000, device));
 }
 
 static struct span wild_filter(const struct bench_worker *worker, uint32_t device, char *out)
 {
-    static const char *const kinds[4] = {"bench/%s/site%u/device%u/status", "bench/%s/site%u/device%u/+", "bench/%s/site%u/device%u/#",
-                                         "bench/%s/+/device%u/status"};
+    static const char *const kinds[4] = {"bench/%s/site%u/device%u/status", "bench/%s/site%u/device%u/+",
+                                         "bench/%s/site%u/device%u/#", "bench/%s/+/device%u/status"};
     const char *run = worker->plan->run;
     uint32_t kind = device % 4;
     int bytes = kind == 3 ? snprintf(out, TOPIC_BYTES_MAX, kinds[3], run, device)
@@ -61,7 +62,8 @@ static struct span filter_of(const struct bench_worker *worker, const struct ben
     case BENCH_WILD: return wild_filter(worker, client->number + n * plan->subscribers, out);
     case BENCH_SHARED: return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "$share/bench/bench/%s/#", plan->run));
     case BENCH_FANOUT:
-        if (plan->publishers > FANOUT_TOPICS_MAX) return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/+", plan->run));
+        if (plan->publishers > FANOUT_TOPICS_MAX)
+            return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/+", plan->run));
         return topic_of_publisher(worker, n, out);
     default: return topic_of_publisher(worker, client->number, out);
     }
@@ -76,8 +78,14 @@ static void *pages(size_t bytes)
     return memory;
 }
 
-static size_t last_bytes(const struct bench_worker *worker) { return (size_t)subscribers_here(worker) * worker->plan->publishers * sizeof(uint32_t); }
-static size_t tracks_bytes(const struct bench_worker *worker) { return (size_t)subscribers_here(worker) * worker->tracks_each * sizeof(struct track); }
+static size_t last_bytes(const struct bench_worker *worker)
+{
+    return (size_t)subscribers_here(worker) * worker->plan->publishers * sizeof(uint32_t);
+}
+static size_t tracks_bytes(const struct bench_worker *worker)
+{
+    return (size_t)subscribers_here(worker) * worker->tracks_each * sizeof(struct track);
+}
 
 static void publishers_open(struct bench_worker *worker)
 {
@@ -89,7 +97,8 @@ static void publishers_open(struct bench_worker *worker)
         struct bench_publisher *publisher = &worker->publishers[i];
         publisher->client = &worker->clients[worker->role_first[ROLE_PUBLISHER] + i];
         publisher->unacked_max = 65000;
-        if (plan->relay || plan->shape == BENCH_WILD || plan->shape == BENCH_RETAIN) continue; /* a topic for each message, or none */
+        if (plan->relay || plan->shape == BENCH_WILD || plan->shape == BENCH_RETAIN)
+            continue; /* a topic for each message, or none */
         char name[TOPIC_BYTES_MAX];
         struct span topic = topic_of_publisher(worker, publisher->client->number, name);
         uint32_t after = plan->payload_bytes + (plan->version == MQTT_5 ? 1 : 0);
@@ -160,8 +169,8 @@ static void publish_record(struct bench_worker *worker, struct bench_publisher *
     conn_commit(publisher->client->conn, bytes);
 }
 
-void publish(struct bench_worker *worker, struct bench_publisher *publisher, struct span topic, uint8_t qos, bool retain, uint32_t number,
-             uint64_t due_ns, uint32_t payload_bytes)
+void publish(struct bench_worker *worker, struct bench_publisher *publisher, struct span topic, uint8_t qos, bool retain,
+             uint32_t number, uint64_t due_ns, uint32_t payload_bytes)
 {
     struct bench_client *client = publisher->client;
     struct bench_stamp stamp = {client->number, number, due_ns};
@@ -193,7 +202,8 @@ static uint32_t stream_next(struct bench_worker *worker, uint32_t stream)
 {
     _Atomic uint32_t *sent = &worker->shared->sent[stream];
     uint32_t number = atomic_load_explicit(sent, memory_order_relaxed);
-    if (number == UINT32_MAX) worker_fail(worker, "a publisher has used up its 4,294,967,295 numbers: measure for a shorter time");
+    if (number == UINT32_MAX)
+        worker_fail(worker, "a publisher has used up its 4,294,967,295 numbers: measure for a shorter time");
     atomic_store_explicit(sent, number + 1, memory_order_relaxed);
     return number;
 }
@@ -289,7 +299,10 @@ void traffic_turn(struct bench_worker *worker)
     worker->listed_count = 0;
 }
 
-void traffic_acked(struct bench_worker *worker, struct bench_client *client) { publisher_list(worker, publisher_of(worker, client)); }
+void traffic_acked(struct bench_worker *worker, struct bench_client *client)
+{
+    publisher_list(worker, publisher_of(worker, client));
+}
 
 void traffic_writable(struct bench_worker *worker, struct bench_client *client)
 {
@@ -315,7 +328,8 @@ void message_count(struct bench_worker *worker, enum track_verdict verdict, cons
 }
 
 /* One member's part of a publisher's messages must come in order, too. */
-static enum track_verdict group_judge(struct bench_worker *worker, const struct bench_client *client, const struct bench_stamp *stamp)
+static enum track_verdict group_judge(struct bench_worker *worker, const struct bench_client *client,
+                                      const struct bench_stamp *stamp)
 {
     struct group group = shared_group(worker->shared, stamp->publisher);
     uint32_t sent = atomic_load_explicit(&worker->shared->sent[stamp->publisher], memory_order_relaxed);
@@ -334,7 +348,8 @@ static void credit(struct bench_worker *worker, uint32_t number)
         bench_add(&worker->shared->delivered[(size_t)worker->number * worker->plan->publishers + number], 1);
         return;
     }
-    struct bench_publisher *publisher = &worker->publishers[number / worker->count]; /* pairs are together, or there is one worker */
+    struct bench_publisher *publisher =
+        &worker->publishers[number / worker->count]; /* pairs are together, or there is one worker */
     publisher->delivered++;
     publisher_list(worker, publisher);
 }
@@ -343,7 +358,8 @@ void traffic_take(struct bench_worker *worker, struct bench_client *client, stru
 {
     const struct bench_plan *plan = worker->plan;
     struct bench_stamp stamp;
-    if (payload.bytes != plan->payload_bytes) return worker_fail(worker, "a message of %zu bytes came that this run did not send", payload.bytes);
+    if (payload.bytes != plan->payload_bytes)
+        return worker_fail(worker, "a message of %zu bytes came that this run did not send", payload.bytes);
     memcpy(&stamp, payload.data, sizeof stamp);
     bool ours = stamp.publisher < plan->publishers && (plan->shape != BENCH_PAIRS || stamp.publisher == client->number);
     uint64_t stream = (uint64_t)stamp.publisher * plan_streams(plan) + (plan->shape == BENCH_WILD ? client->number : 0);
@@ -353,8 +369,9 @@ void traffic_take(struct bench_worker *worker, struct bench_client *client, stru
     if (plan->shape == BENCH_SHARED)
         verdict = group_judge(worker, client, &stamp);
     else
-        verdict = track_take(&worker->tracks[(size_t)client->place * worker->tracks_each + (worker->tracks_each > 1 ? stamp.publisher : 0)],
-                             stamp.number, &worker->lane->tally.missing);
+        verdict = track_take(
+            &worker->tracks[(size_t)client->place * worker->tracks_each + (worker->tracks_each > 1 ? stamp.publisher : 0)],
+            stamp.number, &worker->lane->tally.missing);
     message_count(worker, verdict, &stamp, payload.bytes);
     if (verdict != TRACK_REPEATED) credit(worker, stamp.publisher);
 }
@@ -368,7 +385,9 @@ static void tracks_count(struct bench_worker *worker)
     for (uint32_t s = 0; s < subscribers_here(worker); s++)
         for (uint32_t t = 0; t < worker->tracks_each; t++) {
             uint32_t number = worker->clients[worker->role_first[ROLE_SUBSCRIBER] + s].number;
-            uint64_t stream = plan->shape == BENCH_PAIRS ? number : (uint64_t)t * plan_streams(plan) + (plan->shape == BENCH_WILD ? number : 0);
+            uint64_t stream = plan->shape == BENCH_PAIRS
+                                  ? number
+                                  : (uint64_t)t * plan_streams(plan) + (plan->shape == BENCH_WILD ? number : 0);
             uint32_t sent = atomic_load_explicit(&worker->shared->sent[stream], memory_order_relaxed);
             worker->lane->tally.missing += (int64_t)sent - worker->tracks[(size_t)s * worker->tracks_each + t].next;
         }
@@ -382,7 +401,8 @@ void traffic_count(struct bench_worker *worker)
         if (plan->rate) worker->lane->tally.unsent += publisher->due - publisher->sent;
         if (plan->shape != BENCH_SHARED) continue;
         struct group group = shared_group(worker->shared, publisher->client->number);
-        worker->lane->tally.missing += group_missing(&group, atomic_load_explicit(&worker->shared->sent[publisher->client->number], memory_order_relaxed));
+        worker->lane->tally.missing +=
+            group_missing(&group, atomic_load_explicit(&worker->shared->sent[publisher->client->number], memory_order_relaxed));
     }
     if (plan->shape == BENCH_PAIRS || plan->shape == BENCH_FANOUT || plan->shape == BENCH_WILD) tracks_count(worker);
 }

@@ -22,7 +22,8 @@ static void take_version(struct span payload, char *out, size_t bytes)
 {
     size_t used = 0;
     for (size_t i = 0; i < payload.bytes && used + 1 < bytes; i++)
-        if (payload.data[i] >= ' ' && payload.data[i] < 0x7f && payload.data[i] != '"' && payload.data[i] != '\\') out[used++] = (char)payload.data[i];
+        if (payload.data[i] >= ' ' && payload.data[i] < 0x7f && payload.data[i] != '"' && payload.data[i] != '\\')
+            out[used++] = (char)payload.data[i];
     out[used] = 0;
 }
 
@@ -32,7 +33,8 @@ static bool take(int fd, const struct mqtt_packet *packet, char *out, size_t byt
     static const struct mqtt_subscription filters[] = {{.full_filter = SPAN_LITERAL("$SYS/broker/version")},
                                                        {.full_filter = SPAN_LITERAL("$SYS/brokers/+/version")}};
     if (packet->type == MQTT_CONNACK) {
-        struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 2, .subscriptions = filters}};
+        struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE,
+                                        .subscribe = {.packet_id = 1, .count = 2, .subscriptions = filters}};
         subscribe.subscribe.properties.present = 0;
         return packet->connack.reason == 0 && send_packet(fd, &subscribe);
     }
@@ -48,10 +50,12 @@ void broker_version(const struct bench_plan *plan, char *out, size_t bytes)
     struct timeval limit = {.tv_usec = ANSWER_US};
     char id[32];
     snprintf(id, sizeof id, "bench-%s-v", plan->run);
-    struct mqtt_packet connect_packet = {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
+    struct mqtt_packet connect_packet = {
+        .type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
     connect_packet.connect.properties.present = 0;
     bool going = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-                 connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == 0 && send_packet(fd, &connect_packet);
+                 connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == 0 &&
+                 send_packet(fd, &connect_packet);
     struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = MQTT_3_1_1};
     uint8_t in[1024];
     size_t used = 0;

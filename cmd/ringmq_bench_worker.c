@@ -48,7 +48,10 @@ void worker_fail(struct bench_worker *worker, const char *format, ...)
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 /* Clients number, number + count, … of `all`. */
-static uint32_t share_of(const struct bench_worker *worker, uint32_t all) { return (all + worker->count - 1 - worker->number) / worker->count; }
+static uint32_t share_of(const struct bench_worker *worker, uint32_t all)
+{
+    return (all + worker->count - 1 - worker->number) / worker->count;
+}
 
 static void clients_create(struct bench_worker *worker)
 {
@@ -193,7 +196,8 @@ bool worker_turn(struct shard *shard)
     if (shard->stopping) return false;
     if (worker->phase == PHASE_OPEN) open_turn(worker);
     if (worker->publishing || worker->listed_count) traffic_turn(worker);
-    if (worker->plan->shape == BENCH_CHURN && (!worker->begun || worker->phase == PHASE_DRAIN) && worker->phase >= PHASE_WARM) churn_turn(worker);
+    if (worker->plan->shape == BENCH_CHURN && (!worker->begun || worker->phase == PHASE_DRAIN) && worker->phase >= PHASE_WARM)
+        churn_turn(worker);
     if (worker->next_ping_ns != UINT64_MAX) pings_turn(worker);
     if (worker->next_alive_ns != UINT64_MAX) alive_turn(worker);
     return false;
@@ -211,8 +215,8 @@ static uint64_t worker_due_ns(const struct bench_worker *worker)
     return due_ns;
 }
 
-/* Looks, without a system call, until something has arrived, is due or the phase is over. A generator that slept would add its own
- * waking to every latency, and its waking up (an interrupt to another core) to the broker's bill. */
+/* Looks, without a system call, until something has arrived, is due or the phase is over. A generator that slept would add its
+ * own waking to every latency, and its waking up (an interrupt to another core) to the broker's bill. */
 static void spin(struct bench_worker *worker)
 {
     struct shard *shard = worker->shard;
@@ -259,11 +263,18 @@ static struct settings worker_settings(const struct bench_worker *worker)
     if (receive_bytes < RECEIVE_BYTES_MIN) receive_bytes = RECEIVE_BYTES_MIN;
     /* A client that came back may have its old slot still closing. */
     bool twice = worker->plan->shape == BENCH_CHURN || worker->plan->shape == BENCH_BURST;
-    return (struct settings){
-        .node = {.connections_max = worker->clients_count * (twice ? 3 : 1) + 64},
-        .io = {.direct_descriptors = true, .fd_passing = true, .message_ring = true, .incremental_buffers = true, .receive_bundle = true,
-               .send_vectorized = true, .min_wait = true, .multishot_accept = true, .multishot_receive = true,
-               .receive_buffers_bytes = receive_bytes, .ring_entries = worker->count > 8 ? 1024 : 4096}};
+    return (struct settings){.node = {.connections_max = worker->clients_count * (twice ? 3 : 1) + 64},
+                             .io = {.direct_descriptors = true,
+                                    .fd_passing = true,
+                                    .message_ring = true,
+                                    .incremental_buffers = true,
+                                    .receive_bundle = true,
+                                    .send_vectorized = true,
+                                    .min_wait = true,
+                                    .multishot_accept = true,
+                                    .multishot_receive = true,
+                                    .receive_buffers_bytes = receive_bytes,
+                                    .ring_entries = worker->count > 8 ? 1024 : 4096}};
 }
 
 void worker_run(struct bench_shared *shared, uint32_t number, const struct shard_group *group, uint32_t shard_number, bool spins)

@@ -1,9 +1,10 @@
-/* ringmq_bench_worker.h - inside the load generator only: one worker is one thread with one ring (the broker's engine, used from the
- * other side) and the clients that live on it. Worker w of W has every W-th client of each role, so a pair is always together.
+/* ringmq_bench_worker.h - inside the load generator only: one worker is one thread with one ring (the broker's engine, used
+ * from the other side) and the clients that live on it. Worker w of W has every W-th client of each role, so a pair is always
+ * together.
  *
- * Files: ringmq_bench_worker.c the loop and the phases; _client.c a client's connection and its packets; _traffic.c publishers and
- * subscribers of running load; _stored.c retained messages and queues; _churn.c short lives.
- * Threads: everything here is one worker's; what is shared goes through struct bench_shared. */
+ * Files: ringmq_bench_worker.c the loop and the phases; _client.c a client's connection and its packets; _traffic.c publishers
+ * and subscribers of running load; _stored.c retained messages and queues; _churn.c short lives. Threads: everything here is
+ * one worker's; what is shared goes through struct bench_shared. */
 #ifndef RINGMQ_CMD_BENCH_WORKER_H
 #define RINGMQ_CMD_BENCH_WORKER_H
 
@@ -108,7 +109,8 @@ void worker_fail(struct bench_worker *worker, const char *format, ...) __attribu
 /* ---- ringmq_bench_client.c ---- */
 extern const struct shard_handler bench_client_handler;
 bool bench_client_dial(struct bench_worker *worker, struct bench_client *client);
-void bench_client_subscribe(struct bench_worker *worker, struct bench_client *client, const struct mqtt_subscription *entries, uint32_t count);
+void bench_client_subscribe(struct bench_worker *worker, struct bench_client *client, const struct mqtt_subscription *entries,
+                            uint32_t count);
 void bench_client_unsubscribe(struct bench_worker *worker, struct bench_client *client, struct span filter);
 void bench_client_ping(struct bench_worker *worker, struct bench_client *client);
 /* Says goodbye; client_gone() follows when the broker has closed (or has not for a second). */
@@ -120,7 +122,8 @@ static inline uint8_t *bench_client_reserve(struct bench_worker *worker, struct 
     return conn_reserve(worker->shard, client->conn, bytes);
 }
 
-/* ---- ringmq_bench_traffic.c: what a running load does. The shapes of ringmq_bench_stored.c and _churn.c take over where noted ---- */
+/* ---- ringmq_bench_traffic.c: what a running load does. The shapes of ringmq_bench_stored.c and _churn.c take over where noted
+ * ---- */
 void traffic_open(struct bench_worker *worker);
 void traffic_close(struct bench_worker *worker);
 /* CONNACK has come: subscribes if it has to. False: nothing to wait for, it is ready. */
@@ -135,8 +138,8 @@ void traffic_count(struct bench_worker *worker);
 /* When the next message is due; UINT64_MAX: no telling. */
 uint64_t traffic_due_ns(const struct bench_worker *worker);
 /* Stages one PUBLISH (or record). */
-void publish(struct bench_worker *worker, struct bench_publisher *publisher, struct span topic, uint8_t qos, bool retain, uint32_t number,
-             uint64_t due_ns, uint32_t payload_bytes);
+void publish(struct bench_worker *worker, struct bench_publisher *publisher, struct span topic, uint8_t qos, bool retain,
+             uint32_t number, uint64_t due_ns, uint32_t payload_bytes);
 bool publisher_may_send(struct bench_worker *worker, struct bench_publisher *publisher);
 /* Counts an arrived message, by what its track said. */
 void message_count(struct bench_worker *worker, enum track_verdict verdict, const struct bench_stamp *stamp, size_t bytes);
@@ -157,7 +160,10 @@ void stored_take(struct bench_worker *worker, struct bench_client *client, struc
 void stored_publish(struct bench_worker *worker, struct bench_publisher *publisher);
 void stored_acked(struct bench_worker *worker, struct bench_publisher *publisher);
 void stored_count(struct bench_worker *worker);
-static inline bool plan_stores(const struct bench_plan *plan) { return plan->shape == BENCH_RETAIN || plan->shape == BENCH_BURST; }
+static inline bool plan_stores(const struct bench_plan *plan)
+{
+    return plan->shape == BENCH_RETAIN || plan->shape == BENCH_BURST;
+}
 
 /* ---- ringmq_bench_churn.c ---- */
 void churn_turn(struct bench_worker *worker);

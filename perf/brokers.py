@@ -4,7 +4,7 @@ An adapter is a function (program, port, folder, shards) -> (command line, envir
 Tuning follows each project's own advice for throughput: no persistence, no rate limits, queues and windows that do not drop, the given
 number of threads. TUNING tells it in words, for the report.
 """
-import os, shutil, socket, subprocess
+import os, re, shutil, subprocess
 
 import runner
 
@@ -128,7 +128,7 @@ BROKERS = {
     "vernemq": (vernemq, ["vernemq"], ["version"], (), "unlimited queues and windows"),
     "nats-server": (nats, ["nats-server", "/usr/sbin/nats-server"], ["-v"], ("shared",), "pending 512 MiB, 10,000 unacknowledged a subscription, JetStream on disk; no shared subscriptions in its MQTT"),
     "rabbitmq": (rabbitmq, ["rabbitmq-server"], None, ("shared",), "prefetch 1000, one scheduler a core, no busy waiting; no shared subscriptions before 4.0"),
-    "rumqttd": (rumqttd, ["rumqttd"], ["--version"], ("shared", "burst"), "in-flight 1000, outgoing packets 200"),
+    "rumqttd": (rumqttd, ["rumqttd"], ["--version"], ("shared", "burst"), "in-flight 1000, outgoing packets 200; clients with keep-alive 10 s, since it refuses 0"),
     "mochi": (mochi, ["mochi"], None, (), "its own command with defaults; GOMAXPROCS = cores"),
 }
 
@@ -140,6 +140,7 @@ class Found:
         adapter, programs, self.version_arguments, self.cannot, self.tuning = BROKERS[name.split(":")[0]]
         self.name, self.adapter = name, adapter
         private = [os.path.join(folder, "bin", os.path.basename(p)) for p in programs]
+        self.more = ["--keep-alive", "10"] if name.startswith("rumqttd") else []
         self.program = given or next((shutil.which(p) for p in private + programs if shutil.which(p)), None)
         if given and not shutil.which(given):
             raise SystemExit(f"{name}: {given} is no program")
@@ -207,11 +208,11 @@ def install_rabbitmq(folder):
     erl = os.path.join(tree, "usr/lib/erlang/bin/erl")
     for script in (erl, os.path.join(tree, "usr/lib/erlang/bin/start_erl")):
         if os.path.exists(script):
-            text = open(script).read().replace('"/usr/lib/erlang"', f'"{tree}/usr/lib/erlang"').replace("=/usr/lib/erlang", f"={tree}/usr/lib/erlang")
+            text = re.sub(r"(?<![\w/])/usr/lib/erlang", f"{tree}/usr/lib/erlang", open(script).read())
             open(script, "w").write(text)
     home = os.path.join(tree, "usr/lib/rabbitmq/lib")
     home = os.path.join(home, sorted(os.listdir(home))[-1])
-    _wrapper(folder, "rabbitmq-server", f'{_libraries(tree)}\nexport PATH={tree}/usr/lib/erlang/bin:$PATH\nexec {home}/sbin/rabbitmq-server "$@"')
+    _wrapper(folder, "rabbitmq-server", f'{_libraries(tree)}\nexport PATH={tree}/usr/lib/erlang/bin:$PATH\nepmd -port "$ERL_EPMD_PORT" &\nuntil epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; do sleep 0.05; done\nexec {home}/sbin/rabbitmq-server "$@"')
 
 
 def install_rumqttd(folder):

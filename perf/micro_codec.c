@@ -19,7 +19,8 @@ static void encoded(enum mqtt_version of, enum mqtt_role sender)
 
 static uint64_t run_decode(uint64_t count)
 {
-    const struct mqtt_decode_limits limits = {.from = from, .version = packet.type == MQTT_CONNECT ? 0 : version, .topic_levels_max = 128};
+    const struct mqtt_decode_limits limits = {
+        .from = from, .version = packet.type == MQTT_CONNECT ? 0 : version, .topic_levels_max = 128};
     struct mqtt_packet out;
     for (uint64_t i = 0; i < count; i++) {
         struct mqtt_decoded decoded = mqtt_decode(span_of(bytes, bytes_count), &limits, &out);
@@ -50,7 +51,9 @@ static uint64_t run_head(uint64_t count)
 static void setup_publish(uint64_t payload_bytes)
 {
     static uint8_t payload[2048];
-    packet = (struct mqtt_packet){.type = MQTT_PUBLISH, .publish = {.topic = SPAN_LITERAL("site/17/device/4711/status"), .payload = span_of(payload, payload_bytes)}};
+    packet = (struct mqtt_packet){
+        .type = MQTT_PUBLISH,
+        .publish = {.topic = SPAN_LITERAL("site/17/device/4711/status"), .payload = span_of(payload, payload_bytes)}};
     packet.publish.properties.raw = span_of(NULL, 0);
     encoded(MQTT_3_1_1, MQTT_FROM_CLIENT);
 }
@@ -69,9 +72,15 @@ static void setup_publish_5(uint64_t payload_bytes)
 
 static void setup_connect(uint64_t size)
 {
-    packet = (struct mqtt_packet){.type = MQTT_CONNECT, .connect = {.version = MQTT_5, .clean_start = true, .keep_alive_s = 60, .client_id = SPAN_LITERAL("device-4711"),
-                                                                    .has_user_name = true, .has_password = true, .user_name = SPAN_LITERAL("user"),
-                                                                    .password = SPAN_LITERAL("secret")}};
+    packet = (struct mqtt_packet){.type = MQTT_CONNECT,
+                                  .connect = {.version = MQTT_5,
+                                              .clean_start = true,
+                                              .keep_alive_s = 60,
+                                              .client_id = SPAN_LITERAL("device-4711"),
+                                              .has_user_name = true,
+                                              .has_password = true,
+                                              .user_name = SPAN_LITERAL("user"),
+                                              .password = SPAN_LITERAL("secret")}};
     encoded(MQTT_5, MQTT_FROM_CLIENT);
 }
 

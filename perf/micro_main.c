@@ -1,7 +1,7 @@
 /* micro_main.c - runs one case of perf/micro: micro CASE [clock], or lists them: micro.
  *
- * Under callgrind, measure() alone is counted (--toggle-collect=measure). It prints how many operations were done and, with `clock`, the
- * nanoseconds of CPU time each took. */
+ * Under callgrind, measure() alone is counted (--toggle-collect=measure). It prints how many operations were done and, with
+ * `clock`, the nanoseconds of CPU time each took. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

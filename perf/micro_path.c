@@ -117,7 +117,8 @@ static int client_connect(uint32_t number)
     uint8_t packet[128];
     char id[24];
     snprintf(id, sizeof id, "bench-%u", number);
-    struct mqtt_packet connect = {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
+    struct mqtt_packet connect = {.type = MQTT_CONNECT,
+                                  .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
     connect.connect.properties.present = 0;
     size_t bytes = mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &connect);
     complete(loop.accept_user, fd, NULL, KERNEL_MORE);
@@ -196,8 +197,11 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
     static uint8_t payload[65536];
     uint8_t *at = scene.bytes = memory_acquire(batch * (payload_bytes + 64));
     for (uint32_t i = 0; i < batch; i++) {
-        struct mqtt_packet publish = {.type = MQTT_PUBLISH, .publish = {.qos = qos, .packet_id = qos ? (uint16_t)(i + 1) : 0, .topic = SPAN_LITERAL("bench/topic/1"),
-                                                                        .payload = span_of(payload, payload_bytes)}};
+        struct mqtt_packet publish = {.type = MQTT_PUBLISH,
+                                      .publish = {.qos = qos,
+                                                  .packet_id = qos ? (uint16_t)(i + 1) : 0,
+                                                  .topic = SPAN_LITERAL("bench/topic/1"),
+                                                  .payload = span_of(payload, payload_bytes)}};
         publish.publish.properties.present = 0;
         publish.publish.properties.raw = span_of(NULL, 0);
         at += mqtt_encode(at, payload_bytes + 64, MQTT_3_1_1, &publish);

@@ -11,7 +11,10 @@ static uint64_t topics_count, seen;
 
 static void release(void *context, void *message) {}
 
-static struct span topic_of(uint64_t i, char *out) { return span_of(out, (size_t)sprintf(out, "site%lu/device%lu/status", i / 100, i)); }
+static struct span topic_of(uint64_t i, char *out)
+{
+    return span_of(out, (size_t)sprintf(out, "site%lu/device%lu/status", i / 100, i));
+}
 
 static void setup(uint64_t size)
 {

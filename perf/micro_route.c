@@ -129,9 +129,13 @@ static uint64_t run_change(uint64_t count)
     return count;
 }
 
-#define SIZES(kind)                                                                                                        \
-    {"match-" #kind "-1k", setup_##kind, run_match, 1000, 4096}, {"match-" #kind "-100k", setup_##kind, run_match, 100000, 4096}, \
-        {"match-" #kind "-1m", setup_##kind, run_match, 1000000, 4096}, {"match-" #kind "-10m", setup_##kind, run_match, 10000000, 4096}
+#define SIZES(kind)                                                                                                            \
+    {"match-" #kind "-1k", setup_##kind, run_match, 1000, 4096},                                                               \
+        {"match-" #kind "-100k", setup_##kind, run_match, 100000, 4096},                                                       \
+        {"match-" #kind "-1m", setup_##kind, run_match, 1000000, 4096},                                                        \
+    {                                                                                                                          \
+        "match-" #kind "-10m", setup_##kind, run_match, 10000000, 4096                                                         \
+    }
 
 const struct micro_case micro_route[] = {
     SIZES(exact),

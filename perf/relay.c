@@ -1,9 +1,9 @@
 /* relay.c - the bare relay: what this kernel allows a broker, with no protocol in the way.
  *
- * Bytes arrive, are cut into records of a fixed size and copied to all subscribers of the publisher's channel: the least that any
- * broker must do, on the same features of io_uring as engine/uring.c: DEFER_TASKRUN, multishot accept into direct descriptors,
- * multishot receives into incremental provided buffers, one send per dirty connection and turn, the same adaptive minimum wait. One
- * ring, one thread. The greeting is cmd/ringmq_bench_relay.h's; the other side is `ringmq bench --relay`.
+ * Bytes arrive, are cut into records of a fixed size and copied to all subscribers of the publisher's channel: the least that
+ * any broker must do, on the same features of io_uring as engine/uring.c: DEFER_TASKRUN, multishot accept into direct
+ * descriptors, multishot receives into incremental provided buffers, one send per dirty connection and turn, the same adaptive
+ * minimum wait. One ring, one thread. The greeting is cmd/ringmq_bench_relay.h's; the other side is `ringmq bench --relay`.
  *
  *     relay [PORT]     127.0.0.1, a free port without one; prints "port N" and runs until it is killed
  *
@@ -89,7 +89,8 @@ static void enter(uint32_t wait_for, uint32_t min_wait_us)
     struct __kernel_timespec hour = {.tv_sec = 3600};
     struct compat_getevents_arg argument = {.min_wait_usec = min_wait_us, .ts = min_wait_us ? (uint64_t)(uintptr_t)&hour : 0};
     int done = io_uring_enter2((unsigned)ring.enter_ring_fd, submit, wait_for,
-                               IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | COMPAT_ENTER_REGISTERED, (void *)&argument, sizeof argument);
+                               IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | COMPAT_ENTER_REGISTERED, (void *)&argument,
+                               sizeof argument);
     if (done < 0 && errno != ETIME && errno != EINTR && errno != EBUSY && errno != EAGAIN) fail("io_uring_enter", errno);
 }
 
@@ -116,8 +117,9 @@ static void buffer_offer(uint32_t buffer)
 
 static void ring_open(void)
 {
-    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
-                                                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+    struct io_uring_params parameters = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                                                  IORING_SETUP_CLAMP,
                                          .cq_entries = RING_ENTRIES * 8};
     int failed = io_uring_queue_init_params(RING_ENTRIES, &ring, &parameters);
     if (failed) fail("io_uring", -failed);
