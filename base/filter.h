@@ -49,7 +49,7 @@ enum filter_fact {
     FACT_CLIENT_ID,   /* the same */
     FACT_TLS_VERSION, /* "TLSv1.3" */
     FACT_TLS_CIPHER,
-    FACT_SERVER_NAME, /* SNI, or the Host of an HTTP upgrade */
+    FACT_SERVER_NAME, /* SNI */
     FACT_COUNT
 };
 

@@ -44,12 +44,13 @@ void mount_set(struct session *session, const char *mountpoint, struct span user
         mount->bytes = bytes + (uint32_t)piece.bytes;
     }
     session->mount = mount;
+    session->mounted = mount != NULL;
 }
 
 struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic)
 {
+    if (!session->mounted) return topic;
     const struct mount *mount = session->mount;
-    if (!mount) return topic;
     size_t bytes = mount->bytes + topic.bytes;
     if (bytes > broker->mounted_capacity) {
         broker->mounted_capacity = bytes * 2;

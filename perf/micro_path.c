@@ -41,7 +41,7 @@ static struct kernel_ring *loop_open(uint32_t shard, const struct settings *sett
 static void loop_close(struct kernel_ring *ring) {}
 static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
 static uint64_t loop_now(struct kernel_ring *ring) { return loop.now_ns += 1000; }
-static void loop_accept(struct kernel_ring *ring, int listener, uint64_t user) { loop.accept_user = user; }
+static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop.accept_user = user; }
 static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop.receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
 

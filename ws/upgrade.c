@@ -313,7 +313,6 @@ enum upgrade_status upgrade_receive(struct upgrade *upgrade, struct span input, 
 
 struct span upgrade_response(const struct upgrade *upgrade) { return span_of(upgrade->response, upgrade->response_bytes); }
 const char *upgrade_reason(const struct upgrade *upgrade) { return upgrade->reason; }
-struct span upgrade_host(const struct upgrade *upgrade) { return value(upgrade, HEADER_HOST); }
 
 /* From the right: each proxy appends who spoke to it, so the first that is no proxy of ours is the client; what stands left of it anybody
  * may have written. */

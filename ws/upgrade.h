@@ -33,6 +33,5 @@ enum upgrade_status upgrade_receive(struct upgrade *upgrade, struct span input, 
 struct span upgrade_response(const struct upgrade *upgrade);
 const char *upgrade_reason(const struct upgrade *upgrade); /* why it was refused, for the log */
 struct span upgrade_client(const struct upgrade *upgrade); /* the client's address from the proxy's header; empty: none */
-struct span upgrade_host(const struct upgrade *upgrade);
 
 #endif

@@ -26,8 +26,11 @@ struct own {
 struct websocket {
     struct filter filter;
     const struct websocket_options *options;
-    struct upgrade *upgrade;  /* until the handshake is over */
-    uint64_t left;            /* bytes of the frame's payload to come */
+    union {
+        struct upgrade *upgrade; /* until the handshake is over or has failed */
+        uint64_t left;           /* open: bytes of the frame's payload to come */
+        const char *reason;      /* failed */
+    };
     uint8_t mask[4];          /* turned to the next byte */
     uint8_t head_bytes;       /* of a head that has not come whole */
     uint8_t opcode : 4;       /* of the frame at hand */
@@ -35,6 +38,7 @@ struct websocket {
     uint8_t in_frame : 1;     /* the head has come whole */
     uint8_t in_message : 1;   /* a fragmented message has begun and not ended */
     uint8_t open : 1;
+    uint8_t failed : 1;
     uint8_t close_sent : 1;
     uint8_t control_bytes;    /* of the control frame's payload at hand */
     uint16_t close_code;      /* of the close frame that end() is to send; 0: a normal one */
@@ -43,8 +47,7 @@ struct websocket {
         uint8_t *control;     /* in_frame of a control frame: its payload */
     };
     struct own *own;
-    const char *reason;
-    char *client, *host;      /* facts; NULL: unknown */
+    char *client;             /* FACT_ADDRESS; NULL: unknown */
 };
 
 static struct websocket *websocket_of(const struct filter *filter) { return (struct websocket *)(uintptr_t)filter; }
@@ -87,8 +90,6 @@ static void own_release(struct websocket *websocket)
 
 /* ---- the handshake -------------------------------------------------------------------------------------------------- */
 
-static char *fact_copy(struct span text) { return text.bytes ? memory_copy_string(text) : NULL; }
-
 /* False: no more of the input is to be looked at. */
 static bool receive_upgrade(struct websocket *websocket, struct span input, struct filter_step *step)
 {
@@ -96,23 +97,24 @@ static bool receive_upgrade(struct websocket *websocket, struct span input, stru
     if (status == UPGRADE_MORE) return false;
     own_append(websocket, upgrade_response(websocket->upgrade));
     step->to_send = true;
-    if (status == UPGRADE_REFUSED) {
-        step->wants = FILTER_FAILED;
-        websocket->reason = upgrade_reason(websocket->upgrade);
-        return false;
-    }
-    websocket->client = fact_copy(upgrade_client(websocket->upgrade));
-    websocket->host = fact_copy(upgrade_host(websocket->upgrade));
+    struct span client = status == UPGRADE_ACCEPTED ? upgrade_client(websocket->upgrade) : span_of(NULL, 0);
+    const char *reason = upgrade_reason(websocket->upgrade);
+    if (client.bytes) websocket->client = memory_copy_string(client);
     upgrade_release(websocket->upgrade);
-    websocket->upgrade = NULL;
-    websocket->open = true;
-    return true;
+    websocket->left = 0;
+    websocket->open = status == UPGRADE_ACCEPTED;
+    if (websocket->open) return true;
+    step->wants = FILTER_FAILED;
+    websocket->failed = true;
+    websocket->reason = reason;
+    return false;
 }
 
 /* ---- heads ---------------------------------------------------------------------------------------------------------- */
 
 static bool fail(struct websocket *websocket, struct filter_step *step, enum close_code code, const char *reason)
 {
+    websocket->failed = true;
     websocket->reason = reason;
     websocket->close_code = code;
     step->wants = FILTER_FAILED;
@@ -317,25 +319,22 @@ static void websocket_end(struct filter *filter)
 
 static const char *websocket_reason(const struct filter *filter)
 {
-    const char *reason = websocket_of(filter)->reason;
-    return reason ? reason : "";
+    return websocket_of(filter)->failed ? websocket_of(filter)->reason : "";
 }
 
 static struct span websocket_fact(const struct filter *filter, enum filter_fact fact)
 {
     const struct websocket *websocket = websocket_of(filter);
-    const char *text = fact == FACT_ADDRESS ? websocket->client : fact == FACT_SERVER_NAME ? websocket->host : NULL;
-    return text ? span_of_string(text) : span_of(NULL, 0);
+    return fact == FACT_ADDRESS && websocket->client ? span_of_string(websocket->client) : span_of(NULL, 0);
 }
 
 static void websocket_release(struct filter *filter)
 {
     struct websocket *websocket = websocket_of(filter);
-    upgrade_release(websocket->upgrade);
+    if (!websocket->open && !websocket->failed) upgrade_release(websocket->upgrade);
     if (websocket->in_frame && websocket->opcode >= OPCODE_CLOSE) memory_release(websocket->control);
     own_release(websocket);
     memory_release(websocket->client);
-    memory_release(websocket->host);
     memory_release(websocket);
 }
 

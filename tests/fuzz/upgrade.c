@@ -18,10 +18,7 @@ static int run(const struct websocket_options *options, const uint8_t *data, siz
     }
     if (status != UPGRADE_MORE) CHECK(upgrade_response(upgrade).bytes > 20);
     if (status == UPGRADE_REFUSED) CHECK(upgrade_reason(upgrade));
-    if (status == UPGRADE_ACCEPTED) {
-        upgrade_client(upgrade);
-        upgrade_host(upgrade);
-    }
+    if (status == UPGRADE_ACCEPTED) upgrade_client(upgrade);
     upgrade_release(upgrade);
     return (int)status;
 }
