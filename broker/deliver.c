@@ -70,7 +70,7 @@ static uint8_t *properties_write(uint8_t *out, const struct outgoing *outgoing,
 /* The topic as this client knows it. */
 static inline struct span topic_for(const struct session *session, const struct publication *publication)
 {
-    return LIKELY(!session->mount) ? publication->topic : mount_strip(session, publication->topic);
+    return LIKELY(!session->mounted) ? publication->topic : mount_strip(session, publication->topic);
 }
 
 /* Bytes of the whole packet, with the topic spelled out and no alias: what the client's maximum is compared with. */

@@ -45,11 +45,12 @@ void mount_set(struct session *session, const char *mountpoint, struct span user
     memory_release(session->mount);
     session->mount = text;
     session->mount_bytes = (uint32_t)bytes;
+    session->mounted = bytes != 0;
 }
 
 struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic)
 {
-    if (!session->mount) return topic;
+    if (!session->mounted) return topic;
     size_t bytes = session->mount_bytes + topic.bytes;
     if (bytes > broker->mounted_capacity) {
         broker->mounted_capacity = bytes * 2;

@@ -282,7 +282,7 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
     bool reserved = topic_reserved(publication.topic);
-    if (UNLIKELY(session->mount != NULL)) {
+    if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
         if (publication.topic.bytes == 0) return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     }

@@ -55,6 +55,7 @@ struct session {
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool paused : 1;           /* its publishing is being slowed */
     bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
+    bool mounted : 1;          /* it has a mount point */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;

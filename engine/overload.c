@@ -4,8 +4,6 @@
 #include "engine/accept.h"
 #include "engine/shard.h"
 
-#define LOOK_EVERY_TURNS  16  /* reading a clock costs about as much as 1 % of the shortest turn */
-#define LOOK_COMPLETIONS  256 /* a turn with so many may be long */
 #define LOOK_AGAIN_MS     100
 #define AVERAGE_WEIGHT    8
 #define WORSE_AFTER_MS    1000 /* without new connections it must have had time to get better */
@@ -22,6 +20,13 @@ void overload_init(struct shard *shard)
 {
     shard->overload = (struct overload){0};
     timer_init(&shard->overload.timer, look_again);
+    overload_configure(shard);
+}
+
+void overload_configure(struct shard *shard)
+{
+    uint64_t limit = shard->overload_settings.memory_bytes_max;
+    shard->overload.memory_alarm = limit ? limit / 10 * 9 : UINT64_MAX;
 }
 
 static void level_set(struct shard *shard, uint8_t level, const char *why)
@@ -50,15 +55,12 @@ static void turn_measure(struct shard *shard)
     overload->turn_ns += (uint64_t)((int64_t)(took_ns - overload->turn_ns) / AVERAGE_WEIGHT);
 }
 
-void overload_turn(struct shard *shard, uint32_t completions)
+void overload_turn(struct shard *shard)
 {
     struct overload *overload = &shard->overload;
     uint64_t turn_limit_ns = shard->overload_settings.turn_us * 1000ull, memory_limit = shard->overload_settings.memory_bytes_max;
     uint64_t used = shard->pool.bytes_used;
-    bool looks = overload->level != OVERLOAD_NONE || completions >= LOOK_COMPLETIONS || shard->stats.turns % LOOK_EVERY_TURNS == 0;
-    if (turn_limit_ns && looks) turn_measure(shard);
-    if (!looks && (memory_limit == 0 || used < memory_limit / 10 * 9)) return;
-
+    if (turn_limit_ns) turn_measure(shard);
     bool long_turns = turn_limit_ns && overload->turn_ns > turn_limit_ns;
     bool much_memory = memory_limit && used >= memory_limit / 10 * 9, most_memory = memory_limit && used >= memory_limit / 20 * 19;
     const char *why = much_memory ? "memory" : "long_turns";

@@ -273,7 +273,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
 
     shard->more_next_turn |= more || overflow || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
-    overload_turn(shard, completions);
+    if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
 }
@@ -316,8 +316,8 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard_set_now(shard);
     wheel_init(&shard->wheel, shard->now_ms);
     acceptors_init(shard, listener_fds);
-    overload_init(shard);
     shard->overload_settings = settings->overload;
+    overload_init(shard);
     return shard;
 }
 

@@ -87,6 +87,21 @@ Test(schema, every_member_of_the_settings_has_a_key)
     check_covered(true, offsetof(struct listener_settings, enable), sizeof(struct listener_settings));
 }
 
+/* Who copies or compares a listener's settings must know all its texts. */
+Test(schema, texts_of_a_listener)
+{
+    struct listener_settings settings = {0};
+    char **texts[LISTENER_TEXTS_MAX];
+    uint32_t count = listener_texts(&settings, texts);
+    for (size_t i = 0; i < SCHEMA.keys_count; i++) {
+        const struct schema_key *key = &SCHEMA.keys[i];
+        bool known = !schema_has_name(key) || !type_is_text(key->type);
+        for (uint32_t j = 0; j < count && !known; j++)
+            known = (char *)texts[j] == (char *)&settings + key->offset;
+        cr_assert(known, "%s is missing in listener_texts()", key->path);
+    }
+}
+
 Test(schema, numbers_of_other_modules)
 {
     static const char *const strategies[] = {"random", "round-robin", "sticky", "hash-client-id", "hash-topic", "least-inflight"};
