@@ -23,6 +23,21 @@ extern const char *const listener_kind_names[LISTENER_KINDS];
 /* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
 uint32_t mqtt_versions_parse(struct span text);
 
+/* docs/tls.md; lists of files have commas. */
+struct tls_settings {
+    char *certificate_files, *key_files, *password;
+    char *ocsp_files;            /* responses for ours, to be stapled */
+    char *ca_file, *crl_file, *psk_file;
+    bool verify_peer, certificate_required;
+    uint8_t depth;
+    uint8_t version_min, version_max; /* enum tls_version */
+    char *ciphers, *alpn;
+    bool session_tickets;
+    uint32_t ticket_lifetime_s;
+    uint8_t username, client_id; /* enum tls_name */
+    bool psk_as_username;
+};
+
 struct listener_settings {
     char *name; /* listeners.KIND.NAME */
     enum listener_kind kind;
@@ -53,6 +68,7 @@ struct listener_settings {
     uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
     uint32_t keep_alive_min_s;   /* 0: none */
     uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
+    struct tls_settings tls;     /* tls, wss */
     /* ws, wss */
     struct {
         char *path;
@@ -67,7 +83,7 @@ struct listener_settings {
 #define LISTENER_INHERIT UINT32_MAX
 
 /* The places of all texts in it, for who copies, compares or releases one. Returns how many. */
-#define LISTENER_TEXTS_MAX 32
+#define LISTENER_TEXTS_MAX 40
 uint32_t listener_texts(struct listener_settings *settings, char **ret_texts[LISTENER_TEXTS_MAX]);
 
 enum listener_switch { SWITCH_OFF, SWITCH_ON, SWITCH_INHERIT };
@@ -119,6 +135,7 @@ struct io_settings {
 struct overload_settings {
     uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
     uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
+    uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
 };
 
 struct settings {

@@ -63,6 +63,8 @@
     X(wills_published, "will messages published")                                                                    \
     X(protocol_errors, "connections closed for a malformed packet or a protocol error")                              \
     X(filter_errors, "connections closed for a mistake in TLS, WebSocket or the PROXY header")                       \
+    X(handshake_steps, "expensive steps of TLS handshakes taken: private-key operations, verifications")              \
+    X(handshakes_waiting, "gauge: connections that wait for such a step")                                            \
     X(keep_alive_timeouts, "connections closed: nothing heard for 1.5 times the keep-alive")                         \
     X(connect_timeouts, "connections closed: no CONNECT in time")                                                    \
     X(messages_stored, "gauge: message objects alive")                                                               \

@@ -1,6 +1,7 @@
 /* connect.c - CONNECT and DISCONNECT: who may come in, which session is theirs, what they are told (§3.1, §3.2, §3.14). */
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "broker/broker.h"
@@ -199,6 +200,9 @@ static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
 
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
 {
+    struct mqtt_connect changed;
+    bool wants_id = connect->client_id.bytes == 0;
+    if (UNLIKELY(conn->filters)) connect = door_names(conn, connect, &changed);
     struct refusal refusal = connect_check(broker, conn, connect);
     uint32_t packet_bytes_max = packet_bytes_max_of(connect);
     if (refusal.reason)
@@ -206,7 +210,8 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
 
     char assigned[ASSIGNED_ID_BYTES + 1];
     struct span client_id = connect->client_id, assigned_id = {0};
-    if (client_id.bytes == 0) client_id = assigned_id = assign_client_id(broker, assigned);
+    if (client_id.bytes == 0) client_id = assign_client_id(broker, assigned);
+    if (wants_id) assigned_id = client_id; /* [MQTT-3.1.3-7] */
     uint32_t home = broker_home(broker->broker, hash_span(client_id));
     if (home != broker->shard->number) {
         *ret_moves = true;

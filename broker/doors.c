@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/door_tls.h"
 #include "proxy/proxy.h"
 #include "ws/websocket.h"
 
@@ -14,6 +15,7 @@ struct door {
     const struct listener_settings *settings;
     struct cidr_list allow, deny;
     struct websocket_options websocket; /* trusted_proxies is the list for the PROXY protocol, too */
+    struct door_tls *tls; /* NULL: none */
     bool client_is_told; /* by a proxy: the lists are looked at again when it has said who the client is */
 };
 
@@ -40,10 +42,7 @@ bool door_open(struct listener *listener, char *ret_error, size_t error_bytes)
         !list_parse(settings, "deny", settings->deny, &door->deny, ret_error, error_bytes) ||
         !list_parse(settings, "trusted_proxies", settings->trusted_proxies, &door->websocket.trusted_proxies, ret_error, error_bytes))
         return false;
-    if (has_tls(settings)) {
-        snprintf(ret_error, error_bytes, "listeners.%s.%s: this build has no TLS", listener_kind_names[settings->kind], settings->name);
-        return false;
-    }
+    if (has_tls(settings) && !(door->tls = door_tls_open(settings, ret_error, error_bytes))) return false;
     struct websocket_options *websocket = &door->websocket;
     websocket->path = settings->websocket.path;
     websocket->subprotocol_required = settings->websocket.subprotocol_required;
@@ -63,11 +62,18 @@ bool door_open(struct listener *listener, char *ret_error, size_t error_bytes)
 void door_close(struct listener *listener)
 {
     struct door *door = listener->above;
+    door_tls_close(door->tls);
     cidr_list_release(&door->allow);
     cidr_list_release(&door->deny);
     cidr_list_release(&door->websocket.trusted_proxies);
     memory_release(door);
     listener->above = NULL;
+}
+
+void door_tick(const struct listener *listener, bool forced)
+{
+    const struct door *door = listener->above;
+    if (door->tls) door_tls_tick(door->tls, forced);
 }
 
 /* ---- a connection's -------------------------------------------------------------------------------------------------- */
@@ -109,6 +115,7 @@ bool door_admit(struct shard *shard, struct conn *conn, const struct sockaddr_st
     conn->filters = filters_create();
     if (settings->proxy_protocol != PROXY_PROTOCOL_OFF)
         filters_add(conn->filters, proxy_create((enum proxy_versions)settings->proxy_protocol));
+    if (door->tls) filters_add(conn->filters, door_tls_filter(door->tls));
     if (has_websocket(settings)) filters_add(conn->filters, websocket_create(&door->websocket, trusted));
     return true;
 }
@@ -142,4 +149,17 @@ void door_peer_text(const struct conn *conn, const struct sockaddr_storage *addr
     } else {
         snprintf(ret_text, bytes, "%s", address && address->ss_family == AF_UNIX ? "unix" : "unknown");
     }
+}
+
+const struct mqtt_connect *door_names(const struct conn *conn, const struct mqtt_connect *connect, struct mqtt_connect *ret_changed)
+{
+    struct span user_name = filters_fact(conn->filters, FACT_USERNAME), client_id = filters_fact(conn->filters, FACT_CLIENT_ID);
+    if (user_name.bytes == 0 && client_id.bytes == 0) return connect;
+    *ret_changed = *connect;
+    if (user_name.bytes) {
+        ret_changed->has_user_name = true;
+        ret_changed->user_name = user_name;
+    }
+    if (client_id.bytes) ret_changed->client_id = client_id;
+    return ret_changed;
 }

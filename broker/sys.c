@@ -137,6 +137,8 @@ static void sys_publish_all(struct broker_shard *broker)
         {"connections/refused/proxy", stats.refused_proxy},
         {"connections/handshake_errors", stats.filter_errors},
         {"connections/handshake_timeouts", stats.handshake_timeouts},
+        {"handshakes/steps", stats.handshake_steps},
+        {"handshakes/waiting", stats.handshakes_waiting},
         {"overload/level", stats.overload_level},
         {"overload/count", stats.overloads},
         {"bytes/received", stats.bytes_received},

@@ -19,9 +19,11 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/door_tls.h"
 #include "broker/records.h"
 #include "cmd/ringmqd_config.h"
 #include "cmd/ringmqd_notify.h"
+#include "cmd/ringmqd_tls.h"
 
 struct control {
     struct ringmqd_arguments arguments;
@@ -31,6 +33,7 @@ struct control {
     struct node *node;
     uint32_t shards_count;
     int signals, log_wake, watchdog;
+    int files; /* a timer: certificates may have changed */
     bool stopping;
 };
 
@@ -131,6 +134,8 @@ static void reload(struct control *control)
     if (control->config != control->started) config_release(control->config);
     control->config = merged;
     uint32_t failures = node_listeners_change(control->node, settings);
+    ringmqd_tls_tick(control->node, true);
+    ringmqd_tls_timer(control->node, control->files);
     LOG(NOTICE, "configuration reloaded", "changes=%zu need_restart=%u listeners_failed=%u", changes, pending, failures);
     notify_ready();
 }
@@ -175,14 +180,16 @@ static void control_run(struct control *control)
 {
     pthread_t joiner;
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
-    struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0}};
+    struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
+                             {control->files, POLLIN, 0}}; /* those that are -1 are left out */
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        if (poll(waits, control->watchdog >= 0 ? 3 : 2, control->stopping ? 20 : -1) < 0) continue;
+        if (poll(waits, 4, control->stopping ? 20 : -1) < 0) continue;
         if (waits[1].revents && read(control->log_wake, &number, sizeof number) > 0) log_drain();
         if (waits[0].revents) signal_take(control);
         if (control->watchdog >= 0 && waits[2].revents && read(control->watchdog, &number, sizeof number) > 0)
             notify_watchdog();
+        if (waits[3].revents && read(control->files, &number, sizeof number) > 0 && !control->stopping) ringmqd_tls_tick(control->node, false);
     }
 }
 
@@ -197,7 +204,8 @@ static void signals_block(struct control *control)
     signal(SIGPIPE, SIG_IGN);
     control->signals = signalfd(-1, &set, SFD_CLOEXEC);
     control->log_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(control->signals >= 0 && control->log_wake >= 0);
+    control->files = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    CHECK(control->signals >= 0 && control->log_wake >= 0 && control->files >= 0);
 }
 
 /* ---- main ------------------------------------------------------------------------------------------------------- */
@@ -231,16 +239,20 @@ static int broker_run(struct control *control)
     }
     print_features(control);
     print_limits(control);
+    ringmqd_tls_print(control->node);
     print_ready(control);
+    ringmqd_tls_timer(control->node, control->files);
     control->watchdog = notify_watchdog_timer();
     notify_ready();
     control_run(control);
     node_destroy(control->node);
     broker_destroy(control->broker);
+    door_tls_forget_tickets();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);
     close(control->log_wake);
+    close(control->files);
     return 0;
 }
 
@@ -251,8 +263,10 @@ int main(int argc, char **argv)
     if (status >= 0) return status;
     if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
+        bool sound = control.arguments.action != RINGMQD_CHECK || ringmqd_tls_check(config_settings(control.config));
         status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
-                                                         : ringmqd_config_act(&control.arguments, control.config);
+                 : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
+                                                         : 1;
     } else {
         status = 1;
     }

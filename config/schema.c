@@ -23,6 +23,11 @@ static const struct schema_word proxy_protocols[] = {{"false", PROXY_PROTOCOL_OF
                                                      {"true", PROXY_PROTOCOL_ANY}, {NULL, 0}};
 static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NONE}, {"x_forwarded_for", CLIENT_HEADER_FORWARDED_FOR},
                                                     {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
+static const struct schema_word verifications[] = {{"verify_none", 0}, {"verify_peer", 1}, {"none", 0}, {"peer", 1}, {NULL, 0}};
+/* tls/tls.h: enum tls_version, enum tls_name. */
+static const struct schema_word tls_versions[] = {{"tlsv1.2", 12}, {"tlsv1.3", 13}, {"1.2", 12}, {"1.3", 13}, {NULL, 0}};
+static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1}, {"dn", 2}, {"san", 3}, {"fingerprint", 4},
+                                                       {"false", 0}, {NULL, 0}};
 /* The order of router/share.h: enum share_strategy. */
 static const struct schema_word share_strategies[] = {{"random", 0},        {"round_robin", 1}, {"sticky", 2},
                                                       {"hash_clientid", 3}, {"hash_topic", 4},  {"least_inflight", 5},
@@ -123,6 +128,7 @@ static const char *check_ring_entries(struct span text)
 #define ALL_KINDS (KIND(TCP) | KIND(TLS) | KIND(WS) | KIND(WSS) | KIND(UNIX))
 #define INET_KINDS (ALL_KINDS & ~KIND(UNIX))
 #define WS_KINDS (KIND(WS) | KIND(WSS))
+#define TLS_KINDS (KIND(TLS) | KIND(WSS))
 
 static const char *const default_binds[LISTENER_KINDS] = {"127.0.0.1:1883", "127.0.0.1:8883", "127.0.0.1:8083", "127.0.0.1:8084", NULL};
 
@@ -252,6 +258,63 @@ static const struct schema_key keys[] = {
      .default_text = "inherit", .documentation = "In place of mqtt.wildcard_subscription."},
     {"listeners.KIND.NAME.shared_subscription", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(shared_available), .words = switches,
      .default_text = "inherit", .documentation = "In place of mqtt.shared_subscription."},
+
+    /* listeners: TLS */
+    {"listeners.KIND.NAME.tls.certfile", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.certificate_files), .min = 0, .max = 8192,
+     .default_text = "",
+     .documentation = "The server's certificate (PEM), followed by the intermediates that clients need. Several files with commas between "
+                      "them: the one is taken that fits the name the client asks for and the signatures it knows; the first is for all "
+                      "others. See docs/tls.md. Files are read again when they change and on SIGHUP."},
+    {"listeners.KIND.NAME.tls.keyfile", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.key_files), .min = 0, .max = 8192,
+     .default_text = "",
+     .documentation = "The private key (PEM) of each certificate, in the same order. Left out: it is in the certificate's file."},
+    {"listeners.KIND.NAME.tls.password", TYPE_SECRET, .kinds = TLS_KINDS, RELOAD, OF(tls.password), .min = 0, .max = 1024,
+     .default_text = "", .documentation = "Decrypts the private keys."},
+    {"listeners.KIND.NAME.tls.cacertfile", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ca_file), .min = 0, .max = 4096,
+     .default_text = "", .documentation = "The CA certificates (PEM) that may have signed clients' certificates."},
+    {"listeners.KIND.NAME.tls.verify", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.verify_peer), .words = verifications,
+     .default_text = "verify_none",
+     .documentation = "verify_peer asks clients for a certificate; what a client sends must verify. verify_none asks for none."},
+    {"listeners.KIND.NAME.tls.fail_if_no_peer_cert", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.certificate_required),
+     .default_text = "true",
+     .documentation = "With verify_peer: a client without a certificate may not connect (with a pre-shared key it may)."},
+    {"listeners.KIND.NAME.tls.depth", TYPE_UNSIGNED, .kinds = TLS_KINDS, RELOAD, OF(tls.depth), .min = 0, .max = 9, .default_text = "3",
+     .documentation = "Intermediates there may be between a client's certificate and the CA."},
+    {"listeners.KIND.NAME.tls.crlfile", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.crl_file), .min = 0, .max = 4096,
+     .default_text = "",
+     .documentation = "Revocation lists (PEM), one for each CA that signs clients' certificates: a client whose CA has none here, or one "
+                      "that is out of date, may not connect."},
+    {"listeners.KIND.NAME.tls.ocsp_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_files), .min = 0, .max = 8192,
+     .default_text = "",
+     .documentation = "An OCSP response (DER, as `openssl ocsp -respout` writes it) for each certificate, in the same order, to be sent "
+                      "along (stapled) to clients that ask. Fetch it by a timer; the new file is noticed."},
+    {"listeners.KIND.NAME.tls.psk_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.psk_file), .min = 0, .max = 4096,
+     .default_text = "", .documentation = "Pre-shared keys: lines of identity:hexkey. Beside certificates, or in place of them."},
+    {"listeners.KIND.NAME.tls.min_version", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.version_min), .words = tls_versions,
+     .default_text = "tlsv1.2", .documentation = "The oldest TLS version spoken: tlsv1.2 or tlsv1.3."},
+    {"listeners.KIND.NAME.tls.max_version", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.version_max), .words = tls_versions,
+     .default_text = "tlsv1.3", .documentation = "The newest TLS version spoken."},
+    {"listeners.KIND.NAME.tls.ciphers", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ciphers), .min = 0, .max = 2048,
+     .default_text = "",
+     .documentation = "Cipher suites in the order of preference, by their OpenSSL or IANA names with colons or commas between them. Empty: "
+                      "those with forward secrecy and authenticated encryption. docs/tls.md lists all that can be named."},
+    {"listeners.KIND.NAME.tls.alpn", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.alpn), .min = 0, .max = 255, .default_text = "",
+     .documentation = "Application protocols (ALPN) a client may ask for, with commas between them; one that asks for others only is "
+                      "refused, one that asks for none is not. Empty: mqtt for tls, http/1.1 for wss. none: whatever it asks is ignored."},
+    {"listeners.KIND.NAME.tls.session_tickets", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.session_tickets), .default_text = "true",
+     .documentation = "Clients may resume with a ticket, which saves the private-key operation. Never for clients known by certificate or "
+                      "pre-shared key: a ticket would outlive a revocation."},
+    {"listeners.KIND.NAME.tls.ticket_lifetime", TYPE_DURATION, .kinds = TLS_KINDS, RELOAD, OF(tls.ticket_lifetime_s), .unit_us = S,
+     .min = 60, .max = 604800, .default_text = "2h",
+     .documentation = "How long a ticket is good. Its key is replaced after this time, and gone after twice this time."},
+    {"listeners.KIND.NAME.tls.peer_cert_as_username", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.username), .words = certificate_names,
+     .default_text = "disabled",
+     .documentation = "What of the client's certificate becomes its username, whatever CONNECT says: cn, dn (as RFC 4514 writes it), san "
+                      "(the first DNS name, e-mail address or URI) or fingerprint (SHA-256, hexadecimal). A certificate without it is refused."},
+    {"listeners.KIND.NAME.tls.peer_cert_as_clientid", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.client_id), .words = certificate_names,
+     .default_text = "disabled", .documentation = "The same for the client id."},
+    {"listeners.KIND.NAME.tls.psk_identity_as_username", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.psk_as_username),
+     .default_text = "true", .documentation = "The identity of a pre-shared key becomes the username, whatever CONNECT says."},
 
     /* listeners: WebSocket */
     {"listeners.KIND.NAME.websocket.path", TYPE_STRING, .kinds = WS_KINDS, RELOAD, OF(websocket.path), .min = 1, .max = 100,
@@ -419,6 +482,11 @@ static const struct schema_key keys[] = {
      .default_text = "infinity",
      .documentation = "Memory one shard may use for messages and buffers. At 90 % it stops accepting connections, at 95 % it reads publishers "
                       "more slowly, until it is below 80 %. infinity: not looked at."},
+    {"overload.max_handshake_rate", TYPE_RATE, RELOAD, AT(overload.handshakes_rate), .min = 0, .max = 1000000, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Expensive steps of TLS handshakes (private-key operations, verifications of certificates) a shard takes in a second; a "
+                      "full handshake has one in TLS 1.3 and two in TLS 1.2 or with a client's certificate. More wait, as long as "
+                      "handshake_timeout lets them. Without a limit, too, a shard takes only one such step a turn."},
 
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",

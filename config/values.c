@@ -163,11 +163,40 @@ static void check_proxies(const struct config *config, struct config_errors *err
         }
 }
 
+/* Combinations of TLS keys that can't be meant. */
+static void check_tls(const struct config *config, struct config_errors *errors)
+{
+    static const char *const of_clients[] = {"tls.crlfile", "tls.peer_cert_as_username", "tls.peer_cert_as_clientid"};
+    for (uint32_t i = 0; i < config->names_count; i++) {
+        const char *name = config->names[i];
+        const struct config_value *enable = listener_value(config, name, "enable"), *verify = listener_value(config, name, "tls.verify");
+        if (!verify || !enable || !enable->number) continue;
+        const struct config_value *certificate = listener_value(config, name, "tls.certfile"), *psk = listener_value(config, name, "tls.psk_file");
+        const struct config_value *oldest = listener_value(config, name, "tls.min_version"), *newest = listener_value(config, name, "tls.max_version");
+        const struct config_value *ca = listener_value(config, name, "tls.cacertfile");
+        if (certificate && psk && !*certificate->text && !*psk->text)
+            config_errors_add(errors, &enable->origin, "`%s` is empty, and so is `%s`: the listener has nothing to show clients; docs/tls.md says "
+                              "how to make a certificate", certificate->path, psk->path);
+        if (oldest && newest && oldest->number > newest->number)
+            config_errors_add(errors, &oldest->origin, "`%s` is %s, which is newer than `%s` (%s)", oldest->path, oldest->text, newest->path, newest->text);
+        if (verify->number && ca && !*ca->text)
+            config_errors_add(errors, &verify->origin, "`%s` is %s, but `%s` is empty: no client could be verified", verify->path, verify->text, ca->path);
+        for (size_t j = 0; j < sizeof of_clients / sizeof *of_clients && !verify->number; j++) {
+            const struct config_value *value = listener_value(config, name, of_clients[j]);
+            bool set = value && (value->key->type == TYPE_STRING ? *value->text != 0 : value->number != 0);
+            if (set)
+                config_errors_add(errors, &value->origin, "`%s` is set, but `%s` is %s: no client is asked for a certificate; write verify_peer there",
+                                  value->path, verify->path, verify->text);
+        }
+    }
+}
+
 void values_check(const struct config *config, struct config_errors *errors)
 {
     check_collisions(config, errors);
     check_sockets(config, errors);
     check_proxies(config, errors);
+    check_tls(config, errors);
     check_connections(config, errors);
 }
 

@@ -97,11 +97,17 @@ static void later_append(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_OPEN && !filters_open(conn->filters)); /* so it is never moved meanwhile */
     conn->filters->later = true;
+    if (shard->later_head && shard->later_head >= shard->later_capacity / 2) { /* it need not ever be empty */
+        shard->later_count -= shard->later_head;
+        memmove(shard->later, shard->later + shard->later_head, shard->later_count * sizeof *shard->later);
+        shard->later_head = 0;
+    }
     if (shard->later_count == shard->later_capacity) {
         shard->later_capacity = shard->later_capacity ? shard->later_capacity * 2 : 64;
         shard->later = memory_resize(shard->later, shard->later_capacity * sizeof *shard->later);
     }
     shard->later[shard->later_count++] = conn_name(conn);
+    stats_count(&shard->stats.handshakes_waiting, 1);
 }
 
 /* The peer's orderly end, as if it had said FIN. */
@@ -162,9 +168,41 @@ void filters_input(struct shard *shard, struct conn *conn, uint8_t *data, size_t
     level_input(shard, conn, 0, data, bytes);
 }
 
+#define LATER_CREDIT_STEP 1000 /* of one step: a millisecond earns as many as there may be steps in a second */
+#define LATER_WAIT_MS     5
+
+static void later_again(struct timer *timer, void *context)
+{
+    struct shard *shard = context;
+    shard->later_rests = false; /* the turn that runs this looks at the list */
+}
+
+/* Is there a step left of what the settings allow in a second? A tenth of that may come at once. */
+static bool later_allowed(struct shard *shard)
+{
+    uint64_t rate = shard->overload_settings.handshakes_rate;
+    if (rate == 0) return true;
+    uint64_t most = rate / 10 * LATER_CREDIT_STEP, passed_ms = shard->now_ms - shard->later_earned_ms;
+    if (most < LATER_CREDIT_STEP) most = LATER_CREDIT_STEP;
+    shard->later_credit += passed_ms < 10000 ? passed_ms * rate : most;
+    if (shard->later_credit > most) shard->later_credit = most;
+    shard->later_earned_ms = shard->now_ms;
+    if (shard->later_credit < LATER_CREDIT_STEP) return false;
+    shard->later_credit -= LATER_CREDIT_STEP;
+    return true;
+}
+
 bool filters_later_turn(struct shard *shard)
 {
     for (uint32_t taken = 0; taken < FILTERS_LATER_PER_TURN && shard->later_head < shard->later_count;) {
+        if (shard->later_rests) return false;
+        if (!later_allowed(shard)) {
+            shard->later_rests = true;
+            timer_init(&shard->later_timer, later_again);
+            shard_start_timer(shard, &shard->later_timer, LATER_WAIT_MS);
+            return false;
+        }
+        stats_count(&shard->stats.handshakes_waiting, (uint64_t)-1);
         struct conn *conn = conn_find(shard, shard->later[shard->later_head++]);
         if (!conn || conn->state != CONN_OPEN || !conn->filters || !conn->filters->later) continue;
         struct conn_filters *filters = conn->filters;
@@ -176,6 +214,7 @@ bool filters_later_turn(struct shard *shard)
         level_input(shard, conn, 0, held, held_bytes); /* all levels below it are transparent by now */
         memory_release(held);
         conn_input_over(shard, conn);
+        stats_count(&shard->stats.handshake_steps, 1);
         taken++;
     }
     bool more = shard->later_head < shard->later_count;

@@ -82,6 +82,9 @@ struct shard {
     uint32_t stalled_count, stalled_capacity;
     uint64_t *later;      /* names of connections whose filter waits for an expensive step, in order */
     uint32_t later_head, later_count, later_capacity;
+    bool later_rests;     /* the settings allow no more steps for the moment */
+    uint64_t later_credit, later_earned_ms;
+    struct timer later_timer;
     uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;

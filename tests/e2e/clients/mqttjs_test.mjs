@@ -8,8 +8,8 @@ const mqtt = createRequire(process.env.MQTTJS + '/')('mqtt')
 const [port, version, prefix, mode] = process.argv.slice(2)
 const v5 = version === '5'
 const transport = process.env.TRANSPORT ?? 'tcp'
-const where = transport === 'wss'
-  ? { protocol: 'wss', host: 'localhost', path: '/mqtt', ca: readFileSync(process.env.CA_FILE) }
+const where = transport === 'wss' || transport === 'tls'
+  ? { protocol: transport === 'tls' ? 'mqtts' : 'wss', host: 'localhost', path: '/mqtt', ca: readFileSync(process.env.CA_FILE) }
   : { protocol: transport, host: '127.0.0.1', path: '/mqtt' }
 const topic = (name) => `${prefix}/${name}`
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -31,7 +31,7 @@ def props(kind, **values):
 class Peer:
     def __init__(self, name, clean=True, expiry=None, will=None, will_props=None, connect_props=None, setup=None):
         arguments = {"client_id": name and f"{PREFIX}-{name}", "protocol": VERSION,
-                     "transport": {"ws": "websockets", "wss": "websockets"}.get(TRANSPORT, TRANSPORT)}
+                     "transport": {"ws": "websockets", "wss": "websockets", "tls": "tcp"}.get(TRANSPORT, TRANSPORT)}
         if not V5:
             arguments["clean_session"] = clean
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **arguments) if PAHO_2 else mqtt.Client(**arguments)
@@ -57,9 +57,9 @@ class Peer:
             options = {"clean_start": clean, "properties": connecting}
         if TRANSPORT in ("ws", "wss"):
             self.client.ws_set_options(path="/mqtt")
-        if TRANSPORT == "wss":
+        if TRANSPORT in ("wss", "tls"):
             self.client.tls_set(ca_certs=os.environ["CA_FILE"])
-        self.client.connect(os.environ["SOCKET"] if TRANSPORT == "unix" else "localhost" if TRANSPORT == "wss" else "127.0.0.1", PORT, 60, **options)
+        self.client.connect(os.environ["SOCKET"] if TRANSPORT == "unix" else "localhost" if TRANSPORT in ("wss", "tls") else "127.0.0.1", PORT, 60, **options)
         self.client.loop_start()
         _, self.present, reason, self.connack = self.event("connect")
         assert reason == 0, f"CONNACK {reason}"

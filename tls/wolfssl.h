@@ -1,0 +1,60 @@
+/* wolfssl.h - what the wolfssl_*.c files share. Nobody else includes it: outside of them wolfSSL has no name.
+ */
+#ifndef RINGMQ_TLS_WOLFSSL_H
+#define RINGMQ_TLS_WOLFSSL_H
+
+#include <wolfssl/options.h> /* first: what the library was built with */
+
+#include <wolfssl/ssl.h>
+
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
+#include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+
+#include "base/span.h"
+#include "tls/certificate.h"
+#include "tls/hello.h"
+#include "tls/tls.h"
+
+/* One certificate with its key. Each has a library context of its own: choosing a certificate is choosing
+ * which one to begin with. */
+struct tls_identity {
+    WOLFSSL_CTX *library;
+    char *file; /* of the chain; NULL: there is no certificate, only pre-shared keys */
+    struct certificate_names names;
+    uint8_t *staple;
+    uint32_t staple_bytes;
+};
+
+struct tls_context {
+    _Atomic uint32_t references;
+    uint32_t identities_count;
+    struct tls_identity *identities;
+    struct tls_psk *psk;
+    struct tls_tickets *tickets;
+    char *alpn;
+    bool allows_1_3, allows_1_2;
+    bool asks_certificate, psk_username;
+    enum tls_name username, client_id;
+};
+
+/* Gives a library context the callbacks through which a filter's bytes go. */
+void tls_filter_prepare(WOLFSSL_CTX *library);
+void tls_psk_prepare(WOLFSSL_CTX *library);
+void tls_tickets_prepare(WOLFSSL_CTX *library, struct tls_tickets *tickets);
+/* False with a sentence: a name in the list is unknown, or nothing is left. */
+bool tls_ciphers_prepare(WOLFSSL_CTX *library, const struct tls_options *options, char *ret_error, size_t error_bytes);
+/* The content of a PEM or DER file with one certificate, as DER; to be released. NULL: it is none. */
+uint8_t *tls_certificate_der(struct span content, uint32_t *ret_bytes);
+/* The first certificate for that host that the client can verify; else the first for the host, else one it can verify, else the
+ * first of all. */
+struct tls_identity *tls_identity_choose(const struct tls_context *context, const struct hello *hello);
+/* A name of the peer's certificate (`der`), to be released; NULL: it has none of that kind. */
+char *tls_peer_name(const struct certificate_names *names, enum tls_name which, struct span der);
+const char *tls_alert_name(int alert); /* "unknown_ca" (RFC 8446 §6) */
+/* "the certificate is signed by an unknown CA" for what the library calls -188. */
+const char *tls_error_words(int error);
+
+#endif
