@@ -17,6 +17,7 @@ static void session_expired(struct timer *timer, void *context)
     struct broker_shard *broker = broker_of(context);
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     DCHECK(!session->conn);
+    if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
     COUNT(broker, sessions_expired);
     LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);
@@ -72,6 +73,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_remove(&session->link);
+    if (session->durable) durable_session_end(broker, session);
     subscriptions_end(broker, session);
     retained_forget(broker, session);
     queue_release(broker, session);
@@ -81,11 +83,18 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     mqtt_incoming_release(&session->incoming);
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
+    if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
     memory_release(session);
+}
+
+void session_restore_timers(struct broker_shard *broker, struct session *session, uint64_t expires_ms, uint64_t will_ms)
+{
+    if (expires_ms) wheel_start(&broker->shard->wheel, &session->timer, expires_ms);
+    if (session->will) wheel_start(&broker->shard->wheel, &session->will->timer, will_ms);
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }
@@ -142,6 +151,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
     detach_will(broker, session, end);
+    if (session->durable) durable_detach(broker, session);
     if (session->expiry_s == 0) return session_destroy(broker, session);
     if (session->expiry_s != UINT32_MAX)
         shard_start_timer(broker->shard, &session->timer, (uint64_t)session->expiry_s * 1000);

@@ -22,6 +22,7 @@
 #include "broker/records.h"
 #include "cmd/ringmqd_config.h"
 #include "cmd/ringmqd_notify.h"
+#include "cmd/ringmqd_store.h"
 
 struct control {
     struct ringmqd_arguments arguments;
@@ -29,6 +30,7 @@ struct control {
     struct config *config;     /* in force */
     struct broker *broker;
     struct node *node;
+    struct ringmqd_store store;
     uint32_t shards_count;
     int signals, log_wake, watchdog;
     bool stopping;
@@ -217,13 +219,18 @@ static int broker_run(struct control *control)
     }
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
-    if (!node_start(control->node, broker_aboves(control->broker), error, sizeof error)) {
-        LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
-        log_stop();
+    bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
+    bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
+    if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+    if (!started) {
         node_destroy(control->node);
+        ringmqd_store_close(&control->store);
+        log_stop();
         broker_destroy(control->broker);
         return 1;
     }
+    control->broker->recovered = NULL;
+    ringmqd_store_started(&control->store);
     print_features(control);
     print_limits(control);
     print_ready(control);
@@ -231,6 +238,7 @@ static int broker_run(struct control *control)
     notify_ready();
     control_run(control);
     node_destroy(control->node);
+    ringmqd_store_close(&control->store);
     broker_destroy(control->broker);
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();

@@ -100,6 +100,12 @@ static int real_make(void *context, const char *name, const char *spare, const v
     return 0;
 }
 
+static int real_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    int error = write_whole(fd, data, bytes, offset);
+    return error ? error : fdatasync(fd) == 0 ? 0 : -errno;
+}
+
 static void real_close(void *context, int fd) { close(fd); }
 
 static int real_map(void *context, const char *name, struct span *ret_bytes)
@@ -232,7 +238,8 @@ bool files_open(const char *path, bool read_only, struct store_files *ret_files,
 {
     struct directory *directory = memory_acquire_zeroed(sizeof *directory);
     *directory = (struct directory){.fd = -1, .lock = -1, .direct = true};
-    *ret_files = (struct store_files){.context = directory, .list = real_list, .make = real_make, .close = real_close, .map = real_map,
+    *ret_files = (struct store_files){.context = directory, .list = real_list, .make = real_make, .close = real_close,
+                                      .write_sync = real_write_sync, .map = real_map,
                                       .unmap = real_unmap, .rename = real_rename, .remove = real_remove, .mark = real_mark};
     if (!open_directory(directory, path, read_only, ret_error, error_bytes)) {
         files_close(ret_files);

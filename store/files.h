@@ -14,6 +14,7 @@ struct store_files {
      * written full of zeros. Its first block is `header` (STORE_BLOCK_BYTES, aligned). *ret_fd is good for writing. */
     int (*make)(void *context, const char *name, const char *spare, const void *header, uint64_t bytes, int *ret_fd);
     void (*close)(void *context, int fd);
+    int (*write_sync)(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset); /* for the end, without a ring */
     int (*map)(void *context, const char *name, struct span *ret_bytes); /* to read */
     void (*unmap)(void *context, struct span bytes);
     int (*rename)(void *context, const char *from, const char *to);

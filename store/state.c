@@ -549,15 +549,25 @@ static bool origin_equal(const struct stored_origin *a, const struct stored_orig
     return a->session == b->session && a->number == b->number;
 }
 
-bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session)
+static bool reached(const struct state *state, const struct state_message *message, uint64_t session, bool shared_only)
 {
     for (uint32_t i = 0; i < state->origins_count; i++) {
         const struct state_message *other = state->origins[i];
         if (!origin_equal(&other->stored.origin, &message->stored.origin)) continue;
         for (uint32_t r = 0; r < other->receivers_count; r++)
-            if (other->receivers[r].session == session) return true;
+            if (other->receivers[r].session == session && (other->receivers[r].shared || !shared_only)) return true;
     }
     return false;
+}
+
+bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session)
+{
+    return reached(state, message, session, false);
+}
+
+bool state_message_reached_shared(const struct state *state, const struct state_message *message, uint64_t session)
+{
+    return reached(state, message, session, true);
 }
 
 void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),

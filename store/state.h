@@ -88,7 +88,8 @@ void state_epoch_end(struct state *state);
  * have not (state_message_reached). To be called between the last state_log_end() and state_epoch_end(). */
 void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),
                    void *context);
-bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session);
+bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session); /* in any way */
+bool state_message_reached_shared(const struct state *state, const struct state_message *message, uint64_t session);
 /* Puts a message at the end of a session's queue, as STORE_ENQUEUE does. */
 void state_enqueue(struct state *state, struct state_session *session, struct state_message *message,
                    const struct stored_delivery *delivery);

@@ -290,6 +290,11 @@ void store_checkpointed(struct store *store, uint32_t shard, uint64_t segment)
     store_wake(store);
 }
 
+int store_write_sync(struct store *store, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    return store->config.files.write_sync(store->config.files.context, fd, data, bytes, offset);
+}
+
 int store_trouble(const struct store *store) { return atomic_load_explicit(&store->trouble, memory_order_relaxed); }
 uint64_t store_bytes(const struct store *store) { return atomic_load_explicit(&store->bytes, memory_order_relaxed); }
 

@@ -55,6 +55,8 @@ bool store_segment_take(struct store *store, uint32_t shard, struct wal_segment 
 void store_segment_done(struct store *store, uint32_t shard, const struct wal_segment *segment, bool failed);
 /* A checkpoint of this shard is durable: segments of its log before `segment` are not needed. (shard) */
 void store_checkpointed(struct store *store, uint32_t shard, uint64_t segment);
+/* Writes and syncs in the calling thread: for the end of a run. 0 or a negative errno. */
+int store_write_sync(struct store *store, int fd, const void *data, uint32_t bytes, uint64_t offset);
 /* One round of the thread's work. True: something failed; try again later. */
 bool store_step(struct store *store);
 /* Why segments cannot be made: an errno, or 0. Any thread. */

@@ -94,6 +94,11 @@ static int fake_make(void *context, const char *name, const char *spare, const v
     return 0;
 }
 
+static int fake_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    return fake_disk_write_sync(context, fd, data, bytes, offset, false);
+}
+
 static void fake_close(void *context, int fd) {}
 
 static int fake_map(void *context, const char *name, struct span *ret_bytes)
@@ -130,7 +135,8 @@ static int fake_mark(void *context, const char *name)
 
 struct store_files fake_disk_files(struct fake_disk *disk)
 {
-    return (struct store_files){.context = disk, .list = fake_list, .make = fake_make, .close = fake_close, .map = fake_map,
+    return (struct store_files){.context = disk, .list = fake_list, .make = fake_make, .close = fake_close,
+                                .write_sync = fake_write_sync, .map = fake_map,
                                 .unmap = fake_unmap, .rename = fake_rename, .remove = fake_remove, .mark = fake_mark};
 }
 

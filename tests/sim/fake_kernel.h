@@ -21,6 +21,9 @@ struct fake_chances {
     uint32_t pipe_bytes; /* capacity of a socket in each direction */
 };
 
+struct fake_disk;
+/* The disk behind write_sync(); NULL: none. Set it after fake_reset(). */
+void fake_use_disk(struct fake_disk *disk);
 void fake_reset(uint64_t seed, const struct fake_chances *chances);
 /* Releases everything; CHECKs that the broker closed every socket it was given. */
 void fake_release(void);

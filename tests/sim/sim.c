@@ -17,6 +17,7 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "tests/sim/fake_disk.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/sim_client.h"
 
@@ -34,6 +35,9 @@ struct sim {
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
+    struct fake_disk *disk; /* NULL: durability is off */
+    struct store_files files;
+    struct store *store;
     uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
 };
 
@@ -72,6 +76,30 @@ static struct settings settings_make(struct sim *sim)
     };
 }
 
+/* Half of the runs keep their sessions on a disk that sometimes fails. */
+static void store_make(struct sim *sim, uint32_t shards)
+{
+    char error[512];
+    struct fake_disk_chances none = {0}, chances = {.write_fails = pick(sim, 0, 6), .sync_fails = pick(sim, 0, 6), .make_fails = pick(sim, 0, 30)};
+    sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
+    sim->files = fake_disk_files(sim->disk);
+    sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
+                                                            .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30};
+    struct store_config config = {.files = sim->files, .shards_count = shards, .segment_bytes = STORE_SEGMENT_BYTES_MIN, .seed = sim->seed};
+    sim->store = store_open(&config, error, sizeof error);
+    CHECK(sim->store && store_start(sim->store, false, error, sizeof error));
+    fake_disk_set_chances(sim->disk, &chances);
+    fake_use_disk(sim->disk);
+    broker_use_store(sim->broker, sim->store, NULL);
+}
+
+static void store_end(struct sim *sim)
+{
+    if (!sim->store) return;
+    store_close(sim->store);
+    fake_disk_release(sim->disk);
+}
+
 static void sim_create(struct sim *sim, uint64_t seed)
 {
     memset(sim, 0, sizeof *sim);
@@ -92,6 +120,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
                                       .qsbr = &sim->broker->qsbr,
                                       .listeners = &sim->listener, .listeners_count = 1};
+    if (pick(sim, 0, 1)) store_make(sim, shards);
     int listener_fd = FAKE_LISTENER;
     char error[128];
     for (uint32_t s = 0; s < shards; s++)
@@ -115,6 +144,7 @@ static void sim_turn(struct sim *sim)
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
+    if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
 
@@ -205,9 +235,10 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows));
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
+               SUM(sim, durable_write_failures));
 }
 
 static void sim_leave(struct sim *sim)
@@ -239,7 +270,7 @@ static void sim_destroy(struct sim *sim)
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
         broker_stop_clients(sim->broker->shards[s]);
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
-        while (!shard_done(sim->shards[s]))
+        while (!shard_done(sim->shards[s]) || broker_handler.busy(sim->shards[s]))
             sim_turn(sim);
     void (*const steps[])(struct shard *) = {NULL, broker_handler.stop, broker_handler.finish};
     for (int i = 0; i < 3; i++) {
@@ -255,6 +286,7 @@ static void sim_destroy(struct sim *sim)
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
         shard_destroy(sim->shards[s]); /* CHECKs that every pool block came home */
     mesh_destroy(sim->group.mesh);
+    store_end(sim);
     broker_destroy(sim->broker);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
         sim_client_release(&sim->clients[c]);
