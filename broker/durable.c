@@ -64,6 +64,7 @@ void durable_start(struct broker_shard *broker)
                                 .interval_ms = broker->settings->durability.commit_interval_ms};
     wal_init(&durable->wal, &config);
     list_init(&durable->committing);
+    list_init(&durable->origins);
     list_init(&durable->sessions);
     timer_init(&durable->timer, timer_fired);
     timer_init(&durable->heartbeat, heartbeat);
@@ -125,14 +126,20 @@ struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable
     *wait = (struct durable_wait){.kind = kind, .session = session};
     list_init(&wait->link);
     list_init(&wait->commit_link);
+    list_init(&wait->origin_link);
     if (session && session->conn) wait->conn = conn_name(session->conn);
     COUNT(broker, durable_waits);
     return wait;
 }
 
+static void origins_advance(struct broker_shard *broker);
+
 static void wait_free(struct broker_shard *broker, struct durable_wait *wait)
 {
     DCHECK(wait->remote == 0 && list_empty(&wait->link) && list_empty(&wait->commit_link));
+    bool origin = !list_empty(&wait->origin_link);
+    list_remove(&wait->origin_link);
+    if (origin && wait->kind != WAIT_BARRIER) origins_advance(broker);
     memory_release(wait->long_answer);
     pool_release(&broker->shard->pool, wait, sizeof *wait);
     UNCOUNT(broker, durable_waits);
@@ -215,6 +222,7 @@ static void wait_ready(struct broker_shard *broker, struct durable_wait *wait)
     case WAIT_SUBACK: request_stored(broker, wait->other); break;
     case WAIT_CONNECT: durable_connect_ready(broker, wait); break;
     case WAIT_REMOTE: record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0); break;
+    case WAIT_BARRIER: UNREACHABLE("a barrier waits for no commit");
     }
     wait_free(broker, wait);
 }
@@ -323,6 +331,32 @@ void durable_stored(struct broker_shard *broker, struct durable_wait *wait)
     row_advance(broker, wait->session);
 }
 
+/* Barriers at the front have nothing before them any more. */
+static void origins_advance(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    while (!list_empty(&durable->origins)) {
+        struct durable_wait *wait = CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link);
+        if (wait->kind != WAIT_BARRIER) return;
+        uint32_t from = wait->from;
+        wait_free(broker, wait);
+        if (from == broker->shard->number)
+            durable_barrier_done(broker);
+        else
+            record_send(broker->shard, from, RECORD_BARRIER_DONE, NULL, 0);
+    }
+}
+
+void durable_barrier(struct broker_shard *broker, uint32_t from)
+{
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_BARRIER, NULL);
+    wait->from = from;
+    list_append(&broker->durable->origins, &wait->origin_link);
+    origins_advance(broker);
+}
+
+void durable_barrier_done(struct broker_shard *broker) { broker->durable->checkpoint.barriers--; }
+
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication, uint16_t packet_id)
@@ -356,7 +390,10 @@ bool durable_publish_answer(struct broker_shard *broker, struct session *session
     if (type == MQTT_PUBACK) wait->quota = mqtt_incoming_qos1_add(&session->incoming);
     wait->commit = publication->commit;
     wait->packet_id = packet_id;
-    if (remembers) wait->number = publication->origin_number;
+    if (remembers) {
+        wait->number = publication->origin_number;
+        list_append(&broker->durable->origins, &wait->origin_link);
+    }
     answer_encode(wait, session, type, packet_id, reason);
     bool exceeded = type == MQTT_PUBACK && !wait->quota;
     row_append(broker, session, wait);
@@ -455,7 +492,7 @@ static void write_rest(struct broker_shard *broker)
     wal->config.disk.write_sync = final_write_sync;
     wal->config.interval_ms = 0;
     uint64_t now_ms = broker->shard->now_ms, waited_ms = 0;
-    while (!wal_settled(wal) && waited_ms < FINAL_PATIENCE_MS) {
+    while (!wal_settled(wal) && waited_ms < FINAL_PATIENCE_MS && !durable_refuses(broker)) {
         now_ms++;
         wal_turn(wal, now_ms + waited_ms, durable_realtime_ms(broker, now_ms));
         if (wal->writing) {
@@ -492,6 +529,8 @@ void durable_finish(struct broker_shard *broker)
     write_rest(broker); /* what settling the lanes has brought */
     wheel_stop(&broker->shard->wheel, &durable->timer);
     wheel_stop(&broker->shard->wheel, &durable->heartbeat);
+    while (!list_empty(&durable->origins)) /* only barriers: the sessions have gone */
+        wait_free(broker, CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link));
     durable_checkpoint_release(durable);
     wal_release(&durable->wal);
     map_free(&durable->prepared);

@@ -43,6 +43,7 @@ struct durable_shard {
     struct broker_shard *broker;
     struct wal wal;
     struct list committing;    /* waits, by commit */
+    struct list origins;       /* waits of QoS 2 messages whose STORE_INCOMING is not durable, and barriers between them */
     struct timer timer;        /* the log's next turn */
     struct timer heartbeat;
     uint64_t session_ids, message_ids;
@@ -55,6 +56,7 @@ struct durable_shard {
         bool running;
         struct list sessions;  /* those still to be written */
         struct retain_cursor *retained;
+        uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
         uint64_t segment, commit;
         uint64_t begun_bytes;  /* appended when it began */
         uint64_t live_bytes;   /* what the last one wrote */
@@ -132,6 +134,10 @@ void durable_notice_take(struct broker_shard *broker, uint32_t from, const struc
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
 void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication);
 void durable_stored(struct broker_shard *broker, struct durable_wait *wait);
+/* A checkpoint of shard `from` would take away the records that tell who has got a QoS 2 message. It must not end before the
+ * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
+void durable_barrier(struct broker_shard *broker, uint32_t from);
+void durable_barrier_done(struct broker_shard *broker);
 /* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
                             enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason);
@@ -165,11 +171,12 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
 
 /* ---- inside durable*.c ------------------------------------------------------------------------------------------- */
 
-enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE };
+enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER };
 
 struct durable_wait {
     struct list link;         /* of its session's answers */
     struct list commit_link;  /* of `committing`, while staged and not ready */
+    struct list origin_link;  /* of `origins` */
     struct session *session;  /* NULL: there is none, or it has ended */
     uint64_t conn;            /* the connection it is for */
     uint64_t commit;
@@ -183,7 +190,7 @@ struct durable_wait {
     uint8_t bytes[8];
     uint32_t long_bytes;
     uint8_t *long_answer;     /* one that does not fit there */
-    uint32_t from;            /* WAIT_REMOTE: whom to tell */
+    uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
     void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
 };
 

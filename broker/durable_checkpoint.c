@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/durable.h"
+#include "broker/records.h"
 
 #define SLICE_BYTES     (128u * 1024)      /* about what a turn adds to the log */
 #define SLICE_BACKLOG   (2u * 1024 * 1024) /* the disk is behind: not now */
@@ -149,6 +150,13 @@ static void checkpoint_begin(struct broker_shard *broker)
     durable->checkpoint.begun_bytes = durable->wal.bytes_appended;
     durable->checkpoint.retained = retain_scan_begin(span_of("", 0));
     if (++durable->generation == 0) durable->generation = 1;
+    durable->checkpoint.barriers = broker->broker->shards_count;
+    for (uint32_t s = 0; s < broker->broker->shards_count; s++) {
+        if (s == broker->shard->number)
+            durable_barrier(broker, s);
+        else
+            record_send(broker->shard, s, RECORD_BARRIER, NULL, 0);
+    }
     struct list *old = &durable->checkpoint.sessions;
     DCHECK(list_empty(old));
     if (list_empty(&durable->sessions)) return;
@@ -184,6 +192,7 @@ static void checkpoint_slice(struct broker_shard *broker)
     if (!sessions_slice(broker, until_bytes)) return;
     while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, broker))
         if (durable->wal.bytes_appended > until_bytes) return;
+    if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
     retain_scan_end(durable->checkpoint.retained);
     durable->checkpoint.retained = NULL;
     durable->checkpoint.running = false;
@@ -214,6 +223,7 @@ void durable_checkpoint_turn(struct broker_shard *broker)
     if (!durable->checkpoint.running && checkpoint_due(broker)) checkpoint_begin(broker);
     if (durable->checkpoint.running && wal_backlog_bytes(&durable->wal) < SLICE_BACKLOG) {
         checkpoint_slice(broker);
-        broker->shard->more_next_turn |= durable->checkpoint.running;
+        bool written = list_empty(&durable->checkpoint.sessions) && durable->checkpoint.barriers;
+        broker->shard->more_next_turn |= durable->checkpoint.running && !written;
     }
 }

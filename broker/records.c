@@ -143,6 +143,8 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_RETAIN_SLICE: return retained_record(broker, from, cells);
     case RECORD_DURABLE: return durable_notice_take(broker, from, cells);
     case RECORD_STORED: return durable_stored(broker, record_pointer(cells));
+    case RECORD_BARRIER: return durable_barrier(broker, from);
+    case RECORD_BARRIER_DONE: return durable_barrier_done(broker);
     case RECORD_CONGESTED: return take_congested(broker, cells->b);
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);

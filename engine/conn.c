@@ -182,6 +182,7 @@ void conn_resume(struct shard *shard, struct conn *conn)
     conn->paused = false;
     conn->carry_wanted = 0; /* look at what has gathered */
     conn_complete_carry(shard, conn, span_of(NULL, 0));
+    if (conn->state == CONN_MOVING) return move_join(shard, conn); /* a CONNECT that was held */
     if (conn->state != CONN_OPEN || conn->paused) return;
     if (conn->ended) return conn_end(shard, conn, CONN_END_PEER);
     if (!conn->stalled) conn_receive_again(shard, conn);
@@ -427,7 +428,8 @@ void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *
     wheel_stop(&shard->wheel, &conn->timer);
     receive_cancel(shard, conn);
     /* Called inside received(): the caller still has bytes to put into the carry, and then comes to move_join(). A stalled
-     * or paused connection has no receive to wait for and is never moved: CONNECT has only just been read. */
+     * or paused connection has no receive to wait for and is never moved: CONNECT has only just been read. One that was held
+     * comes to move_join() in conn_resume(). */
     if (!conn->in_handler) move_join(shard, conn);
 }
 

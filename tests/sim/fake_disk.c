@@ -41,6 +41,7 @@ static void pool_give(uint8_t *block, uint64_t bytes)
 struct fake_disk {
     struct random_source random;
     struct fake_disk_chances chances;
+    bool frozen;
     struct fake_file files[FILES_MAX];
 };
 
@@ -84,6 +85,7 @@ static int fake_list(void *context, void (*each)(void *argument, const char *nam
 static int fake_make(void *context, const char *name, const char *spare, const void *header, uint64_t bytes, int *ret_fd)
 {
     struct fake_disk *disk = context;
+    if (disk->frozen) return -EIO;
     if (chance(disk, disk->chances.make_fails)) return chance(disk, 128) ? -ENOSPC : -EIO;
     struct fake_file *file = spare ? file_find(disk, spare) : file_make(disk, name, bytes);
     if (!file || file->bytes != bytes) return -EINVAL;
@@ -114,6 +116,7 @@ static void fake_unmap(void *context, struct span bytes) {}
 static int fake_rename(void *context, const char *from, const char *to)
 {
     struct fake_file *file = file_find(context, from);
+    if (((struct fake_disk *)context)->frozen) return -EIO;
     if (!file) return -ENOENT;
     CHECK(!file_find(context, to));
     snprintf(file->name, sizeof file->name, "%s", to);
@@ -123,12 +126,14 @@ static int fake_rename(void *context, const char *from, const char *to)
 static int fake_remove(void *context, const char *name)
 {
     struct fake_file *file = file_find(context, name);
+    if (((struct fake_disk *)context)->frozen) return -EIO;
     if (file) file_release(file);
     return 0;
 }
 
 static int fake_mark(void *context, const char *name)
 {
+    if (((struct fake_disk *)context)->frozen) return -EIO;
     if (!file_find(context, name)) file_make(context, name, 0);
     return 0;
 }
@@ -147,6 +152,8 @@ struct fake_disk *fake_disk_create(uint64_t seed, const struct fake_disk_chances
     disk->chances = *chances;
     return disk;
 }
+
+void fake_disk_freeze(struct fake_disk *disk, bool frozen) { disk->frozen = frozen; }
 
 void fake_disk_set_chances(struct fake_disk *disk, const struct fake_disk_chances *chances) { disk->chances = *chances; }
 
@@ -187,6 +194,7 @@ static void settle_by_chance(struct fake_disk *disk, struct fake_file *file)
 int fake_disk_write_sync(struct fake_disk *disk, int fd, const void *data, uint32_t bytes, uint64_t offset, bool half)
 {
     struct fake_file *file = &disk->files[fd];
+    if (disk->frozen) return -EIO;
     CHECK(file->exists && offset + bytes <= file->bytes && offset % 4096 == 0 && bytes % 4096 == 0 && ((uintptr_t)data & 4095) == 0);
     if (chance(disk, disk->chances.write_fails)) return -EIO;
     memcpy(file->now + offset, data, bytes);

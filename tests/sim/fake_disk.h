@@ -25,6 +25,8 @@ void fake_disk_set_chances(struct fake_disk *disk, const struct fake_disk_chance
 int fake_disk_write_sync(struct fake_disk *disk, int fd, const void *data, uint32_t bytes, uint64_t offset, bool half);
 /* The machine stops: unsynced sectors survive by chance, descriptors are gone. */
 void fake_disk_crash(struct fake_disk *disk);
+/* From now on every verb fails and nothing changes: what a process does that has been killed and does not know it yet. */
+void fake_disk_freeze(struct fake_disk *disk, bool frozen);
 /* Flips one bit at `offset` of the file. */
 void fake_disk_flip(struct fake_disk *disk, const char *name, uint64_t offset);
 /* Files whose names begin so; the last one in alphabetical order is copied to ret_name[64]. */

@@ -298,6 +298,19 @@ static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, 
     operation->user_write = user_write;
 }
 
+void fake_crash_disk(void)
+{
+    for (uint32_t r = 0; r < SHARDS_MAX; r++)
+        for (uint32_t i = 0; world.rings[r] && i < world.rings[r]->operations_count; i++) {
+            const struct fake_operation *operation = world.rings[r]->operations[i];
+            if (operation->kind != OP_FILE || operation->pieces_count || chance(80)) continue;
+            fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
+                                 operation->offset, true);
+        }
+    fake_disk_crash(world.disk);
+    fake_disk_freeze(world.disk, true);
+}
+
 static void fake_wake(struct kernel_ring *from, uint32_t to_shard) {}
 
 /* ---- progress --------------------------------------------------------------------------------------------------- */

@@ -365,6 +365,13 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
     misbehave(client, rules);
 }
 
+void sim_client_cut(struct sim_client *client)
+{
+    if (client->forgotten >= 0) fake_hang_up(client->forgotten, true);
+    client->forgotten = -1;
+    if (client->socket >= 0) hang_up(client, true);
+}
+
 bool sim_client_quiet(const struct sim_client *client)
 {
     if (client->role == SIM_CHAOTIC) return true;
