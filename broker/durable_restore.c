@@ -17,6 +17,10 @@ struct restored_message {
     struct message *message;          /* one reference is the map's */
 };
 
+/* A message's `stored`: the log has had it, in an epoch that goes. No checkpoint has the number 0, so it is written again when it is
+ * named, and a checkpoint knows a retained one for one that is kept. */
+#define RESTORED 1
+
 static struct span restored_key(const void *value) { return span_of(value, sizeof(void *)); }
 
 struct restore {
@@ -38,7 +42,9 @@ static struct message *message_make(struct restore *restore, const struct stored
     struct publication publication = {.topic = stored->topic, .properties = stored->properties, .payload = stored->payload,
                                       .qos = stored->qos, .retain = stored->retain};
     if (stored->expires_ms) publication.expires_ms = monotonic_ms(restore, stored->expires_ms);
-    return publication_message(restore->broker->shard, &publication); /* its reference is ours */
+    struct message *message = publication_message(restore->broker->shard, &publication); /* its reference is ours */
+    message->stored = RESTORED;
+    return message;
 }
 
 /* The reference stays the map's. */
@@ -137,6 +143,7 @@ void durable_restore(struct broker_shard *broker)
     sessions_restore(&restore, state);
     retained_restore(&restore, state);
     messages_release(&restore);
+    shard->more_next_turn = true; /* records for other shards wait for the end of a turn: do not sleep before it */
     subscriptions_restore_end(broker, durable->restore_request);
     durable->restore_request = NULL;
 }
@@ -146,6 +153,14 @@ void durable_restored(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     durable->restoring = false;
+    LIST_FOR_EACH(link, &durable->sessions) /* those whose time was over go before their clients come */
+    {
+        struct session *session = CONTAINER_OF(link, struct durable_session, link)->session;
+        if (!timer_running(&session->timer) || session->timer.deadline_ms > broker->shard->now_ms + 1) continue;
+        COUNT(broker, sessions_expired);
+        LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
+        session_destroy(broker, session);
+    }
     for (uint32_t i = 0; i < durable->held_count; i++) {
         struct conn *conn = conn_find(broker->shard, durable->held[i]);
         if (conn && conn->state == CONN_OPEN) conn_resume(broker->shard, conn);

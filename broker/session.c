@@ -18,6 +18,7 @@ static void session_expired(struct timer *timer, void *context)
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     DCHECK(!session->conn);
     if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
+    if (UNLIKELY(session->durable && session->durable->prepared_count)) return; /* its client is about to get CONNACK */
     COUNT(broker, sessions_expired);
     LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);

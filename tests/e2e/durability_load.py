@@ -94,7 +94,8 @@ class Publisher(Link):
             return
         qos, packet_id = chance.choice((1, 2)), self.new_id()
         if chance.random() < 0.2:
-            topic = f"r/{self.name}/{chance.randrange(RETAINED_TOPICS)}"
+            place = chance.randrange(RETAINED_TOPICS)
+            topic, qos = f"r/{self.name}/{place}", 1 + place % 2  # one QoS each: what is sent again keeps its order only within one
             number = self.retained_sent.get(topic, 0) + 1
             self.retained_sent[topic] = number
             self.open[packet_id] = (qos, number, topic, b"%d" % number, True, False)
@@ -237,7 +238,7 @@ class Load:
     def check_retained(self, port):
         with mqtt.Client(port, "looker", 5) as looker:
             looker.subscribe("r/#", 1)
-            looker.ping()
+            looker.quiet(1)
             found = {p.topic: int(p.payload) for p in looker.pending if p.kind == mqtt.PUBLISH}
             looker.disconnect()
         for publisher in self.publishers:

@@ -168,6 +168,7 @@ static void subscribe_all(struct sim_client *client)
 
 static void take_connack(struct sim_client *client, const struct sim_rules *rules, const struct mqtt_connack *connack)
 {
+    if (connack->reason == MQTT_REASON_SERVER_UNAVAILABLE) return hang_up(client, false); /* the disk refuses: again later */
     if (connack->reason) sim_fail("CONNECT refused", client, 0, connack->reason, 0);
     bool persistent = client->role != SIM_CHAOTIC;
     if (persistent && client->was_connected && !connack->session_present && client->version != MQTT_3_1)
@@ -227,6 +228,7 @@ static void take_ack(struct sim_client *client, const struct sim_rules *rules, e
         mqtt_incoming_remove(&client->incoming, ack->packet_id);
         return send_ack(client, MQTT_PUBCOMP, ack->packet_id);
     }
+    if (ack->reason == MQTT_REASON_QUOTA_EXCEEDED) return hang_up(client, false); /* the disk refuses: sent again on the next connection */
     if (type == MQTT_PUBREC) {
         verdict = mqtt_inflight_pubrec(&client->window, ack->packet_id, ack->reason, &entry);
         if (verdict == MQTT_INFLIGHT_OK && !mqtt_reason_is_error(ack->reason)) send_ack(client, MQTT_PUBREL, ack->packet_id);
