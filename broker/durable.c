@@ -349,13 +349,17 @@ static void origins_advance(struct broker_shard *broker)
 
 void durable_barrier(struct broker_shard *broker, uint32_t from)
 {
+    if (!broker->durable) return; /* the node is ending: no checkpoint goes on */
     struct durable_wait *wait = durable_wait_make(broker, WAIT_BARRIER, NULL);
     wait->from = from;
     list_append(&broker->durable->origins, &wait->origin_link);
     origins_advance(broker);
 }
 
-void durable_barrier_done(struct broker_shard *broker) { broker->durable->checkpoint.barriers--; }
+void durable_barrier_done(struct broker_shard *broker)
+{
+    if (broker->durable) broker->durable->checkpoint.barriers--;
+}
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */
 
@@ -511,6 +515,7 @@ void durable_stop(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     if (!durable) return;
+    CHECK(!durable->wal.writing); /* durable_busy() kept the shard turning */
     write_rest(broker);
     while (!list_empty(&durable->committing)) { /* connections have gone; only other shards are still told */
         struct durable_wait *wait = CONTAINER_OF(durable->committing.next, struct durable_wait, commit_link);
@@ -529,8 +534,11 @@ void durable_finish(struct broker_shard *broker)
     write_rest(broker); /* what settling the lanes has brought */
     wheel_stop(&broker->shard->wheel, &durable->timer);
     wheel_stop(&broker->shard->wheel, &durable->heartbeat);
-    while (!list_empty(&durable->origins)) /* only barriers: the sessions have gone */
-        wait_free(broker, CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link));
+    while (!list_empty(&durable->origins)) { /* barriers, and what another shard still answers: durable_stored() releases that */
+        struct durable_wait *wait = CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link);
+        list_remove(&wait->origin_link);
+        if (wait->kind == WAIT_BARRIER) wait_free(broker, wait);
+    }
     durable_checkpoint_release(durable);
     wal_release(&durable->wal);
     map_free(&durable->prepared);

@@ -285,6 +285,7 @@ static void take_bytes(struct sim_client *client, const struct sim_rules *rules)
         if (decoded.status == MQTT_MALFORMED) sim_fail(decoded.what, client, 0, 0, 0);
         resolve_alias(client, &packet);
         take_packet(client, rules, &packet);
+        if (client->socket < 0) return; /* it hung up, and its bytes went */
         bytes_drop(&client->in, decoded.bytes);
     }
 }
