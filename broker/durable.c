@@ -367,6 +367,7 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
 {
     publication->level = durable_level(broker, publication->topic);
     publication->answers = publication->qos > 0;
+    if (wal_backlog_bytes(&broker->durable->wal) > broker->settings->durability.backlog_bytes_max / 2) publication->congested = true;
     if (publication->qos != 2 || !session_is_durable(session)) return;
     publication->origin_session = session->durable->id;
     publication->origin_number = ++session->durable->incoming_number;
