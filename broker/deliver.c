@@ -240,6 +240,7 @@ static void queue_push(struct broker_shard *broker, struct session *session, str
 static struct delivery queue_pop(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
+    if (UNLIKELY(session->durable) && session->durable->snapshotting) durable_queue_pops(broker, session);
     struct delivery delivery = queue->entries[queue->head];
     queue->head = (queue->head + 1) & (queue->capacity - 1);
     queue->count--;

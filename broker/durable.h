@@ -79,6 +79,9 @@ struct durable_session {
     uint32_t incoming_logged;  /* … whose STORE_INCOMING is in the log */
     uint32_t prepared_count;   /* CONNECT packets under way for it */
     bool lazy;
+    bool snapshotting;         /* its queue is being written in parts: */
+    uint32_t snapshot_passed;  /* entries at its front that have been written */
+    uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers, in the order they must leave */
     uint32_t waits_count;
 };
@@ -109,6 +112,8 @@ uint8_t durable_level(const struct broker_shard *broker, struct span topic);
 bool durable_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options, uint16_t packet_id);
 void durable_packet(struct broker_shard *broker, struct session *session, enum store_record type, uint16_t packet_id);
+/* The front of a queue that is being written in parts is about to leave: it is written first if it has not been. */
+void durable_queue_pops(struct broker_shard *broker, struct session *session);
 void durable_subscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
                        const struct sink *sink, uint32_t local_id);
 void durable_unsubscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group);

@@ -100,22 +100,32 @@ static void put_window(struct broker_shard *broker, struct record_writer *writer
     memcpy(writer->data + count_at, &count, 4);
 }
 
-static void put_queue(struct broker_shard *broker, struct record_writer *writer, const struct session *session)
+/* `count` entries from place `first` on, as far as the log knows them. */
+static void put_queue(struct broker_shard *broker, struct record_writer *writer, const struct session *session, uint32_t first,
+                      uint32_t count)
 {
     const struct delivery_queue *queue = &session->queue;
     size_t count_at = writer->bytes;
-    uint32_t count = 0;
+    uint32_t written = 0;
     record_put_u32(writer, 0);
-    for (uint32_t i = 0; i < queue->count; i++) {
+    for (uint32_t i = first; i < first + count; i++) {
         struct delivery delivery = queue->entries[(queue->head + i) & (queue->capacity - 1)];
         if (!logged(delivery)) continue;
         put_delivery(broker, writer, delivery);
-        count++;
+        written++;
     }
-    memcpy(writer->data + count_at, &count, 4);
+    memcpy(writer->data + count_at, &written, 4);
 }
 
-void durable_snapshot(struct broker_shard *broker, struct session *session)
+static void append(struct broker_shard *broker, enum store_record type, struct record_writer *writer)
+{
+    struct span whole = span_of(writer->data, writer->bytes);
+    wal_append(&broker->durable->wal, type, &whole, 1, broker->shard->now_ms);
+    record_writer_release(writer);
+}
+
+/* With `in_parts` the queue has been written already. */
+static void snapshot_put(struct broker_shard *broker, struct session *session, bool in_parts)
 {
     struct record_writer writer = {0};
     struct stored_session record = durable_session_record(broker, session);
@@ -123,10 +133,65 @@ void durable_snapshot(struct broker_shard *broker, struct session *session)
     put_subscriptions(broker, &writer, session);
     put_incoming(&writer, session);
     put_window(broker, &writer, session);
-    put_queue(broker, &writer, session);
-    struct span whole = span_of(writer.data, writer.bytes);
-    wal_append(&broker->durable->wal, STORE_SNAPSHOT, &whole, 1, broker->shard->now_ms);
-    record_writer_release(&writer);
+    if (in_parts)
+        record_put_u32(&writer, STORE_QUEUE_IN_PARTS);
+    else
+        put_queue(broker, &writer, session, 0, session->queue.count);
+    append(broker, STORE_SNAPSHOT, &writer);
+}
+
+void durable_snapshot(struct broker_shard *broker, struct session *session)
+{
+    session->durable->snapshotting = false; /* this one replaces it */
+    snapshot_put(broker, session, false);
+}
+
+/* ---- long queues, in parts --------------------------------------------------------------------------------------- */
+
+#define PART_ENTRIES 64 /* a queue up to this long is written with its session */
+
+static void part_put(struct broker_shard *broker, struct session *session, bool first)
+{
+    struct durable_session *durable = session->durable;
+    struct record_writer writer = {0};
+    uint32_t count = durable->snapshot_left < PART_ENTRIES ? durable->snapshot_left : PART_ENTRIES;
+    record_put_u64(&writer, durable->id);
+    record_put_u8(&writer, first);
+    put_queue(broker, &writer, session, durable->snapshot_passed, count);
+    append(broker, STORE_QUEUE_PART, &writer);
+    durable->snapshot_passed += count;
+    durable->snapshot_left -= count;
+}
+
+void durable_queue_pops(struct broker_shard *broker, struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->snapshot_passed == 0 && durable->snapshot_left > 0) part_put(broker, session, false);
+    if (durable->snapshot_passed > 0) durable->snapshot_passed--;
+}
+
+/* One session of a checkpoint, or as much of it as a turn may. True: it is done. */
+static bool session_slice(struct broker_shard *broker, struct session *session, uint64_t until_bytes)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->prepared_count) return false; /* between its two CONNECTs the log knows more than we do */
+    if (!durable->snapshotting) {
+        if (session->queue.count <= PART_ENTRIES) {
+            snapshot_put(broker, session, false);
+            return true;
+        }
+        durable->snapshotting = true;
+        durable->snapshot_passed = 0;
+        durable->snapshot_left = session->queue.count;
+        part_put(broker, session, true);
+    }
+    while (durable->snapshot_left > 0) {
+        if (broker->durable->wal.bytes_appended > until_bytes) return false;
+        part_put(broker, session, false);
+    }
+    snapshot_put(broker, session, true);
+    durable->snapshotting = false;
+    return true;
 }
 
 /* ---- retained messages ------------------------------------------------------------------------------------------- */
@@ -172,12 +237,13 @@ static bool sessions_slice(struct broker_shard *broker, uint64_t until_bytes)
     struct list *old = &durable->checkpoint.sessions;
     while (!list_empty(old)) {
         struct durable_session *session = CONTAINER_OF(old->next, struct durable_session, link);
-        if (session->prepared_count) { /* between its two CONNECTs the log knows more than we do */
-            list_remove(&session->link);
+        bool waits = session->prepared_count > 0;
+        if (!session_slice(broker, session->session, until_bytes)) {
+            if (!waits) return false;
+            list_remove(&session->link); /* the others meanwhile */
             list_append(old, &session->link);
             return false;
         }
-        durable_snapshot(broker, session->session);
         list_remove(&session->link);
         list_append(&durable->sessions, &session->link);
         if (durable->wal.bytes_appended > until_bytes) return false;

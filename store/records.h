@@ -30,6 +30,7 @@ enum store_record {
     STORE_INCOMING_END,    /* PUBREL                                                                      */
     STORE_RETAIN,          /* a message (by id) is the retained one of its topic                          */
     STORE_RETAIN_CLEAR,    /* the topic has none any more                                                 */
+    STORE_QUEUE_PART,      /* of a SNAPSHOT to come: the next entries of a long queue                     */
     STORE_SNAPSHOT,        /* a whole session: replaces what came before                                  */
     STORE_CHECKPOINT,      /* everything live has been written again since segment `number`               */
 };
@@ -124,7 +125,10 @@ RECORD_PUT(u64)
 #undef RECORD_PUT
 void record_put_text(struct record_writer *writer, struct span text); /* two bytes of length, then the bytes */
 /* The sections of a SNAPSHOT, in this order: session; count and subscriptions; count and incoming ids (u16); count and window
- * (u16 packet id, u8 state, delivery); count and queue (delivery). Counts are u32. */
+ * (u16 packet id, u8 state, delivery); count and queue (delivery). Counts are u32. A queue's count STORE_QUEUE_IN_PARTS: it is in
+ * the QUEUE_PART records before, and in the ENQUEUE records since the first of them; SENT and DROP in between have taken from its front.
+ * A QUEUE_PART is: u64 session, u8 1: the first, count, deliveries. */
+#define STORE_QUEUE_IN_PARTS UINT32_MAX
 void record_put_session(struct record_writer *writer, const struct stored_session *session);
 void record_put_subscription(struct record_writer *writer, const struct stored_subscription *subscription);
 void record_put_delivery(struct record_writer *writer, const struct stored_delivery *delivery);

@@ -79,6 +79,16 @@ static void subscription_release(struct state_subscription *subscription)
     memory_release(subscription->group);
 }
 
+static void shadow_clear(struct state_session *session)
+{
+    for (uint32_t i = session->shadow_head; i < session->shadow_count; i++)
+        delivery_release(&session->shadow[i]);
+    for (uint32_t i = 0; i < session->tail_count; i++)
+        delivery_release(&session->tail[i]);
+    session->shadow_head = session->shadow_count = session->tail_count = 0;
+    session->parts = false;
+}
+
 /* All that a SNAPSHOT brings anew. */
 static void session_clear(struct state_session *session)
 {
@@ -95,6 +105,9 @@ static void session_clear(struct state_session *session)
 static void session_release(struct state_session *session)
 {
     session_clear(session);
+    shadow_clear(session);
+    memory_release(session->shadow);
+    memory_release(session->tail);
     memory_release(session->text);
     memory_release(session->will_text);
     memory_release(session->subscriptions);
@@ -133,9 +146,9 @@ static struct state_session *session_put(struct state *state, const struct store
     if (!session) {
         session = memory_acquire_zeroed(sizeof *session);
         session->key = stored->id;
-        session->text = memory_copy_string(stored->client_id);
         map_insert(&state->sessions, session);
     }
+    if (!session->text) session->text = memory_copy_string(stored->client_id);
     will_clear(session);
     uint32_t incoming_number = session->stored.incoming_number;
     session->stored = *stored;
@@ -216,19 +229,24 @@ static struct state_delivery delivery_of(struct state_message *message, const st
     return delivery;
 }
 
+/* A row of deliveries: pointer, count and capacity, grown on demand. */
+static void row_put(struct state_delivery **row, uint32_t *count, uint32_t *capacity, struct state_delivery delivery)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity ? *capacity * 2 : 8;
+        *row = memory_resize(*row, *capacity * sizeof **row);
+    }
+    (*row)[(*count)++] = delivery;
+}
+
 static void queue_put(struct state_session *session, struct state_delivery delivery)
 {
-    if (session->queue_count == session->queue_capacity) {
-        if (session->queue_head > session->queue_capacity / 2) { /* mostly gone: move up */
-            session->queue_count -= session->queue_head;
-            memmove(session->queue, session->queue + session->queue_head, session->queue_count * sizeof *session->queue);
-            session->queue_head = 0;
-        } else {
-            session->queue_capacity = session->queue_capacity ? session->queue_capacity * 2 : 8;
-            session->queue = memory_resize(session->queue, session->queue_capacity * sizeof *session->queue);
-        }
+    if (session->queue_count == session->queue_capacity && session->queue_head > session->queue_capacity / 2) { /* mostly gone: move up */
+        session->queue_count -= session->queue_head;
+        memmove(session->queue, session->queue + session->queue_head, session->queue_count * sizeof *session->queue);
+        session->queue_head = 0;
     }
-    session->queue[session->queue_count++] = delivery;
+    row_put(&session->queue, &session->queue_count, &session->queue_capacity, delivery);
 }
 
 static uint32_t window_find(const struct state_session *session, uint16_t packet_id)
@@ -268,6 +286,16 @@ static bool queue_take(struct state *state, struct state_session *session, struc
     *ret_delivery = session->queue[session->queue_head++];
     if (session->queue_head == session->queue_count) session->queue_head = session->queue_count = 0;
     return true;
+}
+
+/* SENT and DROP take the same one from the queue to be. */
+static void shadow_take(struct state *state, struct state_session *session)
+{
+    if (!session->parts) return;
+    if (session->shadow_head == session->shadow_count)
+        state->unresolved++;
+    else
+        delivery_release(&session->shadow[session->shadow_head++]);
 }
 
 static void releasing_put(struct state_session *session, uint16_t packet_id)
@@ -322,10 +350,9 @@ static void apply_delivery(struct state *state, struct record_reader *reader, ui
     }
     struct state_delivery delivery = delivery_of(message, &stored, ids);
     receiver_add(message, id, stored.shared);
-    if (packet_id)
-        window_put(session, delivery, packet_id);
-    else
-        queue_put(session, delivery);
+    if (packet_id) return window_put(session, delivery, packet_id);
+    queue_put(session, delivery);
+    if (session->parts) row_put(&session->tail, &session->tail_count, &session->tail_capacity, delivery_of(message, &stored, ids));
 }
 
 static void apply_packet(struct state *state, struct record_reader *reader, uint32_t type)
@@ -336,6 +363,7 @@ static void apply_packet(struct state *state, struct record_reader *reader, uint
     struct state_session *session = session_find(state, id);
     struct state_delivery delivery;
     if (!session) return;
+    if (type == STORE_SENT || type == STORE_DROP) shadow_take(state, session);
     switch (type) {
     case STORE_SENT:
         if (queue_take(state, session, &delivery)) window_put(session, delivery, packet_id);
@@ -369,9 +397,25 @@ static bool take_window(struct state *state, struct record_reader *reader, struc
     return !reader->bad;
 }
 
+/* What the parts and the events since have made of it. */
+static bool queue_from_parts(struct state *state, struct state_session *session)
+{
+    if (!session->parts) state->unresolved++; /* trimmed away: another snapshot follows */
+    for (uint32_t i = session->shadow_head; i < session->shadow_count; i++)
+        queue_put(session, session->shadow[i]);
+    for (uint32_t i = 0; i < session->tail_count; i++)
+        queue_put(session, session->tail[i]);
+    session->shadow_head = session->shadow_count = session->tail_count = 0;
+    session->parts = false;
+    return true;
+}
+
 static bool take_queue(struct state *state, struct record_reader *reader, struct state_session *session)
 {
-    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+    uint32_t count = record_take_u32(reader);
+    if (count == STORE_QUEUE_IN_PARTS) return queue_from_parts(state, session);
+    shadow_clear(session);
+    for (; count > 0 && !reader->bad; count--) {
         struct span ids;
         struct stored_delivery stored = record_take_delivery(reader, &ids);
         struct state_message *message = message_find(state, stored.message);
@@ -395,6 +439,30 @@ static bool apply_snapshot(struct state *state, struct record_reader *reader)
     for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--)
         incoming_put(session, record_take_u16(reader));
     return take_window(state, reader, session) && take_queue(state, reader, session) && record_reader_whole(reader);
+}
+
+static bool apply_queue_part(struct state *state, struct record_reader *reader)
+{
+    uint64_t id = record_take_u64(reader);
+    bool first = record_take_u8(reader) == 1;
+    if (reader->bad) return false;
+    struct state_session *session = map_find(&state->sessions, span_of(&id, 8));
+    if (!session) { /* its SESSION was trimmed away: the SNAPSHOT will tell the rest */
+        session = memory_acquire_zeroed(sizeof *session);
+        session->key = id;
+        map_insert(&state->sessions, session);
+    }
+    if (first) shadow_clear(session);
+    session->parts |= first;
+    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+        struct span ids;
+        struct stored_delivery stored = record_take_delivery(reader, &ids);
+        struct state_message *message = reader->bad ? NULL : message_find(state, stored.message);
+        state->unresolved += !message;
+        if (message && session->parts)
+            row_put(&session->shadow, &session->shadow_count, &session->shadow_capacity, delivery_of(message, &stored, ids));
+    }
+    return record_reader_whole(reader);
 }
 
 static void apply_incoming(struct state *state, struct record_reader *reader)
@@ -484,6 +552,7 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
         break;
     }
     case STORE_RETAIN_CLEAR: message_unref(map_remove(&state->retained, record_take_rest(reader))); break;
+    case STORE_QUEUE_PART: return apply_queue_part(state, reader);
     case STORE_SNAPSHOT: return apply_snapshot(state, reader);
     case STORE_CHECKPOINT: record_take_u64(reader); break;
     default: return false;
@@ -516,7 +585,23 @@ static void messages_forget(struct state *state)
 
 void state_log_begin(struct state *state) { DCHECK(state->messages.count == 0); }
 
-void state_log_end(struct state *state) { messages_forget(state); }
+/* A snapshot that was never finished leaves nothing; and sessions of which only parts of a queue are known had ended before. */
+static void parts_forget(struct state *state)
+{
+    struct state_session *stub;
+    do {
+        uint32_t cursor = 0;
+        for (stub = state_session_next(state, &cursor); stub && stub->text; stub = state_session_next(state, &cursor))
+            shadow_clear(stub);
+        if (stub) session_release(map_remove(&state->sessions, session_key(stub)));
+    } while (stub);
+}
+
+void state_log_end(struct state *state)
+{
+    parts_forget(state);
+    messages_forget(state);
+}
 
 static void origins_forget(struct state *state)
 {

@@ -57,7 +57,11 @@ struct state_session {
     uint32_t window_count, window_capacity;
     struct state_delivery *queue; /* from queue_head on */
     uint32_t queue_head, queue_count, queue_capacity; /* queue_count: entries, the head's predecessors included */
-    uint64_t epoch; /* of the last event */
+    bool parts;                    /* QUEUE_PARTs have begun: */
+    struct state_delivery *shadow; /* what the queue will be when their SNAPSHOT comes */
+    uint32_t shadow_head, shadow_count, shadow_capacity;
+    struct state_delivery *tail;   /* enqueued since, behind the parts still to come */
+    uint32_t tail_count, tail_capacity;
 };
 
 struct state {
