@@ -47,15 +47,16 @@ static struct message *message_make(struct restore *restore, const struct stored
     return message;
 }
 
-/* The reference stays the map's. */
+/* The reference is the caller's: message_unref(). Most messages wait for one session only, and those need no map. */
 static struct message *message_restore(struct restore *restore, const struct state_message *from)
 {
+    if (from->references == 1) return message_make(restore, &from->stored);
     struct restored_message *restored = map_find(&restore->messages, span_of(&from, sizeof from));
-    if (restored) return restored->message;
+    if (restored) return message_ref(restored->message);
     restored = memory_acquire(sizeof *restored);
     *restored = (struct restored_message){from, message_make(restore, &from->stored)};
     map_insert(&restore->messages, restored);
-    return restored->message;
+    return message_ref(restored->message);
 }
 
 static void messages_release(struct restore *restore)
@@ -81,6 +82,7 @@ static void delivery_restore(struct restore *restore, struct session *session, c
     }
     struct message *message = delivery->message ? message_restore(restore, delivery->message) : NULL;
     session_restore_delivery(restore->broker, session, message, delivery->packet_id, &options);
+    if (message) message_unref(restore->broker->shard, message);
     restore->queued++;
 }
 
@@ -126,7 +128,9 @@ static void retained_restore(struct restore *restore, const struct state *state)
         const struct stored_message *stored = &from->stored;
         if (broker_retained_owner(broker->broker, hash_span(stored->topic)) != broker->shard->number) continue;
         if (stored->expires_ms && stored->expires_ms <= restore->realtime_ms) continue;
-        retained_put(broker, stored->topic, message_restore(restore, from));
+        struct message *message = message_restore(restore, from);
+        retained_put(broker, stored->topic, message);
+        message_unref(broker->shard, message);
     }
 }
 

@@ -229,13 +229,13 @@ static int broker_run(struct control *control)
         broker_destroy(control->broker);
         return 1;
     }
-    control->broker->recovered = NULL;
-    ringmqd_store_started(&control->store);
     print_features(control);
     print_limits(control);
     print_ready(control);
     control->watchdog = notify_watchdog_timer();
     notify_ready();
+    control->broker->recovered = NULL;
+    ringmqd_store_started(&control->store);
     control_run(control);
     node_destroy(control->node);
     ringmqd_store_close(&control->store);
