@@ -9,7 +9,7 @@
  * disk; the word to another shard that its message is. A PUBLISH that goes to other shards waits for theirs: each is told with
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
- * Owner and threads: the shard. Files: durable.c (waits, the log's turns), durable_events.c (records), durable_connect.c,
+ * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
  * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start). */
 #ifndef RINGMQ_BROKER_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_H
@@ -202,6 +202,9 @@ struct durable_wait {
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);
 /* Not of a session's row: ready when `commit` is durable. */
 void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait, uint64_t commit);
+void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait);
+/* Those whose commit is durable. */
+void durable_waits_release(struct broker_shard *broker);
 struct durable_session *durable_session_make(struct session *session);
 void durable_connect_ready(struct broker_shard *broker, struct durable_wait *wait);
 struct stored_session durable_session_record(struct broker_shard *broker, const struct session *session);
