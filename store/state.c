@@ -1,5 +1,7 @@
 #include "store/state_rows.h"
 
+#include <stdlib.h>
+
 #include "base/check.h"
 #include "base/memory.h"
 
@@ -385,6 +387,15 @@ bool state_message_reached_shared(const struct state *state, const struct state_
     return reached(state, message, session, true);
 }
 
+/* By publisher, in the order published: so they are given out again in that order. */
+static int compare_origins(const void *a, const void *b)
+{
+    const struct stored_origin *x = &(*(struct state_message *const *)a)->stored.origin;
+    const struct stored_origin *y = &(*(struct state_message *const *)b)->stored.origin;
+    if (x->session != y->session) return x->session < y->session ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
 void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),
                    void *context)
 {
@@ -405,6 +416,7 @@ void state_resolve(struct state *state, void (*redo)(void *context, struct state
         }
     }
     state->origins_count = open;
+    if (open) qsort(state->origins, open, sizeof *state->origins, compare_origins);
     for (uint32_t i = 0; i < open; i++) {
         const struct stored_origin *origin = &state->origins[i]->stored.origin;
         state_incoming_put(map_find(&state->sessions, span_of(&origin->session, 8)), origin->packet_id);

@@ -40,7 +40,7 @@ struct store {
     uint32_t epoch;
     struct replay_segment *old; /* of earlier epochs, sorted by epoch, shard, number */
     uint32_t old_count, old_capacity;
-    bool old_needed;
+    _Atomic bool old_mapped; /* the control thread still reads them */
     uint32_t complete; /* the newest epoch that needs none before it */
     char (*spares)[NAME_BYTES];
     uint32_t spares_count, spares_capacity, spares_made;
@@ -182,7 +182,7 @@ bool store_recover(struct store *store, struct state *state,
     struct replay replay = {.files = &store->config.files, .salvage = store->config.salvage, .record = recovery_record,
                             .progress = recovery_progress, .context = &recovery};
     *ret_report = (struct store_report){0};
-    store->old_needed = at < store->old_count;
+    atomic_store(&store->old_mapped, true);
     while (at < store->old_count) {
         uint32_t epoch = store->old[at].epoch;
         while (at < store->old_count && store->old[at].epoch == epoch) {
@@ -201,12 +201,15 @@ bool store_recover(struct store *store, struct state *state,
     return true;
 }
 
+static void store_wake(struct store *store);
+
 void store_recovered(struct store *store)
 {
     for (uint32_t i = 0; i < store->old_count; i++) {
         store->config.files.unmap(store->config.files.context, store->old[i].bytes);
         store->old[i].bytes = span_of("", 0);
     }
+    if (atomic_exchange(&store->old_mapped, false)) store_wake(store);
 }
 
 /* ---- making segments -------------------------------------------------------------------------------------------- */
@@ -361,10 +364,9 @@ static int old_retire(struct store *store)
         if (store->complete) files->remove(files->context, name); /* superfluous beside the newer one */
         store->complete = store->epoch;
     }
+    if (atomic_load(&store->old_mapped)) return 0; /* store_recovered() makes another round */
     while (store->old_count > 0) { /* the newest last: an epoch that is half gone is older than `complete` in any case */
-        const struct replay_segment *segment = &store->old[store->old_count - 1];
-        if (segment->bytes.bytes) return 0; /* still mapped */
-        int error = segment_retire(store, segment->name);
+        int error = segment_retire(store, store->old[store->old_count - 1].name);
         if (error) return error;
         store->old_count--;
     }
@@ -439,6 +441,7 @@ void store_close(struct store *store)
         if (atomic_load(&store->supplies[s].ready))
             store->config.files.close(store->config.files.context, store->supplies[s].next.fd);
     if (store->wake >= 0) close(store->wake);
+    store->wake = -1;
     store_recovered(store);
     memory_release(store->old);
     memory_release(store->spares);
