@@ -10,8 +10,6 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 
-#define HEARTBEAT_MS 10000 /* how exactly a start knows when its predecessor ended */
-
 /* ---- the log's life --------------------------------------------------------------------------------------------- */
 
 static void disk_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
@@ -40,7 +38,7 @@ static void heartbeat(struct timer *timer, void *context)
 {
     struct broker_shard *broker = broker_of(context);
     if (!list_empty(&broker->durable->sessions)) wal_touch(&broker->durable->wal, broker->shard->now_ms);
-    shard_start_timer(broker->shard, timer, HEARTBEAT_MS);
+    shard_start_timer(broker->shard, timer, STORE_HEARTBEAT_MS);
 }
 
 static struct span prepared_key(const void *value);
@@ -70,7 +68,7 @@ void durable_start(struct broker_shard *broker)
     map_init(&durable->prepared, prepared_key);
     durable_checkpoint_init(durable);
     broker->durable = durable;
-    shard_start_timer(broker->shard, &durable->heartbeat, HEARTBEAT_MS);
+    shard_start_timer(broker->shard, &durable->heartbeat, STORE_HEARTBEAT_MS);
     durable_restore(broker);
 }
 

@@ -57,6 +57,11 @@ _Static_assert(sizeof(struct store_segment_header) == 56 && sizeof(struct store_
 #define RECORD_MORE            0x80u /* of a type: the record goes on in the next one …      */
 #define RECORD_CONTINUES       0x40u /* … and this one goes on with the one before it        */
 
+/* A log with durable sessions gets a commit at least so often, if only for its time. A client that was connected at the last commit
+ * may have been so for this long after it, and a moment: its session must not expire early. */
+#define STORE_HEARTBEAT_MS 2000
+#define STORE_LAST_SEEN_MS (STORE_HEARTBEAT_MS + 1000)
+
 static inline uint32_t record_head(uint32_t type, uint32_t bytes) { return type << 24 | bytes; }
 static inline uint32_t record_head_type(uint32_t head) { return head >> 24; }
 static inline uint32_t record_head_bytes(uint32_t head) { return head & 0xffffff; }

@@ -355,7 +355,7 @@ void state_epoch_end(struct state *state)
     for (struct state_session *session; (session = state_session_next(state, &cursor));) {
         if (!session->stored.connected) continue;
         session->stored.connected = false;
-        session->stored.detached_ms = state->last_ms;
+        session->stored.detached_ms = state->last_ms + STORE_LAST_SEEN_MS;
     }
     state->last_ms = 0;
 }

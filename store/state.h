@@ -84,7 +84,7 @@ void state_log_begin(struct state *state);
 void state_log_end(struct state *state);
 /* `own`: memory the body lies in, the state's from now on; NULL: it lies in what outlives the state. False: see fault. */
 bool state_apply(struct state *state, uint32_t type, struct span body, void *own);
-/* All logs of the epoch have been read: clients that were connected went at its last commit. */
+/* All logs of the epoch have been read: clients that were connected went with its end, STORE_LAST_SEEN_MS after its last commit. */
 void state_epoch_end(struct state *state);
 
 /* QoS 2 messages that a receiver has and whose packet id the publisher's session does not know yet: the process ended between
