@@ -292,7 +292,10 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication.topic));
-        if (session->version < MQTT_5) return packet_error(broker, conn, answer, "the disk takes nothing"); /* 3.x has no reason codes */
+        if (session->version < MQTT_5) { /* 3.x has no reason codes: its client sends it again on its next connection */
+            if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id);
+            return packet_error(broker, conn, answer, "the disk takes nothing");
+        }
     } else if (UNLIKELY(topic_reserved(publication.topic))) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s",
