@@ -59,6 +59,7 @@ struct durable_shard {
         uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
         uint64_t segment, commit;
         uint64_t begun_bytes;  /* appended when it began */
+        uint64_t begun_failed; /* segments given up by then */
         uint64_t live_bytes;   /* what the last one wrote */
         bool first_done;
     } checkpoint;

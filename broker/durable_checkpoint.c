@@ -13,6 +13,7 @@
 #define SLICE_BYTES     (128u * 1024)      /* about what a turn adds to the log */
 #define SLICE_BACKLOG   (2u * 1024 * 1024) /* the disk is behind: not now */
 #define RETAINED_BUDGET 64
+#define SEGMENTS_FAILED_MAX 8 /* hardly used and not used again: a disk that fails now and then must not be filled with them */
 
 void durable_checkpoint_init(struct durable_shard *durable)
 {
@@ -213,6 +214,7 @@ static void checkpoint_begin(struct broker_shard *broker)
     durable->checkpoint.running = true;
     durable->checkpoint.segment = wal_segment_now(&durable->wal);
     durable->checkpoint.begun_bytes = durable->wal.bytes_appended;
+    durable->checkpoint.begun_failed = durable->wal.segments_failed;
     durable->checkpoint.retained = retain_scan_begin(span_of("", 0));
     if (++durable->generation == 0) durable->generation = 1;
     durable->checkpoint.barriers = broker->broker->shards_count;
@@ -271,6 +273,7 @@ static bool checkpoint_due(const struct broker_shard *broker)
 {
     const struct durable_shard *durable = broker->durable;
     if (!durable->checkpoint.first_done) return !durable->restoring;
+    if (durable->wal.segments_failed - durable->checkpoint.begun_failed >= SEGMENTS_FAILED_MAX) return true;
     uint64_t grown = durable->wal.bytes_appended - durable->checkpoint.begun_bytes;
     return grown > broker->settings->durability.checkpoint_bytes && grown > durable->checkpoint.live_bytes;
 }

@@ -244,6 +244,7 @@ void wal_written(struct wal *wal, int error)
     wal->writing = NULL;
     if (error) {
         wal->failures++;
+        wal->segments_failed++;
         segment_leave(wal, true);
         return chunk_again(wal, chunk);
     }

@@ -67,7 +67,7 @@ struct wal {
     uint32_t failures;   /* in a row */
     bool starved;        /* the last attempt found no segment */
     /* for the statistics */
-    uint64_t commits, bytes_appended, bytes_written;
+    uint64_t commits, bytes_appended, bytes_written, segments_failed;
 };
 
 void wal_init(struct wal *wal, const struct wal_config *config);
