@@ -78,6 +78,7 @@ struct listener_settings {
         uint64_t frame_bytes_max; /* 0: no limit */
         uint8_t client_header;    /* enum websocket_client_header */
     } websocket;
+    uint8_t durability;           /* enum durability_level: of the sessions of clients that connect here */
 };
 
 #define LISTENER_INHERIT UINT32_MAX
@@ -123,6 +124,20 @@ struct mqtt_settings {
     uint32_t pause_ms;               /* a publisher that outruns its subscribers is not read for this long at a time; 0: never */
 };
 
+/* What an acknowledgement means (docs/durability.md). 0 is what holds where nothing else is said. */
+enum durability_level { DURABILITY_COMMIT, DURABILITY_LAZY, DURABILITY_NONE };
+enum durability_damage { DAMAGE_REFUSE, DAMAGE_SALVAGE };
+
+struct durability_settings {
+    bool enable;
+    char *topics;                    /* "filter=level,…"; the first that matches decides; "": all commit */
+    uint32_t commit_interval_ms;
+    uint64_t segment_bytes;
+    uint64_t checkpoint_bytes;       /* appended, per shard, before what lives is written again */
+    uint64_t backlog_bytes_max;      /* per shard, not yet on disk */
+    uint8_t on_damage;               /* enum durability_damage */
+};
+
 /* One switch per kernel feature: off means the fall-back is used though the kernel could. */
 struct io_settings {
     bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait, socket_options;
@@ -147,6 +162,7 @@ struct settings {
         uint32_t connections_max; /* per node: sizes the tables of each shard */
     } node;
     struct mqtt_settings mqtt;
+    struct durability_settings durability;
     struct io_settings io;
     struct {
         uint8_t level;   /* enum log_level */

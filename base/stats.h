@@ -77,7 +77,13 @@
     X(lane_overflows, "records that found their lane full and waited")                                               \
     X(wakeups_sent, "sleeping shards woken")                                                                         \
     X(receive_stalls, "receives that found no free buffer and waited")                                               \
-    X(match_cache_misses, "topics resolved through the route index")
+    X(match_cache_misses, "topics resolved through the route index")                                                 \
+    X(durable_commits, "group commits on disk")                                                                      \
+    X(durable_bytes, "bytes they took")                                                                              \
+    X(durable_waits, "gauge: answers and messages that wait for a commit")                                           \
+    X(durable_write_failures, "segments given up because a write or sync failed")                                    \
+    X(durable_refused, "PUBLISH, SUBSCRIBE and CONNECT packets refused: the disk takes nothing")                     \
+    X(durable_checkpoints, "times that what lives was written once more")
 
 struct stats {
 #define STATS_FIELD(name, documentation) uint64_t name;

@@ -7,6 +7,7 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
               enum mqtt_reason reason)
 {
     struct conn *conn = session->conn;
+    if (UNLIKELY(session->durable) && durable_ack(broker, session, type, packet_id, reason)) return;
     uint8_t *out = conn_reserve(broker->shard, conn, MQTT_ACK_REASON_BYTES);
     bool plain = reason == MQTT_REASON_SUCCESS || session->version < MQTT_5;
     conn_commit(conn, (uint32_t)(plain ? mqtt_write_ack(out, type, packet_id)
@@ -33,6 +34,7 @@ static void prefetch_message(const void *tagged)
 /* A message has left the window: its reference goes, and what waited for the room moves up. */
 static void delivery_done(struct broker_shard *broker, struct session *session, const struct mqtt_inflight_entry *entry)
 {
+    if (UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_DONE, entry->packet_id);
     if (entry->message) session_delivery_release(broker, delivery_of(entry));
     UNCOUNT(broker, inflight_messages);
     if (mqtt_inflight_count(&session->inflight) == 0) session->conn->urgent = false;
@@ -62,6 +64,7 @@ static void pubrec_handle(struct broker_shard *broker, struct session *session, 
         delivery_done(broker, session, &entry);
         return window_moved(broker, session);
     }
+    if (UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_RELEASING, ack->packet_id);
     ack_send(broker, session, MQTT_PUBREL, ack->packet_id, MQTT_REASON_SUCCESS);
     if (!entry.message) return;
     mqtt_inflight_drop_message(&session->inflight, ack->packet_id);
@@ -71,6 +74,7 @@ static void pubrec_handle(struct broker_shard *broker, struct session *session, 
 static void pubrel_handle(struct broker_shard *broker, struct session *session, const struct mqtt_ack *ack)
 {
     bool known = mqtt_incoming_remove(&session->incoming, ack->packet_id);
+    if (known && UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_INCOMING_END, ack->packet_id);
     ack_send(broker, session, MQTT_PUBCOMP, ack->packet_id,
              known ? MQTT_REASON_SUCCESS : MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
 }

@@ -59,6 +59,7 @@ static void broker_start(struct shard *shard)
     timer_init(&broker->pause_timer, publishers_resume);
     retained_start(broker);
     sys_start(broker);
+    durable_start(broker);
 }
 
 static const struct listener_settings *listener_of(const struct shard *shard, const struct conn *conn)
@@ -174,6 +175,7 @@ static bool broker_turn(struct shard *shard)
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
+    if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
     return more;
 }
@@ -199,6 +201,7 @@ static void broker_stop(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     broker->stopping = true;
+    durable_stop(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
@@ -212,6 +215,7 @@ static void broker_finish(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     records_flush(shard);
+    durable_finish(broker);
     wheel_stop(&shard->wheel, &broker->pause_timer);
     match_cache_destroy(broker->matches);
     share_destroy(broker->share);
@@ -238,6 +242,8 @@ const struct shard_handler broker_handler = {
     .release = broker_release,
     .record = records_take,
     .peer = broker_peer,
+    .file = durable_file,
+    .busy = durable_busy,
     .turn = broker_turn,
     .stop = broker_stop,
     .finish = broker_finish,

@@ -11,6 +11,7 @@
 
 #include "base/map.h"
 #include "base/settings.h"
+#include "broker/durable.h"
 #include "broker/limits.h"
 #include "broker/session.h"
 #include "engine/node.h"
@@ -31,6 +32,9 @@ struct broker {
     _Atomic uint32_t sessions_count; /* for mqtt.sessions_max */
     _Atomic uint32_t sys_filters;    /* filters below $SYS, on all shards */
     _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
+    struct store *store;             /* NULL: durability is off */
+    const struct state *recovered;   /* what was found at start, until all shards have started */
+    _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
     struct broker_shard *shards[SHARDS_MAX];
 };
 
@@ -72,6 +76,7 @@ struct broker_shard {
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
+    struct durable_shard *durable;   /* NULL: durability is off */
 };
 
 extern const struct shard_handler broker_handler;
@@ -153,6 +158,14 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
 
 void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
 void unsubscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_unsubscribe *unsubscribe);
+/* SUBACK may go: the subscriptions are on disk. */
+void request_stored(struct broker_shard *broker, struct subscribe_request *request);
+/* Lays a subscription again, at start. All of them go through one request: begin, any number of subscriptions, end; when the last
+ * route is laid, broker->restoring is counted down. */
+struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broker);
+void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
+                          struct subscribe_request *request);
+void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -175,6 +188,8 @@ void retained_go(struct broker_shard *broker, struct retained_query *query);
 void retained_wake(struct broker_shard *broker, struct session *session);
 /* A message with the retain flag is being delivered live to a session that has queries. */
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
+/* One that was stored, at start. */
+void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);
@@ -190,6 +205,8 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);
 void will_forget(struct broker_shard *broker, struct session *session);
+/* One of a stored session, at start. */
+void will_restore(struct broker_shard *broker, struct session *session, const struct stored_will *will);
 
 /* ---- sys.c ------------------------------------------------------------------------------------------------------ */
 

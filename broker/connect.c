@@ -198,38 +198,12 @@ static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
     return mqtt_has(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? connect->properties.maximum_packet_bytes : 0;
 }
 
-void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
+/* CONNACK, and what waits for the client. */
+static void connect_accept(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
+                           struct session *session, struct span assigned_id, bool present)
 {
-    struct mqtt_connect changed;
-    bool wants_id = connect->client_id.bytes == 0;
-    if (UNLIKELY(conn->filters)) connect = door_names(conn, connect, &changed);
-    struct refusal refusal = connect_check(broker, conn, connect);
-    uint32_t packet_bytes_max = packet_bytes_max_of(connect);
-    if (refusal.reason)
-        return connect_refuse(broker, conn, connect->version, packet_bytes_max, refusal.reason, refusal.what);
-
-    char assigned[ASSIGNED_ID_BYTES + 1];
-    struct span client_id = connect->client_id, assigned_id = {0};
-    if (client_id.bytes == 0) client_id = assign_client_id(broker, assigned);
-    if (wants_id) assigned_id = client_id; /* [MQTT-3.1.3-7] */
-    uint32_t home = broker_home(broker->broker, hash_span(client_id));
-    if (home != broker->shard->number) {
-        *ret_moves = true;
-        return conn_move(broker->shard, conn, home, NULL);
-    }
-
     const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
     struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
-    const char *unmountable = mount_check(mountpoint, client_id, user_name);
-    if (unmountable)
-        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
-
-    bool present;
-    struct session *session = session_for(broker, connect, client_id, &present);
-    if (!session)
-        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
-                              "the server has too many sessions");
-    session->expiry_s = session_expiry_s(broker, connect);
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
     if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
@@ -243,6 +217,66 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
     session_resend(broker, session);
     session_pump(broker, session);
+}
+
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
+{
+    struct refusal refusal = connect_check(broker, conn, connect);
+    uint32_t packet_bytes_max = packet_bytes_max_of(connect);
+    if (refusal.reason)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, refusal.reason, refusal.what);
+
+    char assigned[DURABLE_ID_BYTES];
+    struct session *session = NULL;
+    bool present = false;
+    struct span client_id = connect->client_id, assigned_id = {0};
+    if (UNLIKELY(broker->durable)) {
+        if (durable_connect_early(broker, conn)) {
+            *ret_moves = true; /* not so far, but CONNECT stays unread all the same */
+            return;
+        }
+        if (durable_connect_again(broker, conn, &session, &present, assigned)) {
+            if (session && session->conn) { /* another one came in between: [MQTT-3.1.4-3] */
+                COUNT(broker, sessions_taken_over);
+                session_disconnect(broker, session, MQTT_REASON_SESSION_TAKEN_OVER, NULL, SESSION_END_TAKEN_OVER);
+                session = session_find(broker, client_id.bytes ? client_id : span_of_string(assigned));
+            }
+            if (!session) return conn_close(broker->shard, conn);
+            return connect_accept(broker, conn, connect, session, span_of_string(assigned), present);
+        }
+    }
+    if (client_id.bytes == 0) client_id = assigned_id = assign_client_id(broker, assigned);
+    uint32_t home = broker_home(broker->broker, hash_span(client_id));
+    if (home != broker->shard->number) {
+        *ret_moves = true;
+        return conn_move(broker->shard, conn, home, NULL);
+    }
+
+    const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
+    const char *unmountable = mount_check(mountpoint, client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0));
+    if (unmountable)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
+
+    uint64_t written = 0;
+    if (UNLIKELY(broker->durable)) {
+        written = durable_written(broker);
+        if (session_expiry_s(broker, connect) && durable_refuses(broker)) {
+            COUNT(broker, durable_refused);
+            return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_SERVER_UNAVAILABLE,
+                                  "the disk takes no sessions at the moment");
+        }
+    }
+    session = session_for(broker, connect, client_id, &present);
+    if (!session)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
+                              "the server has too many sessions");
+    session->expiry_s = session_expiry_s(broker, connect);
+    if (UNLIKELY(broker->durable) &&
+        durable_connect(broker, conn, session, connect, written, present, assigned_id) == DURABLE_CONNECT_WAIT) {
+        *ret_moves = true;
+        return;
+    }
+    connect_accept(broker, conn, connect, session, assigned_id, present);
 }
 
 /* ---- DISCONNECT ------------------------------------------------------------------------------------------------- */

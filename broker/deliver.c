@@ -191,7 +191,9 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
     bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
     if (expired) COUNT(broker, dropped_expired);
+    bool logged = (delivery.tagged & DELIVERY_LOGGED) != 0;
     if (expired || too_large(broker, session, &outgoing, &properties)) {
+        if (UNLIKELY(logged)) durable_packet(broker, session, STORE_DROP, 0);
         session_delivery_release(broker, delivery);
     } else if (outgoing.qos == 0) {
         publish_write(broker, session, &outgoing, &properties, 0);
@@ -201,8 +203,23 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
                                                delivery.ids);
         session->conn->urgent = true; /* its acknowledgements make room */
         COUNT(broker, inflight_messages);
-        publish_write(broker, session, &outgoing, &properties, packet_id);
+        if (UNLIKELY(logged)) durable_packet(broker, session, STORE_SENT, packet_id);
+        bool held = logged && outgoing.qos == 2 && durable_hold_publish(broker, session, packet_id);
+        if (LIKELY(!held)) publish_write(broker, session, &outgoing, &properties, packet_id);
     }
+    publication_end(broker->shard, &publication);
+}
+
+void session_publish_held(struct broker_shard *broker, struct session *session, uint16_t packet_id)
+{
+    struct mqtt_inflight_entry entry;
+    if (!mqtt_inflight_find(&session->inflight, packet_id, &entry) || entry.state != MQTT_INFLIGHT_PUBLISHED) return;
+    struct delivery delivery = {(uint64_t)(uintptr_t)entry.message, entry.user};
+    struct publication publication = publication_of(delivery_message(delivery));
+    uint32_t id;
+    struct outgoing outgoing = outgoing_of(&publication, delivery, false, &id);
+    struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
+    publish_write(broker, session, &outgoing, &properties, packet_id);
     publication_end(broker->shard, &publication);
 }
 
@@ -231,6 +248,7 @@ static void queue_push(struct broker_shard *broker, struct session *session, str
 static struct delivery queue_pop(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
+    if (UNLIKELY(session->durable) && session->durable->snapshotting) durable_queue_pops(broker, session);
     struct delivery delivery = queue->entries[queue->head];
     queue->head = (queue->head + 1) & (queue->capacity - 1);
     queue->count--;
@@ -254,6 +272,7 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
             session_kick(broker, session, MQTT_REASON_QUOTA_EXCEEDED);
         if (mqtt->queue_policy != QUEUE_DROP_OLDEST || session->queue.count == 0) return false;
         struct delivery oldest = queue_pop(broker, session);
+        if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
         log_drop(session, message_topic(delivery_message(oldest)), "queue_full_oldest");
         session_delivery_release(broker, oldest);
@@ -289,11 +308,15 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         log_drop(session, publication->topic, "queue_full");
         return;
     }
-    queue_push(broker, session, delivery_make(broker, publication, options));
+    struct delivery delivery = delivery_make(broker, publication, options);
+    if (options->qos > 0 && UNLIKELY(session_is_durable(session)) && durable_deliver(broker, session, publication, options, 0))
+        delivery.tagged |= DELIVERY_LOGGED;
+    queue_push(broker, session, delivery);
     COUNT(broker, deliveries_queued);
     if (!session->conn) return;
     session->conn->wants_writable = true;
     publication->congested |= queue_pushes_back(broker, session);
+    if (options->qos == 2 && session->durable) session_pump(broker, session); /* it came past the way without a queue */
 }
 
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
@@ -302,7 +325,7 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     if (UNLIKELY(publication->retain) && session->queries_count) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
     bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
-                   (options->qos == 0 || !mqtt_inflight_full(&session->inflight));
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) && !(options->qos == 2 && session->durable)));
     if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
@@ -318,9 +341,12 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     uint16_t packet_id = 0;
     if (options->qos) {
         struct delivery delivery = delivery_make(broker, publication, options);
+        bool durable = session_is_durable(session) && publication->level != DURABILITY_NONE;
+        if (UNLIKELY(durable)) delivery.tagged |= DELIVERY_LOGGED;
         packet_id = mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, options->qos, delivery.ids);
         conn->urgent = true; /* its acknowledgements make room */
         COUNT(broker, inflight_messages);
+        if (UNLIKELY(durable)) durable_deliver(broker, session, publication, options, packet_id);
     }
     publish_write(broker, session, &outgoing, &properties, packet_id);
 }
@@ -377,12 +403,34 @@ void session_resend(struct broker_shard *broker, struct session *session)
             else
                 mqtt_inflight_pubrec(&session->inflight, entry.packet_id, MQTT_REASON_PACKET_TOO_LARGE, &entry);
             UNCOUNT(broker, inflight_messages);
+            if (UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_DONE, entry.packet_id);
             session_delivery_release(broker, delivery);
         } else {
             publish_write(broker, session, &outgoing, &properties, entry.packet_id);
         }
         publication_end(broker->shard, &publication);
     }
+}
+
+void session_restore_delivery(struct broker_shard *broker, struct session *session, struct message *message, uint16_t packet_id,
+                              const struct delivery_options *options)
+{
+    struct mqtt_inflight_entry entry = {.packet_id = packet_id, .qos = options->qos, .state = MQTT_INFLIGHT_RELEASING};
+    struct delivery delivery = {0, 0};
+    if (message) {
+        struct publication publication = publication_of(message);
+        delivery = delivery_make(broker, &publication, options);
+        delivery.tagged |= DELIVERY_LOGGED;
+        publication_end(broker->shard, &publication);
+        entry.state = MQTT_INFLIGHT_PUBLISHED;
+        entry.message = (void *)(uintptr_t)delivery.tagged;
+        entry.user = delivery.ids;
+    }
+    if (packet_id == 0) return queue_push(broker, session, delivery);
+    if (mqtt_inflight_restore(&session->inflight, entry))
+        COUNT(broker, inflight_messages);
+    else if (message)
+        session_delivery_release(broker, delivery);
 }
 
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)

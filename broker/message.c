@@ -37,6 +37,7 @@ static struct message *message_make(struct shard *shard, const struct publicatio
                                 .expires_ms = publication->expires_ms,
                                 .identity = publication->identity,
                                 .publisher_conn = publication->publisher_conn,
+                                .stored = publication->stored,
                                 .origin = origin};
     account(shard, message, 1);
     if (origin) {
@@ -70,6 +71,7 @@ struct publication publication_of(struct message *message)
                                 .expires_ms = message->expires_ms,
                                 .identity = message->identity,
                                 .publisher_conn = message->publisher_conn,
+                                .stored = message->stored,
                                 .message = message_ref(message),
                                 .qos = message->qos,
                                 .retain = message->retain};

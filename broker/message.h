@@ -17,6 +17,7 @@
 #include "engine/shard.h"
 
 struct session;
+struct durable_wait;
 
 struct message {
     uint32_t references;
@@ -29,6 +30,7 @@ struct message {
     uint64_t expires_ms;
     uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
     uint64_t publisher_conn; /* name of the publisher's connection on shard `owner`, for back-pressure; 0: none */
+    uint64_t stored;         /* its id in this shard's log and the checkpoint it was written in (broker/durable.h); 0: none */
     struct message *origin; /* a proxy: the lent message that has the bytes */
     const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
     uint8_t own[];
@@ -46,6 +48,15 @@ struct publication {
     uint8_t qos;
     bool retain;
     bool congested;                 /* a receiver's queue is filling: read the publisher more slowly */
+    /* broker/durable.h */
+    uint8_t level;                  /* enum durability_level, of the topic rules */
+    bool answers;                   /* its publisher is owed an acknowledgement */
+    uint16_t origin_packet_id;
+    uint32_t origin_number;         /* of QoS 2 messages of a durable session; 0: none */
+    uint64_t origin_session;
+    uint64_t stored;                /* as message.stored */
+    uint64_t commit;                /* of this shard's log: somebody keeps it on disk when this is durable; 0: nobody */
+    struct durable_wait *wait;      /* its acknowledgement, once other shards have been asked to keep it */
 };
 
 /* Payloads above this are sent from where they lie and lent to other shards rather than copied (facts §2). */

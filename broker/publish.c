@@ -131,7 +131,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     const struct sink *sink = &view.sinks[choice.index];
     struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
                                        .retain = publication->retain && sink->retain_as_published,
-                                       .subscription_id = sink->subscription_id};
+                                       .subscription_id = sink->subscription_id, .shared = true};
     session_deliver(broker, sink->who, publication, &options);
     return true;
 }
@@ -146,6 +146,7 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
     for (uint32_t tried = 0; tried < group->targets_count; tried++) {
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {
+            if (UNLIKELY(broker->durable)) durable_announce(broker, target->target, publication, &target->local_id, 1);
             record_send_shared(shard, target->target, publication_message(shard, publication), target->local_id,
                                group->strategy, keys.publisher_hash, keys.topic_hash);
             publication->congested |= mesh_blocked(shard->group->mesh, shard->number, target->target);
@@ -167,6 +168,7 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
+        if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
         record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
@@ -277,12 +279,26 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
+    publication.commit = publication.stored = publication.origin_session = 0;
+    publication.origin_number = 0;
+    publication.level = DURABILITY_COMMIT;
+    publication.answers = false;
+    publication.wait = NULL;
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
         if (publication.topic.bytes == 0) return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     }
-    if (UNLIKELY(reserved)) {
+    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+        answer = MQTT_REASON_QUOTA_EXCEEDED;
+        COUNT(broker, durable_refused);
+        LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
+                    log_quoted(publication.topic));
+        if (session->version < MQTT_5) { /* 3.x has no reason codes: its client sends it again on its next connection */
+            if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id);
+            return packet_error(broker, conn, answer, "the disk takes nothing");
+        }
+    } else if (UNLIKELY(reserved)) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s",
                     log_quoted(session_client_id(session)), log_quoted(publication.topic));
@@ -298,11 +314,14 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.qos = publish->qos;
         publication.retain = publish->retain;
         publication.congested = false;
+        if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
         if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }
     if (publish->qos == 0) return;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
-    ack_send(broker, session, publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, publish->packet_id, answer);
+    enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
+    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return;
+    ack_send(broker, session, type, publish->packet_id, answer);
 }

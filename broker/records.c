@@ -75,6 +75,7 @@ static void report_congestion(struct broker_shard *broker, uint32_t from, const 
 static void take_publish(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
+    if (broker->durable) durable_adopt(broker, from, &publication);
     uint32_t count = (uint32_t)(cells->b >> 32), first = (uint32_t)cells->b;
     if (LIKELY(count == 1)) {
         publication_deliver(broker, &publication, &first, 1);
@@ -85,6 +86,7 @@ static void take_publish(struct broker_shard *broker, uint32_t from, const struc
         publication_deliver(broker, &publication, ids, count);
     }
     report_congestion(broker, from, &publication);
+    if (broker->durable) durable_report(broker, from, &publication);
     publication_end(broker->shard, &publication);
 }
 
@@ -94,12 +96,14 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
     struct share_keys keys = {.publisher_hash = cells[1].a, .topic_hash = cells[1].b,
                               .random = random_next(&broker->shard->random)};
     publication.publisher_hash = keys.publisher_hash;
+    if (broker->durable) durable_adopt(broker, from, &publication);
     if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
         COUNT(broker, dropped_no_share_member);
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
                     log_quoted(publication.topic));
     }
     report_congestion(broker, from, &publication);
+    if (broker->durable) durable_report(broker, from, &publication);
     publication_end(broker->shard, &publication);
 }
 
@@ -140,6 +144,10 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_RETAIN_SCAN:
     case RECORD_RETAIN_ITEM:
     case RECORD_RETAIN_SLICE: return retained_record(broker, from, cells);
+    case RECORD_DURABLE: return durable_notice_take(broker, from, cells);
+    case RECORD_STORED: return durable_stored(broker, record_pointer(cells));
+    case RECORD_BARRIER: return durable_barrier(broker, from);
+    case RECORD_BARRIER_DONE: return durable_barrier_done(broker);
     case RECORD_CONGESTED: return take_congested(broker, cells->b);
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);

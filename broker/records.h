@@ -11,6 +11,11 @@
  * RETAIN_SCAN      struct retained_query / -                              -
  * RETAIN_ITEM      lent message / struct retained_query                   -
  * RETAIN_SLICE     struct retained_query / 1: finished                    -
+ * DURABLE          the publisher's wait or NULL / level                    origin: session; number, packet id; -
+ *                  it is about the record that follows in the same lane: PUBLISH, PUBLISH_SHARED or RETAIN_SET
+ * STORED           the wait / -: the message it waits for is on disk here  -
+ * BARRIER          - / -: answer when the QoS 2 messages under way are known -
+ * BARRIER_DONE     - / -                                                  -
  * CONGESTED        - / name of the publisher's connection                 -
  * SETTINGS         struct settings / -                                    -
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
@@ -33,6 +38,10 @@ enum record_kind {
     RECORD_RETAIN_SCAN,
     RECORD_RETAIN_ITEM,
     RECORD_RETAIN_SLICE,
+    RECORD_DURABLE,
+    RECORD_STORED,
+    RECORD_BARRIER,
+    RECORD_BARRIER_DONE,
     RECORD_CONGESTED,
     RECORD_SETTINGS,
     RECORD_SYS,

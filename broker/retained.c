@@ -70,7 +70,7 @@ static void log_not_kept(const struct publication *publication, const char *reas
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
     if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-        retain_remove(broker->retained, publication->topic);
+        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication);
         return gauges_set(broker);
     }
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
@@ -85,6 +85,19 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
         log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
+    } else if (broker->durable) {
+        durable_retain(broker, publication);
+    }
+    gauges_set(broker);
+}
+
+void retained_put(struct broker_shard *broker, struct span topic, struct message *message)
+{
+    enum retain_verdict verdict = retain_set(broker->retained, topic, message_ref(message), message_bytes(message));
+    if (verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES) { /* the limits are lower than in the last run */
+        message_unref(broker->shard, message);
+        COUNT(broker, dropped_retained_full);
+        LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=limit_lowered topic=%s", log_quoted(topic));
     }
     gauges_set(broker);
 }
@@ -94,6 +107,7 @@ void retained_store(struct broker_shard *broker, struct publication *publication
     uint32_t owner = broker_retained_owner(broker->broker, hash_span(publication->topic));
     if (owner == broker->shard->number) return store_here(broker, publication);
     struct message *message = message_ref(publication_message(broker->shard, publication));
+    if (broker->durable) durable_announce(broker, owner, publication, NULL, 0);
     record_send(broker->shard, owner, RECORD_RETAIN_SET, message, 0);
     publication->congested |= mesh_blocked(broker->shard->group->mesh, broker->shard->number, owner);
 }
@@ -322,7 +336,9 @@ void retained_record(struct broker_shard *broker, uint32_t from, const struct la
         return query_item(broker, record_pointer(cells), (struct retained_query *)(uintptr_t)cells->b);
     DCHECK(kind == RECORD_RETAIN_SET);
     struct publication publication = publication_of_loan(record_pointer(cells));
+    if (broker->durable) durable_adopt(broker, from, &publication);
     store_here(broker, &publication);
+    if (broker->durable) durable_report(broker, from, &publication);
     publication_end(broker->shard, &publication);
 }
 

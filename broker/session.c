@@ -17,6 +17,8 @@ static void session_expired(struct timer *timer, void *context)
     struct broker_shard *broker = broker_of(context);
     struct session *session = CONTAINER_OF(timer, struct session, timer);
     DCHECK(!session->conn);
+    if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
+    if (UNLIKELY(session->durable && session->durable->prepared_count)) return; /* its client is about to get CONNACK */
     COUNT(broker, sessions_expired);
     LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);
@@ -73,6 +75,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
+    if (session->durable) durable_session_end(broker, session);
     subscriptions_end(broker, session);
     retained_forget(broker, session);
     queue_release(broker, session);
@@ -82,12 +85,19 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     mqtt_incoming_release(&session->incoming);
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
+    if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
     memory_release(session->mount);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
     pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
+}
+
+void session_restore_timers(struct broker_shard *broker, struct session *session, uint64_t expires_ms, uint64_t will_ms)
+{
+    if (expires_ms) wheel_start(&broker->shard->wheel, &session->timer, expires_ms);
+    if (session->will) wheel_start(&broker->shard->wheel, &session->will->timer, will_ms);
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }
@@ -147,6 +157,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
     detach_will(broker, session, end);
+    if (session->durable) durable_detach(broker, session);
     if (session->expiry_s == 0) return session_destroy(broker, session);
     if (session->expiry_s != UINT32_MAX)
         shard_start_timer(broker->shard, &session->timer, (uint64_t)session->expiry_s * 1000);

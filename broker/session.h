@@ -14,6 +14,7 @@
 #include "proto/inflight.h"
 
 struct broker_shard;
+struct durable_session;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
@@ -28,6 +29,7 @@ struct delivery {
 #define DELIVERY_QOS_SHIFT    48
 #define DELIVERY_RETAIN       (1ull << 50)
 #define DELIVERY_IDS_LIST     (1ull << 51)
+#define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
 
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
@@ -73,6 +75,7 @@ struct session {
     uint32_t progress_ms;      /* low half of when it last took something: a subscriber that stands still does not push back */
     uint32_t *subscriptions;   /* local filter ids */
     struct session_will *will;
+    struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
         struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
         struct timer timer;    /* while away: expiry */
@@ -113,6 +116,7 @@ struct delivery_options {
     uint32_t subscription_id;   /* 0: none */
     const uint32_t *more_ids;   /* merged subscriptions: all ids; NULL: just the one */
     uint32_t more_ids_count;
+    bool shared;                /* through a shared subscription */
 };
 
 /* A message for this session: goes into the connection's stage, into the queue, or is dropped and counted. */
@@ -124,6 +128,13 @@ void session_pump(struct broker_shard *broker, struct session *session);
 void session_resend(struct broker_shard *broker, struct session *session);
 /* An in-flight message is done or dropped: gives back its reference. */
 void session_delivery_release(struct broker_shard *broker, struct delivery delivery);
+/* A PUBLISH that waited for its packet id to be on disk (broker/durable.h). */
+void session_publish_held(struct broker_shard *broker, struct session *session, uint16_t packet_id);
+/* Puts a delivery back where it was, at start: packet_id 0: at the end of the queue; else in the window. message NULL: PUBREL is due. */
+void session_restore_delivery(struct broker_shard *broker, struct session *session, struct message *message, uint16_t packet_id,
+                              const struct delivery_options *options);
+/* Its expiry and its will's delay go on from these times of the shard's clock. */
+void session_restore_timers(struct broker_shard *broker, struct session *session, uint64_t expires_ms, uint64_t will_ms);
 /* True while a retained query may put more into it without filling its queue. */
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session);
 

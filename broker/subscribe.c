@@ -28,6 +28,8 @@ struct subscribe_request {
     uint32_t routes_open;    /* ROUTE_DONE still to come, and one more while the packet is being handled */
     uint16_t packet_id;
     bool grace;              /* the ticket is drawn */
+    bool stored;             /* the subscriptions are on disk, or need not be */
+    _Atomic uint32_t *restores; /* counted down when all routes are laid; NULL: a client's */
     struct qsbr_ticket ticket;
     uint32_t queries_count;
     struct retained_query **queries; /* for retained messages, on hold until all shards see the routes */
@@ -89,6 +91,7 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
 static void request_release(struct subscribe_request *request)
 {
     list_remove(&request->link);
+    if (request->restores) atomic_fetch_sub(request->restores, 1);
     if (request->session) request->session->requests_count--;
     memory_release(request->queries);
     memory_release(request);
@@ -123,6 +126,10 @@ static void queries_go(struct broker_shard *broker, const struct subscribe_reque
 static void request_advance(struct broker_shard *broker, struct subscribe_request *request)
 {
     if (request->routes_open > 0) return;
+    if (UNLIKELY(broker->durable) && !request->stored && request->session) {
+        request->stored = true;
+        if (durable_hold_suback(broker, request->session, request)) return;
+    }
     suback_send(broker, request);
     if (request->queries_count == 0 || broker->broker->shards_count == 1) {
         queries_go(broker, request);
@@ -131,6 +138,8 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
     request->grace = true;
     qsbr_ticket(&broker->broker->qsbr, &request->ticket);
 }
+
+void request_stored(struct broker_shard *broker, struct subscribe_request *request) { request_advance(broker, request); }
 
 bool subscribe_turn(struct broker_shard *broker)
 {
@@ -206,6 +215,27 @@ static void session_subscription_remove(struct session *session, uint32_t local_
     UNREACHABLE("a sink without its entry in the session");
 }
 
+/* On the shard and in the index. */
+static struct sinks_added subscription_lay(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
+                                           const struct sink *sink, struct subscribe_request *request)
+{
+    struct sinks_added added = sinks_add(broker->sinks, filter, group, sink);
+    if (added.local_id == SINKS_ID_NONE) return added;
+    if (!added.replaced) {
+        session_subscription_append(session, added.local_id);
+        COUNT(broker, subscriptions);
+        if (group.bytes) COUNT(broker, subscriptions_shared);
+        if (UNLIKELY(session_is_durable(session))) durable_filter_count(broker, added.local_id, true);
+    }
+    if (added.first) sys_filter_added(broker, filter);
+    if (added.first || (group.bytes && !added.replaced)) {
+        struct route route = {.group = group, .local_id = added.local_id, .weight = added.count,
+                              .target = (uint16_t)broker->shard->number, .strategy = broker->settings->mqtt.share_strategy};
+        route_change(broker, RECORD_ROUTE_ADD, filter, &route, request);
+    }
+    return added;
+}
+
 static void query_append(struct subscribe_request *request, struct retained_query *query)
 {
     request->queries = memory_resize(request->queries, (request->queries_count + 1) * sizeof *request->queries);
@@ -217,9 +247,12 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
                                          const struct mqtt_subscription *subscription, uint32_t subscription_id,
                                          struct subscribe_request *request)
 {
-    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     enum mqtt_reason refused = subscription_check(broker, session, subscription);
     if (refused) return refused;
+    if (UNLIKELY(session_is_durable(session)) && durable_refuses(broker)) {
+        COUNT(broker, durable_refused);
+        return MQTT_REASON_QUOTA_EXCEEDED;
+    }
     uint8_t qos_max = limits_of(broker, session->conn)->qos_max, qos = subscription->qos < qos_max ? subscription->qos : qos_max;
     struct span filter = mount_topic(broker, session, subscription->filter);
     bool shared = subscription->share_group.bytes != 0;
@@ -228,19 +261,10 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
                         .qos = qos & 3,
                         .no_local = subscription->no_local || (session->bridge && !shared),
                         .retain_as_published = subscription->retain_as_published || session->bridge};
-    struct sinks_added added = sinks_add(broker->sinks, filter, subscription->share_group, &sink);
+    struct sinks_added added = subscription_lay(broker, session, filter, subscription->share_group, &sink, request);
     if (added.local_id == SINKS_ID_NONE) return MQTT_REASON_QUOTA_EXCEEDED;
-    if (!added.replaced) {
-        session_subscription_append(session, added.local_id);
-        COUNT(broker, subscriptions);
-        if (shared) COUNT(broker, subscriptions_shared);
-    }
-    if (added.first) sys_filter_added(broker, filter);
-    if (added.first || (shared && !added.replaced)) {
-        struct route route = {.group = subscription->share_group, .local_id = added.local_id, .weight = added.count,
-                              .target = (uint16_t)broker->shard->number, .strategy = mqtt->share_strategy};
-        route_change(broker, RECORD_ROUTE_ADD, filter, &route, request);
-    }
+    if (UNLIKELY(session_is_durable(session)))
+        durable_subscribe(broker, session, filter, subscription->share_group, &sink, added.local_id);
     bool wants_retained = !shared && (subscription->retain_handling == 0 ||
                                       (subscription->retain_handling == 1 && !added.replaced)); /* §3.8.3.1 */
     if (wants_retained)
@@ -276,6 +300,30 @@ void subscribe_handle(struct broker_shard *broker, struct session *session, cons
     request_advance(broker, request);
 }
 
+/* ---- what was stored, at start ---------------------------------------------------------------------------------- */
+
+struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broker)
+{
+    struct subscribe_request *request = memory_acquire(sizeof *request);
+    *request = (struct subscribe_request){.routes_open = 1, .restores = &broker->broker->restoring};
+    list_append(&broker->requests, &request->link);
+    return request;
+}
+
+void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
+                          struct subscribe_request *request)
+{
+    struct sink sink = {.who = session, .subscription_id = stored->subscription_id, .qos = stored->qos & 3, .no_local = stored->no_local,
+                        .retain_as_published = stored->retain_as_published};
+    subscription_lay(broker, session, stored->filter, stored->group, &sink, request);
+}
+
+void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request)
+{
+    request->routes_open--;
+    request_advance(broker, request);
+}
+
 /* ---- UNSUBSCRIBE ------------------------------------------------------------------------------------------------ */
 
 /* After a sink has gone: the route goes with the last one, and a shared group's weight follows its members. */
@@ -300,6 +348,10 @@ static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct 
     struct sinks_removed removed = sinks_remove(broker->sinks, filter, subscription->share_group, session);
     if (!removed.found) return MQTT_REASON_NO_SUBSCRIPTION_EXISTED;
     session_subscription_remove(session, removed.local_id);
+    if (UNLIKELY(session_is_durable(session))) {
+        durable_filter_count(broker, removed.local_id, false);
+        durable_unsubscribe(broker, session, filter, subscription->share_group);
+    }
     sink_removed(broker, filter, subscription->share_group, &removed);
     return MQTT_REASON_SUCCESS;
 }
@@ -319,7 +371,8 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
                                  .suback = {.packet_id = unsubscribe->packet_id, .codes = span_of(codes, count)}};
     packet.suback.properties.present = 0;
-    if (!packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
+    bool held = UNLIKELY(session->durable) && durable_packet_send(broker, session, &packet);
+    if (!held && !packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
         session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
     memory_release(codes);
 }
@@ -336,6 +389,7 @@ void subscriptions_end(struct broker_shard *broker, struct session *session)
         struct span filter_copy = span_of(copy, filter.bytes), group_copy = span_of(copy + filter.bytes, group.bytes);
         struct sinks_removed removed = sinks_remove(broker->sinks, filter_copy, group_copy, session);
         CHECK(removed.found);
+        if (UNLIKELY(session_is_durable(session))) durable_filter_count(broker, removed.local_id, false);
         sink_removed(broker, filter_copy, group_copy, &removed);
         memory_release(copy);
     }

@@ -69,7 +69,8 @@ static void sys_publish(struct broker_shard *broker, const char *topic, const ch
     int bytes = snprintf(full, sizeof full, "$SYS/broker/%s", topic);
     struct publication publication = {.topic = span_of(full, (size_t)bytes),
                                       .payload = span_of_string(payload),
-                                      .retain = true};
+                                      .retain = true,
+                                      .level = DURABILITY_NONE}; /* made anew at each start */
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
 }

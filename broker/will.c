@@ -26,7 +26,9 @@ static void will_publish(struct broker_shard *broker, struct session *session)
 static void will_delay_over(struct timer *timer, void *context)
 {
     struct session_will *will = CONTAINER_OF(timer, struct session_will, timer);
-    will_publish(broker_of(context), will->session);
+    struct broker_shard *broker = broker_of(context);
+    if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
+    will_publish(broker, will->session);
 }
 
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will)
@@ -57,10 +59,23 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
 void will_forget(struct broker_shard *broker, struct session *session)
 {
     if (!session->will) return;
+    if (session->durable) durable_will_clear(broker, session);
     wheel_stop(&broker->shard->wheel, &session->will->timer);
     message_unref(broker->shard, session->will->message);
     memory_release(session->will);
     session->will = NULL;
+}
+
+void will_restore(struct broker_shard *broker, struct session *session, const struct stored_will *will)
+{
+    struct publication publication = {.topic = will->message.topic, .properties = will->message.properties,
+                                      .payload = will->message.payload, .qos = will->message.qos, .retain = will->message.retain};
+    session->will = memory_acquire(sizeof *session->will);
+    *session->will = (struct session_will){.message = message_ref(publication_message(broker->shard, &publication)),
+                                           .delay_s = will->delay_s, .session = session};
+    session->will->message->expires_ms = will->message.expires_ms; /* an interval, see will_set() */
+    timer_init(&session->will->timer, will_delay_over);
+    publication_end(broker->shard, &publication);
 }
 
 /* The earlier of delay and session expiry: a session that ends publishes it at once (session_destroy calls with

@@ -40,5 +40,6 @@ void json_print_message(const struct mqtt_publish *publish, struct timespec now,
 bool json_valid(struct span text);
 /* The text as a JSON string, quotes included. It must be UTF-8. */
 void json_print_string(struct span text, FILE *out);
+void json_print_base64(struct span bytes, FILE *out); /* with its quotes */
 
 #endif

@@ -31,7 +31,7 @@ void json_print_string(struct span text, FILE *out)
     putc('"', out);
 }
 
-static void print_base64(struct span bytes, FILE *out)
+void json_print_base64(struct span bytes, FILE *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     putc('"', out);
@@ -56,7 +56,7 @@ static void print_bytes(const char *name, struct span bytes, FILE *out)
     if (text)
         json_print_string(bytes, out);
     else
-        print_base64(bytes, out);
+        json_print_base64(bytes, out);
 }
 
 /* ---- properties ---- */

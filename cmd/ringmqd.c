@@ -23,6 +23,7 @@
 #include "broker/records.h"
 #include "cmd/ringmqd_config.h"
 #include "cmd/ringmqd_notify.h"
+#include "cmd/ringmqd_store.h"
 #include "cmd/ringmqd_tls.h"
 
 struct control {
@@ -31,6 +32,7 @@ struct control {
     struct config *config;     /* in force */
     struct broker *broker;
     struct node *node;
+    struct ringmqd_store store;
     uint32_t shards_count;
     int signals, log_wake, watchdog;
     int files; /* a timer: certificates may have changed */
@@ -230,10 +232,13 @@ static int broker_run(struct control *control)
     }
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
-    if (!node_start(control->node, broker_aboves(control->broker), error, sizeof error)) {
-        LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
-        log_stop();
+    bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
+    bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
+    if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+    if (!started) {
         node_destroy(control->node);
+        ringmqd_store_close(&control->store);
+        log_stop();
         broker_destroy(control->broker);
         return 1;
     }
@@ -244,8 +249,11 @@ static int broker_run(struct control *control)
     ringmqd_tls_timer(control->node, control->files);
     control->watchdog = notify_watchdog_timer();
     notify_ready();
+    control->broker->recovered = NULL;
+    ringmqd_store_started(&control->store);
     control_run(control);
     node_destroy(control->node);
+    ringmqd_store_close(&control->store);
     broker_destroy(control->broker);
     door_tls_forget_tickets();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());

@@ -32,6 +32,9 @@ static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1
 static const struct schema_word share_strategies[] = {{"random", 0},        {"round_robin", 1}, {"sticky", 2},
                                                       {"hash_clientid", 3}, {"hash_topic", 4},  {"least_inflight", 5},
                                                       {"hash_client_id", 3}, {NULL, 0}};
+static const struct schema_word durability_levels[] = {
+    {"commit", DURABILITY_COMMIT}, {"lazy", DURABILITY_LAZY}, {"none", DURABILITY_NONE}, {NULL, 0}};
+static const struct schema_word damage_policies[] = {{"refuse", DAMAGE_REFUSE}, {"salvage", DAMAGE_SALVAGE}, {NULL, 0}};
 /* The orders of base/log.h. */
 static const struct schema_word log_levels[] = {{"debug", 0}, {"info", 1}, {"notice", 2}, {"warn", 3},
                                                 {"error", 4}, {"off", 5},  {"warning", 3}, {NULL, 0}};
@@ -108,6 +111,24 @@ static const char *check_ring_entries(struct span text)
 {
     uint64_t number = strtoull((const char *)text.data, NULL, 10);
     return number & (number - 1) ? "the kernel wants a power of two, such as 2048 or 4096" : NULL;
+}
+
+/* "a/#=lazy,b/+=none" */
+static const char *check_durability_topics(struct span text)
+{
+    const char *at = (const char *)text.data, *end = at + text.bytes;
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at)), *rule_end = comma ? comma : end, *equals = NULL;
+        for (const char *c = at; c < rule_end; c++)
+            if (*c == '=') equals = c;
+        struct span level = equals ? span_of(equals + 1, (size_t)(rule_end - equals - 1)) : span_of("", 0);
+        bool known = false;
+        for (const struct schema_word *word = durability_levels; word->name; word++)
+            known |= span_equal(level, span_of_string(word->name));
+        if (!known || equals == at) return "write FILTER=LEVEL with a level commit, lazy or none, several separated by commas";
+        at = rule_end + 1;
+    }
+    return NULL;
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
@@ -338,6 +359,10 @@ static const struct schema_key keys[] = {
      .documentation = "Where the client's address is taken from: socket (or the PROXY header), or, when the peer is one of trusted_proxies, "
                       "x_forwarded_for (the rightmost address that is no trusted proxy) or x_real_ip."},
 
+    {"listeners.KIND.NAME.durability", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(durability), .words = durability_levels, .default_text = "commit",
+     .documentation = "For the sessions of clients that connect here, where durability.enable is on. commit: what is acknowledged is "
+                      "on disk. lazy: it is written, but not waited for. none: these sessions end with the process."},
+
     /* mqtt: who */
     {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
      .documentation = "Who may connect while no access control is configured. loopback: anybody, and listeners on any other "
@@ -440,6 +465,31 @@ static const struct schema_key keys[] = {
      .words = unlimited, .default_text = "infinity",
      .documentation = "Largest payload that is retained. infinity: whatever mqtt.max_packet_size lets in."},
 
+    /* durability */
+    {"durability.enable", TYPE_BOOL, AT(durability.enable), .default_text = "false",
+     .documentation = "Keep sessions that outlive their connection, their queues and subscriptions, and retained messages in "
+                      "node.data_dir/store, so that they survive the process. An acknowledgement then means: on disk."},
+    {"durability.topics", TYPE_STRING, AT(durability.topics), .min = 0, .max = 65535, .default_text = "", .check = check_durability_topics,
+     .documentation = "Rules for messages, separated by commas: FILTER=LEVEL with a level commit, lazy (written, not waited for) or "
+                      "none (not written). The first whose filter matches the topic decides; without one it is commit. Example: "
+                      "\"telemetry/#=lazy,debug/#=none\"."},
+    {"durability.commit_interval", TYPE_DURATION, AT(durability.commit_interval_ms), .unit_us = MS, .min = 0, .max = 1000,
+     .default_text = "1ms",
+     .documentation = "How long acknowledgements are gathered for one write and sync of the disk. A longer one makes fewer, "
+                      "larger writes. 0: as long as the one before takes. A message after a quiet moment does not wait."},
+    {"durability.segment_size", TYPE_SIZE, AT(durability.segment_bytes), .min = 4 * MIB, .max = 4 * GIB,
+     .default_text = "64MiB",
+     .documentation = "Size of one file of the log, in whole blocks of 4 KiB. Each shard has at least two of them."},
+    {"durability.checkpoint_after", TYPE_SIZE, AT(durability.checkpoint_bytes), .min = 4 * MIB, .max = TIB, .default_text = "256MiB",
+     .documentation = "When a shard's log has grown by this much, and by as much as what lives in it, what lives is written once "
+                      "more and the files before that are used again. Bounds disk space and the time of a start."},
+    {"durability.max_backlog", TYPE_SIZE, AT(durability.backlog_bytes_max), .min = MIB, .max = 64 * GIB, .default_text = "64MiB",
+     .documentation = "Memory per shard for what is not on disk yet. Beyond it publishes with QoS 1 and 2 are refused (0x97) until the "
+                      "disk has caught up; from half of it on, publishers are read more slowly."},
+    {"durability.on_damage", TYPE_ENUM, AT(durability.on_damage), .words = damage_policies, .default_text = "refuse",
+     .documentation = "What a start does when the log has a hole: something that was on disk cannot be read any more. refuse: it "
+                      "ends with an error. salvage: it goes on with what can be read, and says what it passed over."},
+
     /* io */
     {"io.ring_entries", TYPE_UNSIGNED, AT(io.ring_entries), .min = 64, .max = 8192, .check = check_ring_entries,
      .default_text = "4096",
@@ -505,6 +555,7 @@ static const struct schema_section sections[] = {
                            "opens, closes and changes them: connections stay, and keep the options they came in with."},
     {"mqtt", "What clients may do, and what they get. A reload applies to connections made after it, unless the text says otherwise."},
     {"retainer", "Limits of retained messages."},
+    {"durability", "What survives the process. See docs/durability.md."},
     {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
            "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
     {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},

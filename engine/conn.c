@@ -198,6 +198,7 @@ void conn_resume(struct shard *shard, struct conn *conn)
     conn->paused = false;
     conn->carry_wanted = 0; /* look at what has gathered */
     conn_complete_carry(shard, conn, span_of(NULL, 0));
+    if (conn->state == CONN_MOVING) return conn_move_join(shard, conn); /* a CONNECT that was held */
     if (conn->state != CONN_OPEN || conn->paused) return;
     if (conn->ended) return conn_end(shard, conn, CONN_END_PEER);
     if (!conn->stalled) conn_receive_again(shard, conn);

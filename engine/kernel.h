@@ -86,6 +86,12 @@ struct kernel_verbs {
     /* setsockopt(2) of an int on a connection; no completion. Only where features->socket_options. `value` must stay. */
     void (*set_option)(struct kernel_ring *ring, int fd, int level, int name, const int *value);
 
+    /* Writes `bytes` into a file (an ordinary descriptor) and then syncs its data, without holding up the ring. `user_write`
+     * completes only if the write has failed (short, or a negative errno), and then before the other; `user_sync` always: 0, or a
+     * negative errno (-ECANCELED: see user_write). `data` must stay until then. */
+    void (*write_sync)(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user_write,
+                       uint64_t user_sync);
+
     void (*wake)(struct kernel_ring *from, uint32_t to_shard);
 
     /* Submits what was queued, waits until something completes or `timeout_ns` passed (0: don't wait; UINT64_MAX: no limit),

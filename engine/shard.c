@@ -76,6 +76,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
         uint64_t handoff = completion->user & RECORD_POINTER_MASK;
         return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result);
     }
+    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->user & 1, completion->result);
     uint32_t slot = (uint32_t)completion->user;
     DCHECK(slot < shard->conns_used);
     struct conn *conn = &shard->conns[slot];
@@ -89,6 +90,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
     case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
     case USER_SHUTDOWN: return conn_completed_shutdown(shard, conn);
     case USER_ACCEPT:
+    case USER_FILE:
     case USER_ADOPT: break;
     }
     UNREACHABLE("a completion of no kind");
@@ -143,6 +145,12 @@ static void completions_handle(struct shard *shard, uint32_t count)
     }
     shard->completions_left = count - i;
     if (i < count) memmove(completions, completions + i, (count - i) * sizeof *completions);
+}
+
+void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    uint64_t user = (uint64_t)USER_FILE << 56;
+    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, user, user | 1);
 }
 
 void shard_ask_peer(struct shard *shard, struct conn *conn)
@@ -277,7 +285,8 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
 
 void shard_run(struct shard *shard)
 {
-    while (!shard_done(shard))
+    const struct shard_handler *handler = shard->group->handler;
+    while (!shard_done(shard) || (handler->busy && handler->busy(shard)))
         shard_turn(shard, UINT64_MAX);
     qsbr_sleep(shard->group->qsbr, shard->number);
 }

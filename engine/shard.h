@@ -40,6 +40,10 @@ struct shard_handler {
     void (*record)(struct shard *shard, uint32_t from, const struct lane_cell *cells);
     /* The answer to shard_ask_peer(): NULL when the connection has gone. */
     void (*peer)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
+    /* An outcome of shard_write_sync(): `sync` false only for a write that failed. May be NULL if nobody calls that. */
+    void (*file)(struct shard *shard, bool sync, int32_t result);
+    /* Something of the handler's is still in the kernel: the shard goes on turning though its connections have gone. May be NULL. */
+    bool (*busy)(struct shard *shard);
     /* Once a turn, after completions, records and timers; true: there is more to do, don't sleep. */
     bool (*turn)(struct shard *shard);
     /* The end, in two steps on the control thread after all shards have stopped turning. stop(): release what other shards may
@@ -148,9 +152,13 @@ static inline void shard_stop_timer(struct shard *shard, struct timer *timer) { 
 /* Who is at the other end? Answered by the handler's peer(), at once or later. */
 void shard_ask_peer(struct shard *shard, struct conn *conn);
 
+/* The one write a shard may have under way (engine/kernel.h: write_sync); answered by the handler's file(). */
+void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset);
+
 /* ---- for engine/ only ------------------------------------------------------------------------------------------- */
 
-enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL, USER_SHUTDOWN };
+enum user_kind { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_PASS, USER_ADOPT, USER_INSTALL, USER_SHUTDOWN,
+                 USER_FILE };
 enum {
     RECORD_ADOPT = 1,
     RECORD_LISTENER_OPEN,  /* b: number | socket << 32 */

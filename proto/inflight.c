@@ -173,6 +173,13 @@ enum mqtt_inflight_verdict mqtt_inflight_pubcomp(struct mqtt_inflight *inflight,
     return MQTT_INFLIGHT_OK;
 }
 
+bool mqtt_inflight_find(const struct mqtt_inflight *inflight, uint16_t packet_id, struct mqtt_inflight_entry *ret_entry)
+{
+    const struct mqtt_inflight_slot *slot = find(inflight, packet_id);
+    if (slot) *ret_entry = entry_of(slot);
+    return slot != NULL;
+}
+
 void *mqtt_inflight_drop_message(struct mqtt_inflight *inflight, uint16_t packet_id)
 {
     struct mqtt_inflight_slot *slot = find(inflight, packet_id);

@@ -96,6 +96,9 @@ enum mqtt_inflight_verdict mqtt_inflight_pubrec(struct mqtt_inflight *inflight, 
 enum mqtt_inflight_verdict mqtt_inflight_pubcomp(struct mqtt_inflight *inflight, uint16_t packet_id,
                                                  struct mqtt_inflight_entry *ret_entry);
 
+/* Looks one up, changing nothing. False: no such packet id. */
+bool mqtt_inflight_find(const struct mqtt_inflight *inflight, uint16_t packet_id, struct mqtt_inflight_entry *ret_entry);
+
 /* Of a RELEASING message nothing but the id is needed any more: takes the pointer out (the reference is the caller's again).
  * NULL when there is no such id or nothing left in it. */
 void *mqtt_inflight_drop_message(struct mqtt_inflight *inflight, uint16_t packet_id);

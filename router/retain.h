@@ -59,6 +59,7 @@ typedef enum retain_answer retain_visit(void *context, struct span topic, void *
  * The cursor owns copies of the filter and of the place it has reached; it holds nothing in the store. */
 struct retain_cursor;
 
+/* An empty filter (MQTT has none) shows everything, topics that begin with `$` included. */
 struct retain_cursor *retain_scan_begin(struct span filter);
 /* Looks at up to `budget` topics or subtrees (not matches: a slice's cost is bounded even when nothing matches). False: finished;
  * calling again does nothing and says false. budget must not be 0. */

@@ -27,6 +27,7 @@ enum retain_where retain_where(struct span filter, struct span topic, struct ret
     size_t plus_end = 0;      /* bytes of the topic up to the end of the last level a `+` took */
     bool plus_passed = false;
     bool first = true;
+    if (filter.bytes == 0) return RETAIN_MATCHES;
     for (;;) {
         bool filter_more = level_cut(filter_rest, &wanted, &filter_rest);
         bool wild = level_is(wanted, '+') || level_is(wanted, '#');

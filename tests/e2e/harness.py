@@ -1,7 +1,8 @@
 """What the end-to-end tests share: the broker as a process, counting, waiting.
 
 Environment: RINGMQD (build/asan/ringmqd), RINGMQ (build/release/ringmq), RINGMQD_RELEASE (the ringmqd beside RINGMQ),
-E2E_CACHE (build/e2e-cache), E2E_ONLY (a regular expression: run only these tests), E2E_KEEP (keep the brokers' logs of
+E2E_SETS (KEY=VALUE … for every broker, such as
+durability.enable=true), E2E_CACHE (build/e2e-cache), E2E_ONLY (a regular expression: run only these tests), E2E_KEEP (keep the brokers' logs of
 tests that passed, too)."""
 import concurrent.futures
 import os
@@ -104,7 +105,7 @@ class Broker:
         check(os.access(self.program, os.X_OK), f"{self.program} is not there; build it first")
         command = [self.program, "--config", self.config_file,
                    "--set", f"listeners.tcp.default.bind=127.0.0.1:{self.port}", "--set", "node.pin_cores=false"]
-        for value in self.sets:
+        for value in os.environ.get("E2E_SETS", "").split() + self.sets:
             command += ["--set", value]
         if self.descriptors:
             command = ["prlimit", f"--nofile={self.descriptors}:{self.descriptors}", *command]

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "tests/sim/fake_disk.h"
 
 struct pipe {
     uint8_t *data; /* a ring of chances.pipe_bytes */
@@ -22,7 +23,7 @@ struct fake_socket {
     struct pipe up, down; /* client to broker, broker to client */
 };
 
-enum fake_kind { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_SHUTDOWN, OP_DONE };
+enum fake_kind { OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_SHUTDOWN, OP_FILE, OP_DONE };
 
 struct fake_operation {
     enum fake_kind kind;
@@ -33,6 +34,7 @@ struct fake_operation {
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
     uint64_t sent, total;
+    uint64_t offset, user_write; /* OP_FILE, with pieces[0] */
 };
 
 #define BUFFERS       8
@@ -54,7 +56,10 @@ static struct {
     struct fake_socket sockets[FAKE_SOCKETS_MAX];
     int sockets_used;
     struct kernel_ring *rings[SHARDS_MAX];
+    struct fake_disk *disk;
 } world;
+
+void fake_use_disk(struct fake_disk *disk) { world.disk = disk; }
 
 static bool chance(uint32_t in_256) { return random_below(&world.random, 256) < in_256; }
 
@@ -264,7 +269,7 @@ static void fake_close_fd(struct kernel_ring *ring, int fd, uint64_t user)
     CHECK(socket->broker_open);
     for (uint32_t i = 0; i < ring->operations_count; i++) /* the engine waits for all of them first */
         CHECK(ring->operations[i]->kind == OP_DONE || ring->operations[i]->kind == OP_ACCEPT ||
-              ring->operations[i]->fd != fd);
+              ring->operations[i]->kind == OP_FILE || ring->operations[i]->fd != fd);
     if (socket->shard == UINT32_MAX)
         socket->shard = 0; /* the copy that stayed behind after a hand-over */
     else
@@ -283,6 +288,28 @@ static void fake_pass(struct kernel_ring *ring, int fd, uint32_t to_shard, uint6
 }
 
 static void fake_install(struct kernel_ring *ring, int fd, uint64_t user) { operation_done(ring, user, -EINVAL); }
+
+static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user_write,
+                            uint64_t user_sync)
+{
+    struct fake_operation *operation = operation_add(ring, OP_FILE, fd, user_sync);
+    operation->pieces[0] = (struct iovec){(void *)(uintptr_t)data, bytes};
+    operation->offset = offset;
+    operation->user_write = user_write;
+}
+
+void fake_crash_disk(void)
+{
+    for (uint32_t r = 0; r < SHARDS_MAX; r++)
+        for (uint32_t i = 0; world.rings[r] && i < world.rings[r]->operations_count; i++) {
+            const struct fake_operation *operation = world.rings[r]->operations[i];
+            if (operation->kind != OP_FILE || operation->pieces_count || chance(80)) continue;
+            fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
+                                 operation->offset, true);
+        }
+    fake_disk_crash(world.disk);
+    fake_disk_freeze(world.disk, true);
+}
 
 static void fake_wake(struct kernel_ring *from, uint32_t to_shard) {}
 
@@ -396,6 +423,24 @@ static bool progress_shutdown(struct fake_operation *operation, struct kernel_co
     return true;
 }
 
+/* Takes a while; a failed write is told first, then the sync that was linked to it. */
+static bool progress_file(struct fake_operation *operation, struct kernel_completion *out, bool *ret_over)
+{
+    if (!chance(60)) return false;
+    if (operation->pieces_count) { /* told of the write already */
+        *ret_over = true;
+        *out = (struct kernel_completion){.user = operation->user, .result = -ECANCELED};
+        return true;
+    }
+    int error = fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
+                                     operation->offset, false);
+    bool write_failed = error && chance(128);
+    operation->pieces_count = write_failed;
+    *ret_over = !write_failed;
+    *out = (struct kernel_completion){.user = write_failed ? operation->user_write : operation->user, .result = error};
+    return true;
+}
+
 static bool progress(struct kernel_ring *ring, struct fake_operation *operation, struct kernel_completion *out,
                      bool *ret_over)
 {
@@ -404,6 +449,7 @@ static bool progress(struct kernel_ring *ring, struct fake_operation *operation,
     case OP_RECEIVE: return progress_receive(ring, operation, out, ret_over);
     case OP_SEND: return progress_send(operation, out, ret_over);
     case OP_SHUTDOWN: return progress_shutdown(operation, out, ret_over);
+    case OP_FILE: return progress_file(operation, out, ret_over);
     case OP_DONE: break;
     }
     *ret_over = true;
@@ -452,6 +498,7 @@ const struct kernel_verbs kernel_fake = {
     .close_fd = fake_close_fd,
     .pass = fake_pass,
     .install = fake_install,
+    .write_sync = fake_write_sync,
     .wake = fake_wake,
     .wait = fake_wait,
     .ready = fake_ready,

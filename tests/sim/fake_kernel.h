@@ -21,6 +21,11 @@ struct fake_chances {
     uint32_t pipe_bytes; /* capacity of a socket in each direction */
 };
 
+struct fake_disk;
+/* The disk behind write_sync(); NULL: none. Set it after fake_reset(). */
+void fake_use_disk(struct fake_disk *disk);
+/* The process is killed: writes under way are done by halves, and the disk changes no more. */
+void fake_crash_disk(void);
 void fake_reset(uint64_t seed, const struct fake_chances *chances);
 /* Releases everything; CHECKs that the broker closed every socket it was given. */
 void fake_release(void);

@@ -17,6 +17,7 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "tests/sim/fake_disk.h"
 #include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/sim_client.h"
@@ -36,6 +37,10 @@ struct sim {
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
+    struct fake_disk *disk; /* NULL: durability is off */
+    uint32_t crashes;
+    struct store_files files;
+    struct store *store;
     uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
 };
 
@@ -83,6 +88,56 @@ static struct settings settings_make(struct sim *sim)
     };
 }
 
+/* Opens the store on the disk, a new one or what a crash has left. */
+static void store_make(struct sim *sim, uint32_t shards, struct state *state)
+{
+    char error[512];
+    struct fake_disk_chances none = {0}, chances = {.write_fails = pick(sim, 0, 6), .sync_fails = pick(sim, 0, 6), .make_fails = pick(sim, 0, 30)};
+    struct store_config config = {.files = sim->files, .shards_count = shards, .segment_bytes = STORE_SEGMENT_BYTES_MIN,
+                                  .realtime_ms = fake_now_ns() / 1000000, .seed = sim->seed + sim->crashes};
+    struct store_report report;
+    fake_disk_set_chances(sim->disk, &none);
+    sim->store = store_open(&config, error, sizeof error);
+    CHECK(sim->store);
+    state_init(state);
+    if (!store_recover(sim->store, state, durable_redo, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
+    CHECK(store_start(sim->store, false, error, sizeof error));
+    fake_disk_set_chances(sim->disk, &chances);
+    broker_use_store(sim->broker, sim->store, state);
+}
+
+static void store_end(struct sim *sim)
+{
+    if (!sim->store) return;
+    store_close(sim->store);
+    sim->store = NULL;
+}
+
+static void node_make(struct sim *sim)
+{
+    uint32_t shards = pick(sim, 1, 4);
+    sim->broker = broker_create(&sim->settings, shards, sim->seed);
+    sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
+                                      .qsbr = &sim->broker->qsbr,
+                                      .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
+                                      .listeners = &sim->listener, .listeners_count = 1};
+    struct state state;
+    if (sim->disk) store_make(sim, shards, &state);
+    int listener_fd = FAKE_LISTENER;
+    char error[128];
+    for (uint32_t s = 0; s < shards; s++)
+        sim->shards[s] = shard_create(s, &sim->group, &sim->settings, &listener_fd, sim->seed + s, sim->broker->shards[s],
+                                      error, sizeof error);
+    for (uint32_t s = 0; s < shards; s++)
+        shard_start(sim->shards[s]);
+    sim->broker->recovered = NULL;
+    if (sim->store) {
+        state_release(&state);
+        store_recovered(sim->store);
+    }
+}
+
 static void sim_create(struct sim *sim, uint64_t seed)
 {
     memset(sim, 0, sizeof *sim);
@@ -104,26 +159,21 @@ static void sim_create(struct sim *sim, uint64_t seed)
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
     sim->handler.admit = sim_admit;
-    uint32_t shards = pick(sim, 1, 4);
-    sim->broker = broker_create(&sim->settings, shards, seed);
-    sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
-                                      .qsbr = &sim->broker->qsbr,
-                                      .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
-                                      .listeners = &sim->listener, .listeners_count = 1};
-    int listener_fd = FAKE_LISTENER;
-    char error[128];
-    for (uint32_t s = 0; s < shards; s++)
-        sim->shards[s] = shard_create(s, &sim->group, &sim->settings, &listener_fd, seed + s, sim->broker->shards[s],
-                                      error, sizeof error);
-    for (uint32_t s = 0; s < shards; s++)
-        shard_start(sim->shards[s]);
+    if (pick(sim, 0, 1)) { /* half of the runs keep their sessions on a disk that sometimes fails */
+        struct fake_disk_chances none = {0};
+        sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
+        sim->files = fake_disk_files(sim->disk);
+        fake_use_disk(sim->disk);
+        sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
+                                                                .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30};
+    }
+    node_make(sim);
     sim->lazy = pick(sim, 0, 7);
     uint32_t clients = pick(sim, 4, 10);
     for (uint32_t c = 0; c < clients; c++)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
-    sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = shards, .clients_count = clients,
+    sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
                                     .filler_max = pick(sim, 0, 3000), .layers = layers_now};
 }
 
@@ -134,6 +184,7 @@ static void sim_turn(struct sim *sim)
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
+    if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
 
@@ -224,9 +275,10 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows));
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
+               SUM(sim, durable_write_failures), sim->crashes);
 }
 
 static void sim_leave(struct sim *sim)
@@ -253,13 +305,15 @@ static void sim_leave(struct sim *sim)
     if (routes.nodes || routes.filters) sim_fail("route nodes left behind", NULL, 0, 0, (uint32_t)routes.nodes);
 }
 
-static void sim_destroy(struct sim *sim)
+static void node_unmake(struct sim *sim)
 {
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
         broker_stop_clients(sim->broker->shards[s]);
-    for (uint32_t s = 0; s < sim->group.shards_count; s++)
-        while (!shard_done(sim->shards[s]))
-            sim_turn(sim);
+    for (uint32_t s = 0; s < sim->group.shards_count;) { /* all at the same time: each turn of one may begin a write */
+        bool ended = shard_done(sim->shards[s]) && !broker_handler.busy(sim->shards[s]);
+        if (!ended) sim_turn(sim);
+        s = ended ? s + 1 : 0;
+    }
     void (*const steps[])(struct shard *) = {NULL, broker_handler.stop, broker_handler.finish};
     for (int i = 0; i < 3; i++) {
         for (uint32_t s = 0; steps[i] && s < sim->group.shards_count; s++)
@@ -270,11 +324,36 @@ static void sim_destroy(struct sim *sim)
                 records += shard_settle(sim->shards[s]);
         }
     }
+    if (SUM(sim, durable_waits)) sim_fail("waits leaked", NULL, 0, 0, (uint32_t)SUM(sim, durable_waits));
     if (SUM(sim, messages_stored) || SUM(sim, message_bytes)) sim_fail("messages leaked", NULL, 0, 0, (uint32_t)SUM(sim, messages_stored));
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
         shard_destroy(sim->shards[s]); /* CHECKs that every pool block came home */
     mesh_destroy(sim->group.mesh);
+    store_end(sim);
     broker_destroy(sim->broker);
+}
+
+/* kill -9, and another start: perhaps with another number of shards. */
+static void sim_crash(struct sim *sim)
+{
+    sim->crashes++;
+    fake_crash_disk();
+    for (uint32_t c = 0; c < sim->rules.clients_count; c++)
+        sim_client_cut(&sim->clients[c]);
+    for (uint32_t turn = 0; turn < 200 * sim->group.shards_count; turn++)
+        sim_turn(sim); /* connections on their way from shard to shard arrive: a stopped shard would not take them */
+    node_unmake(sim); /* nothing of what it does reaches a client or the disk any more */
+    fake_advance_ns(random_below(&sim->random, 2000000000));
+    fake_disk_freeze(sim->disk, false);
+    node_make(sim);
+    sim->rules.shards_count = sim->group.shards_count;
+    sim->lazy = pick(sim, 0, 7);
+}
+
+static void sim_destroy(struct sim *sim)
+{
+    node_unmake(sim);
+    if (sim->disk) fake_disk_release(sim->disk);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
         sim_client_release(&sim->clients[c]);
     fake_release();
@@ -289,8 +368,10 @@ static void sim_run(uint64_t seed)
         if (step > DRAIN_STEPS_MAX) sim_fail("cannot subscribe", NULL, 0, 0, 0);
     }
     sim->rules.chaos = true;
-    for (uint32_t step = 0; step < CHAOS_STEPS * sim->rules.clients_count; step++)
+    for (uint32_t step = 0; step < CHAOS_STEPS * sim->rules.clients_count; step++) {
         sim_step(sim);
+        if (sim->disk && pick(sim, 0, 4000) == 0) sim_crash(sim);
+    }
     sim_drain(sim);
     sim_check(sim);
     sim_leave(sim);

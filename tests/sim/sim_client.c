@@ -157,6 +157,7 @@ static void subscribe_all(struct sim_client *client)
 
 static void take_connack(struct sim_client *client, const struct sim_rules *rules, const struct mqtt_connack *connack)
 {
+    if (connack->reason == MQTT_REASON_SERVER_UNAVAILABLE) return hang_up(client, false); /* the disk refuses: again later */
     if (connack->reason) sim_fail("CONNECT refused", client, 0, connack->reason, 0);
     bool persistent = client->role != SIM_CHAOTIC;
     if (persistent && client->was_connected && !connack->session_present && client->version != MQTT_3_1)
@@ -216,6 +217,7 @@ static void take_ack(struct sim_client *client, const struct sim_rules *rules, e
         mqtt_incoming_remove(&client->incoming, ack->packet_id);
         return send_ack(client, MQTT_PUBCOMP, ack->packet_id);
     }
+    if (ack->reason == MQTT_REASON_QUOTA_EXCEEDED) return hang_up(client, false); /* the disk refuses: sent again on the next connection */
     if (type == MQTT_PUBREC) {
         verdict = mqtt_inflight_pubrec(&client->window, ack->packet_id, ack->reason, &entry);
         if (verdict == MQTT_INFLIGHT_OK && !mqtt_reason_is_error(ack->reason)) send_ack(client, MQTT_PUBREL, ack->packet_id);
@@ -272,6 +274,7 @@ static void take_bytes(struct sim_client *client, const struct sim_rules *rules)
         if (decoded.status == MQTT_MALFORMED) sim_fail(decoded.what, client, 0, 0, 0);
         resolve_alias(client, &packet);
         take_packet(client, rules, &packet);
+        if (client->socket < 0) return; /* it hung up, and its bytes went */
         fake_bytes_drop(&client->in, decoded.bytes);
     }
 }
@@ -358,6 +361,13 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
     if (client->role == SIM_CHAOTIC && chance(rules, 40)) act_chaotic(client, rules);
     if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, 50)) publish_new(client, rules);
     misbehave(client, rules);
+}
+
+void sim_client_cut(struct sim_client *client)
+{
+    if (client->forgotten >= 0) fake_hang_up(client->forgotten, true);
+    client->forgotten = -1;
+    if (client->socket >= 0) hang_up(client, true);
 }
 
 bool sim_client_quiet(const struct sim_client *client)

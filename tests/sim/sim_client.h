@@ -59,6 +59,8 @@ struct sim_rules {
 void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role role, struct random_source *random);
 void sim_client_release(struct sim_client *client);
 void sim_client_step(struct sim_client *client, const struct sim_rules *rules);
+/* Its connections break: the broker has been killed. */
+void sim_client_cut(struct sim_client *client);
 /* Nothing of its own is under way: connected, subscribed, all acknowledged, all bytes taken. */
 bool sim_client_quiet(const struct sim_client *client);
 /* Ends its session for good: connects with a clean start and no expiry, then leaves. True when done. */

@@ -1,0 +1,193 @@
+/* durable.c - the log's place in a shard's life and turn. */
+#include "broker/durable.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/records.h"
+
+/* ---- the log's life --------------------------------------------------------------------------------------------- */
+
+static void disk_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    struct durable_shard *durable = context;
+    durable->write_error = 0;
+    shard_write_sync(durable->broker->shard, fd, data, bytes, offset);
+}
+
+static bool disk_segment_take(void *context, struct wal_segment *ret_segment)
+{
+    struct durable_shard *durable = context;
+    return store_segment_take(durable->broker->broker->store, durable->broker->shard->number, ret_segment);
+}
+
+static void disk_segment_done(void *context, const struct wal_segment *segment, bool failed)
+{
+    struct durable_shard *durable = context;
+    if (failed) COUNT(durable->broker, durable_write_failures);
+    store_segment_done(durable->broker->broker->store, durable->broker->shard->number, segment, failed);
+}
+
+static void timer_fired(struct timer *timer, void *context) {} /* the turn it makes is what it is for */
+
+static void heartbeat(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    if (!list_empty(&broker->durable->sessions)) wal_touch(&broker->durable->wal, broker->shard->now_ms);
+    shard_start_timer(broker->shard, timer, STORE_HEARTBEAT_MS);
+}
+
+static struct span prepared_key(const void *value);
+
+void broker_use_store(struct broker *broker, struct store *store, const struct state *state)
+{
+    broker->store = store;
+    broker->recovered = state;
+    broker->restoring = state ? broker->shards_count : 0;
+}
+
+void durable_start(struct broker_shard *broker)
+{
+    if (!broker->broker->store) return;
+    struct durable_shard *durable = memory_acquire_zeroed(sizeof *durable);
+    durable->broker = broker;
+    struct wal_config config = {.disk = {.context = durable, .write_sync = disk_write_sync, .segment_take = disk_segment_take,
+                                         .segment_done = disk_segment_done},
+                                .epoch = store_epoch(broker->broker->store), .shard = broker->shard->number,
+                                .interval_ms = broker->settings->durability.commit_interval_ms};
+    wal_init(&durable->wal, &config);
+    list_init(&durable->committing);
+    list_init(&durable->origins);
+    list_init(&durable->sessions);
+    timer_init(&durable->timer, timer_fired);
+    timer_init(&durable->heartbeat, heartbeat);
+    map_init(&durable->prepared, prepared_key);
+    durable_checkpoint_init(durable);
+    broker->durable = durable;
+    shard_start_timer(broker->shard, &durable->heartbeat, STORE_HEARTBEAT_MS);
+    durable_restore(broker);
+}
+
+void durable_file(struct shard *shard, bool sync, int32_t result)
+{
+    struct broker_shard *broker = broker_of(shard);
+    struct durable_shard *durable = broker->durable;
+    if (!sync) { /* the write itself; its sync follows, cancelled */
+        durable->write_error = result < 0 ? result : -EIO;
+        return;
+    }
+    int error = durable->write_error ? durable->write_error : result < 0 ? result : 0;
+    if (error)
+        LOG_LIMITED(ERROR, 1000, "the store cannot write", "error=\"%s\" what=\"what was acknowledged is safe; new acknowledgements wait\"",
+                    strerror(-error));
+    wal_written(&durable->wal, error);
+    struct stats *stats = broker_stats(broker);
+    __atomic_store_n(&stats->durable_commits, durable->wal.commits, __ATOMIC_RELAXED);
+    __atomic_store_n(&stats->durable_bytes, durable->wal.bytes_written, __ATOMIC_RELAXED);
+}
+
+bool durable_busy(struct shard *shard)
+{
+    const struct durable_shard *durable = broker_of(shard)->durable;
+    return durable && durable->wal.writing;
+}
+
+#define REFUSE_FAILURES 3 /* so many writes in a row have failed */
+
+bool durable_refuses(const struct broker_shard *broker)
+{
+    const struct durable_shard *durable = broker->durable;
+    if (wal_backlog_bytes(&durable->wal) > broker->settings->durability.backlog_bytes_max) return true;
+    return durable->wal.failures >= REFUSE_FAILURES || (durable->wal.starved && store_trouble(broker->broker->store) != 0);
+}
+
+/* ---- the turn --------------------------------------------------------------------------------------------------- */
+
+bool durable_turn(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    struct shard *shard = broker->shard;
+    if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
+    durable_waits_release(broker);
+    durable_checkpoint_turn(broker);
+    if (wal_settled(&durable->wal)) return durable->restoring;
+    uint64_t again_ms = wal_turn(&durable->wal, shard->now_ms, durable_realtime_ms(broker, shard->now_ms));
+    if (again_ms != UINT64_MAX && (!timer_running(&durable->timer) || durable->timer.deadline_ms > again_ms))
+        wheel_start(&shard->wheel, &durable->timer, again_ms);
+    return durable->restoring;
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+/* The shard's thread has ended, so the ring is closed to us: what is left is written in the plain way. */
+static void final_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
+{
+    struct durable_shard *durable = context;
+    durable->write_error = store_write_sync(durable->broker->broker->store, fd, data, bytes, offset);
+}
+
+#define FINAL_PATIENCE_MS 5000
+
+static void write_rest(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    struct wal *wal = &durable->wal;
+    wal->config.disk.write_sync = final_write_sync;
+    wal->config.interval_ms = 0;
+    uint64_t now_ms = broker->shard->now_ms, waited_ms = 0;
+    while (!wal_settled(wal) && waited_ms < FINAL_PATIENCE_MS && !durable_refuses(broker)) {
+        now_ms++;
+        wal_turn(wal, now_ms + waited_ms, durable_realtime_ms(broker, now_ms));
+        if (wal->writing) {
+            wal_written(wal, durable->write_error);
+            continue;
+        }
+        usleep(10000); /* no segment yet, or a rest after a failure */
+        waited_ms += 10;
+    }
+    if (!wal_settled(wal))
+        LOG(ERROR, "not everything could be written", "shard=%u bytes=%llu what=\"nothing of it was acknowledged\"", broker->shard->number,
+            (unsigned long long)wal_backlog_bytes(wal));
+}
+
+void durable_stop(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    if (!durable) return;
+    CHECK(!durable->wal.writing); /* durable_busy() kept the shard turning */
+    write_rest(broker);
+    while (!list_empty(&durable->committing)) { /* connections have gone; only other shards are still told */
+        struct durable_wait *wait = CONTAINER_OF(durable->committing.next, struct durable_wait, commit_link);
+        list_remove(&wait->commit_link);
+        if (wait->kind == WAIT_REMOTE) record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0);
+        if (wait->kind == WAIT_CONNECT) durable_prepared_release(broker, wait->other);
+        if (wait->session) continue; /* still in its row, which ends with the session */
+        durable_wait_free(broker, wait);
+    }
+}
+
+void durable_finish(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    if (!durable) return;
+    write_rest(broker); /* what settling the lanes has brought */
+    wheel_stop(&broker->shard->wheel, &durable->timer);
+    wheel_stop(&broker->shard->wheel, &durable->heartbeat);
+    while (!list_empty(&durable->origins)) { /* barriers, and what another shard still answers: durable_stored() releases that */
+        struct durable_wait *wait = CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link);
+        list_remove(&wait->origin_link);
+        if (wait->kind == WAIT_BARRIER) durable_wait_free(broker, wait);
+    }
+    durable_checkpoint_release(durable);
+    wal_release(&durable->wal);
+    map_free(&durable->prepared);
+    memory_release(durable->held);
+    memory_release(durable);
+    broker->durable = NULL;
+}
+
+static struct span prepared_key(const void *value) { return span_of(value, 8); } /* struct durable_prepared begins with it */

@@ -1,0 +1,221 @@
+/* durable.h - what survives the process: the broker's side of the store (docs/internals/durability.md, decisions 0020 to 0023).
+ *
+ * Nothing here runs unless durability.enable is on (`broker->durable` is NULL) and, for a session, unless it is durable or waits
+ * for somebody who is (`session->durable` is NULL).
+ *
+ * Two halves. *Events* go into the shard's log as they happen (durable_enqueue() and its sisters); each record belongs to a commit.
+ * *Waits* hold back what promises something until the commit that holds it is on disk: an answer to a client, in the order of what it
+ * answers; a PUBLISH with QoS 2, whose packet id must be known after a crash; a CONNECT that is handled again when its session is on
+ * disk; the word to another shard that its message is. A PUBLISH that goes to other shards waits for theirs: each is told with
+ * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
+ *
+ * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
+ * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start). */
+#ifndef RINGMQ_BROKER_DURABLE_H
+#define RINGMQ_BROKER_DURABLE_H
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "broker/session.h"
+#include "proto/packet.h"
+#include "store/store.h"
+
+struct broker;
+struct lane_cell;
+struct sink;
+struct retain_cursor;
+struct subscribe_request;
+
+/* Filters are counted by their slot's lower bits: others look there before they ask to be told. */
+#define DURABLE_FILTER_BITS 14
+
+/* What RECORD_DURABLE said about the record that follows it in the same lane. */
+struct durable_notice {
+    bool valid;
+    uint8_t level;
+    struct durable_wait *wait; /* on the publisher's shard; NULL: nobody waits */
+    struct stored_origin origin;
+};
+
+struct durable_shard {
+    struct broker_shard *broker;
+    struct wal wal;
+    struct list committing;    /* waits, by commit */
+    struct list origins;       /* waits of QoS 2 messages whose STORE_INCOMING is not durable, and barriers between them */
+    struct timer timer;        /* the log's next turn */
+    struct timer heartbeat;
+    uint64_t session_ids, message_ids;
+    uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
+    int32_t write_error;       /* of the write under way */
+    struct list sessions;      /* durable ones, in struct durable_session */
+    struct map prepared;       /* struct durable_prepared by connection */
+    struct durable_notice notices[SHARDS_MAX + 1];
+    struct {
+        bool running;
+        struct list sessions;  /* those still to be written */
+        struct retain_cursor *retained;
+        uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
+        uint64_t segment, commit;
+        uint64_t begun_bytes;  /* appended when it began */
+        uint64_t begun_failed; /* segments given up by then */
+        uint64_t live_bytes;   /* what the last one wrote */
+        bool first_done;
+    } checkpoint;
+    uint64_t *held;            /* connections whose CONNECT waits for the end of the restore */
+    uint32_t held_count;
+    bool restoring;
+    struct subscribe_request *restore_request;
+    /* read by other shards */
+    _Atomic uint64_t filter_bits[(1u << DURABLE_FILTER_BITS) / 64];
+    uint16_t filter_counts[1u << DURABLE_FILTER_BITS];
+};
+
+struct durable_session {
+    struct list link;          /* of durable ones */
+    struct session *session;
+    uint64_t id;               /* 0: not durable, there are only waits */
+    uint32_t incoming_number;  /* QoS 2 publishes of its client so far */
+    uint32_t incoming_logged;  /* … whose STORE_INCOMING is in the log */
+    uint32_t prepared_count;   /* CONNECT packets under way for it */
+    bool lazy;
+    bool snapshotting;         /* its queue is being written in parts: */
+    uint32_t snapshot_passed;  /* entries at its front that have been written */
+    uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
+    struct list waits;         /* answers, in the order they must leave */
+    uint32_t waits_count;
+};
+
+static inline bool session_is_durable(const struct session *session) { return session->durable && session->durable->id; }
+
+/* ---- life ------------------------------------------------------------------------------------------------------- */
+
+/* Before the shards start. Both belong to the caller; the state must live until all shards have started. */
+void broker_use_store(struct broker *broker, struct store *store, const struct state *state);
+void durable_start(struct broker_shard *broker);  /* restores what belongs to this shard */
+/* Once a turn. True: look again next turn. */
+bool durable_turn(struct broker_shard *broker);
+void durable_file(struct shard *shard, bool sync, int32_t result);
+bool durable_busy(struct shard *shard);
+void durable_stop(struct broker_shard *broker);   /* writes what is left; no thread runs */
+void durable_finish(struct broker_shard *broker);
+/* For store_recover(): gives a QoS 2 message to the sessions that should have got it and had not. */
+void durable_redo(void *context, struct state *state, struct state_message *message);
+/* New durable messages cannot be taken: the disk refuses. */
+bool durable_refuses(const struct broker_shard *broker);
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+/* The level of the topic rules for a publication of a client. */
+uint8_t durable_level(const struct broker_shard *broker, struct span topic);
+/* True when it was written: the delivery is marked DELIVERY_LOGGED. packet_id 0: into the queue. */
+bool durable_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
+                     const struct delivery_options *options, uint16_t packet_id);
+void durable_packet(struct broker_shard *broker, struct session *session, enum store_record type, uint16_t packet_id);
+/* The front of a queue that is being written in parts is about to leave: it is written first if it has not been. */
+void durable_queue_pops(struct broker_shard *broker, struct session *session);
+void durable_subscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
+                       const struct sink *sink, uint32_t local_id);
+void durable_unsubscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group);
+/* A durable sink is on (has left) this filter. */
+void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool added);
+void durable_detach(struct broker_shard *broker, struct session *session);
+void durable_session_end(struct broker_shard *broker, struct session *session);
+void durable_will_clear(struct broker_shard *broker, struct session *session);
+/* The publication is retained from now on (an empty payload: nothing is). */
+void durable_retain(struct broker_shard *broker, struct publication *publication);
+uint64_t durable_message_id(struct broker_shard *broker, struct publication *publication);
+uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms); /* 0 stays 0 */
+
+/* ---- waits ------------------------------------------------------------------------------------------------------ */
+
+/* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
+void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
+                           uint16_t packet_id);
+/* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. */
+void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* On the other shard: what was announced, and the answer. */
+void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
+void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
+void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication);
+void durable_stored(struct broker_shard *broker, struct durable_wait *wait);
+/* A checkpoint of shard `from` would take away the records that tell who has got a QoS 2 message. It must not end before the
+ * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
+void durable_barrier(struct broker_shard *broker, uint32_t from);
+void durable_barrier_done(struct broker_shard *broker);
+/* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
+bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
+                            enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason);
+/* Any other answer of a session with `durable`: false: it may go at once. */
+bool durable_ack(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
+                 enum mqtt_reason reason);
+bool durable_packet_send(struct broker_shard *broker, struct session *session, struct mqtt_packet *packet);
+/* A QoS 2 PUBLISH that has its packet id since just now. False: it may go at once. */
+bool durable_hold_publish(struct broker_shard *broker, struct session *session, uint16_t packet_id);
+/* A SUBACK. False: it may go at once. request_stored() is called later. */
+bool durable_hold_suback(struct broker_shard *broker, struct session *session, struct subscribe_request *request);
+/* The session ends: nobody is answered any more. */
+void durable_forget(struct broker_shard *broker, struct session *session);
+
+/* ---- connecting ------------------------------------------------------------------------------------------------- */
+
+enum durable_connect { DURABLE_CONNECT_GO, DURABLE_CONNECT_WAIT };
+#define DURABLE_ID_BYTES 64 /* of an assigned client id, with its NUL */
+
+/* A CONNECT comes for the second time: its session (NULL: it has ended meanwhile), whether it was present, and the id it was
+ * assigned. False: it comes for the first time. */
+bool durable_connect_again(struct broker_shard *broker, struct conn *conn, struct session **ret_session, bool *ret_present,
+                           char ret_assigned[static DURABLE_ID_BYTES]);
+/* The session is decided: what must be on disk before CONNACK. `written_before`: durable_written() before it was looked for. */
+enum durable_connect durable_connect(struct broker_shard *broker, struct conn *conn, struct session *session,
+                                     const struct mqtt_connect *connect, uint64_t written_before, bool present,
+                                     struct span assigned_id);
+uint64_t durable_written(const struct broker_shard *broker);
+/* The restore is not over: the CONNECT is kept. */
+bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
+
+/* ---- inside durable*.c ------------------------------------------------------------------------------------------- */
+
+enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER };
+
+struct durable_wait {
+    struct list link;         /* of its session's answers */
+    struct list commit_link;  /* of `committing`, while staged and not ready */
+    struct list origin_link;  /* of `origins` */
+    struct session *session;  /* NULL: there is none, or it has ended */
+    uint64_t conn;            /* the connection it is for */
+    uint64_t commit;
+    uint32_t remote;          /* shards that have not said RECORD_STORED yet */
+    uint32_t number;          /* QoS 2: STORE_INCOMING must be written when the others have it */
+    uint16_t packet_id;
+    uint8_t kind;
+    bool staged, ready;
+    bool quota;               /* counts against the client's Receive Maximum (QoS 1) */
+    uint8_t bytes_count;      /* the answer, encoded */
+    uint8_t bytes[8];
+    uint32_t long_bytes;
+    uint8_t *long_answer;     /* one that does not fit there */
+    uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
+    void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
+};
+
+struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);
+/* Not of a session's row: ready when `commit` is durable. */
+void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait, uint64_t commit);
+void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait);
+/* Those whose commit is durable. */
+void durable_waits_release(struct broker_shard *broker);
+struct durable_session *durable_session_make(struct session *session);
+void durable_connect_ready(struct broker_shard *broker, struct durable_wait *wait);
+struct stored_session durable_session_record(struct broker_shard *broker, const struct session *session);
+void durable_prepared_forget(struct broker_shard *broker, struct session *session);
+void durable_prepared_release(struct broker_shard *broker, void *prepared);
+void durable_snapshot(struct broker_shard *broker, struct session *session);
+void durable_checkpoint_turn(struct broker_shard *broker);
+void durable_checkpoint_init(struct durable_shard *durable);
+void durable_checkpoint_release(struct durable_shard *durable);
+void durable_restore(struct broker_shard *broker);
+void durable_restored(struct broker_shard *broker); /* all routes are laid */
+
+#endif

@@ -1,0 +1,298 @@
+/* durable_checkpoint.c - everything that lives, written once more, so that what was written before can go.
+ *
+ * A checkpoint begins at a segment; then, a slice a turn, each durable session is written as one SNAPSHOT and each retained message
+ * again, while events go on between the slices: a replay that begins at that segment comes to the same state, since a SNAPSHOT
+ * replaces what was known of its session. When all of it is durable, segments before that one are used again.
+ * Messages are written once for all that name them: `generation` says which checkpoint a message's record belongs to. */
+#include "base/check.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/durable.h"
+#include "broker/records.h"
+
+#define SLICE_BYTES     (128u * 1024)      /* about what a turn adds to the log */
+#define SLICE_BACKLOG   (2u * 1024 * 1024) /* the disk is behind: not now */
+#define RETAINED_BUDGET 64
+#define SEGMENTS_FAILED_MAX 8 /* hardly used and not used again: a disk that fails now and then must not be filled with them */
+
+void durable_checkpoint_init(struct durable_shard *durable)
+{
+    list_init(&durable->checkpoint.sessions);
+    durable->generation = 1;
+}
+
+void durable_checkpoint_release(struct durable_shard *durable) { retain_scan_end(durable->checkpoint.retained); }
+
+/* ---- one session ------------------------------------------------------------------------------------------------ */
+
+/* The message's record comes before the one that names it. */
+static uint64_t message_id(struct broker_shard *broker, struct message *message)
+{
+    struct publication publication = publication_of(message);
+    uint64_t id = durable_message_id(broker, &publication);
+    publication_end(broker->shard, &publication);
+    return id;
+}
+
+static void put_delivery(struct broker_shard *broker, struct record_writer *writer, struct delivery delivery)
+{
+    struct message *message = (struct message *)(uintptr_t)(delivery.tagged & DELIVERY_POINTER_MASK);
+    uint32_t id = (uint32_t)delivery.ids;
+    struct stored_delivery stored = {.message = message_id(broker, message), .qos = delivery.tagged >> DELIVERY_QOS_SHIFT & 3,
+                                     .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
+    if (delivery.tagged & DELIVERY_IDS_LIST) {
+        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+        stored.ids = list + 1;
+        stored.ids_count = list[0];
+    } else if (id) {
+        stored.ids = &id;
+        stored.ids_count = 1;
+    }
+    record_put_delivery(writer, &stored);
+}
+
+static void put_subscriptions(struct broker_shard *broker, struct record_writer *writer, const struct session *session)
+{
+    record_put_u32(writer, session->subscriptions_count);
+    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
+        struct stored_subscription stored;
+        CHECK(sinks_text(broker->sinks, session->subscriptions[i], &stored.filter, &stored.group));
+        const struct sink *sink = sinks_find_sink(broker->sinks, session->subscriptions[i], session);
+        stored.subscription_id = sink->subscription_id;
+        stored.qos = sink->qos;
+        stored.no_local = sink->no_local;
+        stored.retain_as_published = sink->retain_as_published;
+        record_put_subscription(writer, &stored);
+    }
+}
+
+static void put_incoming(struct record_writer *writer, const struct session *session)
+{
+    uint32_t cursor = 0;
+    uint16_t packet_id;
+    record_put_u32(writer, mqtt_incoming_count(&session->incoming));
+    while (mqtt_incoming_next(&session->incoming, &cursor, &packet_id))
+        record_put_u16(writer, packet_id);
+}
+
+/* The log knows it: QoS 0 and messages of level `none` are not kept. */
+static bool logged(struct delivery delivery) { return (delivery.tagged & DELIVERY_LOGGED) != 0; }
+
+static void put_window(struct broker_shard *broker, struct record_writer *writer, const struct session *session)
+{
+    struct mqtt_inflight_entry entry;
+    size_t count_at = writer->bytes;
+    uint32_t count = 0;
+    record_put_u32(writer, 0);
+    for (uint16_t cursor = 0; mqtt_inflight_next(&session->inflight, &cursor, &entry);) {
+        struct delivery delivery = {(uint64_t)(uintptr_t)entry.message, entry.user};
+        bool releasing = entry.state == MQTT_INFLIGHT_RELEASING;
+        if (!releasing && !logged(delivery)) continue;
+        record_put_u16(writer, entry.packet_id);
+        record_put_u8(writer, releasing ? STORED_RELEASING : STORED_PUBLISHED);
+        if (releasing) {
+            struct stored_delivery none = {.qos = 2};
+            record_put_delivery(writer, &none);
+        } else {
+            put_delivery(broker, writer, delivery);
+        }
+        count++;
+    }
+    memcpy(writer->data + count_at, &count, 4);
+}
+
+/* `count` entries from place `first` on, as far as the log knows them. */
+static void put_queue(struct broker_shard *broker, struct record_writer *writer, const struct session *session, uint32_t first,
+                      uint32_t count)
+{
+    const struct delivery_queue *queue = &session->queue;
+    size_t count_at = writer->bytes;
+    uint32_t written = 0;
+    record_put_u32(writer, 0);
+    for (uint32_t i = first; i < first + count; i++) {
+        struct delivery delivery = queue->entries[(queue->head + i) & (queue->capacity - 1)];
+        if (!logged(delivery)) continue;
+        put_delivery(broker, writer, delivery);
+        written++;
+    }
+    memcpy(writer->data + count_at, &written, 4);
+}
+
+static void append(struct broker_shard *broker, enum store_record type, struct record_writer *writer)
+{
+    struct span whole = span_of(writer->data, writer->bytes);
+    wal_append(&broker->durable->wal, type, &whole, 1, broker->shard->now_ms);
+    record_writer_release(writer);
+}
+
+/* With `in_parts` the queue has been written already. */
+static void snapshot_put(struct broker_shard *broker, struct session *session, bool in_parts)
+{
+    struct record_writer writer = {0};
+    struct stored_session record = durable_session_record(broker, session);
+    record_put_session(&writer, &record);
+    put_subscriptions(broker, &writer, session);
+    put_incoming(&writer, session);
+    put_window(broker, &writer, session);
+    if (in_parts)
+        record_put_u32(&writer, STORE_QUEUE_IN_PARTS);
+    else
+        put_queue(broker, &writer, session, 0, session->queue.count);
+    append(broker, STORE_SNAPSHOT, &writer);
+}
+
+void durable_snapshot(struct broker_shard *broker, struct session *session)
+{
+    session->durable->snapshotting = false; /* this one replaces it */
+    snapshot_put(broker, session, false);
+}
+
+/* ---- long queues, in parts --------------------------------------------------------------------------------------- */
+
+#define PART_ENTRIES 64 /* a queue up to this long is written with its session */
+
+static void part_put(struct broker_shard *broker, struct session *session, bool first)
+{
+    struct durable_session *durable = session->durable;
+    struct record_writer writer = {0};
+    uint32_t count = durable->snapshot_left < PART_ENTRIES ? durable->snapshot_left : PART_ENTRIES;
+    record_put_u64(&writer, durable->id);
+    record_put_u8(&writer, first);
+    put_queue(broker, &writer, session, durable->snapshot_passed, count);
+    append(broker, STORE_QUEUE_PART, &writer);
+    durable->snapshot_passed += count;
+    durable->snapshot_left -= count;
+}
+
+void durable_queue_pops(struct broker_shard *broker, struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->snapshot_passed == 0 && durable->snapshot_left > 0) part_put(broker, session, false);
+    if (durable->snapshot_passed > 0) durable->snapshot_passed--;
+}
+
+/* One session of a checkpoint, or as much of it as a turn may. True: it is done. */
+static bool session_slice(struct broker_shard *broker, struct session *session, uint64_t until_bytes)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->prepared_count) return false; /* between its two CONNECTs the log knows more than we do */
+    if (!durable->snapshotting) {
+        if (session->queue.count <= PART_ENTRIES) {
+            snapshot_put(broker, session, false);
+            return true;
+        }
+        durable->snapshotting = true;
+        durable->snapshot_passed = 0;
+        durable->snapshot_left = session->queue.count;
+        part_put(broker, session, true);
+    }
+    while (durable->snapshot_left > 0) {
+        if (broker->durable->wal.bytes_appended > until_bytes) return false;
+        part_put(broker, session, false);
+    }
+    snapshot_put(broker, session, true);
+    durable->snapshotting = false;
+    return true;
+}
+
+/* ---- retained messages ------------------------------------------------------------------------------------------- */
+
+static enum retain_answer retained_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+{
+    struct broker_shard *broker = context;
+    struct message *message = stored;
+    if (message->expires_ms && message->expires_ms <= broker->shard->now_ms) return RETAIN_REMOVE;
+    if (message->stored) store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
+    return RETAIN_NEXT;
+}
+
+/* ---- slices ----------------------------------------------------------------------------------------------------- */
+
+static void checkpoint_begin(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    durable->checkpoint.running = true;
+    durable->checkpoint.segment = wal_segment_now(&durable->wal);
+    durable->checkpoint.begun_bytes = durable->wal.bytes_appended;
+    durable->checkpoint.begun_failed = durable->wal.segments_failed;
+    durable->checkpoint.retained = retain_scan_begin(span_of("", 0));
+    if (++durable->generation == 0) durable->generation = 1;
+    durable->checkpoint.barriers = broker->broker->shards_count;
+    for (uint32_t s = 0; s < broker->broker->shards_count; s++) {
+        if (s == broker->shard->number)
+            durable_barrier(broker, s);
+        else
+            record_send(broker->shard, s, RECORD_BARRIER, NULL, 0);
+    }
+    struct list *old = &durable->checkpoint.sessions;
+    DCHECK(list_empty(old));
+    if (list_empty(&durable->sessions)) return;
+    *old = durable->sessions; /* all of them move over; those written come back */
+    old->next->previous = old->previous->next = old;
+    list_init(&durable->sessions);
+}
+
+/* True: all sessions are written. */
+static bool sessions_slice(struct broker_shard *broker, uint64_t until_bytes)
+{
+    struct durable_shard *durable = broker->durable;
+    struct list *old = &durable->checkpoint.sessions;
+    while (!list_empty(old)) {
+        struct durable_session *session = CONTAINER_OF(old->next, struct durable_session, link);
+        bool waits = session->prepared_count > 0;
+        if (!session_slice(broker, session->session, until_bytes)) {
+            if (!waits) return false;
+            list_remove(&session->link); /* the others meanwhile */
+            list_append(old, &session->link);
+            return false;
+        }
+        list_remove(&session->link);
+        list_append(&durable->sessions, &session->link);
+        if (durable->wal.bytes_appended > until_bytes) return false;
+    }
+    return true;
+}
+
+static void checkpoint_slice(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    uint64_t until_bytes = durable->wal.bytes_appended + SLICE_BYTES;
+    if (!sessions_slice(broker, until_bytes)) return;
+    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, broker))
+        if (durable->wal.bytes_appended > until_bytes) return;
+    if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
+    retain_scan_end(durable->checkpoint.retained);
+    durable->checkpoint.retained = NULL;
+    durable->checkpoint.running = false;
+    durable->checkpoint.live_bytes = durable->wal.bytes_appended - durable->checkpoint.begun_bytes;
+    durable->checkpoint.begun_bytes = durable->wal.bytes_appended;
+    durable->checkpoint.commit = store_put_checkpoint(&durable->wal, durable->checkpoint.segment, broker->shard->now_ms);
+}
+
+static bool checkpoint_due(const struct broker_shard *broker)
+{
+    const struct durable_shard *durable = broker->durable;
+    if (!durable->checkpoint.first_done) return !durable->restoring;
+    if (durable->wal.segments_failed - durable->checkpoint.begun_failed >= SEGMENTS_FAILED_MAX) return true;
+    uint64_t grown = durable->wal.bytes_appended - durable->checkpoint.begun_bytes;
+    return grown > broker->settings->durability.checkpoint_bytes && grown > durable->checkpoint.live_bytes;
+}
+
+void durable_checkpoint_turn(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    if (durable->checkpoint.commit) {
+        if (!wal_durable(&durable->wal, durable->checkpoint.commit)) return;
+        store_checkpointed(broker->broker->store, broker->shard->number, durable->checkpoint.segment);
+        durable->checkpoint.commit = 0;
+        durable->checkpoint.first_done = true;
+        COUNT(broker, durable_checkpoints);
+    }
+    if (broker->stopping) return;
+    if (!durable->checkpoint.running && checkpoint_due(broker)) checkpoint_begin(broker);
+    if (durable->checkpoint.running && wal_backlog_bytes(&durable->wal) < SLICE_BACKLOG) {
+        checkpoint_slice(broker);
+        bool written = list_empty(&durable->checkpoint.sessions) && durable->checkpoint.barriers;
+        broker->shard->more_next_turn |= durable->checkpoint.running && !written;
+    }
+}

@@ -1,0 +1,362 @@
+/* durable_waits.c - what is held back until a commit is on disk, here or on other shards. */
+#include "base/check.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/durable.h"
+#include "broker/records.h"
+#include "proto/encode.h"
+
+/* ---- waits ------------------------------------------------------------------------------------------------------ */
+
+struct durable_session *durable_session_make(struct session *session)
+{
+    if (session->durable) return session->durable;
+    struct durable_session *made = memory_acquire_zeroed(sizeof *made);
+    made->session = session;
+    list_init(&made->link);
+    list_init(&made->waits);
+    return session->durable = made;
+}
+
+struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session)
+{
+    struct durable_wait *wait = pool_acquire(&broker->shard->pool, sizeof *wait);
+    *wait = (struct durable_wait){.kind = kind, .session = session};
+    list_init(&wait->link);
+    list_init(&wait->commit_link);
+    list_init(&wait->origin_link);
+    if (session && session->conn) wait->conn = conn_name(session->conn);
+    COUNT(broker, durable_waits);
+    return wait;
+}
+
+static void origins_advance(struct broker_shard *broker);
+
+void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait)
+{
+    DCHECK(wait->remote == 0 && list_empty(&wait->link) && list_empty(&wait->commit_link));
+    bool origin = !list_empty(&wait->origin_link);
+    list_remove(&wait->origin_link);
+    if (origin && wait->kind != WAIT_BARRIER) origins_advance(broker);
+    memory_release(wait->long_answer);
+    pool_release(&broker->shard->pool, wait, sizeof *wait);
+    UNCOUNT(broker, durable_waits);
+}
+
+void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait, uint64_t commit)
+{
+    wait->commit = commit;
+    wait->staged = true;
+    list_append(&broker->durable->committing, &wait->commit_link);
+}
+
+/* The connection an answer is for, if it still stands. */
+static struct conn *wait_conn(const struct durable_wait *wait)
+{
+    struct conn *conn = wait->session ? wait->session->conn : NULL;
+    return conn && conn_name(conn) == wait->conn && conn->state == CONN_OPEN ? conn : NULL;
+}
+
+static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
+{
+    struct conn *conn = wait_conn(wait);
+    if (!conn) return;
+    uint32_t bytes = wait->long_answer ? wait->long_bytes : wait->bytes_count;
+    uint8_t *out = conn_reserve(broker->shard, conn, bytes);
+    memcpy(out, wait->long_answer ? wait->long_answer : wait->bytes, bytes);
+    conn_commit(conn, bytes);
+    if (wait->quota) mqtt_incoming_qos1_remove(&wait->session->incoming);
+    COUNT(broker, packets_sent);
+}
+
+/* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]; STORE_INCOMING is written in that order, too. */
+static void row_advance(struct broker_shard *broker, struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    LIST_FOR_EACH(link, &durable->waits)
+    {
+        struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
+        if (wait->remote) break;
+        if (wait->staged) continue;
+        if (wait->number && durable->id) {
+            uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
+            durable->incoming_logged = wait->number;
+            if (!durable->lazy && commit > wait->commit) wait->commit = commit;
+        }
+        if (wal_durable(&broker->durable->wal, wait->commit))
+            wait->staged = wait->ready = true;
+        else
+            durable_wait_commit(broker, wait, wait->commit);
+    }
+    while (!list_empty(&durable->waits)) {
+        struct durable_wait *wait = CONTAINER_OF(durable->waits.next, struct durable_wait, link);
+        if (!wait->ready) return;
+        list_remove(&wait->link);
+        durable->waits_count--;
+        if (wait->kind == WAIT_ANSWER)
+            answer_go(broker, wait);
+        else if (wait_conn(wait))
+            session_publish_held(broker, session, wait->packet_id);
+        durable_wait_free(broker, wait);
+    }
+}
+
+static void row_append(struct broker_shard *broker, struct session *session, struct durable_wait *wait)
+{
+    list_append(&session->durable->waits, &wait->link);
+    session->durable->waits_count++;
+    row_advance(broker, session);
+}
+
+static void wait_ready(struct broker_shard *broker, struct durable_wait *wait)
+{
+    list_remove(&wait->commit_link);
+    wait->ready = true;
+    switch ((enum durable_wait_kind)wait->kind) {
+    case WAIT_ANSWER:
+    case WAIT_PUBLISH:
+        if (wait->session) return row_advance(broker, wait->session);
+        break;
+    case WAIT_SUBACK: request_stored(broker, wait->other); break;
+    case WAIT_CONNECT: durable_connect_ready(broker, wait); break;
+    case WAIT_REMOTE: record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0); break;
+    case WAIT_BARRIER: UNREACHABLE("a barrier waits for no commit");
+    }
+    durable_wait_free(broker, wait);
+}
+
+void durable_waits_release(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    while (!list_empty(&durable->committing)) {
+        struct durable_wait *wait = CONTAINER_OF(durable->committing.next, struct durable_wait, commit_link);
+        if (!wal_durable(&durable->wal, wait->commit)) return;
+        wait_ready(broker, wait);
+    }
+}
+
+void durable_forget(struct broker_shard *broker, struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->prepared_count) durable_prepared_forget(broker, session);
+    while (!list_empty(&durable->waits)) {
+        struct durable_wait *wait = CONTAINER_OF(durable->waits.next, struct durable_wait, link);
+        list_remove(&wait->link);
+        wait->session = NULL; /* one that another shard or a commit still names goes when they have let go of it */
+        if (wait->remote == 0 && list_empty(&wait->commit_link)) durable_wait_free(broker, wait);
+    }
+    list_remove(&durable->link);
+    memory_release(durable);
+    session->durable = NULL;
+}
+
+/* ---- between shards --------------------------------------------------------------------------------------------- */
+
+static uint32_t filter_bit(uint32_t local_id) { return local_id & ((1u << DURABLE_FILTER_BITS) - 1); }
+
+void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool added)
+{
+    struct durable_shard *durable = broker->durable;
+    uint32_t bit = filter_bit(local_id);
+    uint16_t *count = &durable->filter_counts[bit];
+    if (*count == UINT16_MAX) return; /* too many to count: it stays set */
+    *count = (uint16_t)(added ? *count + 1 : *count - 1);
+    if (added && *count == 1) atomic_fetch_or(&durable->filter_bits[bit / 64], 1ull << (bit % 64));
+    if (!added && *count == 0) atomic_fetch_and(&durable->filter_bits[bit / 64], ~(1ull << (bit % 64)));
+}
+
+static bool filters_durable(const struct durable_shard *there, const uint32_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t bit = filter_bit(ids[i]);
+        if (atomic_load_explicit(&there->filter_bits[bit / 64], memory_order_relaxed) >> (bit % 64) & 1) return true;
+    }
+    return false;
+}
+
+void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
+{
+    const struct durable_shard *there = broker->broker->shards[to]->durable;
+    if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return;
+    struct durable_wait *wait = NULL;
+    if (publication->qos > 0 && publication->level == DURABILITY_COMMIT && publication->answers) {
+        wait = publication->wait;
+        if (!wait) wait = publication->wait = durable_wait_make(broker, WAIT_ANSWER, (struct session *)(uintptr_t)publication->publisher);
+        wait->remote++;
+    }
+    struct lane_cell cells[3] = {record_first(RECORD_DURABLE, 2, wait, publication->level),
+                                 {publication->origin_session, (uint64_t)publication->origin_number << 16 | publication->origin_packet_id},
+                                 {0, 0}};
+    shard_send(broker->shard, to, cells, 3);
+}
+
+void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    broker->durable->notices[from] = (struct durable_notice){
+        .valid = true, .level = (uint8_t)cells->b, .wait = record_pointer(cells),
+        .origin = {.session = cells[1].a, .number = (uint32_t)(cells[1].b >> 16), .packet_id = (uint16_t)cells[1].b}};
+}
+
+void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication)
+{
+    struct durable_notice *notice = &broker->durable->notices[from];
+    if (!notice->valid) return;
+    notice->valid = false;
+    publication->level = notice->level;
+    publication->wait = notice->wait;
+    publication->origin_session = notice->origin.session;
+    publication->origin_number = notice->origin.number;
+    publication->origin_packet_id = notice->origin.packet_id;
+}
+
+/* The other shard is told at once when nothing of it went into the log. */
+void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication)
+{
+    if (!publication->wait) return;
+    if (publication->commit == 0 || wal_durable(&broker->durable->wal, publication->commit))
+        return record_send(broker->shard, from, RECORD_STORED, publication->wait, 0);
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_REMOTE, NULL);
+    wait->from = from;
+    wait->other = publication->wait;
+    durable_wait_commit(broker, wait, publication->commit);
+}
+
+void durable_stored(struct broker_shard *broker, struct durable_wait *wait)
+{
+    DCHECK(wait->remote > 0);
+    if (--wait->remote > 0) return;
+    if (!wait->session) return durable_wait_free(broker, wait);
+    row_advance(broker, wait->session);
+}
+
+/* Barriers at the front have nothing before them any more. */
+static void origins_advance(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    while (!list_empty(&durable->origins)) {
+        struct durable_wait *wait = CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link);
+        if (wait->kind != WAIT_BARRIER) return;
+        uint32_t from = wait->from;
+        durable_wait_free(broker, wait);
+        if (from == broker->shard->number)
+            durable_barrier_done(broker);
+        else
+            record_send(broker->shard, from, RECORD_BARRIER_DONE, NULL, 0);
+    }
+}
+
+void durable_barrier(struct broker_shard *broker, uint32_t from)
+{
+    if (!broker->durable) return; /* the node is ending: no checkpoint goes on */
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_BARRIER, NULL);
+    wait->from = from;
+    list_append(&broker->durable->origins, &wait->origin_link);
+    origins_advance(broker);
+}
+
+void durable_barrier_done(struct broker_shard *broker)
+{
+    if (broker->durable) broker->durable->checkpoint.barriers--;
+}
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication, uint16_t packet_id)
+{
+    publication->level = durable_level(broker, publication->topic);
+    publication->answers = publication->qos > 0;
+    if (wal_backlog_bytes(&broker->durable->wal) > broker->settings->durability.backlog_bytes_max / 2) publication->congested = true;
+    if (publication->qos != 2 || !session_is_durable(session)) return;
+    publication->origin_session = session->durable->id;
+    publication->origin_number = ++session->durable->incoming_number;
+    publication->origin_packet_id = packet_id;
+}
+
+static void answer_encode(struct durable_wait *wait, const struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
+                          enum mqtt_reason reason)
+{
+    bool plain = reason == MQTT_REASON_SUCCESS || session->version < MQTT_5;
+    wait->bytes_count = (uint8_t)(plain ? mqtt_write_ack(wait->bytes, type, packet_id)
+                                        : mqtt_write_ack_reason(wait->bytes, type, packet_id, reason));
+}
+
+bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
+                            enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason)
+{
+    struct durable_wait *wait = publication->wait;
+    bool remembers = publication->origin_number && !mqtt_reason_is_error(reason);
+    bool waits = wait || remembers || (publication->commit && !wal_durable(&broker->durable->wal, publication->commit)) ||
+                 (session->durable && session->durable->waits_count);
+    if (!waits) return false;
+    if (!wait) wait = durable_wait_make(broker, WAIT_ANSWER, session);
+    durable_session_make(session);
+    if (type == MQTT_PUBACK) wait->quota = mqtt_incoming_qos1_add(&session->incoming);
+    wait->commit = publication->commit;
+    wait->packet_id = packet_id;
+    if (remembers) {
+        wait->number = publication->origin_number;
+        list_append(&broker->durable->origins, &wait->origin_link);
+    }
+    answer_encode(wait, session, type, packet_id, reason);
+    bool exceeded = type == MQTT_PUBACK && !wait->quota;
+    row_append(broker, session, wait);
+    if (exceeded) packet_error(broker, session->conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 1 messages than allowed");
+    return true;
+}
+
+/* All that was written so far must be on disk: the answer tells of it. A lazy session's answers wait only behind others. */
+static bool answer_waits(const struct broker_shard *broker, const struct session *session, uint64_t *ret_commit)
+{
+    const struct durable_session *durable = session->durable;
+    bool promises = durable->id && !durable->lazy;
+    *ret_commit = promises ? wal_position(&broker->durable->wal) : 0;
+    return durable->waits_count || !wal_durable(&broker->durable->wal, *ret_commit);
+}
+
+bool durable_ack(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
+                 enum mqtt_reason reason)
+{
+    uint64_t commit;
+    if (!answer_waits(broker, session, &commit)) return false;
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_ANSWER, session);
+    wait->commit = commit;
+    answer_encode(wait, session, type, packet_id, reason);
+    row_append(broker, session, wait);
+    return true;
+}
+
+bool durable_packet_send(struct broker_shard *broker, struct session *session, struct mqtt_packet *packet)
+{
+    uint64_t commit;
+    if (!answer_waits(broker, session, &commit)) return false;
+    size_t bytes = mqtt_encoded_bytes((enum mqtt_version)session->version, packet);
+    if (session->packet_bytes_max && bytes > session->packet_bytes_max) return false; /* packet_send() knows what to do */
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_ANSWER, session);
+    wait->commit = commit;
+    wait->long_bytes = (uint32_t)bytes;
+    wait->long_answer = memory_acquire(bytes);
+    CHECK(mqtt_encode(wait->long_answer, bytes, (enum mqtt_version)session->version, packet) == bytes);
+    row_append(broker, session, wait);
+    return true;
+}
+
+bool durable_hold_publish(struct broker_shard *broker, struct session *session, uint16_t packet_id)
+{
+    uint64_t commit;
+    if (!answer_waits(broker, session, &commit)) return false;
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_PUBLISH, session);
+    wait->commit = commit;
+    wait->packet_id = packet_id;
+    row_append(broker, session, wait);
+    return true;
+}
+
+bool durable_hold_suback(struct broker_shard *broker, struct session *session, struct subscribe_request *request)
+{
+    uint64_t commit;
+    if (!session_is_durable(session) || !answer_waits(broker, session, &commit) || commit == 0) return false;
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_SUBACK, NULL);
+    wait->other = request;
+    durable_wait_commit(broker, wait, commit);
+    return true;
+}

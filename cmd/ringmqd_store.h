@@ -1,0 +1,22 @@
+/* ringmqd_store.h - the broker's store at start and at the end (docs/durability.md). */
+#ifndef RINGMQ_CMD_RINGMQD_STORE_H
+#define RINGMQ_CMD_RINGMQD_STORE_H
+
+#include "broker/broker.h"
+
+struct ringmqd_store {
+    struct store_files files;
+    struct store *store; /* NULL: durability is off */
+    struct state state;
+    bool has_state;
+};
+
+/* Opens node.data_dir/store, replays what is there and gives it to the broker. Progress is logged when it takes more than a second.
+ * False: everything is said. */
+bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count);
+/* All shards have started: what was replayed is theirs now. */
+void ringmqd_store_started(struct ringmqd_store *store);
+/* After the node has gone. Also after a start that failed. */
+void ringmqd_store_close(struct ringmqd_store *store);
+
+#endif

@@ -1,0 +1,453 @@
+#include "store/state_rows.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+
+static struct span session_key(const void *value) { return span_of(&((const struct state_session *)value)->key, 8); }
+static struct span message_key(const void *value) { return span_of(&((const struct state_message *)value)->key, 8); }
+static struct span retained_key(const void *value) { return ((const struct state_message *)value)->stored.topic; }
+
+void state_init(struct state *state)
+{
+    *state = (struct state){0};
+    map_init(&state->sessions, session_key);
+    map_init(&state->retained, retained_key);
+    map_init(&state->messages, message_key);
+}
+
+/* ---- messages --------------------------------------------------------------------------------------------------- */
+
+void state_message_unref(struct state_message *message)
+{
+    if (!message || --message->references > 0) return;
+    memory_release(message->own);
+    memory_release(message->receivers);
+    memory_release(message);
+}
+
+struct state_message *state_message_find(const struct state *state, uint64_t id)
+{
+    return map_find(&state->messages, span_of(&id, 8));
+}
+
+void state_origin_add(struct state *state, struct state_message *message)
+{
+    if (state->origins_count == state->origins_capacity) {
+        state->origins_capacity = state->origins_capacity ? state->origins_capacity * 2 : 64;
+        state->origins = memory_resize(state->origins, state->origins_capacity * sizeof(struct state_message *));
+    }
+    message->references++;
+    state->origins[state->origins_count++] = message;
+}
+
+void state_receiver_add(struct state_message *message, uint64_t session, bool shared)
+{
+    if (!message->stored.origin.session) return;
+    if ((message->receivers_count & (message->receivers_count - 1)) == 0) /* a power of two: full */
+        message->receivers = memory_resize(message->receivers, (message->receivers_count ? message->receivers_count * 2u : 1u) *
+                                                                   sizeof *message->receivers);
+    message->receivers[message->receivers_count++] = (struct state_receiver){session, shared};
+}
+
+/* ---- sessions --------------------------------------------------------------------------------------------------- */
+
+void state_delivery_release(struct state_delivery *delivery)
+{
+    state_message_unref(delivery->message);
+    memory_release(delivery->ids);
+    *delivery = (struct state_delivery){0};
+}
+
+static void subscription_release(struct state_subscription *subscription)
+{
+    memory_release(subscription->filter);
+    memory_release(subscription->group);
+}
+
+void state_shadow_clear(struct state_session *session)
+{
+    for (uint32_t i = session->shadow_head; i < session->shadow_count; i++)
+        state_delivery_release(&session->shadow[i]);
+    for (uint32_t i = 0; i < session->tail_count; i++)
+        state_delivery_release(&session->tail[i]);
+    session->shadow_head = session->shadow_count = session->tail_count = 0;
+    session->parts = false;
+}
+
+/* All that a SNAPSHOT brings anew. */
+void state_session_clear(struct state_session *session)
+{
+    for (uint32_t i = 0; i < session->subscriptions_count; i++)
+        subscription_release(&session->subscriptions[i]);
+    for (uint32_t i = 0; i < session->window_count; i++)
+        state_delivery_release(&session->window[i]);
+    for (uint32_t i = session->queue_head; i < session->queue_count; i++)
+        state_delivery_release(&session->queue[i]);
+    session->subscriptions_count = session->window_count = session->incoming_count = 0;
+    session->queue_head = session->queue_count = 0;
+}
+
+void state_session_release(struct state_session *session)
+{
+    state_session_clear(session);
+    state_shadow_clear(session);
+    memory_release(session->shadow);
+    memory_release(session->tail);
+    memory_release(session->text);
+    memory_release(session->will_text);
+    memory_release(session->subscriptions);
+    memory_release(session->incoming);
+    memory_release(session->window);
+    memory_release(session->queue);
+    memory_release(session);
+}
+
+/* NULL: its beginning was trimmed. */
+struct state_session *state_session_find(struct state *state, uint64_t id)
+{
+    struct state_session *session = map_find(&state->sessions, span_of(&id, 8));
+    if (!session) state->unresolved++;
+    return session;
+}
+
+void state_will_clear(struct state_session *session)
+{
+    memory_release(session->will_text);
+    session->will_text = NULL;
+    session->stored.will = (struct stored_will){0};
+}
+
+static struct span copy_into(uint8_t **at, struct span text)
+{
+    if (text.bytes) memcpy(*at, text.data, text.bytes);
+    struct span copy = span_of(*at, text.bytes);
+    *at += text.bytes;
+    return copy;
+}
+
+struct state_session *state_session_put(struct state *state, const struct stored_session *stored)
+{
+    struct state_session *session = map_find(&state->sessions, span_of(&stored->id, 8));
+    if (!session) {
+        session = memory_acquire_zeroed(sizeof *session);
+        session->key = stored->id;
+        map_insert(&state->sessions, session);
+    }
+    if (!session->text) session->text = memory_copy_string(stored->client_id);
+    state_will_clear(session);
+    uint32_t incoming_number = session->stored.incoming_number;
+    session->stored = *stored;
+    session->stored.client_id = span_of(session->text, stored->client_id.bytes);
+    if (session->stored.incoming_number < incoming_number) session->stored.incoming_number = incoming_number;
+    if (stored->id > state->session_id_last) state->session_id_last = stored->id;
+    if (!stored->will.present) return session;
+    const struct stored_message *will = &stored->will.message;
+    uint8_t *at = session->will_text = memory_acquire(will->topic.bytes + will->properties.bytes + will->payload.bytes + 1);
+    session->stored.will.message.topic = copy_into(&at, will->topic);
+    session->stored.will.message.properties = copy_into(&at, will->properties);
+    session->stored.will.message.payload = copy_into(&at, will->payload);
+    return session;
+}
+
+static uint32_t subscription_find(const struct state_session *session, struct span filter, struct span group)
+{
+    for (uint32_t i = 0; i < session->subscriptions_count; i++)
+        if (span_equal(session->subscriptions[i].stored.filter, filter) && span_equal(session->subscriptions[i].stored.group, group))
+            return i;
+    return UINT32_MAX;
+}
+
+void state_subscription_put(struct state_session *session, const struct stored_subscription *stored)
+{
+    uint32_t i = subscription_find(session, stored->filter, stored->group);
+    if (i == UINT32_MAX) {
+        if (session->subscriptions_count == session->subscriptions_capacity) {
+            session->subscriptions_capacity = session->subscriptions_capacity ? session->subscriptions_capacity * 2 : 2;
+            session->subscriptions =
+                memory_resize(session->subscriptions, session->subscriptions_capacity * sizeof *session->subscriptions);
+        }
+        i = session->subscriptions_count++;
+        session->subscriptions[i].filter = memory_copy_string(stored->filter);
+        session->subscriptions[i].group = memory_copy_string(stored->group);
+    }
+    struct state_subscription *subscription = &session->subscriptions[i];
+    subscription->stored = *stored;
+    subscription->stored.filter = span_of(subscription->filter, stored->filter.bytes);
+    subscription->stored.group = span_of(subscription->group, stored->group.bytes);
+}
+
+void state_subscription_remove(struct state_session *session, struct span filter, struct span group)
+{
+    uint32_t i = subscription_find(session, filter, group);
+    if (i == UINT32_MAX) return;
+    subscription_release(&session->subscriptions[i]);
+    session->subscriptions[i] = session->subscriptions[--session->subscriptions_count];
+}
+
+void state_incoming_put(struct state_session *session, uint16_t packet_id)
+{
+    for (uint32_t i = 0; i < session->incoming_count; i++)
+        if (session->incoming[i] == packet_id) return;
+    if (session->incoming_count == session->incoming_capacity) {
+        session->incoming_capacity = session->incoming_capacity ? session->incoming_capacity * 2 : 8;
+        session->incoming = memory_resize(session->incoming, session->incoming_capacity * sizeof *session->incoming);
+    }
+    session->incoming[session->incoming_count++] = packet_id;
+}
+
+void state_incoming_remove(struct state_session *session, uint16_t packet_id)
+{
+    for (uint32_t i = 0; i < session->incoming_count; i++)
+        if (session->incoming[i] == packet_id) session->incoming[i] = session->incoming[--session->incoming_count];
+}
+
+/* ---- queue and window ------------------------------------------------------------------------------------------- */
+
+struct state_delivery state_delivery_of(struct state_message *message, const struct stored_delivery *stored, struct span ids)
+{
+    struct state_delivery delivery = {.message = message, .qos = stored->qos, .retain = stored->retain, .state = STORED_PUBLISHED,
+                                      .ids_count = stored->ids_count};
+    message->references++;
+    if (!ids.bytes) return delivery;
+    delivery.ids = memory_acquire(ids.bytes);
+    memcpy(delivery.ids, ids.data, ids.bytes);
+    return delivery;
+}
+
+/* A row of deliveries: pointer, count and capacity, grown on demand. */
+void state_row_put(struct state_delivery **row, uint32_t *count, uint32_t *capacity, struct state_delivery delivery)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity ? *capacity * 2 : 8;
+        *row = memory_resize(*row, *capacity * sizeof **row);
+    }
+    (*row)[(*count)++] = delivery;
+}
+
+void state_queue_put(struct state_session *session, struct state_delivery delivery)
+{
+    if (session->queue_count == session->queue_capacity && session->queue_head > session->queue_capacity / 2) { /* mostly gone: move up */
+        session->queue_count -= session->queue_head;
+        memmove(session->queue, session->queue + session->queue_head, session->queue_count * sizeof *session->queue);
+        session->queue_head = 0;
+    }
+    state_row_put(&session->queue, &session->queue_count, &session->queue_capacity, delivery);
+}
+
+static uint32_t window_find(const struct state_session *session, uint16_t packet_id)
+{
+    for (uint32_t i = 0; i < session->window_count; i++)
+        if (session->window[i].packet_id == packet_id) return i;
+    return UINT32_MAX;
+}
+
+void state_window_remove(struct state_session *session, uint16_t packet_id)
+{
+    uint32_t i = window_find(session, packet_id);
+    if (i == UINT32_MAX) return;
+    state_delivery_release(&session->window[i]);
+    session->window_count--;
+    memmove(session->window + i, session->window + i + 1, (session->window_count - i) * sizeof *session->window);
+}
+
+void state_window_put(struct state_session *session, struct state_delivery delivery, uint16_t packet_id)
+{
+    state_window_remove(session, packet_id);
+    if (session->window_count == session->window_capacity) {
+        session->window_capacity = session->window_capacity ? session->window_capacity * 2 : 8;
+        session->window = memory_resize(session->window, session->window_capacity * sizeof *session->window);
+    }
+    delivery.packet_id = packet_id;
+    session->window[session->window_count++] = delivery;
+}
+
+/* The front of the queue, taken out. */
+bool state_queue_take(struct state *state, struct state_session *session, struct state_delivery *ret_delivery)
+{
+    if (session->queue_head == session->queue_count) {
+        state->unresolved++; /* it was put there before the log's first record */
+        return false;
+    }
+    *ret_delivery = session->queue[session->queue_head++];
+    if (session->queue_head == session->queue_count) session->queue_head = session->queue_count = 0;
+    return true;
+}
+
+/* SENT and DROP take the same one from the queue to be. */
+void state_shadow_take(struct state *state, struct state_session *session)
+{
+    if (!session->parts) return;
+    if (session->shadow_head == session->shadow_count)
+        state->unresolved++;
+    else
+        state_delivery_release(&session->shadow[session->shadow_head++]);
+}
+
+void state_releasing_put(struct state_session *session, uint16_t packet_id)
+{
+    uint32_t i = window_find(session, packet_id);
+    if (i == UINT32_MAX) return;
+    struct state_delivery *delivery = &session->window[i];
+    state_message_unref(delivery->message);
+    delivery->message = NULL;
+    delivery->state = STORED_RELEASING;
+}
+
+void state_enqueue(struct state *state, struct state_session *session, struct state_message *message,
+                   const struct stored_delivery *delivery)
+{
+    state_queue_put(session, state_delivery_of(message, delivery, span_of(delivery->ids, delivery->ids_count * 4)));
+    state_receiver_add(message, session->key, delivery->shared);
+}
+
+/* ---- logs and epochs -------------------------------------------------------------------------------------------- */
+
+static void messages_forget(struct state *state)
+{
+    uint32_t cursor = 0;
+    for (struct state_message *message, *next = map_next(&state->messages, &cursor); (message = next);) {
+        next = map_next(&state->messages, &cursor); /* the walk looks at a value no more once it has gone on */
+        state_message_unref(message);
+    }
+    map_free(&state->messages);
+    map_init(&state->messages, message_key);
+}
+
+void state_log_begin(struct state *state) { DCHECK(state->messages.count == 0); }
+
+/* A snapshot that was never finished leaves nothing; and sessions of which only parts of a queue are known had ended before. */
+static void parts_forget(struct state *state)
+{
+    struct state_session *stub;
+    do {
+        uint32_t cursor = 0;
+        for (stub = state_session_next(state, &cursor); stub && stub->text; stub = state_session_next(state, &cursor))
+            state_shadow_clear(stub);
+        if (stub) state_session_release(map_remove(&state->sessions, session_key(stub)));
+    } while (stub);
+}
+
+void state_log_end(struct state *state)
+{
+    parts_forget(state);
+    messages_forget(state);
+}
+
+static void origins_forget(struct state *state)
+{
+    for (uint32_t i = 0; i < state->origins_count; i++) {
+        struct state_message *message = state->origins[i];
+        memory_release(message->receivers);
+        message->receivers = NULL;
+        message->receivers_count = 0;
+        message->stored.origin = (struct stored_origin){0};
+        state_message_unref(message);
+    }
+    state->origins_count = 0;
+}
+
+void state_epoch_end(struct state *state)
+{
+    origins_forget(state);
+    uint32_t cursor = 0;
+    for (struct state_session *session; (session = state_session_next(state, &cursor));) {
+        if (!session->stored.connected) continue;
+        session->stored.connected = false;
+        session->stored.detached_ms = state->last_ms + STORE_LAST_SEEN_MS;
+    }
+    state->last_ms = 0;
+}
+
+/* Several shards may have the same message. */
+static bool origin_equal(const struct stored_origin *a, const struct stored_origin *b)
+{
+    return a->session == b->session && a->number == b->number;
+}
+
+static bool reached(const struct state *state, const struct state_message *message, uint64_t session, bool shared_only)
+{
+    for (uint32_t i = 0; i < state->origins_count; i++) {
+        const struct state_message *other = state->origins[i];
+        if (!origin_equal(&other->stored.origin, &message->stored.origin)) continue;
+        for (uint32_t r = 0; r < other->receivers_count; r++)
+            if (other->receivers[r].session == session && (other->receivers[r].shared || !shared_only)) return true;
+    }
+    return false;
+}
+
+bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session)
+{
+    return reached(state, message, session, false);
+}
+
+bool state_message_reached_shared(const struct state *state, const struct state_message *message, uint64_t session)
+{
+    return reached(state, message, session, true);
+}
+
+/* By publisher, in the order published: so they are given out again in that order. */
+static int compare_origins(const void *a, const void *b)
+{
+    const struct stored_origin *x = &(*(struct state_message *const *)a)->stored.origin;
+    const struct stored_origin *y = &(*(struct state_message *const *)b)->stored.origin;
+    if (x->session != y->session) return x->session < y->session ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),
+                   void *context)
+{
+    /* Those that are settled go first, so that the rest can be compared with each other: there are few. */
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < state->origins_count; i++) {
+        struct state_message *message = state->origins[i];
+        const struct stored_origin *origin = &message->stored.origin;
+        struct state_session *session = map_find(&state->sessions, span_of(&origin->session, 8));
+        if (session && origin->number > session->stored.incoming_number) {
+            state->origins[open++] = message;
+        } else {
+            memory_release(message->receivers);
+            message->receivers = NULL;
+            message->receivers_count = 0;
+            message->stored.origin = (struct stored_origin){0};
+            state_message_unref(message);
+        }
+    }
+    state->origins_count = open;
+    if (open) qsort(state->origins, open, sizeof *state->origins, compare_origins);
+    for (uint32_t i = 0; i < open; i++) {
+        const struct stored_origin *origin = &state->origins[i]->stored.origin;
+        state_incoming_put(map_find(&state->sessions, span_of(&origin->session, 8)), origin->packet_id);
+        bool again = false;
+        for (uint32_t earlier = 0; earlier < i && !again; earlier++)
+            again = origin_equal(&state->origins[earlier]->stored.origin, origin);
+        if (!again) redo(context, state, state->origins[i]);
+    }
+    for (uint32_t i = 0; i < open; i++) {
+        const struct stored_origin *origin = &state->origins[i]->stored.origin;
+        struct state_session *session = map_find(&state->sessions, span_of(&origin->session, 8));
+        if (session->stored.incoming_number < origin->number) session->stored.incoming_number = origin->number;
+    }
+}
+
+void state_release(struct state *state)
+{
+    messages_forget(state);
+    origins_forget(state);
+    memory_release(state->origins);
+    uint32_t cursor = 0;
+    for (struct state_session *session, *next = map_next(&state->sessions, &cursor); (session = next);) {
+        next = map_next(&state->sessions, &cursor);
+        state_session_release(session);
+    }
+    cursor = 0;
+    for (struct state_message *message, *next = map_next(&state->retained, &cursor); (message = next);) {
+        next = map_next(&state->retained, &cursor);
+        state_message_unref(message);
+    }
+    map_free(&state->sessions);
+    map_free(&state->retained);
+    map_free(&state->messages);
+}
