@@ -46,7 +46,7 @@ struct sim {
 
 static uint64_t seed_now;
 static uint32_t layers_now;
-static bool verbose;
+static bool verbose, memory_only; /* memory_only: no run has a store */
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
 {
@@ -159,7 +159,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
     sim->handler.admit = sim_admit;
-    if (pick(sim, 0, 1)) { /* half of the runs keep their sessions on a disk that sometimes fails */
+    if (pick(sim, 0, 1) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
         struct fake_disk_chances none = {0};
         sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
         sim->files = fake_disk_files(sim->disk);
@@ -391,8 +391,10 @@ int main(int argc, char **argv)
             count = strtoull(argv[++i], NULL, 0);
         else if (i + 1 < argc && strcmp(argv[i], "--first") == 0)
             first = strtoull(argv[++i], NULL, 0);
+        else if (strcmp(argv[i], "--memory") == 0)
+            memory_only = true;
         else
-            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--verbose]\n"), 2;
+            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory] [--verbose]\n"), 2;
     }
     log_configure(LOG_OFF, LOG_TEXT);
     if (count == 0) {
