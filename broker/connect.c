@@ -221,6 +221,9 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
 
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
 {
+    struct mqtt_connect changed;
+    bool wants_id = connect->client_id.bytes == 0;
+    if (UNLIKELY(conn->filters)) connect = door_names(conn, connect, &changed);
     struct refusal refusal = connect_check(broker, conn, connect);
     uint32_t packet_bytes_max = packet_bytes_max_of(connect);
     if (refusal.reason)
@@ -242,10 +245,12 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
                 session = session_find(broker, client_id.bytes ? client_id : span_of_string(assigned));
             }
             if (!session) return conn_close(broker->shard, conn);
-            return connect_accept(broker, conn, connect, session, span_of_string(assigned), present);
+            assigned_id = wants_id && client_id.bytes ? client_id : span_of_string(assigned); /* by its certificate, or by us */
+            return connect_accept(broker, conn, connect, session, assigned_id, present);
         }
     }
-    if (client_id.bytes == 0) client_id = assigned_id = assign_client_id(broker, assigned);
+    if (client_id.bytes == 0) client_id = assign_client_id(broker, assigned);
+    if (wants_id) assigned_id = client_id; /* [MQTT-3.1.3-7] */
     uint32_t home = broker_home(broker->broker, hash_span(client_id));
     if (home != broker->shard->number) {
         *ret_moves = true;
@@ -272,7 +277,8 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
                               "the server has too many sessions");
     session->expiry_s = session_expiry_s(broker, connect);
     if (UNLIKELY(broker->durable) &&
-        durable_connect(broker, conn, session, connect, written, present, assigned_id) == DURABLE_CONNECT_WAIT) {
+        durable_connect(broker, conn, session, connect, written, present, connect->client_id.bytes ? span_of(NULL, 0) : client_id) ==
+            DURABLE_CONNECT_WAIT) {
         *ret_moves = true;
         return;
     }
