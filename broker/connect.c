@@ -207,6 +207,11 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
     if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
+        session_detach(broker, session, SESSION_END_CLIENT);
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,
+                              "the will's topic is too long with the mount point");
+    }
     if (connect->has_will) will_set(broker, session, &connect->will);
     keep_alive_start(broker, session);
     if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */

@@ -287,7 +287,10 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
-        if (publication.topic.bytes == 0) return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+        if (publication.topic.bytes == 0) {
+            if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id); /* not taken */
+            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+        }
     }
     if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;

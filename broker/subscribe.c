@@ -188,7 +188,8 @@ static enum mqtt_reason subscription_check(struct broker_shard *broker, const st
     if (subscription->share_group.bytes && !limits->shared_available)
         return MQTT_REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED;
     if (filter_denied(mqtt->denied_filters, filter)) return MQTT_REASON_UNSPECIFIED_ERROR;
-    if (!route_index_accepts(mount_topic(broker, session, filter))) return MQTT_REASON_TOPIC_FILTER_INVALID;
+    struct span mounted = mount_topic(broker, session, filter);
+    if (mounted.bytes == 0 || !route_index_accepts(mounted)) return MQTT_REASON_TOPIC_FILTER_INVALID;
     if (mqtt->subscriptions_max && session->subscriptions_count >= mqtt->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
     if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
     return MQTT_REASON_SUCCESS;
