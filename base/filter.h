@@ -1,4 +1,5 @@
-/* filter.h - the contract of what sits between a socket and the protocol: PROXY header, TLS, WebSocket.
+/* filter.h - the contract of what sits between a socket and the protocol: PROXY header, TLS, WebSocket. The same for connections that
+ * came and for those that we opened: the filters of the latter have own bytes to send as soon as the level below them is open.
  *
  *     socket ─ engine/conn ─ [proxy] ─ [tls] ─ [websocket] ─ proto       receive(): from left to right
  *                              0         1          2                     prefix(), send(): from right to left
@@ -70,6 +71,10 @@ struct filter_verbs {
     /* Puts in front of the `bytes` that leave together (once a turn) what they need there: at most FILTER_PREFIX_BYTES_MAX bytes that
      * stop right before `end`. Returns how many. NULL: nothing. Own bytes are asked for between two such batches only. */
     size_t (*prefix)(struct filter *filter, uint64_t bytes, uint8_t *end);
+
+    /* Right after prefix(): the bytes that leave behind it, changed in place, in order, in as many calls as there are pieces (a client's
+     * WebSocket masks them). Only for connections whose bytes are all their own, never shared. NULL: they stay as they are. */
+    void (*change)(struct filter *filter, uint8_t *bytes, size_t count);
 
     /* True once the handshake is over. Bytes of the level above are sent only from then on. */
     bool (*is_open)(const struct filter *filter);

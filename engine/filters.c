@@ -81,6 +81,36 @@ static void filter_has_own(struct shard *shard, struct conn *conn, uint32_t leve
     if (conn->state != CONN_MOVING) shard_mark_dirty(shard, conn); /* a moving one sends it from its new home */
 }
 
+void filters_begin(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->filters->count && !conn->out);
+    conn->filters->begins = 1;
+    filter_has_own(shard, conn, 0);
+}
+
+/* A level that has opened lets the next one speak, the last one what is staged. */
+static void begin_next(struct shard *shard, struct conn *conn)
+{
+    struct conn_filters *filters = conn->filters;
+    while (filters->begins && filters->levels[filters->begins - 1]->verbs->is_open(filters->levels[filters->begins - 1])) {
+        if (filters->begins == filters->count) {
+            filters->begins = 0;
+            return shard_mark_dirty(shard, conn);
+        }
+        filter_has_own(shard, conn, filters->begins++);
+    }
+}
+
+const char *filters_reason(const struct conn_filters *filters)
+{
+    for (uint32_t level = 0; filters && level < filters->count; level++) {
+        const struct filter *filter = filters->levels[level];
+        const char *reason = filter->verbs->reason ? filter->verbs->reason(filter) : "";
+        if (*reason) return reason;
+    }
+    return "";
+}
+
 static void hold(struct shard *shard, struct conn *conn, const uint8_t *data, size_t bytes)
 {
     struct conn_filters *filters = conn->filters;
@@ -144,6 +174,7 @@ static void level_input(struct shard *shard, struct conn *conn, uint32_t level, 
         input += step.consumed;
         bytes -= step.consumed;
         if (step.to_send) filter_has_own(shard, conn, level);
+        if (UNLIKELY(filters->begins)) begin_next(shard, conn);
         if (step.output_bytes) {
             level_input(shard, conn, level + 1, (uint8_t *)(uintptr_t)step.output, step.output_bytes);
             if (!takes_input(conn)) return;
@@ -287,8 +318,11 @@ static void take_batch(struct shard *shard, struct conn *conn)
     filters->plain_sent = filters->prefix_bytes;
     for (uint32_t level = filters->count; level-- > 0;) {
         struct filter *filter = filters->levels[level];
-        if (filter->verbs->prefix && !is_transparent(filters, level))
-            filters->plain_sent -= filter->verbs->prefix(filter, bytes, batch->stage + filters->prefix_bytes);
+        if (!filter->verbs->prefix || is_transparent(filters, level)) continue;
+        filters->plain_sent -= filter->verbs->prefix(filter, bytes, batch->stage + filters->prefix_bytes);
+        if (LIKELY(!filter->verbs->change)) continue;
+        DCHECK(batch->pieces_count == 0); /* those may be shared with others */
+        filter->verbs->change(filter, batch->stage + filters->prefix_bytes, bytes);
     }
 }
 
@@ -333,7 +367,7 @@ bool filters_prepare(struct shard *shard, struct conn *conn)
     struct outbuf *wire = NULL;
     bool sound = true;
     if (filters->to_send) sound = all_own_bytes(shard, filters, &wire);
-    bool batch_next = sound && !filters->plain && conn->out && (filters->transformer >= 0 || !wire || !wire->bytes);
+    bool batch_next = sound && !filters->plain && conn->out && !filters->begins && (filters->transformer >= 0 || !wire || !wire->bytes);
     if (batch_next) take_batch(shard, conn);
     if (sound && filters->plain && filters->transformer >= 0) sound = transform_slice(shard, filters, &wire);
     conn->sent = 0;

@@ -20,6 +20,7 @@ struct conn_filters {
     uint8_t ended_from;  /* levels from here on were told that the connection ends */
     uint8_t prefix_bytes; /* room at the front of every stage */
     int8_t transformer;  /* the level whose send() changes bytes; -1: none */
+    uint8_t begins;      /* of a connection that we opened: 1 + the level whose handshake is on; 0: all are over, or it came */
     bool later;          /* waits on the shard's list for its next expensive step */
     bool send_failed;    /* nothing more can be sent */
     uint32_t held_bytes, held_capacity;
@@ -39,6 +40,12 @@ void filters_release(struct conn_filters *filters); /* accepts NULL */
 struct span filters_fact(const struct conn_filters *filters, enum filter_fact fact); /* accepts NULL */
 /* True when every handshake is over. */
 bool filters_open(const struct conn_filters *filters); /* accepts NULL */
+
+/* Of a connection that we opened (conn_dialled()), after its filters were added and before anything is staged: what is staged waits
+ * until every handshake is over. */
+void filters_begin(struct shard *shard, struct conn *conn);
+/* Why the connection failed, by the filter that said so; "": none did. */
+const char *filters_reason(const struct conn_filters *filters); /* accepts NULL */
 
 /* ---- for the engine ------------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,6 @@
 #include "tls/certificate.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
@@ -270,13 +271,21 @@ static void read_subject(struct span subject, struct certificate_names *names)
 
 /* ---- the other parts ---------------------------------------------------------------------------------------------- */
 
-enum { SAN_EMAIL = 0x81, SAN_DNS = 0x82, SAN_URI = 0x86 };
+enum { SAN_EMAIL = 0x81, SAN_DNS = 0x82, SAN_URI = 0x86, SAN_ADDRESS = 0x87 };
+
+static void add_address(struct span address, struct certificate_names *names)
+{
+    if ((address.bytes != 4 && address.bytes != 16) || names->addresses_count == CERTIFICATE_ADDRESSES_MAX) return;
+    memcpy(names->addresses[names->addresses_count], address.data, address.bytes);
+    names->address_bytes[names->addresses_count++] = (uint8_t)address.bytes;
+}
 
 static void read_alternative_names(struct span extension, struct certificate_names *names)
 {
     struct element list, name;
     if (!next_is(&extension, DER_SEQUENCE, &list)) return;
     while (next(&list.content, &name)) {
+        if (name.tag == SAN_ADDRESS) add_address(name.content, names);
         if (name.tag != SAN_EMAIL && name.tag != SAN_DNS && name.tag != SAN_URI) continue;
         struct text text = {.bytes = 0};
         struct element string = name;
@@ -400,8 +409,18 @@ static bool matches(const char *pattern, const char *host)
     return dot && dot != host && strchr(pattern + 2, '.') && strcasecmp(pattern + 1, dot) == 0;
 }
 
+static bool has_address(const struct certificate_names *names, const uint8_t *address, size_t bytes)
+{
+    for (uint32_t i = 0; i < names->addresses_count; i++)
+        if (names->address_bytes[i] == bytes && memcmp(names->addresses[i], address, bytes) == 0) return true;
+    return false;
+}
+
 bool certificate_is_for(const struct certificate_names *names, const char *host)
 {
+    uint8_t address[16];
+    if (inet_pton(AF_INET, host, address) == 1) return has_address(names, address, 4);
+    if (inet_pton(AF_INET6, host, address) == 1) return has_address(names, address, 16);
     for (uint32_t i = 0; i < names->dns_count; i++)
         if (matches(names->dns[i], host)) return true;
     return names->dns_count == 0 && names->common_name && matches(names->common_name, host);

@@ -7,7 +7,7 @@
 
 /* What the peer sent is gathered until a hello is whole; then a library session is made and the steps of the
  * handshake follow. Each step with a private-key operation, or a certificate to verify, asks for its turn
- * first (FILTER_LATER). */
+ * first (FILTER_LATER). A connection that we open begins at PHASE_HANDSHAKE and is always in a hurry. */
 enum phase {
     PHASE_HELLO,       /* gathers the client's hello; there is no library session */
     PHASE_HELLO_READY, /* has it, and waits for its turn */
@@ -135,6 +135,12 @@ static int library_writes(WOLFSSL *ssl, char *data, int bytes, void *context)
     return bytes;
 }
 
+const struct tls_context *tls_filter_context(WOLFSSL *ssl)
+{
+    const struct tls_filter *tls = wolfSSL_GetIOReadCtx(ssl);
+    return tls->context;
+}
+
 void tls_filter_prepare(WOLFSSL_CTX *library)
 {
     wolfSSL_CTX_SetIORecv(library, library_reads);
@@ -258,6 +264,10 @@ static enum filter_wants handshake_over(struct tls_filter *tls)
 {
     tls->phase = PHASE_OPEN;
     tls->resumed = wolfSSL_session_reused(tls->ssl) && !tls->context->psk;
+    if (tls->context->is_client) {
+        const char *wrong = tls_client_judge(tls->context, tls->ssl, tls->server_name);
+        return wrong ? refuse(tls, wrong) : FILTER_GOES_ON;
+    }
     if (tls->psk_identity && tls->context->psk_username) tls->username = memory_copy_string(span_of_string(tls->psk_identity));
     if (tls->context->asks_certificate && !tls->psk_identity && !identify(tls))
         return refuse(tls, "the client's certificate lacks the name that the listener takes as username or client id");
@@ -270,7 +280,7 @@ static enum filter_wants handshake_over(struct tls_filter *tls)
 static enum filter_wants handshake_step(struct tls_filter *tls)
 {
     tls->offered = (uint32_t)records_whole(gathered(tls));
-    int done = wolfSSL_accept(tls->ssl);
+    int done = tls->context->is_client ? wolfSSL_connect(tls->ssl) : wolfSSL_accept(tls->ssl);
     if (done == WOLFSSL_SUCCESS) return handshake_over(tls);
     int error = wolfSSL_get_error(tls->ssl, done);
     if (error != WOLFSSL_ERROR_WANT_READ) return library_failed(tls, error);
@@ -278,8 +288,8 @@ static enum filter_wants handshake_step(struct tls_filter *tls)
     /* TLS 1.3 without a client's certificate: only its Finished is to come. Everything else costs a key
      * exchange or a verification. A second hello (after HelloRetryRequest) costs, too: then we are not as
      * far. */
-    tls->hurried = wolfSSL_version(tls->ssl) == TLS1_3_VERSION && !tls->context->asks_certificate &&
-                   tls->own_bytes > HELLO_RETRY_BYTES_MAX;
+    tls->hurried = tls->context->is_client || (wolfSSL_version(tls->ssl) == TLS1_3_VERSION && !tls->context->asks_certificate &&
+                                               tls->own_bytes > HELLO_RETRY_BYTES_MAX);
     return FILTER_GOES_ON;
 }
 
@@ -360,7 +370,11 @@ static struct filter_step tls_receive(struct filter *filter, uint8_t *input, siz
 {
     struct tls_filter *tls = tls_of(filter);
     struct filter_step step = {.wants = FILTER_GOES_ON};
-    DCHECK(tls->phase < PHASE_ENDED);
+    DCHECK(tls->phase != PHASE_ENDED);
+    if (tls->phase == PHASE_FAILED) { /* a hello that could not be made */
+        step.wants = FILTER_FAILED;
+        return step;
+    }
     if (tls->phase < PHASE_OPEN) {
         step.wants = handshake(tls, input, bytes, &step.consumed);
         /* What did not fit is asked for again. */
@@ -495,6 +509,23 @@ struct filter *tls_filter_create(struct tls_context *context)
     tls->filter.verbs = &tls_filter_verbs;
     tls->context = tls_context_retain(context);
     return &tls->filter;
+}
+
+struct filter *tls_client_create(struct tls_context *context, const char *host, const struct tls_session *resume)
+{
+    struct tls_filter *tls = tls_of(tls_filter_create(context));
+    CHECK(context->is_client);
+    tls->server_name = memory_copy_string(span_of_string(host));
+    tls->ssl = tls_client_begin(context, host, resume);
+    wolfSSL_SetIOReadCtx(tls->ssl, tls);
+    wolfSSL_SetIOWriteCtx(tls->ssl, tls);
+    handshake_step(tls); /* our hello; what goes wrong is told by the next receive() */
+    return &tls->filter;
+}
+
+struct tls_session *tls_client_session(struct filter *filter)
+{
+    return tls_is_open(filter) ? tls_client_take_session(tls_of(filter)->ssl) : NULL;
 }
 
 bool tls_filter_is_resumed(const struct filter *filter)
