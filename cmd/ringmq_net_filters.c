@@ -205,8 +205,8 @@ enum net_status net_filters_progress(struct net *net)
         what = filters->levels[filters->begun - 1]->verbs->name;
         const char *phrase = strcmp(what, "tls") == 0 ? "TLS" : "WebSocket";
         if (status == NET_CLOSED) {
-            snprintf(net->error, sizeof net->error, "%s closed the connection during the %s handshake (does this port speak %s?)",
-                     net->settings.name, phrase, phrase);
+            snprintf(net->error, sizeof net->error, "%s closed the connection during the %s handshake (does this port speak %s%s?)",
+                     net->settings.name, phrase, phrase, strcmp(what, "tls") == 0 ? ", and does it take our certificate or key" : "");
             return NET_FAILED;
         }
         if (status == NET_DONE) continue;

@@ -72,14 +72,28 @@ static WOLFSSL_CTX *library_create(const struct tls_client_options *options)
     return library;
 }
 
+/* As OpenSSL has it: a list that names no suite of TLS 1.3 leaves those as they are. */
+static bool prepare_ciphers(const struct tls_context *context, const struct tls_client_options *options, struct tls_complaint *complaint)
+{
+    static const char suites_1_3[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+    char list[2048];
+    struct tls_options for_ciphers = {.ciphers = options->ciphers, .psk = context->psk};
+    bool only_1_2 = options->ciphers && options->ciphers[0] && !strstr(options->ciphers, "TLS_") && !strstr(options->ciphers, "TLS13");
+    if (only_1_2 && options->version_max == TLS_1_3) {
+        if (snprintf(list, sizeof list, "%s:%s", options->ciphers, suites_1_3) >= (int)sizeof list)
+            return tls_complain(complaint, "the list of ciphers", "it is too long", 0);
+        for_ciphers.ciphers = list;
+    }
+    return tls_ciphers_prepare(context->identities[0].library, &for_ciphers, complaint->text, complaint->bytes);
+}
+
 static bool prepare(struct tls_context *context, const struct tls_client_options *options, struct tls_complaint *complaint)
 {
     struct tls_identity *identity = &context->identities[0];
     identity->library = library_create(options);
     tls_filter_prepare(identity->library);
     if (!prepare_psk(context, options, complaint)) return false;
-    struct tls_options for_ciphers = {.ciphers = options->ciphers, .psk = context->psk};
-    if (!tls_ciphers_prepare(identity->library, &for_ciphers, complaint->text, complaint->bytes)) return false;
+    if (!prepare_ciphers(context, options, complaint)) return false;
     if (options->certificate.chain.content.data && !tls_identity_load(identity, &options->certificate, complaint)) return false;
     return prepare_verification(identity->library, options, complaint);
 }
