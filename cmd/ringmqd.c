@@ -255,7 +255,7 @@ static int broker_run(struct control *control)
     node_destroy(control->node);
     ringmqd_store_close(&control->store);
     broker_destroy(control->broker);
-    door_tls_forget_tickets();
+    door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);

@@ -13,10 +13,13 @@
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
+#include <pthread.h>
+
 #include "base/span.h"
 #include "tls/certificate.h"
 #include "tls/client.h"
 #include "tls/hello.h"
+#include "tls/ocsp.h"
 #include "tls/tls.h"
 
 /* Where a sentence about what is wrong goes. */
@@ -33,6 +36,7 @@ struct tls_identity {
     WOLFSSL_CTX *library;
     char *file; /* of the chain; NULL: there is no certificate, only pre-shared keys */
     struct certificate_names names;
+    pthread_mutex_t staple_lock; /* a handshake that is asked for the staple copies it under it */
     uint8_t *staple;
     uint32_t staple_bytes;
 };
@@ -47,6 +51,8 @@ struct tls_context {
     bool allows_1_3, allows_1_2;
     bool asks_certificate, psk_username;
     enum tls_name username, client_id;
+    const struct tls_checker *checker; /* NULL: revocation is not asked about */
+    void *checker_context;
     /* of connections that we open: */
     bool is_client, verifies;
     char *psk_identity; /* NULL: none. Its key is in `psk` */
@@ -65,10 +71,24 @@ void tls_psk_prepare(WOLFSSL_CTX *library);
 void tls_tickets_prepare(WOLFSSL_CTX *library, struct tls_tickets *tickets);
 /* False with a sentence: a name in the list is unknown, or nothing is left. */
 bool tls_ciphers_prepare(WOLFSSL_CTX *library, const struct tls_options *options, char *ret_error, size_t error_bytes);
+/* wolfssl_check.c: what the client has sent, its own certificate first, kept at `place` by the verification. For contexts with a
+ * checker. */
+struct tls_chain {
+    uint32_t count;
+    struct span certificates[TLS_OCSP_CHAIN_MAX];
+    uint8_t *bytes;
+};
+void tls_chain_prepare(WOLFSSL_CTX *library, int verify_flags);
+void tls_chain_begin(WOLFSSL *ssl, struct tls_chain **place);
+void tls_chain_release(struct tls_chain *chain); /* accepts NULL */
+/* A fatal alert of ours, where the library has sent none. */
+void tls_send_alert(WOLFSSL *ssl, int description);
 /* Chain and key into identity->library, names into identity->names. */
 bool tls_identity_load(struct tls_identity *identity, const struct tls_certificate *certificate, struct tls_complaint *complaint);
 /* Curves and the shortest keys, for both ends. */
 void tls_library_harden(WOLFSSL_CTX *library);
+/* An empty response: none. */
+void tls_staple_set(struct tls_identity *identity, struct span response);
 bool tls_staple_prepare(struct tls_identity *identity, const struct tls_options *options, const struct tls_certificate *certificate,
                         struct tls_complaint *complaint);
 /* The content of a PEM or DER file with one certificate, as DER; to be released. NULL: it is none. */

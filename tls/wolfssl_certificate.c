@@ -16,6 +16,12 @@ uint8_t *tls_certificate_der(struct span content, uint32_t *ret_bytes)
     return NULL;
 }
 
+uint8_t *tls_pem_certificate(struct span pem, uint32_t *ret_bytes)
+{
+    tls_library_start();
+    return tls_certificate_der(pem, ret_bytes);
+}
+
 static int give_password(char *room, int room_bytes, int writing, void *password)
 {
     size_t bytes = strlen(password);
@@ -73,11 +79,7 @@ bool tls_identity_load(struct tls_identity *identity, const struct tls_certifica
     int loaded = wolfSSL_CTX_use_certificate_chain_buffer(identity->library, chain.data, (long)chain.bytes);
     if (loaded != WOLFSSL_SUCCESS) return tls_complain(complaint, certificate->chain.name, "cannot use the certificate", loaded);
     identity->file = memory_copy_string(span_of_string(certificate->chain.name));
-    if (certificate->staple.content.bytes) {
-        identity->staple = memory_acquire(certificate->staple.content.bytes);
-        identity->staple_bytes = (uint32_t)certificate->staple.content.bytes;
-        memcpy(identity->staple, certificate->staple.content.data, identity->staple_bytes);
-    }
+    tls_staple_set(identity, certificate->staple.content);
     return load_key(identity, certificate, complaint);
 }
 

@@ -90,6 +90,7 @@ static bool prepare_ciphers(const struct tls_context *context, const struct tls_
 static bool prepare(struct tls_context *context, const struct tls_client_options *options, struct tls_complaint *complaint)
 {
     struct tls_identity *identity = &context->identities[0];
+    CHECK(pthread_mutex_init(&identity->staple_lock, NULL) == 0);
     identity->library = library_create(options);
     tls_filter_prepare(identity->library);
     if (!prepare_psk(context, options, complaint)) return false;

@@ -45,8 +45,9 @@ static bool prepare_verification(WOLFSSL_CTX *library, const struct tls_options 
     if (loaded != WOLFSSL_SUCCESS) return tls_complain(complaint, options->ca.name, "cannot use the CA certificates in it", loaded);
     if (options->crl.name && !load_crls(library, &options->crl, complaint)) return false;
     wolfSSL_CTX_set_verify_depth(library, options->depth);
-    wolfSSL_CTX_set_verify(
-        library, WOLFSSL_VERIFY_PEER | (options->require_certificate ? WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+    int flags = WOLFSSL_VERIFY_PEER | (options->require_certificate ? WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+    wolfSSL_CTX_set_verify(library, flags, NULL);
+    if (options->checker) tls_chain_prepare(library, flags);
     return true;
 }
 
@@ -71,6 +72,7 @@ static WOLFSSL_CTX *library_create(const struct tls_options *options)
 static bool identity_create(struct tls_context *context, struct tls_identity *identity, const struct tls_options *options,
                             const struct tls_certificate *certificate, struct tls_complaint *complaint)
 {
+    CHECK(pthread_mutex_init(&identity->staple_lock, NULL) == 0);
     identity->library = library_create(options);
     tls_filter_prepare(identity->library);
     if (options->psk) tls_psk_prepare(identity->library);
@@ -78,7 +80,8 @@ static bool identity_create(struct tls_context *context, struct tls_identity *id
     if (!tls_ciphers_prepare(identity->library, options, complaint->text, complaint->bytes)) return false;
     if (certificate && !tls_identity_load(identity, certificate, complaint)) return false;
     if (!prepare_verification(identity->library, options, complaint)) return false;
-    return !identity->staple || tls_staple_prepare(identity, options, certificate, complaint);
+    bool staples = certificate && (certificate->staple.content.bytes || certificate->staple_comes);
+    return !staples || tls_staple_prepare(identity, options, certificate, complaint);
 }
 
 struct tls_context *tls_context_create(const struct tls_options *options, char *ret_error, size_t error_bytes)
@@ -101,8 +104,11 @@ struct tls_context *tls_context_create(const struct tls_options *options, char *
                              .allows_1_3 = options->version_max == TLS_1_3,
                              .asks_certificate = options->ask_certificate,
                              .psk_username = options->psk_username,
+                             .checker = options->ask_certificate ? options->checker : NULL,
+                             .checker_context = options->checker_context,
                              .username = options->username,
                              .client_id = options->client_id};
+    if (context->checker) context->checker->retain_context(context->checker_context);
     context->identities_count = options->certificates_count ? options->certificates_count : 1;
     context->identities = memory_acquire_zeroed(context->identities_count * sizeof *context->identities);
     for (uint32_t i = 0; i < context->identities_count; i++) {
@@ -131,6 +137,7 @@ void tls_context_release(struct tls_context *context)
         memory_release(identity->staple);
     }
     memory_release(context->identities);
+    if (context->checker) context->checker->release_context(context->checker_context);
     tls_psk_release(context->psk);
     tls_tickets_release(context->tickets);
     memory_release(context->alpn);

@@ -1,16 +1,38 @@
 #include <stdio.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "tls/wolfssl.h"
+
+void tls_staple_set(struct tls_identity *identity, struct span response)
+{
+    uint8_t *copy = response.bytes ? memory_acquire(response.bytes) : NULL;
+    if (copy) memcpy(copy, response.data, response.bytes);
+    pthread_mutex_lock(&identity->staple_lock);
+    memory_release(identity->staple);
+    identity->staple = copy;
+    identity->staple_bytes = (uint32_t)response.bytes;
+    pthread_mutex_unlock(&identity->staple_lock);
+}
+
+void tls_context_set_staple(struct tls_context *context, uint32_t number, struct span response)
+{
+    CHECK(number < context->identities_count);
+    tls_staple_set(&context->identities[number], response);
+}
 
 /* The library thinks that it asks a responder. */
 static int give_staple(void *context, const char *url, int url_bytes, unsigned char *request, int request_bytes, unsigned char **ret_response)
 {
     struct tls_identity *identity = context;
-    if (identity->staple_bytes == 0) return -1;
-    *ret_response = memory_acquire(identity->staple_bytes);
-    memcpy(*ret_response, identity->staple, identity->staple_bytes);
-    return (int)identity->staple_bytes;
+    pthread_mutex_lock(&identity->staple_lock);
+    int bytes = (int)identity->staple_bytes;
+    if (bytes) {
+        *ret_response = memory_acquire((size_t)bytes);
+        memcpy(*ret_response, identity->staple, (size_t)bytes);
+    }
+    pthread_mutex_unlock(&identity->staple_lock);
+    return bytes ? bytes : -1;
 }
 
 static void take_staple_back(void *context, unsigned char *response) { memory_release(response); }
@@ -21,7 +43,7 @@ bool tls_staple_prepare(struct tls_identity *identity, const struct tls_options 
                            struct tls_complaint *complaint)
 {
 #ifdef RINGMQ_WOLFSSL_SYSTEM
-    return tls_complain(complaint, certificate->staple.name, "the packaged wolfSSL leaks memory when it staples; use ringmq's own build", 0);
+    return tls_complain(complaint, certificate->chain.name, "the packaged wolfSSL leaks memory when it staples; use ringmq's own build", 0);
 #endif
     WOLFSSL_CTX *library = identity->library;
     WOLFSSL_CERT_MANAGER *manager = wolfSSL_CTX_GetCertManager(library);
@@ -38,5 +60,5 @@ bool tls_staple_prepare(struct tls_identity *identity, const struct tls_options 
                  wolfSSL_CertManagerDisableOCSP(manager) == WOLFSSL_SUCCESS && /* that was for the URL only: clients are not looked up */
                  wolfSSL_CTX_EnableOCSPStapling(library) == WOLFSSL_SUCCESS &&
                  wolfSSL_CTX_SetOCSP_Cb(library, give_staple, take_staple_back, identity) == WOLFSSL_SUCCESS;
-    return ready || tls_complain(complaint, certificate->staple.name, "the library cannot staple", 0);
+    return ready || tls_complain(complaint, certificate->chain.name, "the library cannot staple", 0);
 }
