@@ -169,7 +169,8 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
         if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
-        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        if (UNLIKELY(broker->durable) || other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
+            record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
     for (uint32_t i = 0; i < set->groups_count; i++)
