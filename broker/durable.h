@@ -10,7 +10,7 @@
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
  * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
- * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start). */
+ * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start), durable_partial.c (messages that a crash has left half given out). */
 #ifndef RINGMQ_BROKER_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_H
 
@@ -37,6 +37,7 @@ struct durable_notice {
     uint8_t level;
     struct durable_wait *wait; /* on the publisher's shard; NULL: nobody waits */
     struct stored_origin origin;
+    struct durable_partial *partial;
 };
 
 struct durable_shard {
@@ -72,6 +73,8 @@ struct durable_shard {
     uint16_t filter_counts[1u << DURABLE_FILTER_BITS];
 };
 
+struct durable_partial; /* durable_partial.c */
+
 struct durable_session {
     struct list link;          /* of durable ones */
     struct session *session;
@@ -85,6 +88,7 @@ struct durable_session {
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers, in the order they must leave */
     uint32_t waits_count;
+    struct list partials;      /* QoS 2 messages of its client that some receivers have and that come again */
 };
 
 static inline bool session_is_durable(const struct session *session) { return session->durable && session->durable->id; }
@@ -100,8 +104,9 @@ void durable_file(struct shard *shard, bool sync, int32_t result);
 bool durable_busy(struct shard *shard);
 void durable_stop(struct broker_shard *broker);   /* writes what is left; no thread runs */
 void durable_finish(struct broker_shard *broker);
-/* For store_recover(): gives a QoS 2 message to the sessions that should have got it and had not. */
-void durable_redo(void *context, struct state *state, struct state_message *message);
+/* For store_recover(): the groups that have a message through this member. */
+void durable_groups(void *context, const struct state_session *session, const struct state_message *message,
+                    struct state_partial *partial);
 /* New durable messages cannot be taken: the disk refuses. */
 bool durable_refuses(const struct broker_shard *broker);
 
@@ -158,6 +163,15 @@ bool durable_hold_suback(struct broker_shard *broker, struct session *session, s
 /* The session ends: nobody is answered any more. */
 void durable_forget(struct broker_shard *broker, struct session *session);
 
+/* ---- partial messages ------------------------------------------------------------------------------------------- */
+
+/* The client's PUBLISH is one that some have got: publication->partial. The reference is the session's. */
+struct durable_partial *durable_partial_find(const struct durable_session *session, const struct publication *publication,
+                                             uint16_t packet_id);
+bool durable_partial_has(const struct durable_partial *partial, const struct session *session);
+/* A member of the group on this filter has it. */
+bool durable_partial_served(const struct durable_partial *partial, const struct broker_shard *broker, uint32_t local_id);
+
 /* ---- connecting ------------------------------------------------------------------------------------------------- */
 
 enum durable_connect { DURABLE_CONNECT_GO, DURABLE_CONNECT_WAIT };
@@ -197,6 +211,7 @@ struct durable_wait {
     uint32_t long_bytes;
     uint8_t *long_answer;     /* one that does not fit there */
     uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
+    struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
     void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
 };
 
@@ -217,5 +232,11 @@ void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);
 void durable_restored(struct broker_shard *broker); /* all routes are laid */
+void durable_partial_restore(struct durable_session *session, const struct state_partial *from);
+struct durable_partial *durable_partial_ref(struct durable_partial *partial);
+void durable_partial_unref(struct durable_partial *partial);
+void durable_partial_known(struct durable_partial *partial); /* its packet id is in the log; NULL: nothing */
+void durable_partials_forget(struct durable_session *session);
+void durable_partials_put(struct record_writer *writer, const struct durable_session *session);
 
 #endif

@@ -128,6 +128,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
                                                    member_load, broker);
     if (choice.index == SHARE_NONE) return false;
+    if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
     struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
                                        .retain = publication->retain && sink->retain_as_published,
