@@ -206,7 +206,7 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
-    if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
         session_detach(broker, session, SESSION_END_CLIENT);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,

@@ -177,6 +177,9 @@ static void *join_thread(void *argument)
     return NULL;
 }
 
+/* Lines wait this long for others: at thousands a second, being woken for each would cost more than writing them. */
+#define LOG_GATHER_MS 5
+
 /* Until all shards have ended: signals, log lines, the watchdog. */
 static void control_run(struct control *control)
 {
@@ -184,10 +187,12 @@ static void control_run(struct control *control)
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
                              {control->files, POLLIN, 0}}; /* those that are -1 are left out */
+    bool lines = false; /* a shard has rung for a line; it rings no more until they are taken */
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        if (poll(waits, 4, control->stopping ? 20 : -1) < 0) continue;
-        if (waits[1].revents && read(control->log_wake, &number, sizeof number) > 0) log_drain();
+        if (poll(waits, 4, lines ? LOG_GATHER_MS : control->stopping ? 20 : -1) < 0) continue;
+        if (lines) log_drain();
+        lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
         if (waits[0].revents) signal_take(control);
         if (control->watchdog >= 0 && waits[2].revents && read(control->watchdog, &number, sizeof number) > 0)
             notify_watchdog();
