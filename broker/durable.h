@@ -128,8 +128,8 @@ void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool a
 void durable_detach(struct broker_shard *broker, struct session *session);
 void durable_session_end(struct broker_shard *broker, struct session *session);
 void durable_will_clear(struct broker_shard *broker, struct session *session);
-/* The publication is retained from now on (an empty payload: nothing is). */
-void durable_retain(struct broker_shard *broker, struct publication *publication);
+/* The publication is retained from now on (an empty payload: nothing is). kept_before: the log has what it replaces. */
+void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before);
 uint64_t durable_message_id(struct broker_shard *broker, struct publication *publication);
 uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms); /* 0 stays 0 */
 
@@ -140,6 +140,10 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
                            uint16_t packet_id);
 /* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. */
 void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* record_send_publish(), each of its records announced. */
+void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
+bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);

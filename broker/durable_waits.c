@@ -197,6 +197,32 @@ void durable_announce(struct broker_shard *broker, uint32_t to, struct publicati
     shard_send(broker->shard, to, cells, 3);
 }
 
+void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
+{
+    for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
+        uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
+        durable_announce(broker, to, publication, ids + at, part);
+        record_send_publish(broker->shard, to, publication_message(broker->shard, publication), ids + at, part);
+    }
+}
+
+/* By the bitmaps of durable filters, so now and then true for nothing. */
+bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish)
+{
+    if (durable_level(broker, topic) == DURABILITY_NONE) return publish->qos == 2 && session_is_durable(session);
+    if (publish->retain || (publish->qos == 2 && session_is_durable(session))) return true;
+    const struct match_set *set = match_cache_lookup(broker->matches, topic);
+    if (set->local_ids_count && filters_durable(broker->durable, set->local_ids, set->local_ids_count)) return true;
+    for (uint32_t i = 0; i < set->others_count; i++)
+        if (filters_durable(broker->broker->shards[set->others[i].target]->durable, set->others[i].ids, set->others[i].ids_count)) return true;
+    for (uint32_t g = 0; g < set->groups_count; g++)
+        for (uint32_t t = 0; t < set->groups[g].targets_count; t++) {
+            const struct route_target *target = &set->groups[g].targets[t];
+            if (filters_durable(broker->broker->shards[target->target]->durable, &target->local_id, 1)) return true;
+        }
+    return false;
+}
+
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     broker->durable->notices[from] = (struct durable_notice){

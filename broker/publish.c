@@ -169,8 +169,10 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
-        if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
-        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        if (UNLIKELY(broker->durable))
+            durable_send_publish(broker, other->target, publication, other->ids, other->ids_count);
+        else
+            record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
     for (uint32_t i = 0; i < set->groups_count; i++)
@@ -293,7 +295,7 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
             return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
         }
     }
-    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
