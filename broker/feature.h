@@ -93,6 +93,8 @@ struct feature_client {
     bool connected;             /* CONNACK has left */
     bool clean_start;
     bool superuser;             /* set: everything is allowed (authorization is not asked) */
+    bool method_satisfied;      /* set: CONNECT named an authentication method, it is the feature's, and has said who the client is. A CONNECT with a
+                                   method that passes all gates without it is refused (0x8C) */
     bool session_present;       /* from `connected` on */
     struct span client_id;      /* assigned already, if the client left it to us */
     struct span user_name;
