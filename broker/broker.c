@@ -193,7 +193,7 @@ void broker_stop_clients(struct broker_shard *broker)
     for (uint32_t slot = 0; slot < shard->conns_used; slot++) {
         struct conn *conn = &shard->conns[slot];
         if (conn->state != CONN_OPEN || !conn->client) continue;
-        wills_held += ((struct session *)conn->client)->will != NULL;
+        wills_held += session_will(conn->client) != NULL;
         session_disconnect(broker, conn->client, MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, SESSION_END_STOPPING);
     }
     /* §3.14.4: a server that shuts down may hold wills back; they are lost with the memory they live in. */

@@ -215,7 +215,7 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
     if (UNLIKELY(broker->features != NULL)) features_connected(broker, session, present);
-    if (UNLIKELY(session->mount || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
         session_detach(broker, session, SESSION_END_CLIENT);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,

@@ -324,7 +324,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options)
 {
-    if (UNLIKELY(publication->retain) && session->queries_count) retained_seen(broker, session, publication);
+    if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
     bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
                    (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) && !(options->qos == 2 && session->durable)));
@@ -378,7 +378,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     }
     if (queue->count)
         session->conn->wants_writable = true;
-    else if (UNLIKELY(session->queries != NULL))
+    else if (UNLIKELY(session->querying))
         retained_wake(broker, session);
 }
 

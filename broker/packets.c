@@ -146,7 +146,8 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         consumed += decoded.bytes;
         if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
         if (UNLIKELY(conn_is_flooded(conn))) answers_wait(broker, conn);
-        if (UNLIKELY(conn->client && ((struct session *)conn->client)->queries_count > QUERIES_MAX))
+        const struct session *session = conn->client;
+        if (UNLIKELY(session && session->querying && session->rare->queries_count > QUERIES_MAX))
             publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
         if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
     }

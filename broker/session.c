@@ -43,6 +43,12 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     return session;
 }
 
+struct session_rare *session_rare(struct session *session)
+{
+    if (!session->rare) session->rare = memory_acquire_zeroed(sizeof *session->rare);
+    return session->rare;
+}
+
 struct inflight_release {
     struct broker_shard *broker;
     uint64_t dropped;
@@ -90,7 +96,8 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
-    memory_release(session->mount);
+    if (session->rare) memory_release(session->rare->mount);
+    memory_release(session->rare);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
     pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
@@ -99,7 +106,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
 void session_restore_timers(struct broker_shard *broker, struct session *session, uint64_t expires_ms, uint64_t will_ms)
 {
     if (expires_ms) wheel_start(&broker->shard->wheel, &session->timer, expires_ms);
-    if (session->will) wheel_start(&broker->shard->wheel, &session->will->timer, will_ms);
+    if (session_will(session)) wheel_start(&broker->shard->wheel, &session->rare->will->timer, will_ms);
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }

@@ -186,6 +186,9 @@ static void *join_thread(void *argument)
     return NULL;
 }
 
+/* Lines wait this long for others: at thousands a second, being woken for each would cost more than writing them. */
+#define LOG_GATHER_MS 5
+
 /* Until all shards have ended: signals, log lines, the watchdog. */
 static void control_run(struct control *control)
 {
@@ -193,13 +196,15 @@ static void control_run(struct control *control)
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
                              {control->files, POLLIN, 0}}; /* those that are -1 are left out */
+    bool lines = false; /* a shard has rung for a line; it rings no more until they are taken */
     uint64_t ticked_ms = 0;
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        bool wanted = features_want_control(control->features);
-        if (poll(waits, 4, control->stopping || wanted ? FEATURES_DRAIN_MS : -1) < 0) continue;
-        if (wanted) ringmqd_features_turn(control->features, &ticked_ms);
-        if (waits[1].revents && read(control->log_wake, &number, sizeof number) > 0) log_drain();
+        bool events = features_want_control(control->features);
+        if (poll(waits, 4, lines ? LOG_GATHER_MS : control->stopping || events ? FEATURES_DRAIN_MS : -1) < 0) continue;
+        if (events) ringmqd_features_turn(control->features, &ticked_ms);
+        if (lines) log_drain();
+        lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
         if (waits[0].revents) signal_take(control);
         if (control->watchdog >= 0 && waits[2].revents && read(control->watchdog, &number, sizeof number) > 0)
             notify_watchdog();
