@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "base/settings.h"
 #include "broker/durable.h"
+#include "broker/holds.h"
 #include "broker/limits.h"
 #include "broker/session.h"
 #include "engine/node.h"
