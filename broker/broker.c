@@ -127,13 +127,12 @@ static void broker_writable(struct shard *shard, struct conn *conn)
     struct session *session = conn->client;
     if (!session) return;
     session_pump(broker_of(shard), session);
-    if (!session->unread) return;
+    if (!(conn->holds & HOLD_UNREAD)) return;
     if (conn_is_flooded(conn)) {
         conn->wants_writable = true;
         return;
     }
-    session->unread = false;
-    conn_resume(shard, conn);
+    conn_release(shard, conn, HOLD_UNREAD);
 }
 
 static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CONN_END_RESET] = "reset", [CONN_END_FILTER] = "protocol_error",

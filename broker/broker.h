@@ -14,6 +14,7 @@
 #include "base/settings.h"
 #include "broker/durable.h"
 #include "broker/features.h"
+#include "broker/holds.h"
 #include "broker/limits.h"
 #include "broker/probes.h"
 #include "broker/session.h"

@@ -18,7 +18,7 @@ static void keep_alive_check(struct timer *timer, void *context)
     struct broker_shard *broker = broker_of(context);
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     struct session *session = conn->client;
-    if (session->paused || features_session_waits(session->facts)) conn->last_received_ms = broker->shard->now_ms; /* it is we who do not listen */
+    if (conn->holds & HOLDS_OURS) conn->last_received_ms = broker->shard->now_ms; /* it is we who do not listen */
     uint64_t deadline_ms = conn->last_received_ms + keep_alive_ms(session);
     if (deadline_ms > broker->shard->now_ms) return wheel_start(&broker->shard->wheel, timer, deadline_ms);
     COUNT(broker, keep_alive_timeouts);

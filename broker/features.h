@@ -109,7 +109,6 @@ struct client_record {
     struct conn *connection;
     struct session *session;     /* NULL until CONNACK */
     uint8_t address_state;       /* enum client_address */
-    bool waits;                  /* a gate has said LATER: held */
     bool counted_expiry;         /* among expiring_count */
     char *peer_text;
     char *method;                /* authentication method of CONNECT; NULL: none */
@@ -189,7 +188,6 @@ void features_record_end(struct broker_shard *broker, struct client_record *reco
 /* A connection has ended that may have a record and has no session. */
 void features_conn_gone(struct broker_shard *broker, const struct conn *conn);
 void features_wait(struct client_record *record); /* LATER: holds the connection */
-static inline bool features_session_waits(const struct feature_client *facts) { return facts && ((const struct client_record *)facts)->waits; }
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------------------ */
 

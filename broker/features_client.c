@@ -102,11 +102,7 @@ void features_conn_gone(struct broker_shard *broker, const struct conn *conn)
     if (record) features_record_end(broker, record);
 }
 
-void features_wait(struct client_record *record)
-{
-    record->waits = true;
-    conn_hold(record->connection);
-}
+void features_wait(struct client_record *record) { conn_hold(record->connection, HOLD_GATE); }
 
 /* ---- the address ------------------------------------------------------------------------------------------------- */
 
@@ -154,12 +150,9 @@ void feature_resume(struct feature_shard *shard, uint64_t conn)
 {
     struct broker_shard *broker = shard->frame;
     struct client_record *record = record_by_name(broker, conn);
-    if (!record || !record->waits) return;
-    record->waits = false;
-    struct conn *connection = record->connection;
-    if (connection->state != CONN_OPEN || connection->in_handler) return;
-    if (record->session && record->session->unread) return; /* it goes on when it has read our answers */
-    conn_resume(broker->shard, connection);
+    if (!record || !(record->connection->holds & HOLD_GATE)) return;
+    CHECK(!record->connection->in_handler); /* not inside gates */
+    if (record->connection->state == CONN_OPEN) conn_release(broker->shard, record->connection, HOLD_GATE);
 }
 
 struct feature_client *feature_client_find(struct feature_shard *shard, uint64_t conn)

@@ -85,11 +85,9 @@ static bool packet_handle(struct broker_shard *broker, struct conn *conn, const 
 /* A client that sends and does not read: its answers fill the stage, and there they end. broker_writable() goes on. */
 static void answers_wait(struct broker_shard *broker, struct conn *conn)
 {
-    struct session *session = conn->client;
-    if (!session || session->unread) return;
-    session->unread = true;
+    if (!conn->client) return;
     conn->wants_writable = true;
-    conn_pause(broker->shard, conn);
+    conn_hold_firmly(broker->shard, conn, HOLD_UNREAD);
 }
 
 /* A CONNECT. True: it stays unread. */
@@ -149,7 +147,7 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         const struct session *session = conn->client;
         if (UNLIKELY(session && session->querying && session->rare->queries_count > QUERIES_MAX))
             publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
-        if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
+        if (UNLIKELY(conn->holds)) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};
 }

@@ -184,9 +184,9 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 
 void publisher_pause(struct broker_shard *broker, struct session *session)
 {
-    if (session->paused || session->kicked || !session->conn || broker->settings->mqtt.pause_ms == 0) return;
-    session->paused = true;
-    conn_hold(session->conn);
+    struct conn *conn = session->conn;
+    if (!conn || session->kicked || (conn->holds & HOLD_PACE) || broker->settings->mqtt.pause_ms == 0) return;
+    conn_hold(conn, HOLD_PACE);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
     if (!timer_running(&broker->pause_timer))
@@ -203,8 +203,7 @@ void publishers_resume(struct timer *timer, void *context)
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
-        session->paused = false;
-        if (session->conn && !session->unread) conn_resume(broker->shard, session->conn);
+        if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
     }
 }
 

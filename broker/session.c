@@ -122,7 +122,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->conn = conn;
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     session->progress_ms = (uint32_t)broker->shard->now_ms;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
@@ -164,7 +164,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     session->kick_reason = 0;
     conn->client = NULL;
     session->conn = NULL;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     list_remove(&session->link);
     timer_init(&session->timer, session_expired);
     UNCOUNT(broker, clients_connected);
@@ -202,7 +202,6 @@ void session_kick(struct broker_shard *broker, struct session *session, uint8_t 
 {
     if (session->kicked || !session->conn) return;
     list_remove(&session->link); /* a paused one is resumed by its end */
-    session->paused = false;
     session->kicked = true;
     session->kick_reason = reason;
     list_append(&broker->kicked, &session->link);

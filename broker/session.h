@@ -66,8 +66,6 @@ struct session {
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool paused : 1;           /* its publishing is being slowed */
-    bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
     bool mounted : 1;          /* it has a mount point: rare->mount */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     uint8_t kick_reason;       /* enum mqtt_reason */

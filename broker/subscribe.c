@@ -75,7 +75,7 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
         waits->routes_open--;
         struct conn *conn = waits->routes_open == 0 ? request_conn(waits) : NULL;
         request_advance(broker, waits);
-        if (conn && conn->state == CONN_OPEN && !((struct session *)conn->client)->unread) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
+        if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_SUBSCRIBE);
         return;
     }
     if (kind == RECORD_ROUTE_ADD)
@@ -303,7 +303,7 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
                 log_quoted(subscription.full_filter), (unsigned)code);
     }
     /* Packets behind this one wait for the routes: a message that the client publishes next comes back to it. */
-    if (request->routes_open > 1) conn_hold(session->conn);
+    if (request->routes_open > 1) conn_hold(session->conn, HOLD_SUBSCRIBE);
     request->routes_open--;
     request_advance(broker, request);
     return false;
