@@ -15,6 +15,7 @@
 
 struct broker_shard;
 struct durable_session;
+struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
@@ -65,8 +66,6 @@ struct session {
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool paused : 1;           /* its publishing is being slowed */
-    bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
     bool mounted : 1;          /* it has a mount point: rare->mount */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     uint8_t kick_reason;       /* enum mqtt_reason */
@@ -90,6 +89,7 @@ struct session {
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };
