@@ -14,6 +14,7 @@
 #include "broker/durable.h"
 #include "broker/holds.h"
 #include "broker/limits.h"
+#include "broker/rates.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -37,6 +38,7 @@ struct broker {
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
     struct broker_shard *shards[SHARDS_MAX];
+    struct rate_clocks rate_clocks;
 };
 
 struct fanout_entry {
@@ -77,6 +79,7 @@ struct broker_shard {
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
+    struct node_rates node_rates;
     struct durable_shard *durable;   /* NULL: durability is off */
 };
 

@@ -118,6 +118,7 @@ static uint32_t member_load(void *context, const struct sink *sink)
     const struct session *session = sink->who;
     if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
     if (!conn_has_room(((struct broker_shard *)context)->shard, session->conn)) return SHARE_UNAVAILABLE;
+    if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;
     return mqtt_inflight_count(&session->inflight) + session->queue.count;
 }
 
@@ -266,6 +267,8 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
 
     enum mqtt_reason refused = publish_check(broker, session, publish);
     if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");
+    if (UNLIKELY(limits_of(broker, conn)->rates & RATES_PUBLISHED))
+        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     struct publication publication;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
     if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias");

@@ -125,6 +125,7 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     broker->settings = settings;
     broker->shard->overload_settings = settings->overload;
     overload_configure(broker->shard);
+    acceptors_limit(broker->shard, settings->limiter.connections_rate, settings->limiter.connections_burst);
     limits_change(broker);
     retained_set_limits(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
