@@ -276,6 +276,7 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
         if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
         log_drop(session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
         session_delivery_release(broker, oldest);
     }
     return true;
@@ -307,6 +308,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         else
             COUNT(broker, dropped_queue_full);
         log_drop(session, publication->topic, "queue_full");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }
     struct delivery delivery = delivery_make(broker, publication, options);

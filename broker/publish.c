@@ -259,26 +259,32 @@ static bool topic_reserved(struct span topic)
     return topic.bytes >= 5 && topic.data[0] == '$' && memcmp(topic.data, "$SYS/", 5) == 0;
 }
 
-void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
+bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
     struct conn *conn = session->conn;
-    COUNT(broker, publish_received);
-    COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
-
     enum mqtt_reason refused = publish_check(broker, session, publish);
-    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");
-    if (UNLIKELY(limits_of(broker, conn)->rates & RATES_PUBLISHED))
-        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered"), false;
     struct publication publication;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
-    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias");
+    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
+    enum mqtt_reason denied = MQTT_REASON_SUCCESS;
+    if (feature_attached(broker, FEATURE_GATE(publish)) &&
+        !(publish->qos == 2 && mqtt_incoming_has(&session->incoming, publish->packet_id))) { /* it was let in the first time */
+        enum gate_result result = features_publish(broker, session, publish, publication.topic, &denied);
+        if (result == GATE_UNREAD) return true;
+        if (result == GATE_DONE) return false;
+    }
+    if (UNLIKELY(limits_of(broker, conn)->rates & RATES_PUBLISHED))
+        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    COUNT(broker, publish_received);
+    COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
 
     enum mqtt_incoming_verdict verdict = MQTT_INCOMING_NEW;
     if (publish->qos == 2) verdict = mqtt_incoming_add(&session->incoming, publish->packet_id);
     if (UNLIKELY(verdict == MQTT_INCOMING_EXCEEDED))
-        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed");
+        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed"), false;
     if (UNLIKELY(verdict == MQTT_INCOMING_DUPLICATE))
-        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
+        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
     publication.commit = publication.stored = publication.origin_session = 0;
@@ -291,17 +297,19 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.topic = mount_topic(broker, session, publication.topic);
         if (publication.topic.bytes == 0) {
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id); /* not taken */
-            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point"), false;
         }
     }
-    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    if (UNLIKELY(denied)) {
+        answer = denied; /* logged and counted */
+    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication.topic));
         if (session->version < MQTT_5) { /* 3.x has no reason codes: its client sends it again on its next connection */
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id);
-            return packet_error(broker, conn, answer, "the disk takes nothing");
+            return packet_error(broker, conn, answer, "the disk takes nothing"), false;
         }
     } else if (UNLIKELY(reserved)) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
@@ -324,9 +332,10 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }
-    if (publish->qos == 0) return;
+    if (publish->qos == 0) return false;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
     ack_send(broker, session, type, publish->packet_id, answer);
+    return false;
 }

@@ -128,6 +128,7 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     acceptors_limit(broker->shard, settings->limiter.connections_rate, settings->limiter.connections_burst);
     limits_change(broker);
     retained_set_limits(broker);
+    features_shard_apply(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
 }
 

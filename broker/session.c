@@ -39,6 +39,7 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     map_insert(&broker->sessions, session);
     atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     COUNT(broker, sessions);
+    TAP_TELL(broker, session_created, 0, session->client_hash, client_id, 0, 0);
     return session;
 }
 
@@ -78,6 +79,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
 void session_destroy(struct broker_shard *broker, struct session *session)
 {
     DCHECK(!session->conn);
+    TAP_TELL(broker, session_ended, 0, session->client_hash, session_client_id(session), 0, 0);
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
@@ -160,6 +162,11 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     struct conn *conn = session->conn;
     DCHECK(conn && conn->client == session);
     rates_detach(broker, session);
+    uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
+    TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
+    if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
+    if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
+    session->kick_reason = 0;
     conn->client = NULL;
     session->conn = NULL;
     session->kicked = false;
@@ -179,6 +186,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
                         enum session_end end)
 {
     struct conn *conn = session->conn;
+    session->kick_reason = reason;
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");

@@ -15,6 +15,7 @@
 
 struct broker_shard;
 struct durable_session;
+struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
@@ -91,6 +92,7 @@ struct session {
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };
