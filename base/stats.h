@@ -58,6 +58,8 @@
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
+    X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
+    X(deliveries_limited, "times a client's deliveries waited because of a rate")                                     \
     X(retained_messages, "gauge: retained messages")                                                                 \
     X(retained_bytes, "gauge: their bytes")                                                                          \
     X(wills_published, "will messages published")                                                                    \

@@ -118,6 +118,7 @@ static uint32_t member_load(void *context, const struct sink *sink)
     const struct session *session = sink->who;
     if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
     if (!conn_has_room(((struct broker_shard *)context)->shard, session->conn)) return SHARE_UNAVAILABLE;
+    if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;
     return mqtt_inflight_count(&session->inflight) + session->queue.count;
 }
 
@@ -276,6 +277,8 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         if (result == GATE_UNREAD) return true;
         if (result == GATE_DONE) return false;
     }
+    if (UNLIKELY(limits_of(broker, conn)->rates & RATES_PUBLISHED))
+        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
 

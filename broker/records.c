@@ -161,6 +161,7 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     broker->settings = settings;
     broker->shard->overload_settings = settings->overload;
     overload_configure(broker->shard);
+    acceptors_limit(broker->shard, settings->limiter.connections_rate, settings->limiter.connections_burst);
     limits_change(broker);
     retained_set_limits(broker);
     features_shard_apply(broker);

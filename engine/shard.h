@@ -100,6 +100,8 @@ struct shard {
     struct timer accept_retry;
     struct acceptor acceptors[LISTENERS_MAX]; /* by the listener's number */
     uint32_t acceptors_count;                 /* numbers below were used */
+    uint32_t accept_rate, accept_burst;       /* of the node, see acceptors_limit() */
+    uint64_t accept_tokens_ns;                /* as an acceptor's */
     struct overload overload;
     struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;
