@@ -84,6 +84,7 @@ struct broker_shard {
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
     struct node_rates node_rates;
+    bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
     struct durable_shard *durable;   /* NULL: durability is off */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */

@@ -217,6 +217,7 @@ void publishers_resume(struct timer *timer, void *context)
 static enum mqtt_reason publish_check(const struct broker_shard *broker, const struct session *session,
                                       const struct mqtt_publish *publish)
 {
+    if (LIKELY(!broker->limits_narrow)) return MQTT_REASON_SUCCESS; /* no listener of any client here narrows this */
     const struct limits *limits = limits_of(broker, session->conn);
     if (publish->qos > limits->qos_max) return MQTT_REASON_QOS_NOT_SUPPORTED;          /* [MQTT-3.2.2-11] */
     if (publish->retain && !limits->retain_available) return MQTT_REASON_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
@@ -290,11 +291,9 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
-    publication.commit = publication.stored = publication.origin_session = 0;
-    publication.origin_number = 0;
-    publication.level = DURABILITY_COMMIT;
-    publication.answers = false;
-    publication.wait = NULL;
+    publication.stored = 0;
+    bool durable = broker->durable != NULL; /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(durable)) durable_publication_init(&publication);
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
@@ -305,7 +304,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     }
     if (UNLIKELY(denied)) {
         answer = denied; /* logged and counted */
-    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
+    } else if (UNLIKELY(durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
@@ -330,7 +329,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.qos = publish->qos;
         publication.retain = publish->retain;
         publication.congested = false;
-        if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
+        if (UNLIKELY(durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
         if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
@@ -338,7 +337,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     if (publish->qos == 0) return false;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
+    if (UNLIKELY(durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
     ack_send(broker, session, type, publish->packet_id, answer);
     return false;
 }
