@@ -134,12 +134,14 @@ static void reload(struct control *control)
         return notify_ready();
     }
     features_prepared_take(control->features);
+    struct extras *extras_before = extras_change(control->broker, settings);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
+    extras_release(extras_before);
     features_prepared_done(control->features);
     features_settings_use(control->features, settings);
     if (control->config != control->started) config_release(control->config);
