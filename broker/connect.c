@@ -40,7 +40,7 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
 {
     COUNT(broker, clients_refused);
     TAP_TELL(broker, refused, version, 0, span_of_string(what), reason, 0);
-    features_conn_gone(broker, conn);
+    features_refused(broker, conn, reason);
     switch (reason) {
     case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION: COUNT(broker, clients_refused_version); break;
     case MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID: COUNT(broker, clients_refused_identifier); break;

@@ -115,6 +115,15 @@ static void send_to_all(struct control *control, enum record_kind kind, const vo
         node_send(control->node, s, &cell, 1);
 }
 
+/* What the configuration's table cannot see: rules that the broker compiles. */
+static bool extras_sound(const struct config *config)
+{
+    char error[512];
+    bool sound = extras_check(config_settings(config), error, sizeof error);
+    if (!sound) fprintf(stderr, "ringmqd: %s\n", error);
+    return sound;
+}
+
 static void reload(struct control *control)
 {
     if (control->stopping) return;
@@ -123,6 +132,11 @@ static void reload(struct control *control)
     uint32_t pending = 0;
     if (!ringmqd_config_load(&control->arguments, &wanted)) {
         LOG(ERROR, "configuration not reloaded", "what=\"see the errors above; the old one stays in force\"");
+        return notify_ready();
+    }
+    if (!extras_sound(wanted)) {
+        config_release(wanted);
+        LOG(ERROR, "configuration not reloaded", "what=\"see the error above; the old one stays in force\"");
         return notify_ready();
     }
     size_t changes = config_diff(control->config, wanted, log_change, &pending);
@@ -308,10 +322,12 @@ int main(int argc, char **argv)
         status = ringmqd_features_act(control.arguments.action);
     } else if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
-        bool sound = control.arguments.action != RINGMQD_CHECK || (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config));
-        status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
-                 : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
-                                                         : 1;
+        bool sound = extras_sound(control.config) &&
+                     (control.arguments.action != RINGMQD_CHECK ||
+                      (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config)));
+        status = !sound                                    ? 1
+                 : control.arguments.action == RINGMQD_RUN ? broker_run(&control)
+                                                           : ringmqd_config_act(&control.arguments, control.config);
     } else {
         status = 1;
     }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "broker/extras.h"
 
 static const char help[] =
     "ringmqd " RINGMQ_VERSION " - an MQTT broker\n"
@@ -150,11 +149,6 @@ bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct confi
     bool sound = config_load(&sources, &config, &errors) && config_check_exposure(config, &errors);
     config_errors_print(&errors, stderr);
     config_errors_clear(&errors);
-    char error[512];
-    if (sound && !extras_check(config_settings(config), error, sizeof error)) {
-        fprintf(stderr, "ringmqd: %s\n", error);
-        sound = false;
-    }
     if (sound)
         *ret_config = config;
     else
