@@ -180,7 +180,10 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
         publish_to_group(broker, publication, &set->groups[i], set->topic_hash);
     if (set->local_ids_count) publication_deliver(broker, publication, set->local_ids, set->local_ids_count);
     if (UNLIKELY(publication->retain)) retained_store(broker, publication);
-    if (!wanted) COUNT(broker, publish_unmatched);
+    if (!wanted) {
+        COUNT(broker, publish_unmatched);
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS) && publication->publisher) extras_count(broker, publication->topic, METRIC_DROPPED);
+    }
     return wanted;
 }
 
@@ -271,8 +274,10 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     struct publication publication;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
     if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
+    uint32_t delay_s = 0;
     enum mqtt_reason denied = MQTT_REASON_SUCCESS;
-    if (feature_attached(broker, FEATURE_GATE(publish)) &&
+    if (UNLIKELY(broker->extras_bits & EXTRA_DELAYED)) denied = delayed_split(broker, session, &publication.topic, &delay_s);
+    if (!denied && feature_attached(broker, FEATURE_GATE(publish)) &&
         !(publish->qos == 2 && mqtt_incoming_has(&session->incoming, publish->packet_id))) { /* it was let in the first time */
         enum gate_result result = features_publish(broker, session, publish, publication.topic, &denied);
         if (result == GATE_UNREAD) return true;
@@ -294,6 +299,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     publication.stored = 0;
     bool durable = broker->durable != NULL; /* without it nobody looks at what else a publication has for it */
     if (UNLIKELY(durable)) durable_publication_init(&publication);
+    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH) && !denied) denied = extras_rewrite_topic(broker, session, &publication.topic);
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
@@ -330,7 +336,11 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.retain = publish->retain;
         publication.congested = false;
         if (UNLIKELY(durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
-        if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_IN_0 + publish->qos);
+        if (UNLIKELY(delay_s))
+            answer = delayed_keep(broker, &publication, delay_s);
+        else if (!publication_publish(broker, &publication))
+            answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }

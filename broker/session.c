@@ -99,6 +99,8 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (session->rare) {
         memory_release(session->rare->mount);
         memory_release(session->rare->rates);
+        user_quota_end(&broker->broker->user_quota, session);
+        memory_release(session->rare->user_name);
     }
     memory_release(session->rare);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);

@@ -115,6 +115,15 @@ static void send_to_all(struct control *control, enum record_kind kind, const vo
         node_send(control->node, s, &cell, 1);
 }
 
+/* What the configuration's table cannot see: rules that the broker compiles. */
+static bool extras_sound(const struct config *config)
+{
+    char error[512];
+    bool sound = extras_check(config_settings(config), error, sizeof error);
+    if (!sound) fprintf(stderr, "ringmqd: %s\n", error);
+    return sound;
+}
+
 static void reload(struct control *control)
 {
     if (control->stopping) return;
@@ -123,6 +132,11 @@ static void reload(struct control *control)
     uint32_t pending = 0;
     if (!ringmqd_config_load(&control->arguments, &wanted)) {
         LOG(ERROR, "configuration not reloaded", "what=\"see the errors above; the old one stays in force\"");
+        return notify_ready();
+    }
+    if (!extras_sound(wanted)) {
+        config_release(wanted);
+        LOG(ERROR, "configuration not reloaded", "what=\"see the error above; the old one stays in force\"");
         return notify_ready();
     }
     size_t changes = config_diff(control->config, wanted, log_change, &pending);
@@ -134,12 +148,14 @@ static void reload(struct control *control)
         return notify_ready();
     }
     features_prepared_take(control->features);
+    struct extras *extras_before = extras_change(control->broker, settings);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
+    extras_release(extras_before);
     features_prepared_done(control->features);
     features_settings_use(control->features, settings);
     if (control->config != control->started) config_release(control->config);
@@ -306,10 +322,12 @@ int main(int argc, char **argv)
         status = ringmqd_features_act(control.arguments.action);
     } else if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
-        bool sound = control.arguments.action != RINGMQD_CHECK || (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config));
-        status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
-                 : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
-                                                         : 1;
+        bool sound = extras_sound(control.config) &&
+                     (control.arguments.action != RINGMQD_CHECK ||
+                      (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config)));
+        status = !sound                                    ? 1
+                 : control.arguments.action == RINGMQD_RUN ? broker_run(&control)
+                                                           : ringmqd_config_act(&control.arguments, control.config);
     } else {
         status = 1;
     }
