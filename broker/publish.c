@@ -264,6 +264,8 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
     struct conn *conn = session->conn;
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
+    session->published++;
+    session->published_bytes += publish->payload.bytes;
 
     enum mqtt_reason refused = publish_check(broker, session, publish);
     if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");

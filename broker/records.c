@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/inspect.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
 {
@@ -151,6 +152,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_CONGESTED: return take_congested(broker, cells->b);
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);
+    case RECORD_INSPECT: return inspect_begin(broker, record_pointer(cells));
     case RECORD_STOP: return broker_stop_clients(broker);
     }
     UNREACHABLE("a record of no kind");
