@@ -19,6 +19,7 @@
  * CONGESTED        - / name of the publisher's connection                 -
  * SETTINGS         struct settings / -                                    -
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
+ * SAMPLE           - / when the PUBLISH before it was received (the shards' clock, ns) -
  * INSPECT          struct inspect (broker/inspect.h) / -                  -
  * STOP             - / -                                                  -
  *
@@ -47,6 +48,7 @@ enum record_kind {
     RECORD_SETTINGS,
     RECORD_SYS,
     RECORD_INSPECT,
+    RECORD_SAMPLE,
     RECORD_STOP,
 };
 
