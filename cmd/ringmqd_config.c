@@ -25,6 +25,8 @@ static const char help[] =
     "      --print-config-docs  print the manual of the configuration (Markdown), and end\n"
     "      --print-metrics-docs print the manual of the metrics (Markdown), and end\n"
     "      --print-api          print the admin API as an OpenAPI document (JSON), and end\n"
+    "      --print-features     print the features that are built in or loaded, and end\n"
+    "      --print-hooks        print the moments at which features take part (Markdown), and end\n"
     "      --version            print the version, and end\n"
     "  -h, --help               print this, and end\n"
     "\n"
@@ -35,7 +37,7 @@ static const char help[] =
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
-enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_METRICS_DOCS, OPTION_API, OPTION_VERSION };
+enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_METRICS_DOCS, OPTION_API, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -46,6 +48,8 @@ static const struct option options[] = {
     {"print-config-docs", no_argument, NULL, OPTION_DOCS},
     {"print-metrics-docs", no_argument, NULL, OPTION_METRICS_DOCS},
     {"print-api", no_argument, NULL, OPTION_API},
+    {"print-features", no_argument, NULL, OPTION_FEATURES},
+    {"print-hooks", no_argument, NULL, OPTION_HOOKS},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -82,6 +86,8 @@ static int take_option(int option, struct ringmqd_arguments *arguments)
     case OPTION_DOCS: config_print_docs(stdout); return printed();
     case OPTION_METRICS_DOCS: ringmqd_admin_print(true); return printed();
     case OPTION_API: ringmqd_admin_print(false); return printed();
+    case OPTION_FEATURES: arguments->action = RINGMQD_PRINT_FEATURES; return -1;
+    case OPTION_HOOKS: arguments->action = RINGMQD_PRINT_HOOKS; return -1;
     case OPTION_VERSION: puts("ringmqd " RINGMQ_VERSION); return printed();
     case 'h': fputs(help, stdout); return printed();
     default: return wrong_usage();
@@ -124,17 +130,33 @@ static const char *usual_file(void)
     return NULL;
 }
 
+static struct config_sources sources_of(const struct ringmqd_arguments *arguments, const char **ret_usual)
+{
+    *ret_usual = arguments->files_count ? NULL : usual_file();
+    return (struct config_sources){.files = *ret_usual ? ret_usual : arguments->files,
+                                   .files_count = *ret_usual ? 1 : arguments->files_count,
+                                   .environment = (const char *const *)environ,
+                                   .sets = arguments->sets,
+                                   .sets_count = arguments->sets_count};
+}
+
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text)
+{
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    return config_peek(&sources, path, ret_text);
+}
+
 /* The files of the command line (or the usual one), then the runtime layer. */
 static bool load_with(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
 {
-    const char *usual = arguments->files_count ? NULL : usual_file();
-    size_t files_count = usual ? 1 : arguments->files_count;
-    const char **files = memory_acquire((files_count + 1) * sizeof *files);
-    for (size_t i = 0; i < files_count; i++)
-        files[i] = usual ? usual : arguments->files[i];
-    if (runtime) files[files_count++] = runtime;
-    struct config_sources sources = {.files = files, .files_count = files_count, .environment = (const char *const *)environ,
-                                     .sets = arguments->sets, .sets_count = arguments->sets_count};
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    const char **files = memory_acquire((sources.files_count + 1) * sizeof *files);
+    for (size_t i = 0; i < sources.files_count; i++)
+        files[i] = sources.files[i];
+    sources.files = files;
+    if (runtime) files[sources.files_count++] = runtime;
     bool sound = config_load(&sources, ret_config, errors);
     memory_release(files);
     return sound;
