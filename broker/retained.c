@@ -187,6 +187,15 @@ void retained_sweep_start(struct broker_shard *broker)
     if (clear_s) shard_start_timer(broker->shard, &broker->sweep_timer, clear_s * 1000ull);
 }
 
+bool retained_remove(struct broker_shard *broker, struct span topic)
+{
+    struct publication publication = {.topic = topic, .retain = true};
+    if (!retain_get(broker->retained, topic)) return false;
+    store_here(broker, &publication);
+    publication_end(broker->shard, &publication);
+    return true;
+}
+
 void retained_store(struct broker_shard *broker, struct publication *publication)
 {
     uint32_t owner = broker_retained_owner(broker->broker, hash_span(publication->topic));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "cmd/ringmqd_admin.h"
 
 static const char help[] =
     "ringmqd " RINGMQ_VERSION " - an MQTT broker\n"
@@ -22,6 +23,8 @@ static const char help[] =
     "      --print-effective    print every key, its value and where it comes from, and end\n"
     "      --print-sample       print a commented ringmq.conf, and end\n"
     "      --print-config-docs  print the manual of the configuration (Markdown), and end\n"
+    "      --print-metrics-docs print the manual of the metrics (Markdown), and end\n"
+    "      --print-api          print the admin API as an OpenAPI document (JSON), and end\n"
     "      --print-features     print the features that are built in or loaded, and end\n"
     "      --print-hooks        print the moments at which features take part (Markdown), and end\n"
     "      --version            print the version, and end\n"
@@ -34,7 +37,7 @@ static const char help[] =
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
-enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
+enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_METRICS_DOCS, OPTION_API, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -43,6 +46,8 @@ static const struct option options[] = {
     {"print-effective", no_argument, NULL, OPTION_EFFECTIVE},
     {"print-sample", no_argument, NULL, OPTION_SAMPLE},
     {"print-config-docs", no_argument, NULL, OPTION_DOCS},
+    {"print-metrics-docs", no_argument, NULL, OPTION_METRICS_DOCS},
+    {"print-api", no_argument, NULL, OPTION_API},
     {"print-features", no_argument, NULL, OPTION_FEATURES},
     {"print-hooks", no_argument, NULL, OPTION_HOOKS},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -79,6 +84,8 @@ static int take_option(int option, struct ringmqd_arguments *arguments)
     case OPTION_EFFECTIVE: arguments->action = RINGMQD_PRINT_EFFECTIVE; return -1;
     case OPTION_SAMPLE: config_print_sample(stdout); return printed();
     case OPTION_DOCS: config_print_docs(stdout); return printed();
+    case OPTION_METRICS_DOCS: ringmqd_admin_print(true); return printed();
+    case OPTION_API: ringmqd_admin_print(false); return printed();
     case OPTION_FEATURES: arguments->action = RINGMQD_PRINT_FEATURES; return -1;
     case OPTION_HOOKS: arguments->action = RINGMQD_PRINT_HOOKS; return -1;
     case OPTION_VERSION: puts("ringmqd " RINGMQ_VERSION); return printed();
@@ -140,19 +147,57 @@ bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *
     return config_peek(&sources, path, ret_text);
 }
 
-bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+/* The files of the command line (or the usual one), then the runtime layer. */
+static bool load_with(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
 {
     const char *usual;
     struct config_sources sources = sources_of(arguments, &usual);
-    struct config_errors errors = {0};
+    const char **files = memory_acquire((sources.files_count + 1) * sizeof *files);
+    for (size_t i = 0; i < sources.files_count; i++)
+        files[i] = sources.files[i];
+    sources.files = files;
+    if (runtime) files[sources.files_count++] = runtime;
+    bool sound = config_load(&sources, ret_config, errors);
+    memory_release(files);
+    return sound;
+}
+
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
+{
     struct config *config = NULL;
-    bool sound = config_load(&sources, &config, &errors) && config_check_exposure(config, &errors);
-    config_errors_print(&errors, stderr);
-    config_errors_clear(&errors);
+    if (!load_with(arguments, NULL, &config, errors)) return false;
+    char path[4200]; /* node.data_dir is not the runtime layer's to say: the other sources have decided where it lies */
+    if (!runtime) {
+        snprintf(path, sizeof path, "%s/runtime.conf", config_settings(config)->node.data_dir);
+        if (access(path, F_OK) == 0) runtime = path;
+    }
+    if (runtime) {
+        char *data_dir = memory_copy_string(span_of_string(config_settings(config)->node.data_dir));
+        config_release(config);
+        config = NULL;
+        bool sound = load_with(arguments, runtime, &config, errors);
+        if (sound && strcmp(config_settings(config)->node.data_dir, data_dir) != 0) {
+            config_errors_add(errors, NULL, "node.data_dir cannot be set in runtime.conf, which lies there; set it in ringmq.conf");
+            config_release(config);
+            sound = false;
+        }
+        memory_release(data_dir);
+        if (!sound) return false;
+    }
+    bool sound = config_check_exposure(config, errors);
     if (sound)
         *ret_config = config;
     else
         config_release(config);
+    return sound;
+}
+
+bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+{
+    struct config_errors errors = {0};
+    bool sound = ringmqd_config_try(arguments, NULL, ret_config, &errors);
+    config_errors_print(&errors, stderr);
+    config_errors_clear(&errors);
     return sound;
 }
 
