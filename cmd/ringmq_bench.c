@@ -128,7 +128,8 @@ int ringmq_bench(int argc, char **argv)
         .examples = "ringmq bench p2p -q 1 --broker-pid $(pidof ringmqd)\n"
                     "ringmq bench fanout-5-1000-5-250k -t 30\n"
                     "ringmq bench p2p --publishers 1000 --subscribers 1000 --rate 10000 --ping-probe 10\n",
-        .groups = &group, .groups_count = 1, .positionals = &positionals};
+        .groups = &group, .groups_count = 1, .positionals = &positionals,
+        .first = "p2p|fanout|sharedsub|wild|conn|churn|retain|burst"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     if (verdict != OPTIONS_FINE) return verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
 

@@ -282,7 +282,8 @@ int ringmq_check(int argc, char **argv)
         {"Check", check_options, sizeof check_options / sizeof check_options[0], &options},
         {"Server", connection_network_options, connection_network_options_count, &connection},
     };
-    const struct option_program program = {usage, about, examples, groups, 2, &options.positionals};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 2,
+                                           .positionals = &options.positionals, .first = "HOST"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE && judge(&options, &connection)) status = prepare_and_run(&options, &connection);
