@@ -143,6 +143,16 @@ void roff_print_paragraphs(const char *text, FILE *out)
 
 /* ---- documents ---- */
 
+/* A cell of a table, where \| is a bar even inside `code`. */
+static void print_cell(const char *text, size_t bytes, FILE *out)
+{
+    char cell[1024];
+    size_t used = 0;
+    for (size_t i = 0; i < bytes && used < sizeof cell; i++)
+        if (!(text[i] == '\\' && i + 1 < bytes && text[i + 1] == '|')) cell[used++] = text[i];
+    roff_print_marked(cell, used, out);
+}
+
 /* | one | two | three |: the first cell is a term, the others explain it. The line of dashes and an empty or heading row are left out. */
 static void print_row(const char *line, size_t bytes, FILE *out)
 {
@@ -162,7 +172,7 @@ static void print_row(const char *line, size_t bytes, FILE *out)
             cell_bytes--;
         if (cell == 0) fputs(".TP\n", out);
         if (cell > 1) fputs(cell_bytes ? "; " : "", out);
-        roff_print_marked(at, cell_bytes, out);
+        print_cell(at, cell_bytes, out);
         if (cell == 0) fputc('\n', out);
         at = bar + 1;
     }
