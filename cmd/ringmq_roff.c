@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/check.h"
+
 /* What roff makes something else of: a hyphen-minus would become a hyphen, and a pasted option would not work. */
 static const struct {
     char byte;
@@ -146,9 +148,10 @@ void roff_print_paragraphs(const char *text, FILE *out)
 /* A cell of a table, where \| is a bar even inside `code`. */
 static void print_cell(const char *text, size_t bytes, FILE *out)
 {
-    char cell[1024];
+    char cell[4096];
     size_t used = 0;
-    for (size_t i = 0; i < bytes && used < sizeof cell; i++)
+    CHECK(bytes <= sizeof cell);
+    for (size_t i = 0; i < bytes; i++)
         if (!(text[i] == '\\' && i + 1 < bytes && text[i + 1] == '|')) cell[used++] = text[i];
     roff_print_marked(cell, used, out);
 }
@@ -202,7 +205,7 @@ void roff_print_markdown(const char *markdown, FILE *out)
 {
     const char *line, *ahead;
     size_t bytes;
-    enum block block = BLOCK_NONE;
+    enum block block = BLOCK_HEADING; /* the caller's, or the title that is left out */
     bool head_row = false;
     while (next_line(&markdown, &line, &bytes)) {
         if (starts(line, bytes, "```")) {

@@ -45,7 +45,7 @@ Test(roff, marks_inside_a_line)
 Test(roff, documents)
 {
     expect(roff_print_markdown, "# Title\n\nText\nmore\n\n## `part`\nFirst.\n\nSecond.\n",
-           ".PP\nText\nmore\n.SH \"part\"\nFirst.\n.PP\nSecond.\n");
+           "Text\nmore\n.SH \"part\"\nFirst.\n.PP\nSecond.\n");
     expect(roff_print_markdown, "## A\n- one\n  goes on\n- two\n\n1. first\n", ".SH \"A\"\n.IP \\(bu 2\none\ngoes on\n.IP \\(bu 2\ntwo\n.IP 1. 4\nfirst\n");
     expect(roff_print_markdown, "## A\n```sh\n# no heading\n.x\n```\nafter\n", ".SH \"A\"\n.EX\n# no heading\n\\&.x\n.EE\n.PP\nafter\n");
     expect(roff_print_markdown, "## A\n| x | y |\n|---|---|\n| `a\\|b` | c | d |\n", ".SH \"A\"\n.TP\n\\fBa|b\\fR\nc; d\n");
