@@ -153,6 +153,21 @@ struct overload_settings {
     uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
 };
 
+/* The admin API (docs/admin-api.md). */
+struct admin_settings {
+    bool enable;
+    char *bind;
+    char *certificate_file, *key_file, *key_password; /* "": no TLS */
+    char *default_password;      /* of the first user; "": a random one */
+    uint32_t workers;
+    uint32_t connections_max;
+    uint64_t body_bytes_max;
+    uint64_t payload_bytes_max;  /* of a retained message shown */
+    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint32_t token_lifetime_s;
+    bool metrics_auth, docs_auth, status_auth;
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -172,6 +187,7 @@ struct settings {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
     struct overload_settings overload;
+    struct admin_settings admin;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

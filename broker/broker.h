@@ -35,6 +35,8 @@ struct broker {
     struct store *store;             /* NULL: durability is off */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
+    struct inspect *_Atomic inspected; /* broker/inspect.h: answered, a stack */
+    int inspected_wake;              /* eventfd; -1: nobody asks. Set before the shards start */
     struct broker_shard *shards[SHARDS_MAX];
 };
 
@@ -60,6 +62,7 @@ struct broker_shard {
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
+    struct list inspections;         /* questions of the admin API (broker/inspect.h) */
     struct timer pause_timer, sys_timer;
     bool stopping;
 
@@ -166,6 +169,9 @@ struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broke
 void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
                           struct subscribe_request *request);
 void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request);
+/* In place of its client, which is connected: the code that SUBACK would have had. It gets no SUBACK, but retained messages. */
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -188,6 +194,8 @@ void retained_go(struct broker_shard *broker, struct retained_query *query);
 void retained_wake(struct broker_shard *broker, struct session *session);
 /* A message with the retain flag is being delivered live to a session that has queries. */
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
+/* Removes the topic's message, without telling subscribers; on the topic's owner. False: there was none. */
+bool retained_remove(struct broker_shard *broker, struct span topic);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);

@@ -102,6 +102,15 @@ void retained_put(struct broker_shard *broker, struct span topic, struct message
     gauges_set(broker);
 }
 
+bool retained_remove(struct broker_shard *broker, struct span topic)
+{
+    struct publication publication = {.topic = topic, .retain = true};
+    if (!retain_get(broker->retained, topic)) return false;
+    store_here(broker, &publication);
+    publication_end(broker->shard, &publication);
+    return true;
+}
+
 void retained_store(struct broker_shard *broker, struct publication *publication)
 {
     uint32_t owner = broker_retained_owner(broker->broker, hash_span(publication->topic));

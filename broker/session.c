@@ -115,6 +115,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->bridge = connect->bridge;
     session->kicked = session->paused = session->unread = false;
     session->progress_ms = (uint32_t)broker->shard->now_ms;
+    session->queue.sent = 0;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
     session->problem_information = !mqtt_has(properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) ||
@@ -128,6 +129,9 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
+    session->connected_s = (uint32_t)(broker->shard->now_ms / 1000);
+    session->published = 0;
+    session->published_bytes = 0;
     COUNT(broker, clients_connected);
 }
 

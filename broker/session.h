@@ -34,6 +34,7 @@ struct delivery {
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;
+    uint32_t sent; /* PUBLISH packets to the session's client, those that did not wait included: it fills a hole here. Wraps around */
 };
 
 /* How a session's connection ended, for the will and for the log. */
@@ -77,7 +78,12 @@ struct session {
     struct session_will *will;
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
-        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct {
+            struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+            uint32_t connected_s;  /* when it came, by the shard's clock; then what it has published since (both wrap around): */
+            uint32_t published;
+            uint64_t published_bytes;
+        };
         struct timer timer;    /* while away: expiry */
     };
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */

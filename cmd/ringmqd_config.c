@@ -12,13 +12,14 @@
 #include "cmd/ringmq_manual.h"
 #include "cmd/ringmq_options.h"
 #include "cmd/ringmq_roff.h"
+#include "cmd/ringmqd_admin.h"
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
 /* What the command line says. */
 struct command_line {
     struct text_list files, sets;
-    bool check, effective, sample, docs, manual, help;
+    bool check, effective, sample, docs, manual, metrics, api, help;
 };
 
 static bool take_set(void *target, struct option_arguments *arguments)
@@ -46,6 +47,8 @@ static const struct option action_options[] = {
     {0, "print-sample", NULL, OPTION_FLAG, FIELD(sample), .help = "print a commented ringmq.conf"},
     {0, "print-config-docs", NULL, OPTION_FLAG, FIELD(docs), .help = "print the manual of the configuration (Markdown)"},
     {0, "print-config-man", NULL, OPTION_FLAG, FIELD(manual), .help = "print it as the man page ringmq.conf(5)"},
+    {0, "print-metrics-docs", NULL, OPTION_FLAG, FIELD(metrics), .help = "print the manual of the metrics (Markdown)"},
+    {0, "print-api", NULL, OPTION_FLAG, FIELD(api), .help = "print the admin API as an OpenAPI document (JSON)"},
     {'h', "help", NULL, OPTION_FLAG, FIELD(help), .help = "print this"},
     {0, "version", NULL, OPTION_FLAG, FIELD(help), .help = "print the version"}, /* options_parse() sees to it */
 };
@@ -94,6 +97,7 @@ static int act(const struct option_program *program, const struct command_line *
     if (line->help) return options_print_help(program), printed();
     if (line->sample) return config_print_sample(stdout), printed();
     if (line->docs) return config_print_docs(stdout), printed();
+    if (line->metrics || line->api) return ringmqd_admin_print(line->metrics), printed();
     if (line->manual) return print_config_man();
     return -1;
 }
@@ -137,23 +141,58 @@ static const char *usual_file(void)
     return NULL;
 }
 
-bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+/* The files of the command line (or the usual one), then the runtime layer. */
+static bool load_with(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
 {
     const char *usual = arguments->files_count ? NULL : usual_file();
-    struct config_sources sources = {.files = usual ? &usual : arguments->files,
-                                     .files_count = usual ? 1 : arguments->files_count,
-                                     .environment = (const char *const *)environ,
-                                     .sets = arguments->sets,
-                                     .sets_count = arguments->sets_count};
-    struct config_errors errors = {0};
+    size_t files_count = usual ? 1 : arguments->files_count;
+    const char **files = memory_acquire((files_count + 1) * sizeof *files);
+    for (size_t i = 0; i < files_count; i++)
+        files[i] = usual ? usual : arguments->files[i];
+    if (runtime) files[files_count++] = runtime;
+    struct config_sources sources = {.files = files, .files_count = files_count, .environment = (const char *const *)environ,
+                                     .sets = arguments->sets, .sets_count = arguments->sets_count};
+    bool sound = config_load(&sources, ret_config, errors);
+    memory_release(files);
+    return sound;
+}
+
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
+{
     struct config *config = NULL;
-    bool sound = config_load(&sources, &config, &errors) && config_check_exposure(config, &errors);
-    config_errors_print(&errors, stderr);
-    config_errors_clear(&errors);
+    if (!load_with(arguments, NULL, &config, errors)) return false;
+    char path[4200]; /* node.data_dir is not the runtime layer's to say: the other sources have decided where it lies */
+    if (!runtime) {
+        snprintf(path, sizeof path, "%s/runtime.conf", config_settings(config)->node.data_dir);
+        if (access(path, F_OK) == 0) runtime = path;
+    }
+    if (runtime) {
+        char *data_dir = memory_copy_string(span_of_string(config_settings(config)->node.data_dir));
+        config_release(config);
+        config = NULL;
+        bool sound = load_with(arguments, runtime, &config, errors);
+        if (sound && strcmp(config_settings(config)->node.data_dir, data_dir) != 0) {
+            config_errors_add(errors, NULL, "node.data_dir cannot be set in runtime.conf, which lies there; set it in ringmq.conf");
+            config_release(config);
+            sound = false;
+        }
+        memory_release(data_dir);
+        if (!sound) return false;
+    }
+    bool sound = config_check_exposure(config, errors);
     if (sound)
         *ret_config = config;
     else
         config_release(config);
+    return sound;
+}
+
+bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+{
+    struct config_errors errors = {0};
+    bool sound = ringmqd_config_try(arguments, NULL, ret_config, &errors);
+    config_errors_print(&errors, stderr);
+    config_errors_clear(&errors);
     return sound;
 }
 

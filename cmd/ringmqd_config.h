@@ -33,8 +33,10 @@ int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret
 void ringmqd_arguments_release(struct ringmqd_arguments *arguments);
 
 /* Loads and checks (config_check_exposure() included). Without --config: ./ringmq.conf, else /etc/ringmq/ringmq.conf, else
- * defaults only. False: the errors have been printed to stderr. May be called again for a reload. */
+ * defaults only; then node.data_dir/runtime.conf. False: the errors have been printed to stderr. May be called again for a reload. */
 bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config);
+/* The same without printing; `runtime` in place of node.data_dir/runtime.conf (NULL: that one, if there is one). False: errors were added. */
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors);
 /* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for RINGMQD_RUN. */
 int ringmqd_config_act(const struct ringmqd_arguments *arguments, const struct config *config);
 

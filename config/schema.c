@@ -538,6 +538,42 @@ static const struct schema_key keys[] = {
                       "full handshake has one in TLS 1.3 and two in TLS 1.2 or with a client's certificate. More wait, as long as "
                       "handshake_timeout lets them. Without a limit, too, a shard takes only one such step a turn."},
 
+    /* admin */
+    {"admin.enable", TYPE_BOOL, AT(admin.enable), .default_text = "true",
+     .documentation = "Serve the admin API: REST, metrics, dashboard."},
+    {"admin.bind", TYPE_STRING, AT(admin.bind), .min = 1, .max = 128, .default_text = "127.0.0.1:18083", .check = check_bind,
+     .documentation = "Where to serve it. An address that is not loopback should have admin.tls.certfile: passwords and tokens travel as they are "
+                      "otherwise. Port 0 takes a free one; the log says which. When it cannot be opened the broker runs without it, and says so."},
+    {"admin.tls.certfile", TYPE_STRING, AT(admin.certificate_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Serve HTTPS with this certificate (PEM), followed by intermediates. Empty: HTTP."},
+    {"admin.tls.keyfile", TYPE_STRING, AT(admin.key_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Its private key (PEM). Left out: it is in the certificate's file."},
+    {"admin.tls.password", TYPE_SECRET, AT(admin.key_password), .min = 0, .max = 1024, .default_text = "",
+     .documentation = "Decrypts the private key."},
+    {"admin.default_password", TYPE_SECRET, AT(admin.default_password), .min = 0, .max = 256, .default_text = "",
+     .documentation = "Password of the user `admin` that is made at the first start, when there are no users yet. Empty: a random one is made and "
+                      "written to the log once."},
+    {"admin.workers", TYPE_UNSIGNED, AT(admin.workers), .min = 1, .max = 64, .default_text = "3",
+     .documentation = "Threads that answer requests. They sleep when nobody asks."},
+    {"admin.max_connections", TYPE_UNSIGNED, AT(admin.connections_max), .min = 1, .max = 10000, .default_text = "256",
+     .documentation = "Connections to the admin API, event streams included; half of them may be streams. More are told to come back (503)."},
+    {"admin.max_body", TYPE_SIZE, AT(admin.body_bytes_max), .min = KIB, .max = 256 * MIB, .default_text = "2MiB",
+     .documentation = "Largest body of a request."},
+    {"admin.max_payload", TYPE_SIZE, RELOAD, AT(admin.payload_bytes_max), .min = 0, .max = 256 * MIB, .default_text = "1MiB",
+     .documentation = "Largest payload of a retained message that the API shows; larger ones are shown without."},
+    {"admin.request_timeout", TYPE_DURATION, AT(admin.request_timeout_ms), .unit_us = MS, .min = 100, .max = 600000, .default_text = "10s",
+     .documentation = "A request must have arrived after this time, from its first byte to its last; a TLS handshake, too."},
+    {"admin.idle_timeout", TYPE_DURATION, AT(admin.idle_timeout_ms), .unit_us = MS, .min = 100, .max = 3600000, .default_text = "60s",
+     .documentation = "A connection without a request is closed after this time."},
+    {"admin.token_lifetime", TYPE_DURATION, RELOAD, AT(admin.token_lifetime_s), .unit_us = S, .min = 10, .max = 31536000, .default_text = "1h",
+     .documentation = "A login ends when its token was not used for this long."},
+    {"admin.metrics_auth", TYPE_BOOL, RELOAD, AT(admin.metrics_auth), .default_text = "true",
+     .documentation = "/metrics needs authentication, as all else: HTTP Basic with an API key. false serves the metrics to whoever reaches the port."},
+    {"admin.docs_auth", TYPE_BOOL, RELOAD, AT(admin.docs_auth), .default_text = "true",
+     .documentation = "/api/docs and /api/openapi.json need authentication."},
+    {"admin.status_auth", TYPE_BOOL, RELOAD, AT(admin.status_auth), .default_text = "false",
+     .documentation = "GET /api/v1/status needs authentication. It says no more than that the broker runs; load balancers ask it."},
+
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
      .documentation = "The least important lines that are written."},
@@ -559,6 +595,7 @@ static const struct schema_section sections[] = {
     {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
            "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
     {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},
+    {"admin", "The admin API, see docs/admin-api.md: users, metrics, what can be seen and done while the broker runs."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
 };
