@@ -15,7 +15,7 @@ function approve (result) {
 
 function said (result) {
   const wait = result.needs_restart.length ? ` ${result.needs_restart.length} of them at the next start.` : ''
-  toast(`${result.changed.length} keys changed.${wait}${result.listeners_failed ? ` ${result.listeners_failed} listeners failed: see Listeners.` : ''}`, result.listeners_failed ? 'bad' : 'good')
+  toast(`${result.changed.length} ${result.changed.length === 1 ? 'key' : 'keys'} changed.${wait}${result.listeners_failed ? ` ${result.listeners_failed} listeners failed: see Listeners.` : ''}`, result.listeners_failed ? 'bad' : 'good')
 }
 
 export async function configuration (root, context) {
