@@ -35,8 +35,8 @@ static void put_address(json_t *object, const char *text, size_t bytes)
 static json_t *client_json(struct api_call *call, const void *row)
 {
     const struct inspect_client *client = row;
-    const char *user_name = client->text + client->client_id_bytes, *address = user_name + client->user_name_bytes,
-               *listener = address + client->address_bytes;
+    const char *user_name = client->text + client->client_id_bytes, *listener = user_name + client->user_name_bytes,
+               *address = listener + client->listener_bytes;
     json_t *object = json_object();
     json_object_set_new(object, "clientid", api_string_of(client->text, client->client_id_bytes));
     json_object_set_new(object, "username", text_or_null(user_name, client->user_name_bytes));
@@ -115,9 +115,12 @@ static struct inspect *clients_question(struct api_call *call)
 {
     struct inspect *inspect = inspect_create(INSPECT_CLIENTS);
     struct inspect_client_filter *filter = &inspect->client;
-    struct span like = parameter_span(call, "like_clientid"), listener = parameter_span(call, "listener");
+    struct span like = parameter_span(call, "like_clientid"), listener = parameter_span(call, "listener"), user = parameter_span(call, "username"),
+                like_user = parameter_span(call, "like_username");
     size_t used = 0;
-    inspect->text = memory_acquire(like.bytes + listener.bytes + 1);
+    inspect->text = memory_acquire(like.bytes + listener.bytes + user.bytes + like_user.bytes + 1);
+    filter->user_name = keep(inspect, &used, user);
+    filter->like_user_name = keep(inspect, &used, like_user);
     filter->like_client_id = keep(inspect, &used, like);
     filter->listener = keep(inspect, &used, listener);
     const char *state = api_text(call, "conn_state"), *version = api_text(call, "proto_ver");

@@ -207,7 +207,10 @@ static void change_job(const struct admin_control *control, void *argument)
     if (good && !job->dry_run) {
         version = runtime_write(job->data_dir, span_of(text.data, text.bytes - 1), error, sizeof error);
         if (!(good = version >= 0)) failed(job, 500, "NOT_SAVED", error);
-        if (good && !(good = control->reload(control->control, &reload))) failed(job, 500, "NOT_RELOADED", "the configuration was written, and could not be loaded; see the log");
+        if (good && !(good = control->reload(control->control, &reload))) {
+            runtime_unwrite(job->data_dir, version);
+            failed(job, 409, "NOT_RELOADED", "a feature refuses the new configuration, see the log; nothing was changed");
+        }
     }
     if (good)
         job->data = json_pack("{s:b, s:O, s:O, s:I, s:o}", "applied", !job->dry_run, "changed", changes.changed, "needs_restart", changes.needs_restart,

@@ -8,8 +8,6 @@
 #include "base/list.h"
 #include "base/memory.h"
 
-const char *const http_method_names[METHODS] = {"OTHER", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-
 /* Places in `head`, which moves while it grows. */
 struct place {
     uint32_t at, bytes;

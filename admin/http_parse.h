@@ -10,12 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "admin/http_method.h"
 #include "base/span.h"
 
 #define HTTP_HEADERS_MAX 64
-
-enum http_method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE, METHOD_OPTIONS, METHODS };
-extern const char *const http_method_names[METHODS];
 
 struct http_header {
     struct span name, value; /* as sent, the value without blanks around it */

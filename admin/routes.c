@@ -33,6 +33,8 @@ static const struct api_field clients_parameters[] = {
     PAGE,
     {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this client id."},
     {"like_clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Client ids with this in them."},
+    {"username", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this user name."},
+    {"like_username", FIELD_STRING, .min = 1, .max = 65535, .says = "User names with this in them."},
     {"conn_state", FIELD_STRING, .words = connection_states, .says = "Only clients that are connected, or sessions whose client is away."},
     {"proto_ver", FIELD_STRING, .words = versions, .says = "The version of MQTT."},
     {"listener", FIELD_STRING, .min = 1, .max = 64, .says = "The listener they came by, such as tcp.default."},

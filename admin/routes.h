@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "admin/http_parse.h"
+#include "admin/http_method.h"
+#include "base/span.h"
 
 #define API_PREFIX "/api/v1"
 

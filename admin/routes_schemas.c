@@ -145,9 +145,9 @@ static const struct api_field metrics[] = {
 };
 static const struct api_field client[] = {
     {"clientid", FIELD_STRING, .says = "The client id."},
-    {"username", FIELD_STRING, .nullable = true, .says = "The user name; null: it gave none, or nobody asks for it."},
+    {"username", FIELD_STRING, .nullable = true, .says = "The user name; null: it gave none, or no feature (authentication, access control) is in force that would remember it."},
     {"connected", FIELD_BOOLEAN, .says = "false: only the session is there."},
-    {"ip_address", FIELD_STRING, .nullable = true, .says = "Its address; null: not connected, or a Unix socket."},
+    {"ip_address", FIELD_STRING, .nullable = true, .says = "Its address; null: not connected, a Unix socket, or more than 1000 rows."},
     {"port", FIELD_INTEGER, .nullable = true, .says = "Its port."},
     {"listener", FIELD_STRING, .nullable = true, .says = "The listener it came by."},
     {"proto_ver", FIELD_STRING, .says = "The version of MQTT."},

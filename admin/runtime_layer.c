@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/api.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "config/hocon.h"
 
@@ -185,6 +186,15 @@ int runtime_write(const char *data_dir, struct span text, char *ret_error, size_
     if (good) return version;
     snprintf(ret_error, error_bytes, "%s cannot be written: %s", path, strerror(errno));
     return -1;
+}
+
+void runtime_unwrite(const char *data_dir, int version)
+{
+    char path[4200], history[4200];
+    runtime_path(data_dir, path, sizeof path);
+    version_path(data_dir, version, history, sizeof history);
+    if ((version ? rename(history, path) : unlink(path)) != 0)
+        LOG(ERROR, "runtime layer not restored", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
 }
 
 bool runtime_version(const char *data_dir, int version, struct http_text *ret_text)

@@ -18,6 +18,8 @@ void runtime_path(const char *data_dir, char *ret_path, size_t bytes);
 bool runtime_text(const char *data_dir, const json_t *changes, struct http_text *ret_text, char *ret_error, size_t error_bytes);
 /* Puts the text in the file's place; the old one becomes a version, whose number is returned (0: there was none). Negative: it cannot be written. */
 int runtime_write(const char *data_dir, struct span text, char *ret_error, size_t error_bytes);
+/* Takes the last runtime_write() back, which returned `version`. */
+void runtime_unwrite(const char *data_dir, int version);
 /* The text of a version. False: there is no such version. */
 bool runtime_version(const char *data_dir, int version, struct http_text *ret_text);
 /* An array of ConfigVersion, the newest first. */

@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/doors.h"
+#include "broker/feature.h"
+#include "broker/holds.h"
 #include "broker/inspect_inside.h"
 #include "broker/records.h"
 
@@ -76,14 +79,15 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + monotonic_ms - broker->shard->now_ms;
+    uint64_t monotonic_now_ns = broker->shard->group->verbs->monotonic_ns(broker->shard->ring); /* the turn's may be older */
+    return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
 static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
 {
     if (!session->conn) return 0;
-    uint32_t ago_s = (uint32_t)(broker->shard->now_ms / 1000) - session->connected_s;
-    return inspect_realtime_ms(broker, broker->shard->now_ms - ago_s * 1000ull);
+    uint32_t ago = (uint32_t)(broker->shard->now_ms / 16) - session->connected_at;
+    return inspect_realtime_ms(broker, broker->shard->now_ms - ago * 16ull);
 }
 
 static size_t listener_text(const struct broker_shard *broker, const struct session *session, char *ret_text, size_t bytes)
@@ -93,6 +97,13 @@ static size_t listener_text(const struct broker_shard *broker, const struct sess
     return (size_t)snprintf(ret_text, bytes, "%s.%s", listener_kind_names[settings->kind], settings->name);
 }
 
+static bool user_name_matches(const struct session *session, const struct inspect_client_filter *filter)
+{
+    struct span user_name = session->facts ? session->facts->user_name : span_of(NULL, 0);
+    if (filter->user_name.bytes && !span_equal(user_name, filter->user_name)) return false;
+    return inspect_like(user_name, filter->like_user_name);
+}
+
 static bool client_matches(const struct broker_shard *broker, const struct session *session, const struct inspect_client_filter *filter)
 {
     if (filter->connected != INSPECT_ANY && (session->conn != NULL) != (filter->connected != 0)) return false;
@@ -100,7 +111,7 @@ static bool client_matches(const struct broker_shard *broker, const struct sessi
     if (session->queue.count < filter->queue_min || mqtt_inflight_count(&session->inflight) < filter->inflight_min ||
         session->subscriptions_count < filter->subscriptions_min)
         return false;
-    if (!inspect_like(session_client_id(session), filter->like_client_id)) return false;
+    if (!inspect_like(session_client_id(session), filter->like_client_id) || !user_name_matches(session, filter)) return false;
     if (filter->connected_from_ms || filter->connected_to_ms) {
         uint64_t at_ms = connected_ms(broker, session);
         if (at_ms < filter->connected_from_ms || (filter->connected_to_ms && at_ms > filter->connected_to_ms) || at_ms == 0) return false;
@@ -117,27 +128,33 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     char listener[128];
     struct span client_id = session_client_id(session);
     size_t listener_bytes = listener_text(broker, session, listener, sizeof listener);
-    size_t bytes = sizeof(struct inspect_client) + client_id.bytes + listener_bytes;
+    struct span user_name = session->facts ? session->facts->user_name : span_of(NULL, 0), peer = session->facts ? session->facts->peer : span_of(NULL, 0);
+    if (peer.bytes > INSPECT_ADDRESS_BYTES_MAX) peer.bytes = INSPECT_ADDRESS_BYTES_MAX;
+    size_t bytes = sizeof(struct inspect_client) + client_id.bytes + user_name.bytes + listener_bytes + INSPECT_ADDRESS_BYTES_MAX;
     struct inspect_client *row = memory_acquire(bytes);
     bool never = session->expiry_s == UINT32_MAX, connected = session->conn != NULL;
     *row = (struct inspect_client){
-        .client_id_bytes = (uint16_t)client_id.bytes, .listener_bytes = (uint16_t)listener_bytes, .version = session->version,
+        .client_id_bytes = (uint16_t)client_id.bytes, .user_name_bytes = (uint16_t)user_name.bytes, .listener_bytes = (uint16_t)listener_bytes,
+        .address_bytes = (uint16_t)peer.bytes, .version = session->version,
         .connected = connected, .keep_alive_s = session->keep_alive_s, .expiry_s = session->expiry_s,
         .subscriptions = session->subscriptions_count, .queue_messages = session->queue.count,
         .inflight = mqtt_inflight_count(&session->inflight), .inflight_max = session->inflight.window, .queue_bytes = session->queue_bytes,
-        .durable = session_is_durable(session), .will = session->will != NULL, .shard = broker->shard->number};
+        .durable = session_is_durable(session), .will = session_will(session) != NULL, .shard = broker->shard->number};
     if (connected) {
+        row->conn = conn_name(session->conn);
         row->backlog_bytes = conn_backlog(session->conn);
         row->connected_ms = connected_ms(broker, session);
         row->published = session->published;
         row->published_bytes = session->published_bytes;
         row->sent = session->queue.sent;
-        row->paused = session->paused;
+        row->paused = (session->conn->holds & HOLD_PACE) != 0;
     } else if (!never) {
         row->expires_ms = inspect_realtime_ms(broker, session->timer.deadline_ms);
     }
-    memcpy(row->text, client_id.data, client_id.bytes);
-    memcpy(row->text + client_id.bytes, listener, listener_bytes);
+    char *at = mempcpy(row->text, client_id.data, client_id.bytes);
+    if (user_name.bytes) at = mempcpy(at, user_name.data, user_name.bytes);
+    at = mempcpy(at, listener, listener_bytes);
+    if (peer.bytes) memcpy(at, peer.data, peer.bytes);
     inspect_row_add(inspect, row, bytes);
 }
 
@@ -321,8 +338,6 @@ static void answered(struct broker_shard *broker, struct inspect *inspect)
     (void)written;
 }
 
-void inspect_start(struct broker_shard *broker) { list_init(&broker->inspections); }
-
 void inspect_begin(struct broker_shard *broker, struct inspect *inspect) { list_append(&broker->inspections, &inspect->link); }
 
 static enum inspect_slice slice(struct broker_shard *broker, struct inspect *inspect)
@@ -339,12 +354,81 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     }
 }
 
+/* ---- addresses -------------------------------------------------------------------------------------------------- */
+
+#define ADDRESSES_TIMEOUT_MS 300
+
+/* The sockets' peers are not kept: they are asked for when somebody wants to see them. An answer may come inside of the question. */
+static void addresses_ask(struct broker_shard *broker, struct inspect *inspect)
+{
+    list_remove(&inspect->link);
+    list_append(&broker->inspections_asking, &inspect->link);
+    inspect->asking = 1;
+    for (uint32_t i = 0; i < inspect->rows_count; i++) {
+        struct inspect_client *row = inspect->rows[i];
+        struct conn *conn = row->connected && row->address_bytes == 0 ? conn_find(broker->shard, row->conn) : NULL;
+        if (!conn || conn->state != CONN_OPEN) continue;
+        row->address_asked = true;
+        inspect->asking++;
+        shard_ask_peer(broker->shard, conn);
+    }
+    if (--inspect->asking == 0) return answered(broker, inspect);
+    if (!timer_running(&broker->inspect_timer)) shard_start_timer(broker->shard, &broker->inspect_timer, ADDRESSES_TIMEOUT_MS);
+}
+
+/* A connection that ends meanwhile brings no answer. */
+static void addresses_late(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = CONTAINER_OF(timer, struct broker_shard, inspect_timer);
+    while (!list_empty(&broker->inspections_asking))
+        answered(broker, CONTAINER_OF(broker->inspections_asking.next, struct inspect, link));
+}
+
+static struct inspect_client *row_asked(struct inspect *inspect, uint64_t conn)
+{
+    for (uint32_t n = 0; n < inspect->rows_count; n++) { /* answers come in the order of the questions, or nearly so */
+        struct inspect_client *row = inspect->rows[(inspect->place + n) % inspect->rows_count];
+        if (!row->address_asked || row->conn != conn) continue;
+        inspect->place = (inspect->place + n + 1) % inspect->rows_count;
+        return row;
+    }
+    return NULL;
+}
+
+bool inspect_address(struct broker_shard *broker, const struct conn *conn, const struct sockaddr_storage *address)
+{
+    LIST_FOR_EACH(link, &broker->inspections_asking)
+    {
+        struct inspect *inspect = CONTAINER_OF(link, struct inspect, link);
+        struct inspect_client *row = row_asked(inspect, conn_name(conn));
+        if (!row) continue;
+        char text[DOOR_PEER_BYTES_MAX];
+        row->address_asked = false;
+        if (address) door_peer_text(conn, address, text, sizeof text);
+        size_t bytes = address ? strlen(text) : 0;
+        if (bytes > INSPECT_ADDRESS_BYTES_MAX) bytes = 0;
+        memcpy(row->text + row->client_id_bytes + row->user_name_bytes + row->listener_bytes, text, bytes);
+        row->address_bytes = (uint16_t)bytes;
+        if (--inspect->asking == 0) answered(broker, inspect);
+        return true;
+    }
+    return false;
+}
+
+static bool wants_addresses(const struct inspect *inspect)
+{
+    return (inspect->kind == INSPECT_CLIENTS || inspect->kind == INSPECT_CLIENT) && inspect->rows_count && inspect->rows_count <= INSPECT_ADDRESSES_MAX;
+}
+
 /* One slice of the first question a turn; it then waits behind the others. */
 bool inspect_turn(struct broker_shard *broker)
 {
     struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
     if (slice(broker, inspect) == INSPECT_SLICE_FULL) {
-        answered(broker, inspect);
+        if (wants_addresses(inspect))
+            addresses_ask(broker, inspect);
+        else
+            answered(broker, inspect);
     } else {
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
@@ -352,8 +436,17 @@ bool inspect_turn(struct broker_shard *broker)
     return !list_empty(&broker->inspections);
 }
 
+void inspect_start(struct broker_shard *broker)
+{
+    list_init(&broker->inspections);
+    list_init(&broker->inspections_asking);
+    timer_init(&broker->inspect_timer, addresses_late);
+}
+
 void inspect_stop(struct broker_shard *broker)
 {
+    shard_stop_timer(broker->shard, &broker->inspect_timer);
+    list_take_all(&broker->inspections, &broker->inspections_asking);
     while (!list_empty(&broker->inspections)) {
         struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
         inspect->status = INSPECT_STOPPED;

@@ -20,6 +20,8 @@
 #include "base/span.h"
 
 struct broker;
+struct conn;
+struct sockaddr_storage;
 struct broker_shard;
 struct node;
 struct retain_cursor;
@@ -61,7 +63,7 @@ enum inspect_sort { INSPECT_UNSORTED, INSPECT_BY_CLIENT_ID, INSPECT_BY_CONNECTED
 
 struct inspect_client_filter {
     struct span like_client_id;  /* part of it; empty: any. Likewise: */
-    struct span like_user_name, user_name, like_address, listener;
+    struct span like_user_name, user_name, listener;
     uint32_t connected;          /* 0, 1 or INSPECT_ANY */
     uint32_t version;            /* protocol level, or INSPECT_ANY */
     uint64_t connected_from_ms, connected_to_ms; /* realtime; 0: any */
@@ -101,6 +103,7 @@ struct inspect {
     struct map_walk walk;
     uint32_t place, place_within; /* local filter id, sink within it; entries of a bucket already given */
     struct retain_cursor *cursor;
+    uint32_t asking;             /* addresses that are on their way */
 
     /* whoever holds it */
     struct list link;
@@ -110,11 +113,15 @@ struct inspect {
 
 /* What one turn of a shard looks at, for all questions together: about 20 microseconds. */
 #define INSPECT_OBJECTS_PER_TURN 128
+/* Of clients, the addresses are looked up for answers with at most so many rows: a few microseconds each. */
+#define INSPECT_ADDRESSES_MAX 1000
+#define INSPECT_ADDRESS_BYTES_MAX 64
 /* A question stops here, whatever its limit. */
 #define INSPECT_BYTES_MAX (8u << 20)
 
 struct inspect_client {
-    uint16_t client_id_bytes, user_name_bytes, address_bytes, listener_bytes; /* in `text`, in this order */
+    uint16_t client_id_bytes, user_name_bytes, listener_bytes, address_bytes; /* in `text`, in this order */
+    bool address_asked;           /* while it is on its way */
     uint8_t version;
     bool connected;
     uint16_t keep_alive_s;
@@ -127,6 +134,7 @@ struct inspect_client {
     uint64_t published_bytes;
     bool durable, paused, will;
     uint32_t shard;
+    uint64_t conn;                /* name of its connection on that shard */
     char text[];
 };
 
@@ -174,6 +182,8 @@ void inspect_start(struct broker_shard *broker);
 void inspect_begin(struct broker_shard *broker, struct inspect *inspect);
 /* Once a turn, when there is something to answer. True: there is more to do. */
 bool inspect_turn(struct broker_shard *broker);
+/* Who is at the other end of a connection: true when a question wanted to know. */
+bool inspect_address(struct broker_shard *broker, const struct conn *conn, const struct sockaddr_storage *address);
 /* No thread runs any more: all that wait are answered INSPECT_STOPPED. */
 void inspect_stop(struct broker_shard *broker);
 

@@ -128,6 +128,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
                                                    member_load, broker);
     if (choice.index == SHARE_NONE) return false;
+    if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
     struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
                                        .retain = publication->retain && sink->retain_as_published,
@@ -168,8 +169,10 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
-        if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
-        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        if (UNLIKELY(broker->durable))
+            durable_send_publish(broker, other->target, publication, other->ids, other->ids_count);
+        else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
+            record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         if (UNLIKELY(shard->sampling)) record_send(shard, other->target, RECORD_SAMPLE, NULL, shard->now_ns);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
@@ -185,9 +188,9 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 
 void publisher_pause(struct broker_shard *broker, struct session *session)
 {
-    if (session->paused || session->kicked || !session->conn || broker->settings->mqtt.pause_ms == 0) return;
-    session->paused = true;
-    conn_hold(session->conn);
+    struct conn *conn = session->conn;
+    if (!conn || session->kicked || (conn->holds & HOLD_PACE) || broker->settings->mqtt.pause_ms == 0) return;
+    conn_hold(conn, HOLD_PACE);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
     if (!timer_running(&broker->pause_timer))
@@ -204,8 +207,7 @@ void publishers_resume(struct timer *timer, void *context)
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
-        session->paused = false;
-        if (session->conn && !session->unread) conn_resume(broker->shard, session->conn);
+        if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
     }
 }
 
@@ -279,26 +281,32 @@ static void sample_end(struct shard *shard, uint64_t decoded_ns)
     shard->sampled_ns = now_ns;
 }
 
-void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
+bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
     struct conn *conn = session->conn;
+    enum mqtt_reason refused = publish_check(broker, session, publish);
+    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered"), false;
+    struct publication publication;
+    enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
+    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
+    enum mqtt_reason denied = MQTT_REASON_SUCCESS;
+    if (feature_attached(broker, FEATURE_GATE(publish)) &&
+        !(publish->qos == 2 && mqtt_incoming_has(&session->incoming, publish->packet_id))) { /* it was let in the first time */
+        enum gate_result result = features_publish(broker, session, publish, publication.topic, &denied);
+        if (result == GATE_UNREAD) return true;
+        if (result == GATE_DONE) return false;
+    }
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
     session->published++;
     session->published_bytes += publish->payload.bytes;
 
-    enum mqtt_reason refused = publish_check(broker, session, publish);
-    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");
-    struct publication publication;
-    enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
-    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias");
-
     enum mqtt_incoming_verdict verdict = MQTT_INCOMING_NEW;
     if (publish->qos == 2) verdict = mqtt_incoming_add(&session->incoming, publish->packet_id);
     if (UNLIKELY(verdict == MQTT_INCOMING_EXCEEDED))
-        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed");
+        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed"), false;
     if (UNLIKELY(verdict == MQTT_INCOMING_DUPLICATE))
-        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
+        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
     publication.commit = publication.stored = publication.origin_session = 0;
@@ -311,17 +319,19 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.topic = mount_topic(broker, session, publication.topic);
         if (publication.topic.bytes == 0) {
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id); /* not taken */
-            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point"), false;
         }
     }
-    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    if (UNLIKELY(denied)) {
+        answer = denied; /* logged and counted */
+    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication.topic));
         if (session->version < MQTT_5) { /* 3.x has no reason codes: its client sends it again on its next connection */
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id);
-            return packet_error(broker, conn, answer, "the disk takes nothing");
+            return packet_error(broker, conn, answer, "the disk takes nothing"), false;
         }
     } else if (UNLIKELY(reserved)) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
@@ -347,9 +357,10 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }
-    if (publish->qos == 0) return;
+    if (publish->qos == 0) return false;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
     ack_send(broker, session, type, publish->packet_id, answer);
+    return false;
 }

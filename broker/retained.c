@@ -29,7 +29,7 @@ struct retained_seen {
 struct retained_query {
     struct list link;        /* the session's shard: all queries */
     struct list ready_link;  /* those to be asked for in the next turn */
-    struct list session_link; /* a ring of the session's queries; session->queries is one of them */
+    struct list session_link; /* a ring of the session's queries; rare->queries is one of them */
     struct list scan_link;   /* the owner: scans to go on with */
     struct session *session; /* NULL when it has ended meanwhile */
     uint32_t asker;          /* shard of the session */
@@ -67,10 +67,17 @@ static void log_not_kept(const struct publication *publication, const char *reas
                 log_quoted(publication->topic));
 }
 
+static bool kept_on_disk(const struct broker_shard *broker, struct span topic)
+{
+    const struct message *message = broker->durable ? retain_get(broker->retained, topic) : NULL;
+    return message && message->stored;
+}
+
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
+    bool kept_before = kept_on_disk(broker, publication->topic);
     if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication);
+        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
         return gauges_set(broker);
     }
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
@@ -86,7 +93,7 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
         COUNT(broker, dropped_retained_full);
         log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
-        durable_retain(broker, publication);
+        durable_retain(broker, publication, kept_before);
     }
     gauges_set(broker);
 }
@@ -194,11 +201,13 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     list_init(&query->ready_link);
     list_append(&broker->queries, &query->link);
     list_init(&query->session_link);
-    if (session->queries)
-        list_append(&session->queries->session_link, &query->session_link);
+    struct session_rare *rare = session_rare(session);
+    if (rare->queries)
+        list_append(&rare->queries->session_link, &query->session_link);
     else
-        session->queries = query;
-    session->queries_count++;
+        rare->queries = query;
+    rare->queries_count++;
+    session->querying = true;
     return query;
 }
 
@@ -220,11 +229,11 @@ static struct retained_query *session_next(const struct retained_query *query)
 
 void retained_wake(struct broker_shard *broker, struct session *session)
 {
-    struct retained_query *query = session->queries;
+    struct retained_query *query = session->rare->queries;
     do {
         if (!query->held && !query->away) query_ready(broker, query);
         query = session_next(query);
-    } while (query != session->queries);
+    } while (query != session->rare->queries);
 }
 
 static void query_sees(struct retained_query *query, const struct publication *publication)
@@ -239,11 +248,11 @@ static void query_sees(struct retained_query *query, const struct publication *p
 
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication)
 {
-    struct retained_query *query = session->queries;
+    struct retained_query *query = session->rare->queries;
     do {
         query_sees(query, publication);
         query = session_next(query);
-    } while (query != session->queries);
+    } while (query != session->rare->queries);
 }
 
 /* Was this message delivered live, or a later one of the same topic that came from the same shard? Then it was read from the store
@@ -261,8 +270,9 @@ static bool query_has_seen(const struct retained_query *query, const struct publ
 
 static void session_query_remove(struct session *session, struct retained_query *query)
 {
-    session->queries_count--;
-    if (session->queries == query) session->queries = session->queries_count ? session_next(query) : NULL;
+    struct session_rare *rare = session->rare;
+    session->querying = --rare->queries_count > 0;
+    if (rare->queries == query) rare->queries = session->querying ? session_next(query) : NULL;
     list_remove(&query->session_link);
 }
 
@@ -326,8 +336,8 @@ static void queries_turn(struct broker_shard *broker)
 
 void retained_forget(struct broker_shard *broker, struct session *session)
 {
-    while (session->queries) {
-        struct retained_query *query = session->queries;
+    while (session->querying) {
+        struct retained_query *query = session->rare->queries;
         session_query_remove(session, query);
         query->session = NULL;
         if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */

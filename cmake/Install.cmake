@@ -21,6 +21,6 @@ install(FILES ringmq.conf DESTINATION share/doc/ringmq/examples COMPONENT broker
 install(SCRIPT packaging/InstallSystem.cmake COMPONENT broker)
 # Whatever features were built as modules.
 install(DIRECTORY ${CMAKE_BINARY_DIR}/features/ DESTINATION lib/ringmq COMPONENT modules
-        FILES_MATCHING PATTERN "*.so" PATTERN "CMakeFiles" EXCLUDE)
+        FILES_MATCHING PATTERN "*.so" PATTERN "CMakeFiles" EXCLUDE PATTERN "example.so" EXCLUDE)
 install(PROGRAMS scripts/tune DESTINATION ${CMAKE_INSTALL_SBINDIR} RENAME ringmq-tune COMPONENT tune)
 install(DIRECTORY ${manual}/tune/ DESTINATION share COMPONENT tune)

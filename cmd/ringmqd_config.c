@@ -19,7 +19,7 @@ static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.con
 /* What the command line says. */
 struct command_line {
     struct text_list files, sets;
-    bool check, effective, sample, docs, manual, metrics, api, help;
+    bool check, effective, sample, docs, manual, metrics, api, features, hooks, help;
 };
 
 static bool take_set(void *target, struct option_arguments *arguments)
@@ -49,6 +49,8 @@ static const struct option action_options[] = {
     {0, "print-config-man", NULL, OPTION_FLAG, FIELD(manual), .help = "print it as the man page ringmq.conf(5)"},
     {0, "print-metrics-docs", NULL, OPTION_FLAG, FIELD(metrics), .help = "print the manual of the metrics (Markdown)"},
     {0, "print-api", NULL, OPTION_FLAG, FIELD(api), .help = "print the admin API as an OpenAPI document (JSON)"},
+    {0, "print-features", NULL, OPTION_FLAG, FIELD(features), .help = "print the features that are built in or loaded"},
+    {0, "print-hooks", NULL, OPTION_FLAG, FIELD(hooks), .help = "print the moments at which features take part (Markdown)"},
     {'h', "help", NULL, OPTION_FLAG, FIELD(help), .help = "print this"},
     {0, "version", NULL, OPTION_FLAG, FIELD(help), .help = "print the version"}, /* options_parse() sees to it */
 };
@@ -114,7 +116,11 @@ int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret
     say_summary = "an MQTT broker";
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? printed() : verdict == OPTIONS_WRONG ? RINGMQD_EXIT_USAGE : act(&program, &line);
-    struct ringmqd_arguments arguments = {.action = line.check ? RINGMQD_CHECK : line.effective ? RINGMQD_PRINT_EFFECTIVE : RINGMQD_RUN,
+    struct ringmqd_arguments arguments = {.action = line.check       ? RINGMQD_CHECK
+                                                    : line.effective ? RINGMQD_PRINT_EFFECTIVE
+                                                    : line.features  ? RINGMQD_PRINT_FEATURES
+                                                    : line.hooks     ? RINGMQD_PRINT_HOOKS
+                                                                     : RINGMQD_RUN,
                                           .files = line.files.items, .files_count = line.files.count,
                                           .sets = line.sets.items, .sets_count = line.sets.count};
     if (status >= 0)
@@ -141,17 +147,33 @@ static const char *usual_file(void)
     return NULL;
 }
 
+static struct config_sources sources_of(const struct ringmqd_arguments *arguments, const char **ret_usual)
+{
+    *ret_usual = arguments->files_count ? NULL : usual_file();
+    return (struct config_sources){.files = *ret_usual ? ret_usual : arguments->files,
+                                   .files_count = *ret_usual ? 1 : arguments->files_count,
+                                   .environment = (const char *const *)environ,
+                                   .sets = arguments->sets,
+                                   .sets_count = arguments->sets_count};
+}
+
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text)
+{
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    return config_peek(&sources, path, ret_text);
+}
+
 /* The files of the command line (or the usual one), then the runtime layer. */
 static bool load_with(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
 {
-    const char *usual = arguments->files_count ? NULL : usual_file();
-    size_t files_count = usual ? 1 : arguments->files_count;
-    const char **files = memory_acquire((files_count + 1) * sizeof *files);
-    for (size_t i = 0; i < files_count; i++)
-        files[i] = usual ? usual : arguments->files[i];
-    if (runtime) files[files_count++] = runtime;
-    struct config_sources sources = {.files = files, .files_count = files_count, .environment = (const char *const *)environ,
-                                     .sets = arguments->sets, .sets_count = arguments->sets_count};
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    const char **files = memory_acquire((sources.files_count + 1) * sizeof *files);
+    for (size_t i = 0; i < sources.files_count; i++)
+        files[i] = sources.files[i];
+    sources.files = files;
+    if (runtime) files[sources.files_count++] = runtime;
     bool sound = config_load(&sources, ret_config, errors);
     memory_release(files);
     return sound;

@@ -46,7 +46,7 @@ struct sim {
 
 static uint64_t seed_now;
 static uint32_t layers_now;
-static bool verbose, memory_only; /* memory_only: no run has a store */
+static bool verbose, memory_only, store_only; /* no run has a store; all have one */
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
 {
@@ -100,7 +100,7 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     sim->store = store_open(&config, error, sizeof error);
     CHECK(sim->store);
     state_init(state);
-    if (!store_recover(sim->store, state, durable_redo, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
+    if (!store_recover(sim->store, state, durable_groups, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
     CHECK(store_start(sim->store, false, error, sizeof error));
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
@@ -118,7 +118,7 @@ static void node_make(struct sim *sim)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, sim->seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
@@ -159,7 +159,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
     sim->handler.admit = sim_admit;
-    if (pick(sim, 0, 1) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
+    if ((pick(sim, 0, 1) || store_only) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
         struct fake_disk_chances none = {0};
         sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
         sim->files = fake_disk_files(sim->disk);
@@ -393,8 +393,10 @@ int main(int argc, char **argv)
             first = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--memory") == 0)
             memory_only = true;
+        else if (strcmp(argv[i], "--store") == 0)
+            store_only = true;
         else
-            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory] [--verbose]\n"), 2;
+            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory | --store] [--verbose]\n"), 2;
     }
     log_configure(LOG_OFF, LOG_TEXT);
     if (count == 0) {
