@@ -83,7 +83,7 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t monotonic_now_ns = broker->shard->group->verbs->monotonic_ns(broker->shard->ring); /* the turn's may be older */
-    return ((uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec - monotonic_now_ns) / NS_PER_MS + monotonic_ms;
+    return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
 static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
