@@ -91,7 +91,7 @@ static int on_complete(llhttp_t *llhttp)
 
 static bool failed(struct http_client *client, const char *what)
 {
-    snprintf(client->error, sizeof client->error, "%s:%u: %s", client->host, client->port, what);
+    snprintf(client->error, sizeof client->error, "%.200s:%u: %.300s", client->host, client->port, what);
     http_client_close(client);
     return false;
 }
