@@ -81,14 +81,16 @@ void durable_packet(struct broker_shard *broker, struct session *session, enum s
     store_put_packet(wal_of(broker), type, session->durable->id, packet_id, now_ms(broker));
 }
 
-void durable_retain(struct broker_shard *broker, struct publication *publication)
+void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before)
 {
-    if (publication->level == DURABILITY_NONE) return;
-    uint64_t commit = publication->payload.bytes == 0
-                          ? store_put_retain_clear(wal_of(broker), publication->topic, now_ms(broker))
-                          : store_put_retain(wal_of(broker), durable_message_id(broker, publication), now_ms(broker));
+    bool clears = publication->level == DURABILITY_NONE || (publication->payload.bytes == 0 && !delayed_is(publication->topic));
+    if (clears && !kept_before) return; /* the log has nothing under this topic */
+    uint64_t commit = clears ? store_put_retain_clear(wal_of(broker), publication->topic, now_ms(broker))
+                             : store_put_retain(wal_of(broker), durable_message_id(broker, publication), now_ms(broker));
     if (publication->level == DURABILITY_COMMIT) publication->commit = commit;
 }
+
+void durable_retain_clear(struct broker_shard *broker, struct span topic) { store_put_retain_clear(wal_of(broker), topic, now_ms(broker)); }
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
@@ -96,7 +98,8 @@ void durable_subscribe(struct broker_shard *broker, struct session *session, str
                        const struct sink *sink, uint32_t local_id)
 {
     struct stored_subscription record = {.filter = filter, .group = group, .subscription_id = sink->subscription_id, .qos = sink->qos,
-                                         .no_local = sink->no_local, .retain_as_published = sink->retain_as_published};
+                                         .no_local = sink->no_local, .retain_as_published = sink->retain_as_published,
+                                         .exclusive = exclusive_has(&broker->broker->exclusive, filter, session)};
     store_put_subscribe(wal_of(broker), session->durable->id, &record, now_ms(broker));
 }
 
@@ -108,7 +111,7 @@ void durable_unsubscribe(struct broker_shard *broker, struct session *session, s
 void durable_detach(struct broker_shard *broker, struct session *session)
 {
     if (broker->stopping || !session_is_durable(session)) return; /* a stop is no end: wills and expiry go on from here */
-    store_put_detach(wal_of(broker), session->durable->id, session->expiry_s, session->will != NULL,
+    store_put_detach(wal_of(broker), session->durable->id, session->expiry_s, session_will(session) != NULL,
                      durable_realtime_ms(broker, now_ms(broker)), now_ms(broker));
 }
 
@@ -138,9 +141,10 @@ struct stored_session durable_session_record(struct broker_shard *broker, const 
         record.detached_ms = durable_realtime_ms(broker, now_ms(broker));
         if (ends_ms && ends_ms < now_ms(broker) + lasts_ms) record.detached_ms -= now_ms(broker) + lasts_ms - ends_ms;
     }
-    if (!session->will) return record;
-    const struct message *message = session->will->message;
-    record.will = (struct stored_will){.present = true, .delay_s = session->will->delay_s,
+    const struct session_will *will = session_will(session);
+    if (!will) return record;
+    const struct message *message = will->message;
+    record.will = (struct stored_will){.present = true, .delay_s = will->delay_s,
                                        .message = {.qos = message->qos, .retain = message->retain, .expires_ms = message->expires_ms,
                                                    .topic = message_topic(message), .properties = message_properties(message),
                                                    .payload = message_payload(message)}};

@@ -3,7 +3,7 @@
  * Owner:    its home shard (broker_home() of the client id). Threads: that shard only.
  * Lifetime: from an accepted CONNECT until its expiry, a clean start or the end of the node. conn->client points to it from
  *           CONNACK to the end of the connection.
- * Memory:   ≤ 256 B idle, beyond the client id and 4 B per subscription; everything rare is allocated on demand. */
+ * Memory:   ≤ 224 B idle, beyond the client id and 4 B per subscription; everything rare is allocated on demand. */
 #ifndef RINGMQ_BROKER_SESSION_H
 #define RINGMQ_BROKER_SESSION_H
 
@@ -15,14 +15,18 @@
 
 struct broker_shard;
 struct durable_session;
+struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
+struct session_rates;
+struct quota_user;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
     uint64_t tagged; /* message pointer (48 bits) and DELIVERY_* */
-    uint64_t ids;    /* one subscription id (0: none), or with DELIVERY_IDS_LIST a pointer to a list: count, then the ids */
+    uint64_t ids;    /* low half: one subscription id (0: none), high half: when it came (ms, low half of the clock). With DELIVERY_IDS_LIST a
+                        pointer to a list: count, then the ids, then when it came */
 };
 
 #define DELIVERY_POINTER_MASK ((1ull << 48) - 1)
@@ -31,9 +35,18 @@ struct delivery {
 #define DELIVERY_IDS_LIST     (1ull << 51)
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
 
+/* When it came: low half of the shard's clock. */
+static inline uint32_t delivery_stamp_ms(struct delivery delivery)
+{
+    if (!(delivery.tagged & DELIVERY_IDS_LIST)) return (uint32_t)(delivery.ids >> 32);
+    const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+    return list[1 + list[0]];
+}
+
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;
+    uint32_t sent; /* PUBLISH packets to the session's client, those that did not wait included: it fills a hole here. Wraps around */
 };
 
 /* How a session's connection ended, for the will and for the log. */
@@ -47,6 +60,18 @@ struct session_will {
     struct session *session;
 };
 
+/* What few sessions have, and those for a while. Made by session_rare(), kept until the session's end. */
+struct session_rare {
+    struct session_will *will;      /* NULL: none */
+    struct mount *mount;            /* broker/mount.h; NULL: none */
+    struct retained_query *queries; /* one of the retained queries under way: they are a ring */
+    uint32_t queries_count;
+    struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
+    struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    char *user_name;                /* NULL: there is none, or nobody wants it */
+    uint16_t user_name_bytes;
+};
+
 struct session {
     /* what a delivery touches */
     struct conn *conn; /* NULL: the client is away */
@@ -57,9 +82,9 @@ struct session {
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool paused : 1;           /* its publishing is being slowed */
-    bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
-    bool mounted : 1;          /* it has a mount point */
+    bool mounted : 1;          /* it has a mount point: rare->mount */
+    bool querying : 1;         /* it has retained queries under way: rare->queries */
+    bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;
@@ -74,16 +99,19 @@ struct session {
     uint32_t expiry_s;         /* UINT32_MAX: never */
     uint32_t progress_ms;      /* low half of when it last took something: a subscriber that stands still does not push back */
     uint32_t *subscriptions;   /* local filter ids */
-    struct session_will *will;
+    struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
-        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct {
+            struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+            uint32_t connected_at; /* when it came, by the shard's clock, in units of 16 ms; then what it has published since (wrapping around): */
+            uint32_t published;
+            uint64_t published_bytes;
+        };
         struct timer timer;    /* while away: expiry */
     };
-    struct retained_query *queries; /* one of the retained queries under way: they are a ring */
-    uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
-    struct mount *mount;       /* broker/mount.h; NULL: none */
+    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };
@@ -93,6 +121,14 @@ static inline struct span session_client_id(const struct session *session)
     return span_of(session->client_id, session->client_id_bytes);
 }
 
+/* The will it leaves if it vanishes; NULL: none. */
+static inline struct session_will *session_will(const struct session *session)
+{
+    return session->rare ? session->rare->will : NULL;
+}
+
+/* Its rare part, made now if need be. */
+struct session_rare *session_rare(struct session *session);
 struct session *session_find(struct broker_shard *broker, struct span client_id);
 struct session *session_create(struct broker_shard *broker, struct span client_id);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
