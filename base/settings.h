@@ -25,6 +25,9 @@ extern const char *const listener_kind_names[LISTENER_KINDS];
 /* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
 uint32_t mqtt_versions_parse(struct span text);
 
+/* Are clients' certificates looked up, and what if there is no answer: in (SOFT), or not (HARD)? */
+enum ocsp_check { OCSP_CHECK_OFF, OCSP_CHECK_SOFT, OCSP_CHECK_HARD };
+
 /* docs/protection.md; broker/rates.h. */
 enum rate_kind { RATE_MESSAGES, RATE_BYTES, RATE_SUBSCRIBES, RATE_DELIVERIES, RATE_KINDS };
 #define RATE_INHERIT UINT64_MAX
@@ -37,6 +40,10 @@ struct rate_settings {
 struct tls_settings {
     char *certificate_files, *key_files, *password;
     char *ocsp_files;            /* responses for ours, to be stapled */
+    bool ocsp_stapling;          /* … or fetched */
+    uint8_t ocsp_check;          /* enum ocsp_check */
+    char *ocsp_responder;        /* "": what the certificates name */
+    uint32_t ocsp_timeout_ms;
     char *ca_file, *crl_file, *psk_file;
     bool verify_peer, certificate_required;
     uint8_t depth;

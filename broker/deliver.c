@@ -310,6 +310,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_DROPPED);
         return;
     }
+    if (UNLIKELY(session->durable) && publication->partial && !options->shared && durable_partial_has(publication->partial, session)) return;
     uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes +
                      publication->payload.bytes;
     if (!queue_make_room(broker, session, bytes)) {
@@ -338,7 +339,8 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
     bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
-                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) && !(options->qos == 2 && session->durable)));
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
+                                          !(session->durable && (options->qos == 2 || publication->partial))));
     if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
     if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
 

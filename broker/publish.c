@@ -129,6 +129,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
                                                    member_load, broker);
     if (choice.index == SHARE_NONE) return false;
+    if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
     struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
                                        .retain = publication->retain && sink->retain_as_published,
@@ -169,8 +170,10 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
-        if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
-        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        if (UNLIKELY(broker->durable))
+            durable_send_publish(broker, other->target, publication, other->ids, other->ids_count);
+        else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
+            record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
     for (uint32_t i = 0; i < set->groups_count; i++)
@@ -308,7 +311,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     }
     if (UNLIKELY(denied)) {
         answer = denied; /* logged and counted */
-    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),

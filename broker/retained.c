@@ -67,19 +67,26 @@ static void log_not_kept(const struct publication *publication, const char *reas
                 log_quoted(publication->topic));
 }
 
+static bool kept_on_disk(const struct broker_shard *broker, struct span topic)
+{
+    const struct message *message = broker->durable ? retain_get(broker->retained, topic) : NULL;
+    return message && message->stored;
+}
+
 static bool full(enum retain_verdict verdict) { return verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES; }
 
 /* Into the store, and into the log; false: there is no room. */
 static bool keep(struct broker_shard *broker, struct publication *publication)
 {
     struct message *message = message_ref(publication_message(broker->shard, publication));
+    bool kept_before = kept_on_disk(broker, publication->topic);
     enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
     if (full(verdict)) {
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
         log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
-        durable_retain(broker, publication);
+        durable_retain(broker, publication, kept_before);
     }
     gauges_set(broker);
     return !full(verdict);
@@ -101,7 +108,8 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
 {
     if (UNLIKELY(delayed_is(publication->topic))) return keep(broker, publication) ? delayed_kept(broker, publication->topic) : delayed_lost(broker);
     if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication);
+        bool kept_before = kept_on_disk(broker, publication->topic);
+        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
         return gauges_set(broker);
     }
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
@@ -135,7 +143,8 @@ struct message *retained_get(struct broker_shard *broker, struct span name)
 
 void retained_drop(struct broker_shard *broker, struct span name)
 {
-    if (retain_remove(broker->retained, name) && broker->durable) durable_retain_clear(broker, name);
+    bool kept_before = kept_on_disk(broker, name);
+    if (retain_remove(broker->retained, name) && kept_before) durable_retain_clear(broker, name);
     gauges_set(broker);
 }
 
@@ -150,7 +159,7 @@ static enum retain_answer sweep_visit(void *context, struct span topic, void *st
     const struct message *message = stored;
     if (!message->expires_ms || message->expires_ms > broker->shard->now_ms || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
     COUNT(broker, retained_expired);
-    if (broker->durable) durable_retain_clear(broker, topic);
+    if (broker->durable && message->stored) durable_retain_clear(broker, topic);
     return RETAIN_REMOVE;
 }
 

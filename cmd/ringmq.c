@@ -15,6 +15,7 @@ static const struct {
     {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
+    {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])

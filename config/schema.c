@@ -26,6 +26,7 @@ static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NON
                                                     {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
 static const struct schema_word slow_types[] = {{"whole", 0}, {"internal", 1}, {NULL, 0}};
 static const struct schema_word verifications[] = {{"verify_none", 0}, {"verify_peer", 1}, {"none", 0}, {"peer", 1}, {NULL, 0}};
+static const struct schema_word ocsp_checks[] = {{"off", OCSP_CHECK_OFF}, {"soft", OCSP_CHECK_SOFT}, {"hard", OCSP_CHECK_HARD}, {NULL, 0}};
 /* tls/tls.h: enum tls_version, enum tls_name. */
 static const struct schema_word tls_versions[] = {{"tlsv1.2", 12}, {"tlsv1.3", 13}, {"1.2", 12}, {"1.3", 13}, {NULL, 0}};
 static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1}, {"dn", 2}, {"san", 3}, {"fingerprint", 4},
@@ -337,7 +338,19 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.tls.ocsp_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_files), .min = 0, .max = 8192,
      .default_text = "",
      .documentation = "An OCSP response (DER, as `openssl ocsp -respout` writes it) for each certificate, in the same order, to be sent "
-                      "along (stapled) to clients that ask. Fetch it by a timer; the new file is noticed."},
+                      "along (stapled) to clients that ask. A new file is noticed. ocsp_stapling fetches it instead."},
+    {"listeners.KIND.NAME.tls.ocsp_stapling", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_stapling), .default_text = "false",
+     .documentation = "Fetches the OCSP response for each certificate from the responder that it names, renews it before it is out of date, and "
+                      "sends it along to clients that ask. The issuer's certificate must follow in certfile, or be in cacertfile."},
+    {"listeners.KIND.NAME.tls.ocsp_check", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_check), .words = ocsp_checks,
+     .default_text = "off",
+     .documentation = "With verify_peer: asks by OCSP whether a client's certificate is revoked. off: does not ask. soft: a client comes in, too, "
+                      "when there is no answer. hard: only when the answer is that all is well."},
+    {"listeners.KIND.NAME.tls.ocsp_responder", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_responder), .min = 0, .max = 1000,
+     .default_text = "", .documentation = "The responder to ask (http://host:port/path), in place of those that the certificates name."},
+    {"listeners.KIND.NAME.tls.ocsp_timeout", TYPE_DURATION, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_timeout_ms), .unit_us = MS,
+     .min = 100, .max = 60000, .default_text = "3s",
+     .documentation = "How long an answer may take. Less than handshake_timeout, or a client is gone before ocsp_check = soft lets it in."},
     {"listeners.KIND.NAME.tls.psk_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.psk_file), .min = 0, .max = 4096,
      .default_text = "", .documentation = "Pre-shared keys: lines of identity:hexkey. Beside certificates, or in place of them."},
     {"listeners.KIND.NAME.tls.min_version", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.version_min), .words = tls_versions,

@@ -89,6 +89,9 @@ struct shard {
     bool later_rests;     /* the settings allow no more steps for the moment */
     uint64_t later_credit, later_earned_ms;
     struct timer later_timer;
+    uint64_t *parked;     /* names of connections whose filter waits for another thread */
+    uint32_t parked_count, parked_capacity;
+    struct timer parked_timer; /* runs while there are any */
     uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;

@@ -5,7 +5,7 @@
  *
  * What must hold, whatever the schedule: every publisher's messages arrive in the order sent; what was acknowledged reaches
  * every steady subscriber (QoS 1 at least once, QoS 2 exactly once) and exactly one member of a shared group; and when all
- * clients have left, no connection, session, message, buffer or pool block is left. */
+ * clients have left, no connection, session, message, buffer or pool block is left. In half of the runs a feature makes packets wait at random. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,9 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "base/hash.h"
 #include "tests/sim/fake_disk.h"
+#include "tests/sim/fake_feature.h"
 #include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/sim_client.h"
@@ -34,6 +36,7 @@ struct sim {
     struct shard_group group;
     struct shard_handler handler; /* the broker's, with filters of our own */
     struct broker *broker;
+    struct features *features; /* NULL: none; half of the seeds */
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
@@ -46,7 +49,7 @@ struct sim {
 
 static uint64_t seed_now;
 static uint32_t layers_now;
-static bool verbose, memory_only; /* memory_only: no run has a store */
+static bool verbose, memory_only, store_only; /* no run has a store; all have one */
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
 {
@@ -119,7 +122,7 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     sim->store = store_open(&config, error, sizeof error);
     CHECK(sim->store);
     state_init(state);
-    if (!store_recover(sim->store, state, durable_redo, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
+    if (!store_recover(sim->store, state, durable_groups, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
     CHECK(store_start(sim->store, false, error, sizeof error));
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
@@ -137,10 +140,12 @@ static void node_make(struct sim *sim)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, sim->seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
+    uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
+    if (fate & 1) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
     struct state state;
     if (sim->disk) store_make(sim, shards, &state);
     int listener_fd = FAKE_LISTENER;
@@ -179,7 +184,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
     sim->handler.admit = sim_admit;
-    if (pick(sim, 0, 1) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
+    if ((pick(sim, 0, 1) || store_only) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
         struct fake_disk_chances none = {0};
         sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
         sim->files = fake_disk_files(sim->disk);
@@ -204,6 +209,8 @@ static void sim_turn(struct sim *sim)
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
+    if (sim->features) fake_feature_step();
+    if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
@@ -350,6 +357,8 @@ static void node_unmake(struct sim *sim)
         shard_destroy(sim->shards[s]); /* CHECKs that every pool block came home */
     mesh_destroy(sim->group.mesh);
     store_end(sim);
+    if (sim->features) fake_feature_destroy(sim->features);
+    sim->features = NULL;
     broker_destroy(sim->broker);
 }
 
@@ -413,8 +422,10 @@ int main(int argc, char **argv)
             first = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--memory") == 0)
             memory_only = true;
+        else if (strcmp(argv[i], "--store") == 0)
+            store_only = true;
         else
-            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory] [--verbose]\n"), 2;
+            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory | --store] [--verbose]\n"), 2;
     }
     log_configure(LOG_OFF, LOG_TEXT);
     if (count == 0) {
@@ -424,6 +435,7 @@ int main(int argc, char **argv)
         for (uint64_t i = 0; i < count; i++)
             sim_run(first + i);
     }
+    if (verbose) printf("packets that waited for a feature: %" PRIu64 "\n", fake_feature_waited());
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }
