@@ -21,7 +21,8 @@
  *
  * ---- LATER ----------------------------------------------------------------------------------------------------------------
  * The packet stays unread and nothing more is read from the connection. When the verdict is known, feature_resume() on the client's shard
- * lets the connection go on, and ALL gates of the moment are asked again about the same packet, so:
+ * lets the connection go on, and ALL gates of the moment are asked again about the same packet (of a SUBSCRIBE: about the filter that
+ * waited, and those behind it), so:
  *   - keep the verdict (in client->slots[shard->slot], or a cache of yours) until it has been asked for;
  *   - answering PASS again must be cheap, for another feature may have said LATER;
  *   - for the same reason one may be asked again before one has answered: answer LATER again and start nothing twice;

@@ -153,11 +153,31 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
 
 static void code_append(struct features_shard *shard, uint32_t count, uint8_t code)
 {
-    if (count == shard->codes_capacity) {
+    if (count >= shard->codes_capacity) {
         shard->codes_capacity = shard->codes_capacity ? shard->codes_capacity * 2 : 64;
         shard->codes = memory_resize(shard->codes, shard->codes_capacity);
     }
     shard->codes[count] = code;
+}
+
+/* A SUBSCRIBE that waits at one of its filters: those before it are decided, and not asked about again. */
+static void codes_lay_aside(const struct features_shard *shard, struct client_record *record, uint32_t count)
+{
+    if (count == 0) return;
+    record->codes = memory_acquire(count);
+    record->codes_count = count;
+    memcpy(record->codes, shard->codes, count);
+}
+
+static uint32_t codes_take_back(struct features_shard *shard, struct client_record *record)
+{
+    uint32_t count = record->codes_count;
+    for (uint32_t i = 0; i < count; i++)
+        code_append(shard, i, record->codes[i]);
+    memory_release(record->codes);
+    record->codes = NULL;
+    record->codes_count = 0;
+    return count;
 }
 
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
@@ -168,11 +188,14 @@ enum gate_result features_subscribe(struct broker_shard *broker, struct session 
     if (!features_address(broker, record)) return GATE_UNREAD;
     struct span rest = subscribe->raw;
     struct mqtt_subscription subscription;
+    uint32_t decided = codes_take_back(shard, record);
     for (uint32_t count = 0; mqtt_subscription_next(&rest, &subscription); count++) {
+        if (count < decided) continue;
         struct feature_verdict verdict = ask_subscribe(broker, record, &subscription);
         PROBE(subscribe, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
         if (verdict.decision == FEATURE_LATER) {
             COUNT(broker, gates_later);
+            codes_lay_aside(shard, record, count);
             features_wait(record);
             return GATE_UNREAD;
         }
