@@ -12,6 +12,7 @@ static const struct manual_command commands[] = {
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
     {"ctl", ringmq_ctl, "ringmq ctl", "see and steer a running broker through its admin API"},
+    {"top", ringmq_top, "ringmq top", "a live console: shards, memory, drops, the busiest clients"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
