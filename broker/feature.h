@@ -96,6 +96,7 @@ struct feature_client {
     bool method_satisfied;      /* set: CONNECT named an authentication method, it is the feature's, and has said who the client is. A CONNECT with a
                                    method that passes all gates without it is refused (0x8C) */
     bool session_present;       /* from `connected` on */
+    uint8_t refused;            /* in client_gone(): the reason code of the CONNACK that has refused it; 0: none has */
     struct span client_id;      /* assigned already, if the client left it to us */
     struct span user_name;
     struct span listener;       /* "tcp.default" */
@@ -157,6 +158,7 @@ struct feature_node {
     void *state;                    /* the feature's own */
     uint32_t shards_count;
     const struct settings *settings; /* the core's, newest */
+    bool rules_expected;            /* in prepare(): clients may have rules of their own */
     struct features *frame;         /* the frame's */
     uint32_t number;
 };
@@ -228,6 +230,7 @@ struct feature_setup {
     uint32_t moments;   /* FEATURE_GATE(…) | FEATURE_TAP(…) wanted with these settings; 0: off */
     bool authenticates; /* CONNECT is judged: mqtt.allow_anonymous is not looked at (should be what schema_part.guards() says) */
     bool authorizes;    /* authorization.no_match holds for what nobody decides */
+    bool brings_rules;  /* it sets client->rules for some clients: those who come after in the order find node->rules_expected */
 };
 
 struct feature {
