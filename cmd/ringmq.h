@@ -23,6 +23,7 @@ int ringmq_bench(int argc, char **argv);
 int ringmq_store(int argc, char **argv);
 int ringmq_acl(int argc, char **argv);
 int ringmq_ctl(int argc, char **argv);
+int ringmq_top(int argc, char **argv);
 
 /* "ringmq pub: …" and a newline, on stderr. say_quiet silences it (--quiet). */
 extern const char *say_who;
