@@ -14,6 +14,7 @@ static const struct {
     {"pub", ringmq_pub, "ringmq pub", "publish messages: from the command line, a file or standard input"},
     {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
+    {"passwd", ringmq_passwd, "ringmq passwd", "write password files: set, delete, verify, hash"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
