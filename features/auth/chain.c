@@ -202,6 +202,7 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
         answer->cacheable = false;
         LOG_LIMITED(WARN, 1000, "authentication source not asked", "source=%s what=%s policy=%s", source->settings->name,
                     log_quoted(span_of_string(answer->what)), policy == AUTH_POLICY_DENY ? "deny" : policy == AUTH_POLICY_NEXT ? "next" : "allow");
+        answer->unavailable = policy == AUTH_POLICY_DENY;
         verdict = policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT;
     }
     if (source->authorizer) {
@@ -302,6 +303,7 @@ static void go_on(struct auth_chain *chain, struct auth_job *job)
     auth_answer_say(job->answer, AUTH_DOWN, "too many logins wait");
     LOG_LIMITED(WARN, 1000, "authentication queue full", "source=%s", source->settings->name);
     uint8_t policy = source->settings->on_full;
+    job->answer->unavailable = policy == AUTH_POLICY_DENY;
     decide(chain, job, source, policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT);
 }
 
@@ -400,7 +402,7 @@ static bool open_list(struct auth_chain *chain, const char *list, const struct a
         size_t bytes = strcspn(at, ", ");
         const struct auth_source_settings *section = section_of(sections, count, span_of(at, bytes));
         if (bytes && !section) {
-            snprintf(ret_error, error_bytes, "%s names '%.*s', but there is no section %s.%.*s", authorizers ? "authorization_chain" : "authentication_chain", (int)bytes, at,
+            snprintf(ret_error, error_bytes, "%s names '%.*s', but there is no section %s.%.*s", authorizers ? "authorization.chain" : "authentication.chain", (int)bytes, at,
                      authorizers ? "authorization" : "authentication", (int)bytes, at);
             return false;
         }
@@ -487,11 +489,13 @@ void auth_chain_stop(struct auth_chain *chain)
 
 /* ---- looking at it ---------------------------------------------------------------------------------------------- */
 
+/* As soon as one section is there, a listener that none is for is closed rather than open. */
 bool auth_chain_guards(const struct auth_chain *chain, struct span listener)
 {
-    if (*chain->settings->open_listeners && auth_listener_matches(span_of_string(chain->settings->open_listeners), listener)) return false;
-    for (uint32_t i = 0; i < chain->authenticators; i++)
-        if (auth_listener_matches(span_of_string(chain->sources[i].settings->listeners), listener)) return true;
+    const struct auth_settings *settings = chain->settings;
+    if (*settings->open_listeners && auth_listener_matches(span_of_string(settings->open_listeners), listener)) return false;
+    for (uint32_t i = 0; i < settings->sources_count; i++)
+        if (settings->sources[i].enable) return true;
     return false;
 }
 

@@ -53,7 +53,7 @@ void auth_chain_hurry(struct auth_chain *chain);
 /* Works off what is under way, ends all threads, releases. Nobody may submit any more. */
 void auth_chain_stop(struct auth_chain *chain); /* accepts NULL */
 
-/* Is there any source for this listener? */
+/* Must clients of this listener be let in by a source? */
 bool auth_chain_guards(const struct auth_chain *chain, struct span listener);
 bool auth_chain_has_authorizers(const struct auth_chain *chain, struct span listener);
 /* The job's key may be given (keyed). */

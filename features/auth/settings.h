@@ -38,7 +38,7 @@ struct auth_source_settings {
     /* files */
     char *file, *bootstrap_file;
     /* servers */
-    char *server, *database, *username, *password, *query, *filter_query;
+    char *server, *database, *username, *password, *query;
     bool tls_enable, tls_verify;
     char *tls_ca_file, *tls_certificate_file, *tls_key_file;
     /* http */
@@ -61,6 +61,7 @@ struct auth_settings {
     uint32_t hash_threads;
     uint32_t cache_ttl_ms, cache_negative_ttl_ms, cache_max;
     uint32_t failures_max, failures_window_s; /* failed logins per address; 0: no limit */
+    uint32_t rules_ttl_ms;    /* 0: those of the login stay */
     char *open_listeners;     /* nobody is asked there */
     struct auth_source_settings *sources, *authorizers;
     uint32_t sources_count, authorizers_count;
