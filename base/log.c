@@ -97,26 +97,44 @@ const char *log_quoted(struct span bytes)
 
 /* ---- writing a line --------------------------------------------------------------------------------------------- */
 
+/* Lines are gathered and leave in one write(2). */
+#define WRITER_LINE_BYTES_MAX (LOG_LINE_BYTES_MAX * 6 + 256)
+
 struct writer {
-    char text[LOG_LINE_BYTES_MAX * 6 + 256];
+    char text[16 * 1024 + WRITER_LINE_BYTES_MAX];
     size_t bytes;
 };
 
-static void put_text(struct writer *writer, const char *text) /* our own words: never too long, never odd */
+static void writer_flush(struct writer *writer)
 {
-    size_t bytes = strlen(text);
+    ssize_t written = writer->bytes ? write(STDERR_FILENO, writer->text, writer->bytes) : 0;
+    (void)written; /* nowhere to report it */
+    writer->bytes = 0;
+}
+
+static void put_bytes(struct writer *writer, const char *text, size_t bytes)
+{
     memcpy(writer->text + writer->bytes, text, bytes);
     writer->bytes += bytes;
 }
 
+static void put_text(struct writer *writer, const char *text) { put_bytes(writer, text, strlen(text)); } /* our own words: never too long, never odd */
+
+static bool needs_escape(unsigned char c, bool json) { return c < 0x20 || c == 0x7f || (json && (c == '"' || c == '\\')); }
+
 static void put_escaped(struct writer *writer, const char *text, size_t bytes, bool json)
 {
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = (unsigned char)text[i];
-        char code[8] = {(char)c, 0};
+    for (size_t i = 0; i < bytes;) {
+        size_t plain = i;
+        while (plain < bytes && !needs_escape((unsigned char)text[plain], json))
+            plain++;
+        put_bytes(writer, text + i, plain - i);
+        if ((i = plain) == bytes) return;
+        unsigned char c = (unsigned char)text[i++];
+        char code[8];
         if (c < 0x20 || c == 0x7f)
             snprintf(code, sizeof code, json ? "\\u%04x" : "\\x%02x", c);
-        else if (json && (c == '"' || c == '\\'))
+        else
             snprintf(code, sizeof code, "\\%c", c);
         put_text(writer, code);
     }
@@ -144,12 +162,13 @@ static void put_json_fields(struct writer *writer, const char *fields, size_t by
     }
 }
 
+static struct writer writer; /* one thread writes */
+
 static void line_write(const struct log_line *line, const char *thread)
 {
-    static struct writer writer; /* one thread writes */
     char stamp[64], prefix[64];
     struct tm tm;
-    writer.bytes = 0;
+    if (writer.bytes + WRITER_LINE_BYTES_MAX > sizeof writer.text) writer_flush(&writer);
     gmtime_r(&line->time.tv_sec, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(prefix, sizeof prefix, "%.30s.%03ldZ", stamp, line->time.tv_nsec / 1000000);
@@ -181,8 +200,6 @@ static void line_write(const struct log_line *line, const char *thread)
         put_escaped(&writer, fields, fields_bytes, false);
     }
     put_text(&writer, "\n");
-    ssize_t written = write(STDERR_FILENO, writer.text, writer.bytes);
-    (void)written; /* nowhere to report it */
 }
 
 /* ---- rings ------------------------------------------------------------------------------------------------------ */
@@ -195,7 +212,7 @@ static void line_submit(enum log_level level, const char *event, uint32_t left_o
         static _Thread_local struct log_line line;
         line_format(&line, level, event, left_out, fields, arguments);
         line_write(&line, ring ? ring->thread : "main");
-        return;
+        return writer_flush(&writer);
     }
     uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire); /* pairs: log_drain */
@@ -276,6 +293,7 @@ void log_drain(void)
         ring->dropped_told = dropped;
         line_write(&line, ring->thread);
     }
+    writer_flush(&writer);
 }
 
 void log_configure(enum log_level level, enum log_format format)

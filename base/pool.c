@@ -43,16 +43,16 @@ struct pool_region {
 #define REGIONS_SMALL 3
 #define REGION_SLABS ((REGION_BYTES - sizeof(struct pool_region)) / SLAB_BYTES)
 
-/* 16 bytes apart up to 128, 32 apart up to 512, then powers of two. */
-static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,  112, 128, 160,  192,  224,  256,  288,   320,
-                                                   352, 384, 416, 448, 480, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
-#define CLASS_128 6
-#define CLASS_512 18
+/* 16 bytes apart up to 320 (sessions with their ids are there, a million of them), 32 apart up to 512, then powers of two. */
+static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,  112, 128, 144, 160, 176,  192,  208,  224,  240,   256,   272,
+                                                   288, 304, 320, 352, 384, 416, 448, 480, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+#define CLASS_320 18
+#define CLASS_512 24
 
 static inline uint32_t class_of(size_t bytes)
 {
-    if (bytes <= 128) return bytes <= 32 ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
-    if (bytes <= 512) return CLASS_128 + (uint32_t)(bytes - 1) / 32 - 3;
+    if (bytes <= 320) return bytes <= 32 ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
+    if (bytes <= 512) return CLASS_320 + (uint32_t)(bytes - 1) / 32 - 9;
     return CLASS_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
 }
 

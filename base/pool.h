@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES         26 /* 32 … 65536, at most a quarter apart from 64 to 512 */
+#define POOL_CLASSES         32 /* 32 … 65536, at most a quarter apart from 64 to 512 */
 #define POOL_BLOCK_BYTES_MAX 65536
 
 struct pool_region;

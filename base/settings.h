@@ -11,9 +11,11 @@
 
 #include "base/span.h"
 
-/* Who may connect while no access control is configured. LOOPBACK: anybody, and a listener on any other address is refused
+/* Who may connect while no authentication is configured. LOOPBACK: anybody, and a listener on any other address is refused
  * at start. */
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
+enum authorization_default { AUTHORIZATION_DENY, AUTHORIZATION_ALLOW };
+enum deny_action { DENY_ACTION_IGNORE, DENY_ACTION_DISCONNECT };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
 enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
 
@@ -172,6 +174,15 @@ struct settings {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
     struct overload_settings overload;
+    struct {
+        char *load;               /* modules: names or paths, with commas */
+        char *module_path;        /* folders with colons; "": beside the program */
+        uint32_t gate_budget_us;  /* longer answers of a gate are counted and logged */
+    } features;
+    struct {
+        uint8_t no_match;         /* enum authorization_default: when a feature authorizes and nobody has decided */
+        uint8_t deny_action;      /* enum deny_action */
+    } authorization;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

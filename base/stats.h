@@ -83,7 +83,11 @@
     X(durable_waits, "gauge: answers and messages that wait for a commit")                                           \
     X(durable_write_failures, "segments given up because a write or sync failed")                                    \
     X(durable_refused, "PUBLISH, SUBSCRIBE and CONNECT packets refused: the disk takes nothing")                     \
-    X(durable_checkpoints, "times that what lives was written once more")
+    X(durable_checkpoints, "times that what lives was written once more")                                            \
+    X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
+    X(gates_later, "times a packet waited for a feature's verdict")                                                  \
+    X(tap_events, "events for features")                                                                             \
+    X(tap_events_lost, "events that found their ring full")
 
 struct stats {
 #define STATS_FIELD(name, documentation) uint64_t name;

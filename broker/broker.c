@@ -59,6 +59,7 @@ static void broker_start(struct shard *shard)
     timer_init(&broker->pause_timer, publishers_resume);
     retained_start(broker);
     sys_start(broker);
+    features_shard_start(broker);
     durable_start(broker);
 }
 
@@ -73,6 +74,7 @@ static void connect_timeout(struct timer *timer, void *context)
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     const struct listener_settings *listener = listener_of(broker->shard, conn);
     COUNT(broker, connect_timeouts);
+    features_conn_gone(broker, conn);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time listener=%s.%s", listener_kind_names[listener->kind], listener->name);
     conn_close(broker->shard, conn);
 }
@@ -125,13 +127,12 @@ static void broker_writable(struct shard *shard, struct conn *conn)
     struct session *session = conn->client;
     if (!session) return;
     session_pump(broker_of(shard), session);
-    if (!session->unread) return;
+    if (!(conn->holds & HOLD_UNREAD)) return;
     if (conn_is_flooded(conn)) {
         conn->wants_writable = true;
         return;
     }
-    session->unread = false;
-    conn_resume(shard, conn);
+    conn_release(shard, conn, HOLD_UNREAD);
 }
 
 static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CONN_END_RESET] = "reset", [CONN_END_FILTER] = "protocol_error",
@@ -140,7 +141,7 @@ static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CON
 static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end why)
 {
     struct session *session = conn->client;
-    if (!session) return;
+    if (!session) return features_conn_gone(broker_of(shard), conn);
     LOG(INFO, "client lost", "client=%s reason=%s", log_quoted(session_client_id(session)),
         end_names[why]);
     session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
@@ -151,7 +152,8 @@ static void broker_release(struct shard *shard, void *owner) { message_unref(sha
 static void broker_peer(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address)
 {
     const struct session *session = conn->client;
-    if (!session) return;
+    if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
     door_peer_text(conn, address, peer, sizeof peer);
     const struct listener_settings *listener = listener_of(shard, conn);
@@ -171,6 +173,7 @@ static void kicked_disconnect(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
+    if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
@@ -189,7 +192,7 @@ void broker_stop_clients(struct broker_shard *broker)
     for (uint32_t slot = 0; slot < shard->conns_used; slot++) {
         struct conn *conn = &shard->conns[slot];
         if (conn->state != CONN_OPEN || !conn->client) continue;
-        wills_held += ((struct session *)conn->client)->will != NULL;
+        wills_held += session_will(conn->client) != NULL;
         session_disconnect(broker, conn->client, MQTT_REASON_SERVER_SHUTTING_DOWN, NULL, SESSION_END_STOPPING);
     }
     /* §3.14.4: a server that shuts down may hold wills back; they are lost with the memory they live in. */
@@ -201,6 +204,7 @@ static void broker_stop(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     broker->stopping = true;
+    if (broker->broker->features) features_halt(broker->broker->features);
     durable_stop(broker);
     requests_release(broker);
     uint32_t cursor = 0;
@@ -208,6 +212,7 @@ static void broker_stop(struct shard *shard)
         session_destroy(broker, session);
     retained_stop(broker);
     sys_stop(broker);
+    features_shard_stop(broker);
     records_flush(shard);
 }
 

@@ -2,17 +2,21 @@
  *
  * Files: connect.c (CONNECT, takeover, DISCONNECT), publish.c (PUBLISH in, fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
  *        doors.c, limits.c, mount.c (what the listener they came by does to clients), session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
- *        (from bytes to those), records.c (what shards tell each other), broker.c (start, turn, stop).
+ *        (from bytes to those), records.c (what shards tell each other), features.h (the frame of features), broker.c (start, turn, stop).
  * Threads: a shard touches its own struct broker_shard, and of struct broker only what is constant or atomic. */
 #ifndef RINGMQ_BROKER_BROKER_H
 #define RINGMQ_BROKER_BROKER_H
 
 #include <stdatomic.h>
 
+#include "base/check.h"
 #include "base/map.h"
 #include "base/settings.h"
 #include "broker/durable.h"
+#include "broker/features.h"
+#include "broker/holds.h"
 #include "broker/limits.h"
+#include "broker/probes.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -35,6 +39,7 @@ struct broker {
     struct store *store;             /* NULL: durability is off */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
+    struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
 };
 
@@ -77,7 +82,20 @@ struct broker_shard {
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
     struct durable_shard *durable;   /* NULL: durability is off */
+    uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
+    _Atomic(struct features_shard *) features; /* NULL: none */
 };
+
+/* The one test that a moment costs which nobody is attached to. */
+static inline bool feature_attached(const struct broker_shard *broker, uint32_t moments) { return UNLIKELY((broker->moments & moments) != 0); }
+/* A tap and its probe; the arguments are looked at only when somebody is attached. */
+#define TAP_TELL(broker, moment, version, client_hash, text, reason, value)                                          \
+    do {                                                                                                             \
+        struct span tap_text_ = (text);                                                                              \
+        PROBE(moment, tap_text_.data, tap_text_.bytes, (uint8_t)(reason), (uint32_t)(value));                        \
+        if (feature_attached(broker, FEATURE_TAP(moment)))                                                           \
+            features_tap(broker, FEATURE_TAP_##moment, (uint8_t)(version), client_hash, tap_text_, (uint8_t)(reason), (uint32_t)(value)); \
+    } while (0)
 
 extern const struct shard_handler broker_handler;
 
@@ -123,8 +141,10 @@ void packet_error(struct broker_shard *broker, struct conn *conn, enum mqtt_reas
 
 /* ---- connect.c -------------------------------------------------------------------------------------------------- */
 
-void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
-                    bool *ret_moves);
+/* *ret_unread: the packet stays unread; the connection moves, or waits. *ret_exchange: an exchange of AUTH packets has begun
+ * (features_exchange_keep()). Both are left alone otherwise. */
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_unread,
+                    bool *ret_exchange);
 /* packet_bytes_max: the client's; 0 when it named none, or when it is not known. */
 void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
                     enum mqtt_reason reason, const char *what);
@@ -133,7 +153,8 @@ void keep_alive_start(struct broker_shard *broker, struct session *session);
 
 /* ---- publish.c -------------------------------------------------------------------------------------------------- */
 
-void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* True: it stays unread, a gate wants time. */
+bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
 /* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
  * False: nobody wanted it. */
 bool publication_publish(struct broker_shard *broker, struct publication *publication);
@@ -156,7 +177,8 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
 
 /* ---- subscribe.c ------------------------------------------------------------------------------------------------ */
 
-void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
+/* True: it stays unread, a gate wants time. */
+bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
 void unsubscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_unsubscribe *unsubscribe);
 /* SUBACK may go: the subscriptions are on disk. */
 void request_stored(struct broker_shard *broker, struct subscribe_request *request);

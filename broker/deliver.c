@@ -275,6 +275,7 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
         if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
         log_drop(session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
         session_delivery_release(broker, oldest);
     }
     return true;
@@ -306,6 +307,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         else
             COUNT(broker, dropped_queue_full);
         log_drop(session, publication->topic, "queue_full");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }
     struct delivery delivery = delivery_make(broker, publication, options);
@@ -322,7 +324,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options)
 {
-    if (UNLIKELY(publication->retain) && session->queries_count) retained_seen(broker, session, publication);
+    if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
     bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
                    (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) && !(options->qos == 2 && session->durable)));
@@ -376,7 +378,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     }
     if (queue->count)
         session->conn->wants_writable = true;
-    else if (UNLIKELY(session->queries != NULL))
+    else if (UNLIKELY(session->querying))
         retained_wake(broker, session);
 }
 

@@ -108,7 +108,7 @@ void durable_unsubscribe(struct broker_shard *broker, struct session *session, s
 void durable_detach(struct broker_shard *broker, struct session *session)
 {
     if (broker->stopping || !session_is_durable(session)) return; /* a stop is no end: wills and expiry go on from here */
-    store_put_detach(wal_of(broker), session->durable->id, session->expiry_s, session->will != NULL,
+    store_put_detach(wal_of(broker), session->durable->id, session->expiry_s, session_will(session) != NULL,
                      durable_realtime_ms(broker, now_ms(broker)), now_ms(broker));
 }
 
@@ -138,9 +138,10 @@ struct stored_session durable_session_record(struct broker_shard *broker, const 
         record.detached_ms = durable_realtime_ms(broker, now_ms(broker));
         if (ends_ms && ends_ms < now_ms(broker) + lasts_ms) record.detached_ms -= now_ms(broker) + lasts_ms - ends_ms;
     }
-    if (!session->will) return record;
-    const struct message *message = session->will->message;
-    record.will = (struct stored_will){.present = true, .delay_s = session->will->delay_s,
+    const struct session_will *will = session_will(session);
+    if (!will) return record;
+    const struct message *message = will->message;
+    record.will = (struct stored_will){.present = true, .delay_s = will->delay_s,
                                        .message = {.qos = message->qos, .retain = message->retain, .expires_ms = message->expires_ms,
                                                    .topic = message_topic(message), .properties = message_properties(message),
                                                    .payload = message_payload(message)}};

@@ -23,8 +23,8 @@
  * The packet stays unread and nothing more is read from the connection. When the verdict is known, feature_resume() on the client's shard
  * lets the connection go on, and ALL gates of the moment are asked again about the same packet, so:
  *   - keep the verdict (in client->slots[shard->slot], or a cache of yours) until it has been asked for;
- *   - answering PASS again must be cheap;
- *   - being asked again without feature_resume() happens; answer LATER again and start nothing twice;
+ *   - answering PASS again must be cheap, for another feature may have said LATER;
+ *   - for the same reason one may be asked again before one has answered: answer LATER again and start nothing twice;
  *   - a client that vanishes meanwhile is told by client_gone(); whatever is under way elsewhere must find out by conn (names are never
  *     used twice while anything can remember them).
  * Work that blocks belongs on threads of yours; the answer comes back by feature_post(). A verdict that never comes is cut short by the
@@ -93,6 +93,8 @@ struct feature_client {
     bool connected;             /* CONNACK has left */
     bool clean_start;
     bool superuser;             /* set: everything is allowed (authorization is not asked) */
+    bool method_satisfied;      /* set: CONNECT named an authentication method, it is the feature's, and has said who the client is. A CONNECT with a
+                                   method that passes all gates without it is refused (0x8C) */
     bool session_present;       /* from `connected` on */
     struct span client_id;      /* assigned already, if the client left it to us */
     struct span user_name;

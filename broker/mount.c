@@ -35,7 +35,7 @@ void mount_set(struct session *session, const char *mountpoint, struct span user
 {
     struct span pieces = span_of_string(mountpoint ? mountpoint : "");
     struct mount *mount = NULL;
-    memory_release(session->mount);
+    if (session->rare) memory_release(session->rare->mount);
     while (pieces.bytes) {
         struct span piece = next_piece(&pieces, session_client_id(session), user_name);
         uint32_t bytes = mount ? mount->bytes : 0;
@@ -43,14 +43,14 @@ void mount_set(struct session *session, const char *mountpoint, struct span user
         if (piece.bytes) memcpy(mount->prefix + bytes, piece.data, piece.bytes);
         mount->bytes = bytes + (uint32_t)piece.bytes;
     }
-    session->mount = mount;
+    if (mount || session->rare) session_rare(session)->mount = mount;
     session->mounted = mount != NULL;
 }
 
 struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic)
 {
     if (!session->mounted) return topic;
-    const struct mount *mount = session->mount;
+    const struct mount *mount = session->rare->mount;
     size_t bytes = mount->bytes + topic.bytes;
     if (bytes > broker->mounted_capacity) {
         broker->mounted_capacity = bytes * 2;
@@ -64,6 +64,6 @@ struct span mount_topic(struct broker_shard *broker, const struct session *sessi
 
 struct span mount_strip(const struct session *session, struct span topic)
 {
-    struct span prefix = span_of(session->mount->prefix, session->mount->bytes);
+    struct span prefix = span_of(session->rare->mount->prefix, session->rare->mount->bytes);
     return span_starts_with(topic, prefix) ? span_skip(topic, prefix.bytes) : topic;
 }

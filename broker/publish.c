@@ -184,9 +184,9 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 
 void publisher_pause(struct broker_shard *broker, struct session *session)
 {
-    if (session->paused || session->kicked || !session->conn || broker->settings->mqtt.pause_ms == 0) return;
-    session->paused = true;
-    conn_hold(session->conn);
+    struct conn *conn = session->conn;
+    if (!conn || session->kicked || (conn->holds & HOLD_PACE) || broker->settings->mqtt.pause_ms == 0) return;
+    conn_hold(conn, HOLD_PACE);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
     if (!timer_running(&broker->pause_timer))
@@ -203,8 +203,7 @@ void publishers_resume(struct timer *timer, void *context)
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
-        session->paused = false;
-        if (session->conn && !session->unread) conn_resume(broker->shard, session->conn);
+        if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
     }
 }
 
@@ -259,24 +258,30 @@ static bool topic_reserved(struct span topic)
     return topic.bytes >= 5 && topic.data[0] == '$' && memcmp(topic.data, "$SYS/", 5) == 0;
 }
 
-void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
+bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
     struct conn *conn = session->conn;
-    COUNT(broker, publish_received);
-    COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
-
     enum mqtt_reason refused = publish_check(broker, session, publish);
-    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered");
+    if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered"), false;
     struct publication publication;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
-    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias");
+    if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
+    enum mqtt_reason denied = MQTT_REASON_SUCCESS;
+    if (feature_attached(broker, FEATURE_GATE(publish)) &&
+        !(publish->qos == 2 && mqtt_incoming_has(&session->incoming, publish->packet_id))) { /* it was let in the first time */
+        enum gate_result result = features_publish(broker, session, publish, publication.topic, &denied);
+        if (result == GATE_UNREAD) return true;
+        if (result == GATE_DONE) return false;
+    }
+    COUNT(broker, publish_received);
+    COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
 
     enum mqtt_incoming_verdict verdict = MQTT_INCOMING_NEW;
     if (publish->qos == 2) verdict = mqtt_incoming_add(&session->incoming, publish->packet_id);
     if (UNLIKELY(verdict == MQTT_INCOMING_EXCEEDED))
-        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed");
+        return packet_error(broker, conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 2 messages than allowed"), false;
     if (UNLIKELY(verdict == MQTT_INCOMING_DUPLICATE))
-        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS);
+        return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
     publication.commit = publication.stored = publication.origin_session = 0;
@@ -289,17 +294,19 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.topic = mount_topic(broker, session, publication.topic);
         if (publication.topic.bytes == 0) {
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id); /* not taken */
-            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
+            return packet_error(broker, conn, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point"), false;
         }
     }
-    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    if (UNLIKELY(denied)) {
+        answer = denied; /* logged and counted */
+    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication.topic));
         if (session->version < MQTT_5) { /* 3.x has no reason codes: its client sends it again on its next connection */
             if (publish->qos == 2) mqtt_incoming_remove(&session->incoming, publish->packet_id);
-            return packet_error(broker, conn, answer, "the disk takes nothing");
+            return packet_error(broker, conn, answer, "the disk takes nothing"), false;
         }
     } else if (UNLIKELY(reserved)) {
         answer = MQTT_REASON_NOT_AUTHORIZED;
@@ -322,9 +329,10 @@ void publish_handle(struct broker_shard *broker, struct session *session, const 
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
     }
-    if (publish->qos == 0) return;
+    if (publish->qos == 0) return false;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
     ack_send(broker, session, type, publish->packet_id, answer);
+    return false;
 }

@@ -127,6 +127,7 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     overload_configure(broker->shard);
     limits_change(broker);
     retained_set_limits(broker);
+    features_shard_apply(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
 }
 

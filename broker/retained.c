@@ -29,7 +29,7 @@ struct retained_seen {
 struct retained_query {
     struct list link;        /* the session's shard: all queries */
     struct list ready_link;  /* those to be asked for in the next turn */
-    struct list session_link; /* a ring of the session's queries; session->queries is one of them */
+    struct list session_link; /* a ring of the session's queries; rare->queries is one of them */
     struct list scan_link;   /* the owner: scans to go on with */
     struct session *session; /* NULL when it has ended meanwhile */
     uint32_t asker;          /* shard of the session */
@@ -185,11 +185,13 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     list_init(&query->ready_link);
     list_append(&broker->queries, &query->link);
     list_init(&query->session_link);
-    if (session->queries)
-        list_append(&session->queries->session_link, &query->session_link);
+    struct session_rare *rare = session_rare(session);
+    if (rare->queries)
+        list_append(&rare->queries->session_link, &query->session_link);
     else
-        session->queries = query;
-    session->queries_count++;
+        rare->queries = query;
+    rare->queries_count++;
+    session->querying = true;
     return query;
 }
 
@@ -211,11 +213,11 @@ static struct retained_query *session_next(const struct retained_query *query)
 
 void retained_wake(struct broker_shard *broker, struct session *session)
 {
-    struct retained_query *query = session->queries;
+    struct retained_query *query = session->rare->queries;
     do {
         if (!query->held && !query->away) query_ready(broker, query);
         query = session_next(query);
-    } while (query != session->queries);
+    } while (query != session->rare->queries);
 }
 
 static void query_sees(struct retained_query *query, const struct publication *publication)
@@ -230,11 +232,11 @@ static void query_sees(struct retained_query *query, const struct publication *p
 
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication)
 {
-    struct retained_query *query = session->queries;
+    struct retained_query *query = session->rare->queries;
     do {
         query_sees(query, publication);
         query = session_next(query);
-    } while (query != session->queries);
+    } while (query != session->rare->queries);
 }
 
 /* Was this message delivered live, or a later one of the same topic that came from the same shard? Then it was read from the store
@@ -252,8 +254,9 @@ static bool query_has_seen(const struct retained_query *query, const struct publ
 
 static void session_query_remove(struct session *session, struct retained_query *query)
 {
-    session->queries_count--;
-    if (session->queries == query) session->queries = session->queries_count ? session_next(query) : NULL;
+    struct session_rare *rare = session->rare;
+    session->querying = --rare->queries_count > 0;
+    if (rare->queries == query) rare->queries = session->querying ? session_next(query) : NULL;
     list_remove(&query->session_link);
 }
 
@@ -317,8 +320,8 @@ static void queries_turn(struct broker_shard *broker)
 
 void retained_forget(struct broker_shard *broker, struct session *session)
 {
-    while (session->queries) {
-        struct retained_query *query = session->queries;
+    while (session->querying) {
+        struct retained_query *query = session->rare->queries;
         session_query_remove(session, query);
         query->session = NULL;
         if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */

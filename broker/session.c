@@ -39,7 +39,14 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     map_insert(&broker->sessions, session);
     atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     COUNT(broker, sessions);
+    TAP_TELL(broker, session_created, 0, session->client_hash, client_id, 0, 0);
     return session;
+}
+
+struct session_rare *session_rare(struct session *session)
+{
+    if (!session->rare) session->rare = memory_acquire_zeroed(sizeof *session->rare);
+    return session->rare;
 }
 
 struct inflight_release {
@@ -72,6 +79,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
 void session_destroy(struct broker_shard *broker, struct session *session)
 {
     DCHECK(!session->conn);
+    TAP_TELL(broker, session_ended, 0, session->client_hash, session_client_id(session), 0, 0);
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
@@ -88,7 +96,8 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
-    memory_release(session->mount);
+    if (session->rare) memory_release(session->rare->mount);
+    memory_release(session->rare);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
     pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
@@ -97,7 +106,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
 void session_restore_timers(struct broker_shard *broker, struct session *session, uint64_t expires_ms, uint64_t will_ms)
 {
     if (expires_ms) wheel_start(&broker->shard->wheel, &session->timer, expires_ms);
-    if (session->will) wheel_start(&broker->shard->wheel, &session->will->timer, will_ms);
+    if (session_will(session)) wheel_start(&broker->shard->wheel, &session->rare->will->timer, will_ms);
 }
 
 static uint16_t lower_limit(uint16_t a, uint16_t b) { return a < b ? a : b; }
@@ -113,7 +122,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->conn = conn;
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     session->progress_ms = (uint32_t)broker->shard->now_ms;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
@@ -148,9 +157,14 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
 {
     struct conn *conn = session->conn;
     DCHECK(conn && conn->client == session);
+    uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
+    TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
+    if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
+    if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
+    session->kick_reason = 0;
     conn->client = NULL;
     session->conn = NULL;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     list_remove(&session->link);
     timer_init(&session->timer, session_expired);
     UNCOUNT(broker, clients_connected);
@@ -167,6 +181,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
                         enum session_end end)
 {
     struct conn *conn = session->conn;
+    session->kick_reason = reason;
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");
@@ -187,7 +202,6 @@ void session_kick(struct broker_shard *broker, struct session *session, uint8_t 
 {
     if (session->kicked || !session->conn) return;
     list_remove(&session->link); /* a paused one is resumed by its end */
-    session->paused = false;
     session->kicked = true;
     session->kick_reason = reason;
     list_append(&broker->kicked, &session->link);

@@ -3,7 +3,7 @@
  * Owner:    its home shard (broker_home() of the client id). Threads: that shard only.
  * Lifetime: from an accepted CONNECT until its expiry, a clean start or the end of the node. conn->client points to it from
  *           CONNACK to the end of the connection.
- * Memory:   ≤ 256 B idle, beyond the client id and 4 B per subscription; everything rare is allocated on demand. */
+ * Memory:   ≤ 224 B idle, beyond the client id and 4 B per subscription; everything rare is allocated on demand. */
 #ifndef RINGMQ_BROKER_SESSION_H
 #define RINGMQ_BROKER_SESSION_H
 
@@ -15,6 +15,7 @@
 
 struct broker_shard;
 struct durable_session;
+struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
@@ -47,6 +48,14 @@ struct session_will {
     struct session *session;
 };
 
+/* What few sessions have, and those for a while. Made by session_rare(), kept until the session's end. */
+struct session_rare {
+    struct session_will *will;      /* NULL: none */
+    struct mount *mount;            /* broker/mount.h; NULL: none */
+    struct retained_query *queries; /* one of the retained queries under way: they are a ring */
+    uint32_t queries_count;
+};
+
 struct session {
     /* what a delivery touches */
     struct conn *conn; /* NULL: the client is away */
@@ -57,9 +66,8 @@ struct session {
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool paused : 1;           /* its publishing is being slowed */
-    bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
-    bool mounted : 1;          /* it has a mount point */
+    bool mounted : 1;          /* it has a mount point: rare->mount */
+    bool querying : 1;         /* it has retained queries under way: rare->queries */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;
@@ -74,16 +82,14 @@ struct session {
     uint32_t expiry_s;         /* UINT32_MAX: never */
     uint32_t progress_ms;      /* low half of when it last took something: a subscriber that stands still does not push back */
     uint32_t *subscriptions;   /* local filter ids */
-    struct session_will *will;
+    struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
         struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
         struct timer timer;    /* while away: expiry */
     };
-    struct retained_query *queries; /* one of the retained queries under way: they are a ring */
-    uint32_t queries_count;
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
-    struct mount *mount;       /* broker/mount.h; NULL: none */
+    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };
@@ -93,6 +99,14 @@ static inline struct span session_client_id(const struct session *session)
     return span_of(session->client_id, session->client_id_bytes);
 }
 
+/* The will it leaves if it vanishes; NULL: none. */
+static inline struct session_will *session_will(const struct session *session)
+{
+    return session->rare ? session->rare->will : NULL;
+}
+
+/* Its rare part, made now if need be. */
+struct session_rare *session_rare(struct session *session);
 struct session *session_find(struct broker_shard *broker, struct span client_id);
 struct session *session_create(struct broker_shard *broker, struct span client_id);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */

@@ -75,7 +75,7 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
         waits->routes_open--;
         struct conn *conn = waits->routes_open == 0 ? request_conn(waits) : NULL;
         request_advance(broker, waits);
-        if (conn && conn->state == CONN_OPEN && !((struct session *)conn->client)->unread) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
+        if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_SUBSCRIBE);
         return;
     }
     if (kind == RECORD_ROUTE_ADD)
@@ -273,8 +273,13 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
 }
 
-void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
+bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
 {
+    const uint8_t *verdicts = NULL; /* per filter: 0, or the reason it is denied for */
+    if (feature_attached(broker, FEATURE_GATE(subscribe))) {
+        enum gate_result result = features_subscribe(broker, session, subscribe, &verdicts);
+        if (result != GATE_PASSED) return result == GATE_UNREAD;
+    }
     struct subscribe_request *request = memory_acquire(sizeof *request + subscribe->count);
     *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn),
                                           .packet_id = subscribe->packet_id, .routes_open = 1};
@@ -285,20 +290,23 @@ void subscribe_handle(struct broker_shard *broker, struct session *session, cons
     struct span rest = subscribe->raw;
     struct mqtt_subscription subscription;
     while (mqtt_subscription_next(&rest, &subscription)) {
-        enum mqtt_reason code = subscription_add(broker, session, &subscription, id, request);
+        uint8_t denied = verdicts ? verdicts[request->codes_count] : 0;
+        enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
-        if (mqtt_reason_is_error(code))
+        if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
+        if (mqtt_reason_is_error(code) && !denied)
             LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
                         log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
                         mqtt_reason_name(code));
-        else
+        else if (!denied)
             LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
                 log_quoted(subscription.full_filter), (unsigned)code);
     }
     /* Packets behind this one wait for the routes: a message that the client publishes next comes back to it. */
-    if (request->routes_open > 1) conn_hold(session->conn);
+    if (request->routes_open > 1) conn_hold(session->conn, HOLD_SUBSCRIBE);
     request->routes_open--;
     request_advance(broker, request);
+    return false;
 }
 
 /* ---- what was stored, at start ---------------------------------------------------------------------------------- */
@@ -365,7 +373,8 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct span rest = unsubscribe->raw;
     struct mqtt_subscription subscription;
     while (mqtt_unsubscription_next(&rest, &subscription)) {
-        codes[count++] = (uint8_t)subscription_remove(broker, session, &subscription);
+        codes[count] = (uint8_t)subscription_remove(broker, session, &subscription);
+        if (!codes[count++]) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription.full_filter, 0, 0);
         LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
             log_quoted(subscription.full_filter));
     }

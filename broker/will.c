@@ -8,12 +8,12 @@
 
 static void will_publish(struct broker_shard *broker, struct session *session)
 {
-    struct publication publication = publication_of(session->will->message);
+    struct message *message = session_will(session)->message;
+    struct publication publication = publication_of(message);
     publication.publisher = session;
     publication.publisher_hash = session->client_hash;
     publication.publisher_conn = 0;
     /* Until now its expiry was an interval (will_set): the life of a will begins when it is published. */
-    struct message *message = session->will->message;
     if (message->expires_ms) publication.expires_ms = message->expires_ms += broker->shard->now_ms;
     LOG(INFO, "will published", "client=%s topic=%s", log_quoted(session_client_id(session)),
         log_quoted(publication.topic));
@@ -33,7 +33,7 @@ static void will_delay_over(struct timer *timer, void *context)
 
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will)
 {
-    DCHECK(!session->will);
+    DCHECK(!session_will(session));
     const struct mqtt_properties *properties = &will->properties;
     size_t forward_bytes = mqtt_properties_forward_bytes(properties->raw);
     uint8_t *forward = memory_acquire(forward_bytes);
@@ -43,38 +43,39 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
                                       .properties = span_of(forward, forward_bytes),
                                       .qos = will->qos,
                                       .retain = will->retain};
-    session->will = memory_acquire(sizeof *session->will);
-    *session->will = (struct session_will){
+    struct session_will *made = session_rare(session)->will = memory_acquire(sizeof *made);
+    *made = (struct session_will){
         .message = message_ref(publication_message(broker->shard, &publication)),
         .delay_s = mqtt_has(properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL) ? properties->will_delay_s : 0,
         .session = session};
     /* The message's life begins when it is published: until then its expiry is an interval, kept in the same field. */
     if (mqtt_has(properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
-        session->will->message->expires_ms = (uint64_t)properties->message_expiry_s * 1000 + 1;
-    timer_init(&session->will->timer, will_delay_over);
+        made->message->expires_ms = (uint64_t)properties->message_expiry_s * 1000 + 1;
+    timer_init(&made->timer, will_delay_over);
     publication_end(broker->shard, &publication);
     memory_release(forward);
 }
 
 void will_forget(struct broker_shard *broker, struct session *session)
 {
-    if (!session->will) return;
+    struct session_will *will = session_will(session);
+    if (!will) return;
     if (session->durable) durable_will_clear(broker, session);
-    wheel_stop(&broker->shard->wheel, &session->will->timer);
-    message_unref(broker->shard, session->will->message);
-    memory_release(session->will);
-    session->will = NULL;
+    wheel_stop(&broker->shard->wheel, &will->timer);
+    message_unref(broker->shard, will->message);
+    memory_release(will);
+    session->rare->will = NULL;
 }
 
 void will_restore(struct broker_shard *broker, struct session *session, const struct stored_will *will)
 {
     struct publication publication = {.topic = will->message.topic, .properties = will->message.properties,
                                       .payload = will->message.payload, .qos = will->message.qos, .retain = will->message.retain};
-    session->will = memory_acquire(sizeof *session->will);
-    *session->will = (struct session_will){.message = message_ref(publication_message(broker->shard, &publication)),
-                                           .delay_s = will->delay_s, .session = session};
-    session->will->message->expires_ms = will->message.expires_ms; /* an interval, see will_set() */
-    timer_init(&session->will->timer, will_delay_over);
+    struct session_will *made = session_rare(session)->will = memory_acquire(sizeof *made);
+    *made = (struct session_will){.message = message_ref(publication_message(broker->shard, &publication)),
+                                  .delay_s = will->delay_s, .session = session};
+    made->message->expires_ms = will->message.expires_ms; /* an interval, see will_set() */
+    timer_init(&made->timer, will_delay_over);
     publication_end(broker->shard, &publication);
 }
 
@@ -82,8 +83,9 @@ void will_restore(struct broker_shard *broker, struct session *session, const st
  * after_delay = false). */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay)
 {
-    if (!session->will) return;
-    bool later = after_delay && session->will->delay_s && session->expiry_s != 0;
+    struct session_will *will = session_will(session);
+    if (!will) return;
+    bool later = after_delay && will->delay_s && session->expiry_s != 0;
     if (!later) return will_publish(broker, session);
-    shard_start_timer(broker->shard, &session->will->timer, (uint64_t)session->will->delay_s * 1000);
+    shard_start_timer(broker->shard, &will->timer, (uint64_t)will->delay_s * 1000);
 }

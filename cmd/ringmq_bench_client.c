@@ -34,7 +34,9 @@ static void send_ack(struct bench_worker *worker, struct bench_client *client, e
 static void send_greeting(struct bench_worker *worker, struct bench_client *client)
 {
     struct relay_greeting greeting = {.magic = RELAY_MAGIC, .record_bytes = worker->plan->payload_bytes,
-                                      .subscribes = client->role == ROLE_SUBSCRIBER,
+                                      .role = client->role == ROLE_SUBSCRIBER ? RELAY_SUBSCRIBES
+                                              : client->role == ROLE_CHURN    ? RELAY_LIVES
+                                                                              : RELAY_PUBLISHES,
                                       .channel = worker->plan->shape == BENCH_PAIRS ? client->number : 0};
     memcpy(bench_client_reserve(worker, client, sizeof greeting), &greeting, sizeof greeting);
     conn_commit(client->conn, sizeof greeting);
@@ -327,10 +329,15 @@ static struct conn_progress records_received(struct bench_worker *worker, struct
         client_connected(worker, client);
         bench_client_ready(worker, client);
         consumed = sizeof greeting;
+        if (client->role == ROLE_CHURN) churn_greeted(worker, client);
     }
     size_t record = worker->plan->payload_bytes;
-    for (; bytes.bytes - consumed >= record; consumed += record)
-        traffic_take(worker, client, span_of(bytes.data + consumed, record));
+    for (; bytes.bytes - consumed >= record; consumed += record) {
+        if (client->role == ROLE_CHURN)
+            churn_subscribed(worker, client);
+        else
+            traffic_take(worker, client, span_of(bytes.data + consumed, record));
+    }
     return (struct conn_progress){consumed, consumed == bytes.bytes ? 1 : record};
 }
 

@@ -168,6 +168,7 @@ static inline bool plan_stores(const struct bench_plan *plan)
 /* ---- ringmq_bench_churn.c ---- */
 void churn_turn(struct bench_worker *worker);
 void churn_connected(struct bench_worker *worker, struct bench_client *client);
+void churn_greeted(struct bench_worker *worker, struct bench_client *client); /* by the bare relay */
 void churn_subscribed(struct bench_worker *worker, struct bench_client *client);
 void churn_gone(struct bench_worker *worker, struct bench_client *client);
 

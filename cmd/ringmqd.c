@@ -22,6 +22,7 @@
 #include "broker/door_tls.h"
 #include "broker/records.h"
 #include "cmd/ringmqd_config.h"
+#include "cmd/ringmqd_features.h"
 #include "cmd/ringmqd_notify.h"
 #include "cmd/ringmqd_store.h"
 #include "cmd/ringmqd_tls.h"
@@ -31,6 +32,7 @@ struct control {
     struct config *started;    /* the first one: tables and listeners point into it to the end */
     struct config *config;     /* in force */
     struct broker *broker;
+    struct features *features;
     struct node *node;
     struct ringmqd_store store;
     uint32_t shards_count;
@@ -127,12 +129,19 @@ static void reload(struct control *control)
     struct config *merged = config_merge_reloadable(control->config, wanted);
     config_release(wanted);
     const struct settings *settings = config_settings(merged);
+    if (!ringmqd_features_prepare(control->features, merged)) {
+        config_release(merged);
+        return notify_ready();
+    }
+    features_prepared_take(control->features);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
+    features_prepared_done(control->features);
+    features_settings_use(control->features, settings);
     if (control->config != control->started) config_release(control->config);
     control->config = merged;
     uint32_t failures = node_listeners_change(control->node, settings);
@@ -177,6 +186,9 @@ static void *join_thread(void *argument)
     return NULL;
 }
 
+/* Lines wait this long for others: at thousands a second, being woken for each would cost more than writing them. */
+#define LOG_GATHER_MS 5
+
 /* Until all shards have ended: signals, log lines, the watchdog. */
 static void control_run(struct control *control)
 {
@@ -184,10 +196,15 @@ static void control_run(struct control *control)
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
                              {control->files, POLLIN, 0}}; /* those that are -1 are left out */
+    bool lines = false; /* a shard has rung for a line; it rings no more until they are taken */
+    uint64_t ticked_ms = 0;
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        if (poll(waits, 4, control->stopping ? 20 : -1) < 0) continue;
-        if (waits[1].revents && read(control->log_wake, &number, sizeof number) > 0) log_drain();
+        bool events = features_want_control(control->features);
+        if (poll(waits, 4, lines ? LOG_GATHER_MS : control->stopping || events ? FEATURES_DRAIN_MS : -1) < 0) continue;
+        if (events) ringmqd_features_turn(control->features, &ticked_ms);
+        if (lines) log_drain();
+        lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
         if (waits[0].revents) signal_take(control);
         if (control->watchdog >= 0 && waits[2].revents && read(control->watchdog, &number, sizeof number) > 0)
             notify_watchdog();
@@ -223,13 +240,21 @@ static int broker_run(struct control *control)
     uint64_t seed;
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     control->broker = broker_create(settings, control->shards_count, seed);
+    control->features = ringmqd_features_create(control->config, control->broker);
+    if (!control->features) {
+        broker_destroy(control->broker);
+        return 1;
+    }
     control->node = node_create(settings, control->shards_count, &broker_handler, &kernel_uring, &control->broker->qsbr,
                                 error, sizeof error);
     if (!control->node) {
         LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+        features_halt(control->features);
+        features_destroy(control->features);
         broker_destroy(control->broker);
         return 1;
     }
+    features_wake_through(control->features, &kernel_uring);
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
@@ -238,11 +263,14 @@ static int broker_run(struct control *control)
     if (!started) {
         node_destroy(control->node);
         ringmqd_store_close(&control->store);
+        features_halt(control->features);
+        features_destroy(control->features);
         log_stop();
         broker_destroy(control->broker);
         return 1;
     }
     print_features(control);
+    ringmqd_features_print(control->features);
     print_limits(control);
     ringmqd_tls_print(control->node);
     print_ready(control);
@@ -254,6 +282,7 @@ static int broker_run(struct control *control)
     control_run(control);
     node_destroy(control->node);
     ringmqd_store_close(&control->store);
+    features_destroy(control->features);
     broker_destroy(control->broker);
     door_tls_forget_tickets();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
@@ -267,11 +296,17 @@ static int broker_run(struct control *control)
 int main(int argc, char **argv)
 {
     struct control control = {.watchdog = -1};
+    if (!ringmqd_features_know()) return 1;
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;
-    if (ringmqd_config_load(&control.arguments, &control.started)) {
+    bool prints = control.arguments.action == RINGMQD_PRINT_FEATURES || control.arguments.action == RINGMQD_PRINT_HOOKS;
+    if (!ringmqd_features_load(&control.arguments)) {
+        status = 1;
+    } else if (prints) {
+        status = ringmqd_features_act(control.arguments.action);
+    } else if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
-        bool sound = control.arguments.action != RINGMQD_CHECK || ringmqd_tls_check(config_settings(control.config));
+        bool sound = control.arguments.action != RINGMQD_CHECK || (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config));
         status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
                  : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
                                                          : 1;

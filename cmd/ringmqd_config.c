@@ -22,6 +22,8 @@ static const char help[] =
     "      --print-effective    print every key, its value and where it comes from, and end\n"
     "      --print-sample       print a commented ringmq.conf, and end\n"
     "      --print-config-docs  print the manual of the configuration (Markdown), and end\n"
+    "      --print-features     print the features that are built in or loaded, and end\n"
+    "      --print-hooks        print the moments at which features take part (Markdown), and end\n"
     "      --version            print the version, and end\n"
     "  -h, --help               print this, and end\n"
     "\n"
@@ -32,7 +34,7 @@ static const char help[] =
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
-enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_VERSION };
+enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -41,6 +43,8 @@ static const struct option options[] = {
     {"print-effective", no_argument, NULL, OPTION_EFFECTIVE},
     {"print-sample", no_argument, NULL, OPTION_SAMPLE},
     {"print-config-docs", no_argument, NULL, OPTION_DOCS},
+    {"print-features", no_argument, NULL, OPTION_FEATURES},
+    {"print-hooks", no_argument, NULL, OPTION_HOOKS},
     {"version", no_argument, NULL, OPTION_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -75,6 +79,8 @@ static int take_option(int option, struct ringmqd_arguments *arguments)
     case OPTION_EFFECTIVE: arguments->action = RINGMQD_PRINT_EFFECTIVE; return -1;
     case OPTION_SAMPLE: config_print_sample(stdout); return printed();
     case OPTION_DOCS: config_print_docs(stdout); return printed();
+    case OPTION_FEATURES: arguments->action = RINGMQD_PRINT_FEATURES; return -1;
+    case OPTION_HOOKS: arguments->action = RINGMQD_PRINT_HOOKS; return -1;
     case OPTION_VERSION: puts("ringmqd " RINGMQ_VERSION); return printed();
     case 'h': fputs(help, stdout); return printed();
     default: return wrong_usage();
@@ -117,14 +123,27 @@ static const char *usual_file(void)
     return NULL;
 }
 
+static struct config_sources sources_of(const struct ringmqd_arguments *arguments, const char **ret_usual)
+{
+    *ret_usual = arguments->files_count ? NULL : usual_file();
+    return (struct config_sources){.files = *ret_usual ? ret_usual : arguments->files,
+                                   .files_count = *ret_usual ? 1 : arguments->files_count,
+                                   .environment = (const char *const *)environ,
+                                   .sets = arguments->sets,
+                                   .sets_count = arguments->sets_count};
+}
+
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text)
+{
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    return config_peek(&sources, path, ret_text);
+}
+
 bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
 {
-    const char *usual = arguments->files_count ? NULL : usual_file();
-    struct config_sources sources = {.files = usual ? &usual : arguments->files,
-                                     .files_count = usual ? 1 : arguments->files_count,
-                                     .environment = (const char *const *)environ,
-                                     .sets = arguments->sets,
-                                     .sets_count = arguments->sets_count};
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
     struct config_errors errors = {0};
     struct config *config = NULL;
     bool sound = config_load(&sources, &config, &errors) && config_check_exposure(config, &errors);

@@ -18,7 +18,7 @@
 
 #define RINGMQD_EXIT_USAGE 2
 
-enum ringmqd_action { RINGMQD_RUN, RINGMQD_CHECK, RINGMQD_PRINT_EFFECTIVE };
+enum ringmqd_action { RINGMQD_RUN, RINGMQD_CHECK, RINGMQD_PRINT_EFFECTIVE, RINGMQD_PRINT_FEATURES, RINGMQD_PRINT_HOOKS };
 
 struct ringmqd_arguments {
     enum ringmqd_action action;
@@ -34,8 +34,10 @@ void ringmqd_arguments_release(struct ringmqd_arguments *arguments);
 
 /* Loads and checks (config_check_exposure() included). Without --config: ./ringmq.conf, else /etc/ringmq/ringmq.conf, else
  * defaults only. False: the errors have been printed to stderr. May be called again for a reload. */
+/* config_peek() in the same sources. */
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text);
 bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config);
-/* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for RINGMQD_RUN. */
+/* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for the other actions. */
 int ringmqd_config_act(const struct ringmqd_arguments *arguments, const struct config *config);
 
 #endif

@@ -35,6 +35,8 @@ static const struct schema_word share_strategies[] = {{"random", 0},        {"ro
 static const struct schema_word durability_levels[] = {
     {"commit", DURABILITY_COMMIT}, {"lazy", DURABILITY_LAZY}, {"none", DURABILITY_NONE}, {NULL, 0}};
 static const struct schema_word damage_policies[] = {{"refuse", DAMAGE_REFUSE}, {"salvage", DAMAGE_SALVAGE}, {NULL, 0}};
+static const struct schema_word no_matches[] = {{"deny", AUTHORIZATION_DENY}, {"allow", AUTHORIZATION_ALLOW}, {NULL, 0}};
+static const struct schema_word deny_actions[] = {{"ignore", DENY_ACTION_IGNORE}, {"disconnect", DENY_ACTION_DISCONNECT}, {NULL, 0}};
 /* The orders of base/log.h. */
 static const struct schema_word log_levels[] = {{"debug", 0}, {"info", 1}, {"notice", 2}, {"warn", 3},
                                                 {"error", 4}, {"off", 5},  {"warning", 3}, {NULL, 0}};
@@ -178,7 +180,7 @@ static const struct schema_key keys[] = {
      .documentation = "Where to listen: \"127.0.0.1:1883\", \"[::1]:1883\", \"localhost:1883\", or 1883 alone for all addresses. "
                       "Port 0 takes a free one. Only numeric addresses and localhost; put those with a colon in double quotes. "
                       "The listeners named default have the address shown above; every other one must be told. An address that is not "
-                      "loopback needs mqtt.allow_anonymous = true as long as no access control is configured."},
+                      "loopback needs mqtt.allow_anonymous = true as long as no authentication is configured."},
     {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(bind), .min = 1, .max = 107, .check = check_socket_path,
      .documentation = "The path of the socket, such as \"/run/ringmq/mqtt.sock\". A socket file that a dead process left behind is "
                       "replaced; one that somebody listens on is an error. Abstract sockets (@name) are not served: they have no owner "
@@ -365,8 +367,9 @@ static const struct schema_key keys[] = {
 
     /* mqtt: who */
     {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
-     .documentation = "Who may connect while no access control is configured. loopback: anybody, and listeners on any other "
-                      "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody."},
+     .documentation = "Who may connect while no authentication is configured. loopback: anybody, and listeners on any other "
+                      "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody. With "
+                      "authentication configured this key is not looked at."},
     {"mqtt.max_clientid_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.client_id_bytes_max), .min = 23, .max = MQTT_STRING_BYTES_MAX,
      .default_text = "65535",
      .documentation = "Longest client id accepted, in bytes of UTF-8. The standard asks for at least 23."},
@@ -546,6 +549,21 @@ static const struct schema_key keys[] = {
                       "time). Always to standard error."},
     {"sys.interval", TYPE_DURATION, RELOAD, AT(sys.interval_s), .unit_us = S, .min = 0, .max = 86400, .default_text = "10s",
      .documentation = "How often the $SYS topics are published. 0: not at all."},
+
+    /* features, authorization */
+    {"features.load", TYPE_STRING, AT(features.load), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Modules to load, with commas between them: names, looked for in features.module_path, or paths. Only modules made for "
+                      "this version of ringmqd are accepted."},
+    {"features.module_path", TYPE_STRING, AT(features.module_path), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Folders with modules, with colons between them. Empty: features/ beside the program, then ../lib/ringmq."},
+    {"features.gate_budget", TYPE_DURATION, RELOAD, AT(features.gate_budget_us), .unit_us = US, .min = 1, .max = 10000000, .default_text = "200us",
+     .documentation = "A feature that takes longer than this to judge one packet is counted and logged by name: everybody on its shard waited."},
+    {"authorization.no_match", TYPE_ENUM, RELOAD, AT(authorization.no_match), .words = no_matches, .default_text = "deny",
+     .documentation = "What holds when authorization is configured and no rule decides about a PUBLISH or a filter of a SUBSCRIBE. Without any source of "
+                      "rules everything is allowed."},
+    {"authorization.deny_action", TYPE_ENUM, RELOAD, AT(authorization.deny_action), .words = deny_actions, .default_text = "ignore",
+     .documentation = "What happens to a PUBLISH or SUBSCRIBE that is denied. ignore: it has no effect; MQTT 5 clients are told with 0x87 in PUBACK, "
+                      "PUBREC or SUBACK, older ones with 0x80 in SUBACK. disconnect: the connection is ended (0x87)."},
 };
 
 static const struct schema_section sections[] = {
@@ -561,6 +579,8 @@ static const struct schema_section sections[] = {
     {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
+    {"features", "What plugs into the broker. docs/features.md."},
+    {"authorization", "What clients may publish and subscribe to. docs/access-control.md."},
 };
 
-const struct schema SCHEMA = {keys, sizeof keys / sizeof *keys, sections, sizeof sections / sizeof *sections};
+const struct schema SCHEMA = {keys, SCHEMA_COUNT(keys), sections, SCHEMA_COUNT(sections), NULL, 0};

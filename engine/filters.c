@@ -114,7 +114,7 @@ static void later_append(struct shard *shard, struct conn *conn)
 static void filter_ended(struct shard *shard, struct conn *conn)
 {
     conn->ended = true;
-    if (conn->state == CONN_OPEN && !(conn->paused && conn->carry_bytes)) conn_end(shard, conn, CONN_END_PEER);
+    if (conn->state == CONN_OPEN && !(conn->holds && conn->carry_bytes)) conn_end(shard, conn, CONN_END_PEER);
 }
 
 static void filter_failed(struct shard *shard, struct conn *conn, const struct filter *filter)

@@ -297,7 +297,7 @@ static void go_on(struct auth_chain *chain, struct auth_job *job)
         auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
         return decide(chain, job, source, AUTH_DOWN);
     }
-    if (auth_workers_put(source->workers, &job->work)) return;
+    if (source->workers && auth_workers_put(source->workers, &job->work)) return;
     atomic_fetch_add(&source->full, 1);
     job->answer->cacheable = false;
     auth_answer_say(job->answer, AUTH_DOWN, "too many logins wait");
@@ -462,9 +462,8 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
 
 void auth_chain_hurry(struct auth_chain *chain) { atomic_store(&chain->stopping, true); }
 
-void auth_chain_stop(struct auth_chain *chain)
+void auth_chain_end(struct auth_chain *chain)
 {
-    if (!chain) return;
     /* A job goes from pool to pool. One that finds its next pool ended gets on_full's verdict; one that slips in at that moment is run when the
      * pools are released, when all threads are gone. So first all ends, then all releases. */
     if (chain->hashing) auth_workers_end(chain->hashing);
@@ -476,8 +475,18 @@ void auth_chain_stop(struct auth_chain *chain)
     for (uint32_t i = 0; i < chain->count; i++) {
         struct source *source = &chain->sources[i];
         if (source->workers && source->workers != chain->hashing) auth_workers_release(source->workers);
+        if (source->workers != chain->hashing) source->workers = NULL;
     }
     if (chain->hashing) auth_workers_release(chain->hashing);
+    for (uint32_t i = 0; i < chain->count; i++)
+        chain->sources[i].workers = NULL;
+    chain->hashing = NULL;
+}
+
+void auth_chain_stop(struct auth_chain *chain)
+{
+    if (!chain) return;
+    auth_chain_end(chain);
     for (uint32_t i = 0; i < chain->count; i++) {
         struct source *source = &chain->sources[i];
         source->kind->close(source->instance);
@@ -534,7 +543,7 @@ bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_so
         .name = source->settings->name, .backend = auth_backend_names[source->settings->backend], .authorizer = source->authorizer,
         .health = atomic_load(&source->health), .resting = atomic_load(&source->rest_until_ms) != 0, .timeouts = atomic_load(&source->timeouts),
         .full = atomic_load(&source->full), .rests = atomic_load(&source->rests), .busy_us = atomic_load(&source->busy_us),
-        .longest_us = atomic_load(&source->longest_us), .waiting = auth_workers_waiting(source->workers)};
+        .longest_us = atomic_load(&source->longest_us), .waiting = source->workers ? auth_workers_waiting(source->workers) : 0};
     for (int i = 0; i < AUTH_VERDICTS; i++)
         ret_status->verdicts[i] = atomic_load(&source->verdicts[i]);
     pthread_mutex_lock(&source->error_lock);

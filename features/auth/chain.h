@@ -50,7 +50,9 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
                                    void (*compile)(struct auth_answer *answer), char *ret_error, size_t error_bytes);
 /* From now on what waits is denied rather than asked: before stopping for good. */
 void auth_chain_hurry(struct auth_chain *chain);
-/* Works off what is under way, ends all threads, releases. Nobody may submit any more. */
+/* Works off what is under way and ends all threads. Nobody may submit any more. May be called before stop(). */
+void auth_chain_end(struct auth_chain *chain);
+/* Ends it, if that has not been done, and releases. */
 void auth_chain_stop(struct auth_chain *chain); /* accepts NULL */
 
 /* Must clients of this listener be let in by a source? */

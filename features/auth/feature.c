@@ -6,7 +6,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "features/acl/rules.h"
 #include "features/auth/compile.h"
 #include "features/auth/encode.h"
 #include "features/auth/keys.h"
@@ -24,7 +23,8 @@ struct retired {
 struct feature_state {
     struct auth_state auth; /* first */
     struct auth_shard shards[SHARDS_MAX];
-    pthread_mutex_t lock;   /* current, for verbs of other threads */
+    _Atomic(struct auth_prepared *) applied; /* the newest that shards have */
+    pthread_mutex_t lock;   /* current, for verbs of other threads; never taken by a shard */
     struct auth_prepared *current;
     struct retired *retired;
 };
@@ -162,6 +162,16 @@ static void apply_on_shard(struct feature_shard *shard)
 {
     struct feature_state *state = shard->node->state;
     shard->state = &state->shards[shard->number];
+    atomic_store(&state->applied, (struct auth_prepared *)shard->prepared);
+}
+
+/* Verbs work on what shards work with, from the next tick on at the latest. */
+static void set_current(struct feature_state *state, const struct auth_prepared *gone)
+{
+    struct auth_prepared *applied = atomic_load(&state->applied);
+    pthread_mutex_lock(&state->lock);
+    state->current = applied == gone ? NULL : applied;
+    pthread_mutex_unlock(&state->lock);
 }
 
 static void *retire(void *argument)
@@ -177,6 +187,8 @@ static void auth_release(struct feature_node *node, void *prepared)
 {
     struct feature_state *state = node->state;
     struct retired *retired = memory_acquire_zeroed(sizeof *retired);
+    set_current(state, prepared);
+    auth_cache_purge(state->auth.cache, span_of(NULL, 0)); /* what it has answered need not be so any more */
     retired->prepared = prepared;
     if (pthread_create(&retired->thread, NULL, retire, retired) != 0) { /* then here, whatever it takes */
         release_prepared(prepared);
@@ -201,7 +213,21 @@ static void join_retired(struct feature_state *state, bool all)
     }
 }
 
-static void auth_control_tick(struct feature_node *node) { join_retired(node->state, false); }
+static void auth_control_tick(struct feature_node *node)
+{
+    join_retired(node->state, false);
+    set_current(node->state, NULL);
+}
+
+/* No shard turns any more: what waits need not be asked. The threads end here, so that all answers are under way as posts. */
+static void auth_halt(struct feature_node *node)
+{
+    struct feature_state *state = node->state;
+    struct auth_prepared *applied = atomic_load(&state->applied);
+    if (applied) auth_chain_hurry(applied->chain);
+    if (applied) auth_chain_end(applied->chain);
+    join_retired(state, true);
+}
 
 static void auth_close(struct feature_node *node)
 {
@@ -223,6 +249,7 @@ const struct feature feature_auth = {
     .stage = FEATURE_STAGE_AUTHENTICATION,
     .configuration = &auth_keys,
     .open = auth_open,
+    .halt = auth_halt,
     .close = auth_close,
     .prepare = auth_prepare,
     .release = auth_release,

@@ -196,6 +196,7 @@ static struct feature_verdict scram_end(struct feature_shard *shard, struct feat
         return deny(MQTT_REASON_NOT_AUTHORIZED, "wrong user name or password");
     }
     client->superuser = user.superuser;
+    client->method_satisfied = true;
     secret_wipe(&user, sizeof user);
     memory_release(login->scram_user);
     login->scram_user = memory_copy_string(span_of_string(login->scram->user));
