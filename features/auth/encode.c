@@ -21,8 +21,8 @@ static size_t encode(struct span bytes, const char *digits, bool padding, char *
     return out;
 }
 
-void base64_encode(struct span bytes, char *ret_text) { encode(bytes, standard, true, ret_text); }
-void base64url_encode(struct span bytes, char *ret_text) { encode(bytes, url, false, ret_text); }
+void b64_encode(struct span bytes, char *ret_text) { encode(bytes, standard, true, ret_text); }
+void b64url_encode(struct span bytes, char *ret_text) { encode(bytes, url, false, ret_text); }
 
 static int digit_of(uint8_t c, bool of_url)
 {
@@ -54,7 +54,7 @@ static bool decode(struct span text, bool of_url, uint8_t *ret_data, size_t room
     return true;
 }
 
-bool base64_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes)
+bool b64_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes)
 {
     if (text.bytes % 4) return false;
     for (int i = 0; i < 2 && text.bytes && text.data[text.bytes - 1] == '='; i++)
@@ -62,7 +62,7 @@ bool base64_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret
     return decode(text, false, ret_data, room, ret_bytes);
 }
 
-bool base64url_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes)
+bool b64url_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes)
 {
     return decode(text, true, ret_data, room, ret_bytes);
 }

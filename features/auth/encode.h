@@ -11,11 +11,11 @@
 #define BASE64_BYTES(bytes) (((bytes) + 2) / 3 * 4)
 
 /* With padding (RFC 4648 §4), or by the URL alphabet without (§5). Writes a NUL behind it. */
-void base64_encode(struct span bytes, char *ret_text);
-void base64url_encode(struct span bytes, char *ret_text);
+void b64_encode(struct span bytes, char *ret_text);
+void b64url_encode(struct span bytes, char *ret_text);
 /* Padding must be there / must not be there. `room` is what ret_data has. */
-bool base64_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes);
-bool base64url_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes);
+bool b64_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes);
+bool b64url_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes);
 void hex_encode(struct span bytes, char *ret_text); /* lower case, with a NUL */
 bool hex_decode(struct span text, uint8_t *ret_data, size_t room, size_t *ret_bytes);
 

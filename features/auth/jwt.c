@@ -113,7 +113,7 @@ static json_t *decode_object(struct span text, char *ret_error, size_t error_byt
     size_t bytes = 0;
     uint8_t *data = memory_acquire(text.bytes + 1);
     json_t *root = NULL;
-    if (!base64url_decode(text, data, text.bytes + 1, &bytes))
+    if (!b64url_decode(text, data, text.bytes + 1, &bytes))
         snprintf(ret_error, error_bytes, "not base64url");
     else
         root = auth_json(span_of(data, bytes), ret_error, error_bytes);
@@ -144,7 +144,7 @@ static enum jwt_verdict check_signature(const struct jwt_keys *keys, enum jwt_al
     uint8_t signature[1024]; /* RSA of 8192 bits */
     size_t bytes;
     bool tried = false;
-    if (!base64url_decode(parts->signature, signature, sizeof signature, &bytes)) {
+    if (!b64url_decode(parts->signature, signature, sizeof signature, &bytes)) {
         snprintf(ret_error, error_bytes, "the token's signature is not base64url, or too long");
         return JWT_BAD;
     }

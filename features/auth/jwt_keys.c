@@ -115,7 +115,7 @@ const char *jwt_keys_add_pem(struct jwt_keys *keys, struct span pem)
 static bool number_of(const json_t *jwk, const char *name, uint8_t ret_data[static NUMBER_BYTES_MAX], size_t *ret_bytes)
 {
     const json_t *value = json_object_get(jwk, name);
-    return json_is_string(value) && base64url_decode(span_of(json_string_value(value), json_string_length(value)), ret_data, NUMBER_BYTES_MAX, ret_bytes) && *ret_bytes;
+    return json_is_string(value) && b64url_decode(span_of(json_string_value(value), json_string_length(value)), ret_data, NUMBER_BYTES_MAX, ret_bytes) && *ret_bytes;
 }
 
 static EVP_PKEY *from_data(const char *type, OSSL_PARAM_BLD *builder)

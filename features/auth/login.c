@@ -59,7 +59,7 @@ static struct span host_of(struct span peer)
 static struct auth_query query_of(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
 {
     struct auth_query query = {
-        .client_id = client->client_id, .has_user_name = client->has_user_name, .user_name = client->user_name, .peer_host = host_of(client->peer),
+        .client_id = client->client_id, .has_user_name = client->has_user_name, .user_name = client->has_user_name ? client->user_name : span_of(NULL, 0), .peer_host = host_of(client->peer),
         .listener = client->listener, .certificate_cn = client->certificate_cn, .certificate_dn = client->certificate_dn, .attributes = attributes,
         .certified = client->certificate_dn.bytes || client->certificate_cn.bytes || client->certificate_san.bytes};
     for (uint32_t i = 0; i < client->attributes_count && i < AUTH_ATTRIBUTES_MAX; i++)
@@ -226,7 +226,7 @@ struct feature_verdict login_authenticate(struct feature_shard *shard, struct fe
     struct login *login = login_of(shard, client);
     struct span message = mqtt_has(&auth->properties, MQTT_PROPERTY_AUTHENTICATION_DATA) ? auth->properties.authentication_data : span_of(NULL, 0);
     if (!login) return deny(MQTT_REASON_PROTOCOL_ERROR, "no exchange is under way");
-    if (auth->reason == MQTT_REASON_RE_AUTHENTICATE) return scram_begin(shard, client, login, auth->properties.authentication_method, message);
+    if (auth->reason == MQTT_REASON_REAUTHENTICATE) return scram_begin(shard, client, login, auth->properties.authentication_method, message);
     if (login->state != LOGIN_SCRAM || !login->scram) return deny(MQTT_REASON_PROTOCOL_ERROR, "no exchange is under way");
     return scram_end(shard, client, login, message);
 }
@@ -249,7 +249,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     uint8_t key[AUTH_KEY_BYTES];
     struct auth_query query = query_of(client, attributes);
     query.has_password = connect->has_password;
-    query.password = connect->password;
+    query.password = connect->has_password ? connect->password : span_of(NULL, 0);
     COUNT(shard, logins);
     bool cached = prepared->settings.cache_ttl_ms || prepared->settings.cache_negative_ttl_ms;
     if (cached) {

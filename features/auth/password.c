@@ -75,8 +75,8 @@ static bool mosquitto_parse(struct span stored, struct mosquitto_hash *ret_hash)
         }
         if (hash.iterations == 0 || hash.iterations > PASSWORD_PBKDF2_ITERATIONS_MAX) return false;
     }
-    if (!cut(&rest, &field) || !base64_decode(field, hash.salt, sizeof hash.salt, &hash.salt_bytes) || hash.salt_bytes == 0) return false;
-    if (!base64_decode(rest, hash.hash, sizeof hash.hash, &hash.hash_bytes) || hash.hash_bytes != HASH_BYTES_MAX) return false;
+    if (!cut(&rest, &field) || !b64_decode(field, hash.salt, sizeof hash.salt, &hash.salt_bytes) || hash.salt_bytes == 0) return false;
+    if (!b64_decode(rest, hash.hash, sizeof hash.hash, &hash.hash_bytes) || hash.hash_bytes != HASH_BYTES_MAX) return false;
     *ret_hash = hash;
     return true;
 }
@@ -237,8 +237,8 @@ static const char *make_mosquitto(uint32_t iterations, struct span password, cha
     bool fine = iterations ? pbkdf2(EVP_sha512(), password, salted, iterations, hash.hash, HASH_BYTES_MAX)
                            : digest_two(EVP_sha512(), password, salted, hash.hash, &bytes);
     if (!fine) return "the digest cannot be computed";
-    base64_encode(salted, salt);
-    base64_encode(span_of(hash.hash, HASH_BYTES_MAX), text);
+    b64_encode(salted, salt);
+    b64_encode(span_of(hash.hash, HASH_BYTES_MAX), text);
     if (iterations)
         snprintf(ret_stored, PASSWORD_STORED_BYTES_MAX, "$7$%u$%s$%s", iterations, salt, text);
     else

@@ -109,8 +109,8 @@ const char *scram_challenge(struct scram *scram, const struct scram_secret *secr
         scram->secret = (struct scram_secret){.salt_bytes = 16, .iterations = SCRAM_ITERATIONS};
         memcpy(scram->secret.salt, made_up, 16);
     }
-    base64_encode(span_of(nonce, SCRAM_NONCE_BYTES), ours);
-    base64_encode(span_of(scram->secret.salt, scram->secret.salt_bytes), salt);
+    b64_encode(span_of(nonce, SCRAM_NONCE_BYTES), ours);
+    b64_encode(span_of(scram->secret.salt, scram->secret.salt_bytes), salt);
     size_t theirs = strlen(scram->nonce);
     if (theirs + strlen(ours) >= sizeof scram->nonce) return "the nonce is too long";
     strcpy(scram->nonce + theirs, ours);
@@ -134,7 +134,7 @@ const char *scram_final(struct scram *scram, struct span message)
         rest = span_skip(rest, (size_t)(comma - rest.data) + 1);
         end = rest.data;
     }
-    if (!take(&rest, 'p', &proof) || rest.bytes || !base64_decode(proof, sent, sizeof sent, &sent_bytes) || sent_bytes != sizeof sent)
+    if (!take(&rest, 'p', &proof) || rest.bytes || !b64_decode(proof, sent, sizeof sent, &sent_bytes) || sent_bytes != sizeof sent)
         return "the final message has no sound proof";
     struct span unproved = span_of(message.data, (size_t)(end - message.data) - 1);
     int bytes = snprintf(text, sizeof text, "%s,%s,%.*s", scram->first_bare, scram->challenge, SPAN_PRINT(unproved));
@@ -148,7 +148,7 @@ const char *scram_final(struct scram *scram, struct span message)
     if (!right || !scram->known) return "wrong user or password";
     if (!hmac(scram->secret.server_key, all, signature)) return "the digest cannot be computed";
     strcpy(scram->final, "v=");
-    base64_encode(span_of(signature, sizeof signature), scram->final + 2);
+    b64_encode(span_of(signature, sizeof signature), scram->final + 2);
     return NULL;
 }
 

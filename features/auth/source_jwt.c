@@ -75,7 +75,7 @@ static const char *add_secret(struct jwt_source *source)
     uint8_t *data = memory_acquire(text.bytes + 1);
     size_t bytes;
     const char *wrong = "secret is not base64, as secret_base64_encoded says";
-    if (base64_decode(text, data, text.bytes, &bytes) || base64url_decode(text, data, text.bytes, &bytes)) {
+    if (b64_decode(text, data, text.bytes, &bytes) || b64url_decode(text, data, text.bytes, &bytes)) {
         wrong = jwt_keys_add_secret(source->keys, span_of(data, bytes));
         secret_wipe(data, bytes);
     }

@@ -185,7 +185,7 @@ static bool scheme_right(const EVP_MD *digest, struct span text, struct span pas
 {
     uint8_t stored[256], hash[EVP_MAX_MD_SIZE];
     size_t bytes, size = (size_t)EVP_MD_get_size(digest);
-    *ret_sound = base64_decode(text, stored, sizeof stored, &bytes) && bytes >= size;
+    *ret_sound = b64_decode(text, stored, sizeof stored, &bytes) && bytes >= size;
     if (!*ret_sound) return false;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     EVP_DigestInit_ex(context, digest, NULL);

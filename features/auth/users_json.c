@@ -12,7 +12,7 @@ static const char *const salt_positions[] = {"prefix", "suffix", "disable"};
 static json_t *base64_of(const uint8_t *data, size_t bytes)
 {
     char text[BASE64_BYTES(SCRAM_SALT_BYTES_MAX) + 1];
-    base64_encode(span_of(data, bytes), text);
+    b64_encode(span_of(data, bytes), text);
     return json_string(text);
 }
 
@@ -101,7 +101,7 @@ static bool read_form(const json_t *root, struct password_form *ret_form)
 static bool read_bytes(const json_t *root, const char *key, uint8_t *ret_data, size_t room, size_t *ret_bytes)
 {
     char text[BASE64_BYTES(SCRAM_SALT_BYTES_MAX) + 1];
-    return users_json_text(root, key, text, sizeof text) && base64_decode(span_of_string(text), ret_data, room, ret_bytes);
+    return users_json_text(root, key, text, sizeof text) && b64_decode(span_of_string(text), ret_data, room, ret_bytes);
 }
 
 static bool read_scram(const json_t *root, struct scram_secret *ret_secret)
