@@ -157,6 +157,7 @@ struct feature_node {
     void *state;                    /* the feature's own */
     uint32_t shards_count;
     const struct settings *settings; /* the core's, newest */
+    bool rules_expected;            /* in prepare(): clients may have rules of their own */
     struct features *frame;         /* the frame's */
     uint32_t number;
 };
@@ -228,6 +229,7 @@ struct feature_setup {
     uint32_t moments;   /* FEATURE_GATE(…) | FEATURE_TAP(…) wanted with these settings; 0: off */
     bool authenticates; /* CONNECT is judged: mqtt.allow_anonymous is not looked at (should be what schema_part.guards() says) */
     bool authorizes;    /* authorization.no_match holds for what nobody decides */
+    bool brings_rules;  /* it sets client->rules for some clients: those who come after in the order find node->rules_expected */
 };
 
 struct feature {

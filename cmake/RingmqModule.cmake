@@ -32,7 +32,7 @@ function(ringmq_programs)
   endif()
   if(client_sources)
     add_executable(ringmq ${client_sources})
-    target_link_libraries(ringmq ringmq_engine ringmq_store ringmq_proto ringmq_base ringmq_auth_password ringmq_allocator)
+    target_link_libraries(ringmq ringmq_acl_rules ringmq_auth_password ringmq_engine ringmq_store ringmq_proto ringmq_base ringmq_allocator)
   endif()
 endfunction()
 

@@ -16,6 +16,7 @@ static const struct {
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
     {"passwd", ringmq_passwd, "ringmq passwd", "write password files: set, delete, verify, hash"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
+    {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -96,9 +97,12 @@ static void release_sources(struct auth_source_settings *sources, uint32_t count
 static void place_databases(struct auth_settings *settings, const char *data_dir)
 {
     char path[4300];
+    bool made = false;
     for (uint32_t i = 0; i < settings->sources_count; i++) {
         struct auth_source_settings *source = &settings->sources[i];
         if (source->backend != AUTH_BACKEND_BUILT_IN || *source->file) continue;
+        if (!made && mkdir(data_dir, 0750) == 0) LOG(INFO, "data folder made", "path=%s", log_quoted(span_of_string(data_dir)));
+        made = true;
         snprintf(path, sizeof path, "%s/users-%s.jsonl", data_dir, source->name);
         memory_release(source->file);
         source->file = memory_copy_string(span_of_string(path));
@@ -153,7 +157,7 @@ static bool auth_prepare(struct feature_node *node, const void *settings, struct
     }
     bool guards = auth_keys.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
     auth_cache_configure(state->auth.cache, prepared->settings.cache_ttl_ms, prepared->settings.cache_negative_ttl_ms, prepared->settings.cache_max);
-    *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes};
+    *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes, .brings_rules = guards || authorizes};
     if (guards || authorizes) ret_setup->moments = FEATURE_GATE(connect) | FEATURE_GATE(authenticate);
     return true;
 }

@@ -65,7 +65,7 @@ class Server:
 
     def stop(self):
         if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGCONT)
+            self.thaw()
             self.process.send_signal(signal.SIGINT if self.user == "postgres" else signal.SIGTERM)
             try:
                 self.process.wait(15)
@@ -73,11 +73,23 @@ class Server:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
 
+    def family(self):
+        """The server and its children, which may have process groups of their own."""
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, timeout=20, check=False).stdout
+        return [self.process.pid] + [int(pid) for pid in found.split()]
+
+    def signal_all(self, number):
+        for pid in self.family():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
     def freeze(self):
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        self.signal_all(signal.SIGSTOP)
 
     def thaw(self):
-        os.killpg(self.process.pid, signal.SIGCONT)
+        self.signal_all(signal.SIGCONT)
 
     def __enter__(self):
         try:
