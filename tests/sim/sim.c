@@ -5,7 +5,7 @@
  *
  * What must hold, whatever the schedule: every publisher's messages arrive in the order sent; what was acknowledged reaches
  * every steady subscriber (QoS 1 at least once, QoS 2 exactly once) and exactly one member of a shared group; and when all
- * clients have left, no connection, session, message, buffer or pool block is left. */
+ * clients have left, no connection, session, message, buffer or pool block is left. In half of the runs a feature makes packets wait at random. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,9 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "base/hash.h"
 #include "tests/sim/fake_disk.h"
+#include "tests/sim/fake_feature.h"
 #include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/sim_client.h"
@@ -34,6 +36,7 @@ struct sim {
     struct shard_group group;
     struct shard_handler handler; /* the broker's, with filters of our own */
     struct broker *broker;
+    struct features *features; /* NULL: none; half of the seeds */
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
@@ -122,6 +125,8 @@ static void node_make(struct sim *sim)
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
+    uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
+    if (fate & 1) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
     struct state state;
     if (sim->disk) store_make(sim, shards, &state);
     int listener_fd = FAKE_LISTENER;
@@ -184,6 +189,8 @@ static void sim_turn(struct sim *sim)
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
+    if (sim->features) fake_feature_step();
+    if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
@@ -330,6 +337,8 @@ static void node_unmake(struct sim *sim)
         shard_destroy(sim->shards[s]); /* CHECKs that every pool block came home */
     mesh_destroy(sim->group.mesh);
     store_end(sim);
+    if (sim->features) fake_feature_destroy(sim->features);
+    sim->features = NULL;
     broker_destroy(sim->broker);
 }
 
@@ -404,6 +413,7 @@ int main(int argc, char **argv)
         for (uint64_t i = 0; i < count; i++)
             sim_run(first + i);
     }
+    if (verbose) printf("packets that waited for a feature: %" PRIu64 "\n", fake_feature_waited());
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }
