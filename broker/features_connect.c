@@ -116,11 +116,6 @@ void features_connected(struct broker_shard *broker, struct session *session, bo
     record->facts.connected = true;
     record->facts.session_present = present;
     session->facts = &record->facts;
-    if (record->connect_bytes) {
-        memory_release(record->connect_bytes);
-        record->connect_bytes = NULL;
-        shard->exchanges_count--;
-    }
     if (record->facts.expires_ms && !record->counted_expiry) {
         record->counted_expiry = true;
         shard->expiring_count++;
@@ -213,6 +208,12 @@ bool features_exchange_packet(struct broker_shard *broker, struct conn *conn, st
     }
     bool unread = false, again = false; /* unread: then this AUTH stays, and brings us here again */
     connect_handle(broker, conn, &connect.connect, &unread, &again);
+    record = features_record(broker, conn);
+    if (record && record->facts.connected) { /* only now: CONNACK was made from what lies there */
+        memory_release(record->connect_bytes);
+        record->connect_bytes = NULL;
+        broker->features->exchanges_count--;
+    }
     return unread;
 }
 
