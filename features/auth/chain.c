@@ -210,6 +210,7 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
             answer->verdict = AUTH_DENY;
             return finish(chain, job);
         }
+        answer->verdict = AUTH_ALLOW; /* as it was: authorizers only add */
         job->at++;
         return go_on(chain, job);
     }

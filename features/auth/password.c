@@ -133,6 +133,7 @@ static enum password_verdict crypt_check(const char *stored, struct span passwor
 
 static bool is_crypt(const char *stored)
 {
+    if (strlen(stored) < 26) return false; /* crypt_checksalt() would be content with the beginning */
     static const char *const starts[] = {"$2a$", "$2b$", "$2y$", "$y$", "$gy$", "$5$", "$6$", "$7$", "$1$"};
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
         if (strncmp(stored, starts[i], strlen(starts[i])) == 0)
