@@ -25,10 +25,25 @@ extern const char *const listener_kind_names[LISTENER_KINDS];
 /* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
 uint32_t mqtt_versions_parse(struct span text);
 
+/* Are clients' certificates looked up, and what if there is no answer: in (SOFT), or not (HARD)? */
+enum ocsp_check { OCSP_CHECK_OFF, OCSP_CHECK_SOFT, OCSP_CHECK_HARD };
+
+/* docs/protection.md; broker/rates.h. */
+enum rate_kind { RATE_MESSAGES, RATE_BYTES, RATE_SUBSCRIBES, RATE_DELIVERIES, RATE_KINDS };
+#define RATE_INHERIT UINT64_MAX
+struct rate_settings {
+    uint64_t per_s; /* 0: no limit; RATE_INHERIT */
+    uint64_t burst; /* 0: what one second allows */
+};
+
 /* docs/tls.md; lists of files have commas. */
 struct tls_settings {
     char *certificate_files, *key_files, *password;
     char *ocsp_files;            /* responses for ours, to be stapled */
+    bool ocsp_stapling;          /* … or fetched */
+    uint8_t ocsp_check;          /* enum ocsp_check */
+    char *ocsp_responder;        /* "": what the certificates name */
+    uint32_t ocsp_timeout_ms;
     char *ca_file, *crl_file, *psk_file;
     bool verify_peer, certificate_required;
     uint8_t depth;
@@ -81,6 +96,8 @@ struct listener_settings {
         uint8_t client_header;    /* enum websocket_client_header */
     } websocket;
     uint8_t durability;           /* enum durability_level: of the sessions of clients that connect here */
+    struct rate_settings rates[RATE_KINDS];       /* of each client */
+    struct rate_settings total_rates[RATE_KINDS]; /* of all clients together */
 };
 
 #define LISTENER_INHERIT UINT32_MAX
@@ -155,6 +172,11 @@ struct overload_settings {
     uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
 };
 
+struct limiter_settings {
+    struct rate_settings client[RATE_KINDS], node[RATE_KINDS];
+    uint32_t connections_rate, connections_burst; /* of the node; 0: no limit; what a second allows */
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -174,6 +196,7 @@ struct settings {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
     struct overload_settings overload;
+    struct limiter_settings limiter;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

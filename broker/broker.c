@@ -14,7 +14,7 @@ static struct span session_key(const void *value) { return session_client_id(val
 
 struct broker *broker_create(const struct settings *settings, uint32_t shards_count, uint64_t seed)
 {
-    struct broker *broker = memory_acquire_aligned(64, sizeof *broker);
+    struct broker *broker = memory_acquire_aligned(64, sizeof *broker); /* zeroed */
     broker->settings = settings;
     broker->shards_count = shards_count;
     broker->hash_seed = seed;
@@ -57,6 +57,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
     timer_init(&broker->pause_timer, publishers_resume);
+    rates_start(broker);
     retained_start(broker);
     sys_start(broker);
     features_shard_start(broker);
@@ -231,6 +232,7 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    limits_release(broker);
 }
 
 const struct shard_handler broker_handler = {

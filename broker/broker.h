@@ -17,6 +17,7 @@
 #include "broker/holds.h"
 #include "broker/limits.h"
 #include "broker/probes.h"
+#include "broker/rates.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -41,6 +42,7 @@ struct broker {
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
+    struct rate_clocks rate_clocks;
 };
 
 struct fanout_entry {
@@ -81,6 +83,8 @@ struct broker_shard {
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
+    struct node_rates node_rates;
+    bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
     struct durable_shard *durable;   /* NULL: durability is off */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */

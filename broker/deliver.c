@@ -120,6 +120,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     COUNT(broker, packets_sent);
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
+    if (UNLIKELY(session->rated)) rates_delivered(broker, session);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */
@@ -299,6 +300,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         COUNT(broker, dropped_qos0_offline);
         return;
     }
+    if (UNLIKELY(session->durable) && publication->partial && !options->shared && durable_partial_has(publication->partial, session)) return;
     uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes +
                      publication->payload.bytes;
     if (!queue_make_room(broker, session, bytes)) {
@@ -327,7 +329,9 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
     bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
-                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) && !(options->qos == 2 && session->durable)));
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
+                                          !(session->durable && (options->qos == 2 || publication->partial))));
+    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
     if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
@@ -372,6 +376,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     session->progress_ms = (uint32_t)broker->shard->now_ms;
     while (queue->count && conn_has_room(broker->shard, session->conn)) {
         struct delivery next = queue->entries[queue->head];
+        if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return; /* its timer goes on here */
         if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);
         if (delivery_qos(next) && mqtt_inflight_full(&session->inflight)) return; /* an acknowledgement goes on here */
         delivery_send(broker, session, queue_pop(broker, session));

@@ -10,7 +10,7 @@
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
  * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
- * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start). */
+ * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start), durable_partial.c (messages that a crash has left half given out). */
 #ifndef RINGMQ_BROKER_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_H
 
@@ -37,6 +37,7 @@ struct durable_notice {
     uint8_t level;
     struct durable_wait *wait; /* on the publisher's shard; NULL: nobody waits */
     struct stored_origin origin;
+    struct durable_partial *partial;
 };
 
 struct durable_shard {
@@ -72,6 +73,8 @@ struct durable_shard {
     uint16_t filter_counts[1u << DURABLE_FILTER_BITS];
 };
 
+struct durable_partial; /* durable_partial.c */
+
 struct durable_session {
     struct list link;          /* of durable ones */
     struct session *session;
@@ -85,6 +88,7 @@ struct durable_session {
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers, in the order they must leave */
     uint32_t waits_count;
+    struct list partials;      /* QoS 2 messages of its client that some receivers have and that come again */
 };
 
 static inline bool session_is_durable(const struct session *session) { return session->durable && session->durable->id; }
@@ -100,8 +104,9 @@ void durable_file(struct shard *shard, bool sync, int32_t result);
 bool durable_busy(struct shard *shard);
 void durable_stop(struct broker_shard *broker);   /* writes what is left; no thread runs */
 void durable_finish(struct broker_shard *broker);
-/* For store_recover(): gives a QoS 2 message to the sessions that should have got it and had not. */
-void durable_redo(void *context, struct state *state, struct state_message *message);
+/* For store_recover(): the groups that have a message through this member. */
+void durable_groups(void *context, const struct state_session *session, const struct state_message *message,
+                    struct state_partial *partial);
 /* New durable messages cannot be taken: the disk refuses. */
 bool durable_refuses(const struct broker_shard *broker);
 
@@ -123,18 +128,31 @@ void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool a
 void durable_detach(struct broker_shard *broker, struct session *session);
 void durable_session_end(struct broker_shard *broker, struct session *session);
 void durable_will_clear(struct broker_shard *broker, struct session *session);
-/* The publication is retained from now on (an empty payload: nothing is). */
-void durable_retain(struct broker_shard *broker, struct publication *publication);
+/* The publication is retained from now on (an empty payload: nothing is). kept_before: the log has what it replaces. */
+void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before);
 uint64_t durable_message_id(struct broker_shard *broker, struct publication *publication);
 uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms); /* 0 stays 0 */
 
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
+/* What a client's publication has for durability and nobody has set yet. */
+static inline void durable_publication_init(struct publication *publication)
+{
+    publication->commit = publication->origin_session = 0;
+    publication->origin_number = 0;
+    publication->level = DURABILITY_COMMIT;
+    publication->answers = false;
+    publication->wait = NULL;
+}
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
 /* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. */
 void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* record_send_publish(), each of its records announced. */
+void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
+bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
@@ -157,6 +175,15 @@ bool durable_hold_publish(struct broker_shard *broker, struct session *session, 
 bool durable_hold_suback(struct broker_shard *broker, struct session *session, struct subscribe_request *request);
 /* The session ends: nobody is answered any more. */
 void durable_forget(struct broker_shard *broker, struct session *session);
+
+/* ---- partial messages ------------------------------------------------------------------------------------------- */
+
+/* The client's PUBLISH is one that some have got: publication->partial. The reference is the session's. */
+struct durable_partial *durable_partial_find(const struct durable_session *session, const struct publication *publication,
+                                             uint16_t packet_id);
+bool durable_partial_has(const struct durable_partial *partial, const struct session *session);
+/* A member of the group on this filter has it. */
+bool durable_partial_served(const struct durable_partial *partial, const struct broker_shard *broker, uint32_t local_id);
 
 /* ---- connecting ------------------------------------------------------------------------------------------------- */
 
@@ -197,6 +224,7 @@ struct durable_wait {
     uint32_t long_bytes;
     uint8_t *long_answer;     /* one that does not fit there */
     uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
+    struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
     void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
 };
 
@@ -217,5 +245,11 @@ void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);
 void durable_restored(struct broker_shard *broker); /* all routes are laid */
+void durable_partial_restore(struct durable_session *session, const struct state_partial *from);
+struct durable_partial *durable_partial_ref(struct durable_partial *partial);
+void durable_partial_unref(struct durable_partial *partial);
+void durable_partial_known(struct durable_partial *partial); /* its packet id is in the log; NULL: nothing */
+void durable_partials_forget(struct durable_session *session);
+void durable_partials_put(struct record_writer *writer, const struct durable_session *session);
 
 #endif

@@ -66,13 +66,25 @@ static void put_subscriptions(struct broker_shard *broker, struct record_writer 
     }
 }
 
+/* Not those whose STORE_INCOMING is still to be written: perhaps nobody has their messages on disk. */
 static void put_incoming(struct record_writer *writer, const struct session *session)
 {
-    uint32_t cursor = 0;
+    uint64_t pending[(UINT16_MAX + 1) / 64] = {0};
+    uint32_t cursor = 0, count = 0;
     uint16_t packet_id;
-    record_put_u32(writer, mqtt_incoming_count(&session->incoming));
-    while (mqtt_incoming_next(&session->incoming, &cursor, &packet_id))
+    size_t count_at = writer->bytes;
+    LIST_FOR_EACH(link, &session->durable->waits)
+    {
+        const struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
+        if (wait->number && !wait->staged) pending[wait->packet_id / 64] |= 1ull << (wait->packet_id % 64);
+    }
+    record_put_u32(writer, 0);
+    while (mqtt_incoming_next(&session->incoming, &cursor, &packet_id)) {
+        if (pending[packet_id / 64] >> (packet_id % 64) & 1) continue;
         record_put_u16(writer, packet_id);
+        count++;
+    }
+    memcpy(writer->data + count_at, &count, 4);
 }
 
 /* The log knows it: QoS 0 and messages of level `none` are not kept. */
@@ -138,6 +150,7 @@ static void snapshot_put(struct broker_shard *broker, struct session *session, b
         record_put_u32(&writer, STORE_QUEUE_IN_PARTS);
     else
         put_queue(broker, &writer, session, 0, session->queue.count);
+    durable_partials_put(&writer, session->durable);
     append(broker, STORE_SNAPSHOT, &writer);
 }
 

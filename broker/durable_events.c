@@ -81,12 +81,12 @@ void durable_packet(struct broker_shard *broker, struct session *session, enum s
     store_put_packet(wal_of(broker), type, session->durable->id, packet_id, now_ms(broker));
 }
 
-void durable_retain(struct broker_shard *broker, struct publication *publication)
+void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before)
 {
-    if (publication->level == DURABILITY_NONE) return;
-    uint64_t commit = publication->payload.bytes == 0
-                          ? store_put_retain_clear(wal_of(broker), publication->topic, now_ms(broker))
-                          : store_put_retain(wal_of(broker), durable_message_id(broker, publication), now_ms(broker));
+    bool clears = publication->level == DURABILITY_NONE || publication->payload.bytes == 0;
+    if (clears && !kept_before) return; /* the log has nothing under this topic */
+    uint64_t commit = clears ? store_put_retain_clear(wal_of(broker), publication->topic, now_ms(broker))
+                             : store_put_retain(wal_of(broker), durable_message_id(broker, publication), now_ms(broker));
     if (publication->level == DURABILITY_COMMIT) publication->commit = commit;
 }
 

@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/durable.h"
-#include "proto/topic.h"
 
 /* A message of the state made one of this shard's, once for all that name it. */
 struct restored_message {
@@ -102,6 +101,8 @@ static void session_restore(struct restore *restore, const struct state_session 
         subscription_restore(broker, session, &from->subscriptions[i].stored, broker->durable->restore_request);
     for (uint32_t i = 0; i < from->incoming_count; i++)
         mqtt_incoming_restore(&session->incoming, from->incoming[i]);
+    for (uint32_t i = 0; i < from->partials_count; i++)
+        durable_partial_restore(durable, &from->partials[i]);
     for (uint32_t i = 0; i < from->window_count; i++)
         delivery_restore(restore, session, &from->window[i]);
     for (uint32_t i = from->queue_head; i < from->queue_count; i++)
@@ -172,62 +173,4 @@ void durable_restored(struct broker_shard *broker)
     memory_release(durable->held);
     durable->held = NULL;
     durable->held_count = 0;
-}
-
-/* ---- a QoS 2 message that some have and some have not ------------------------------------------------------------ */
-
-
-static const struct state_subscription *subscription_for(const struct state_session *session, struct span topic, bool shared)
-{
-    const struct state_subscription *best = NULL;
-    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
-        const struct state_subscription *subscription = &session->subscriptions[i];
-        if ((subscription->stored.group.bytes != 0) != shared) continue;
-        if (!mqtt_topic_matches_filter(topic, subscription->stored.filter)) continue;
-        if (!best || subscription->stored.qos > best->stored.qos) best = subscription;
-    }
-    return best;
-}
-
-static void redo_for(struct state *state, struct state_session *session, struct state_message *message,
-                     const struct state_subscription *subscription)
-{
-    struct stored_delivery delivery = {.qos = subscription->stored.qos < message->stored.qos ? subscription->stored.qos : message->stored.qos,
-                                       .retain = message->stored.retain && subscription->stored.retain_as_published,
-                                       .shared = subscription->stored.group.bytes != 0};
-    if (subscription->stored.subscription_id) {
-        delivery.ids = &subscription->stored.subscription_id;
-        delivery.ids_count = 1;
-    }
-    if (delivery.qos > 0) state_enqueue(state, session, message, &delivery);
-}
-
-/* The group of this member has got it through some member. */
-static bool group_served(const struct state *state, const struct state_message *message, const struct stored_subscription *group)
-{
-    uint32_t cursor = 0;
-    for (struct state_session *session; (session = state_session_next(state, &cursor));) {
-        if (!state_message_reached_shared(state, message, session->key)) continue;
-        for (uint32_t i = 0; i < session->subscriptions_count; i++)
-            if (span_equal(session->subscriptions[i].stored.filter, group->filter) &&
-                span_equal(session->subscriptions[i].stored.group, group->group))
-                return true;
-    }
-    return false;
-}
-
-void durable_redo(void *context, struct state *state, struct state_message *message)
-{
-    struct span topic = message->stored.topic;
-    uint32_t cursor = 0;
-    for (struct state_session *session; (session = state_session_next(state, &cursor));) {
-        const struct state_subscription *plain = subscription_for(session, topic, false);
-        bool own = session->key == message->stored.origin.session && plain && plain->stored.no_local;
-        if (plain && !own && !state_message_reached(state, message, session->key)) redo_for(state, session, message, plain);
-        for (uint32_t i = 0; i < session->subscriptions_count; i++) {
-            const struct state_subscription *shared = &session->subscriptions[i];
-            if (!shared->stored.group.bytes || !mqtt_topic_matches_filter(topic, shared->stored.filter)) continue;
-            if (!group_served(state, message, &shared->stored)) redo_for(state, session, message, shared);
-        }
-    }
 }

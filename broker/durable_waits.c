@@ -15,6 +15,7 @@ struct durable_session *durable_session_make(struct session *session)
     made->session = session;
     list_init(&made->link);
     list_init(&made->waits);
+    list_init(&made->partials);
     return session->durable = made;
 }
 
@@ -38,6 +39,7 @@ void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait)
     bool origin = !list_empty(&wait->origin_link);
     list_remove(&wait->origin_link);
     if (origin && wait->kind != WAIT_BARRIER) origins_advance(broker);
+    durable_partial_unref(wait->partial);
     memory_release(wait->long_answer);
     pool_release(&broker->shard->pool, wait, sizeof *wait);
     UNCOUNT(broker, durable_waits);
@@ -81,6 +83,7 @@ static void row_advance(struct broker_shard *broker, struct session *session)
         if (wait->number && durable->id) {
             uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
             durable->incoming_logged = wait->number;
+            durable_partial_known(wait->partial);
             if (!durable->lazy && commit > wait->commit) wait->commit = commit;
         }
         if (wal_durable(&broker->durable->wal, wait->commit))
@@ -145,6 +148,7 @@ void durable_forget(struct broker_shard *broker, struct session *session)
         wait->session = NULL; /* one that another shard or a commit still names goes when they have let go of it */
         if (wait->remote == 0 && list_empty(&wait->commit_link)) durable_wait_free(broker, wait);
     }
+    durable_partials_forget(durable);
     list_remove(&durable->link);
     memory_release(durable);
     session->durable = NULL;
@@ -179,22 +183,52 @@ void durable_announce(struct broker_shard *broker, uint32_t to, struct publicati
     const struct durable_shard *there = broker->broker->shards[to]->durable;
     if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return;
     struct durable_wait *wait = NULL;
-    if (publication->qos > 0 && publication->level == DURABILITY_COMMIT && publication->answers) {
+    if (publication->qos > 0 && (publication->level == DURABILITY_COMMIT || publication->partial) && publication->answers) {
         wait = publication->wait;
-        if (!wait) wait = publication->wait = durable_wait_make(broker, WAIT_ANSWER, (struct session *)(uintptr_t)publication->publisher);
+        if (!wait) {
+            wait = publication->wait = durable_wait_make(broker, WAIT_ANSWER, (struct session *)(uintptr_t)publication->publisher);
+            if (publication->partial) wait->partial = durable_partial_ref(publication->partial);
+        }
         wait->remote++;
     }
     struct lane_cell cells[3] = {record_first(RECORD_DURABLE, 2, wait, publication->level),
                                  {publication->origin_session, (uint64_t)publication->origin_number << 16 | publication->origin_packet_id},
-                                 {0, 0}};
+                                 {(uint64_t)(uintptr_t)publication->partial, 0}};
     shard_send(broker->shard, to, cells, 3);
+}
+
+void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
+{
+    for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
+        uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
+        durable_announce(broker, to, publication, ids + at, part);
+        record_send_publish(broker->shard, to, publication_message(broker->shard, publication), ids + at, part);
+    }
+}
+
+/* By the bitmaps of durable filters, so now and then true for nothing. */
+bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish)
+{
+    if (durable_level(broker, topic) == DURABILITY_NONE) return publish->qos == 2 && session_is_durable(session);
+    if (publish->retain || (publish->qos == 2 && session_is_durable(session))) return true;
+    const struct match_set *set = match_cache_lookup(broker->matches, topic);
+    if (set->local_ids_count && filters_durable(broker->durable, set->local_ids, set->local_ids_count)) return true;
+    for (uint32_t i = 0; i < set->others_count; i++)
+        if (filters_durable(broker->broker->shards[set->others[i].target]->durable, set->others[i].ids, set->others[i].ids_count)) return true;
+    for (uint32_t g = 0; g < set->groups_count; g++)
+        for (uint32_t t = 0; t < set->groups[g].targets_count; t++) {
+            const struct route_target *target = &set->groups[g].targets[t];
+            if (filters_durable(broker->broker->shards[target->target]->durable, &target->local_id, 1)) return true;
+        }
+    return false;
 }
 
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     broker->durable->notices[from] = (struct durable_notice){
         .valid = true, .level = (uint8_t)cells->b, .wait = record_pointer(cells),
-        .origin = {.session = cells[1].a, .number = (uint32_t)(cells[1].b >> 16), .packet_id = (uint16_t)cells[1].b}};
+        .origin = {.session = cells[1].a, .number = (uint32_t)(cells[1].b >> 16), .packet_id = (uint16_t)cells[1].b},
+        .partial = (struct durable_partial *)(uintptr_t)cells[2].a};
 }
 
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication)
@@ -204,6 +238,7 @@ void durable_adopt(struct broker_shard *broker, uint32_t from, struct publicatio
     notice->valid = false;
     publication->level = notice->level;
     publication->wait = notice->wait;
+    publication->partial = notice->partial;
     publication->origin_session = notice->origin.session;
     publication->origin_number = notice->origin.number;
     publication->origin_packet_id = notice->origin.packet_id;
@@ -265,8 +300,11 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
 {
     publication->level = durable_level(broker, publication->topic);
     publication->answers = publication->qos > 0;
+    publication->partial = NULL;
     if (wal_backlog_bytes(&broker->durable->wal) > broker->settings->durability.backlog_bytes_max / 2) publication->congested = true;
-    if (publication->qos != 2 || !session_is_durable(session)) return;
+    if (publication->qos != 2 || !session->durable) return;
+    if (UNLIKELY(!list_empty(&session->durable->partials))) publication->partial = durable_partial_find(session->durable, publication, packet_id);
+    if (!session_is_durable(session)) return;
     publication->origin_session = session->durable->id;
     publication->origin_number = ++session->durable->incoming_number;
     publication->origin_packet_id = packet_id;
@@ -285,6 +323,7 @@ bool durable_publish_answer(struct broker_shard *broker, struct session *session
 {
     struct durable_wait *wait = publication->wait;
     bool remembers = publication->origin_number && !mqtt_reason_is_error(reason);
+    if (!remembers && !mqtt_reason_is_error(reason)) durable_partial_known(publication->partial); /* nothing will be written about it */
     bool waits = wait || remembers || (publication->commit && !wal_durable(&broker->durable->wal, publication->commit)) ||
                  (session->durable && session->durable->waits_count);
     if (!waits) return false;
@@ -294,6 +333,7 @@ bool durable_publish_answer(struct broker_shard *broker, struct session *session
     wait->commit = publication->commit;
     wait->packet_id = packet_id;
     if (remembers) {
+        if (publication->partial && !wait->partial) wait->partial = durable_partial_ref(publication->partial);
         wait->number = publication->origin_number;
         list_append(&broker->durable->origins, &wait->origin_link);
     }

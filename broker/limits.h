@@ -18,7 +18,10 @@ struct limits {
     uint8_t versions;        /* bits by protocol level: mqtt_versions_parse() */
     bool check_payload_utf8;
     bool retain_available, wildcard_available, shared_available;
+    uint8_t rates;           /* a bit for each enum rate_kind that has a limit, of whatever level (broker/rates.h) */
 };
+
+struct rates;
 
 struct limits_entry {
     struct limits limits;
@@ -27,11 +30,14 @@ struct limits_entry {
     /* its own values: the listener itself may be gone when the settings change */
     uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max;
     uint8_t retain_available, wildcard_available, shared_available;
+    struct rate_settings client_rates[RATE_KINDS], total_rates[RATE_KINDS];
+    struct rates *rates; /* NULL: none of its own */
 };
 
 /* Before a connection's first packet. */
 void limits_prepare(struct broker_shard *broker, uint8_t listener);
 /* After a change of the settings. */
 void limits_change(struct broker_shard *broker);
+void limits_release(struct broker_shard *broker);
 
 #endif

@@ -18,6 +18,7 @@
 
 struct session;
 struct durable_wait;
+struct durable_partial;
 
 struct message {
     uint32_t references;
@@ -56,6 +57,7 @@ struct publication {
     uint64_t origin_session;
     uint64_t stored;                /* as message.stored */
     uint64_t commit;                /* of this shard's log: somebody keeps it on disk when this is durable; 0: nobody */
+    struct durable_partial *partial; /* some have it from before a crash; NULL: nobody */
     struct durable_wait *wait;      /* its acknowledgement, once other shards have been asked to keep it */
 };
 

@@ -118,6 +118,7 @@ static uint32_t member_load(void *context, const struct sink *sink)
     const struct session *session = sink->who;
     if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
     if (!conn_has_room(((struct broker_shard *)context)->shard, session->conn)) return SHARE_UNAVAILABLE;
+    if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;
     return mqtt_inflight_count(&session->inflight) + session->queue.count;
 }
 
@@ -128,6 +129,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
                                                    member_load, broker);
     if (choice.index == SHARE_NONE) return false;
+    if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
     struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
                                        .retain = publication->retain && sink->retain_as_published,
@@ -168,8 +170,10 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
-        if (UNLIKELY(broker->durable)) durable_announce(broker, other->target, publication, other->ids, other->ids_count);
-        record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
+        if (UNLIKELY(broker->durable))
+            durable_send_publish(broker, other->target, publication, other->ids, other->ids_count);
+        else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
+            record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
     }
     for (uint32_t i = 0; i < set->groups_count; i++)
@@ -213,6 +217,7 @@ void publishers_resume(struct timer *timer, void *context)
 static enum mqtt_reason publish_check(const struct broker_shard *broker, const struct session *session,
                                       const struct mqtt_publish *publish)
 {
+    if (LIKELY(!broker->limits_narrow)) return MQTT_REASON_SUCCESS; /* no listener of any client here narrows this */
     const struct limits *limits = limits_of(broker, session->conn);
     if (publish->qos > limits->qos_max) return MQTT_REASON_QOS_NOT_SUPPORTED;          /* [MQTT-3.2.2-11] */
     if (publish->retain && !limits->retain_available) return MQTT_REASON_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
@@ -273,6 +278,8 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         if (result == GATE_UNREAD) return true;
         if (result == GATE_DONE) return false;
     }
+    if (UNLIKELY(limits_of(broker, conn)->rates & RATES_PUBLISHED))
+        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
 
@@ -284,11 +291,9 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     enum mqtt_reason answer = MQTT_REASON_SUCCESS;
-    publication.commit = publication.stored = publication.origin_session = 0;
-    publication.origin_number = 0;
-    publication.level = DURABILITY_COMMIT;
-    publication.answers = false;
-    publication.wait = NULL;
+    publication.stored = 0;
+    bool durable = broker->durable != NULL; /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(durable)) durable_publication_init(&publication);
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
@@ -299,7 +304,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     }
     if (UNLIKELY(denied)) {
         answer = denied; /* logged and counted */
-    } else if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker)) {
+    } else if (UNLIKELY(durable) && publish->qos > 0 && durable_refuses(broker) && durable_concerns(broker, session, publication.topic, publish)) {
         answer = MQTT_REASON_QUOTA_EXCEEDED;
         COUNT(broker, durable_refused);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
@@ -324,7 +329,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.qos = publish->qos;
         publication.retain = publish->retain;
         publication.congested = false;
-        if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
+        if (UNLIKELY(durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
         if (!publication_publish(broker, &publication)) answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
         if (UNLIKELY(publication.congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
         publication_end(broker->shard, &publication);
@@ -332,7 +337,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     if (publish->qos == 0) return false;
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
+    if (UNLIKELY(durable) && durable_publish_answer(broker, session, &publication, type, publish->packet_id, answer)) return false;
     ack_send(broker, session, type, publish->packet_id, answer);
     return false;
 }

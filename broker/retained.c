@@ -67,10 +67,17 @@ static void log_not_kept(const struct publication *publication, const char *reas
                 log_quoted(publication->topic));
 }
 
+static bool kept_on_disk(const struct broker_shard *broker, struct span topic)
+{
+    const struct message *message = broker->durable ? retain_get(broker->retained, topic) : NULL;
+    return message && message->stored;
+}
+
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
+    bool kept_before = kept_on_disk(broker, publication->topic);
     if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication);
+        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
         return gauges_set(broker);
     }
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
@@ -86,7 +93,7 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
         COUNT(broker, dropped_retained_full);
         log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
-        durable_retain(broker, publication);
+        durable_retain(broker, publication, kept_before);
     }
     gauges_set(broker);
 }

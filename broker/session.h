@@ -19,6 +19,7 @@ struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
+struct session_rates;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
@@ -54,6 +55,7 @@ struct session_rare {
     struct mount *mount;            /* broker/mount.h; NULL: none */
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
+    struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
 };
 
 struct session {
@@ -68,6 +70,7 @@ struct session {
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool mounted : 1;          /* it has a mount point: rare->mount */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
+    bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;

@@ -285,6 +285,7 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
                                           .packet_id = subscribe->packet_id, .routes_open = 1};
     list_append(&broker->requests, &request->link);
     session->requests_count++;
+    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATE_BIT(RATE_SUBSCRIBES))) rates_subscribed(broker, session, subscribe->count);
     uint32_t id = mqtt_has(&subscribe->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER)
                       ? subscribe->properties.subscription_id : 0;
     struct span rest = subscribe->raw;

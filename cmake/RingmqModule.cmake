@@ -32,7 +32,8 @@ function(ringmq_programs)
   endif()
   if(client_sources)
     add_executable(ringmq ${client_sources})
-    target_link_libraries(ringmq ringmq_acl_rules ringmq_auth_password ringmq_engine ringmq_store ringmq_proto ringmq_base ringmq_allocator)
+    target_link_libraries(ringmq ringmq_acl_rules ringmq_auth_password ringmq_engine ringmq_store ringmq_proto ringmq_tls ringmq_ws ringmq_base
+                          ringmq_allocator)
   endif()
 endfunction()
 

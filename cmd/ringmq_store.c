@@ -28,7 +28,11 @@ struct opened {
     struct store_report report;
 };
 
-static void redo_nothing(void *context, struct state *state, struct state_message *message) {}
+/* Nobody publishes here. */
+static void groups_none(void *context, const struct state_session *session, const struct state_message *message,
+                        struct state_partial *partial)
+{
+}
 
 static bool open_store(struct opened *opened, const char *directory, bool salvage)
 {
@@ -43,7 +47,7 @@ static bool open_store(struct opened *opened, const char *directory, bool salvag
     struct store_config config = {.files = opened->files, .shards_count = 1, .segment_bytes = STORE_SEGMENT_BYTES_MIN, .salvage = salvage};
     opened->store = store_open(&config, error, sizeof error);
     state_init(&opened->state);
-    bool read = opened->store && store_recover(opened->store, &opened->state, redo_nothing, NULL, NULL, &opened->report, error, sizeof error);
+    bool read = opened->store && store_recover(opened->store, &opened->state, groups_none, NULL, NULL, &opened->report, error, sizeof error);
     if (!read) say_error("%s", error);
     return read;
 }

@@ -376,10 +376,11 @@ int ringmq_sub(int argc, char **argv)
         {"Subscription", sub_options, sizeof sub_options / sizeof sub_options[0], &sub.options},
         {"Output", print_options, sizeof print_options / sizeof print_options[0], &sub.options},
         {"Server", connection_network_options, connection_network_options_count, &sub.connection},
+        {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &sub.connection.endpoint},
         {"Session", connection_session_options, connection_session_options_count, &sub.connection},
         {"Will", connection_will_options, connection_will_options_count, &sub.connection},
     };
-    const struct option_program program = {usage, about, examples, groups, 5, NULL};
+    const struct option_program program = {usage, about, examples, groups, 6, NULL};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE && judge(&sub)) status = run_sub(&sub);

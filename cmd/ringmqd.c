@@ -284,7 +284,7 @@ static int broker_run(struct control *control)
     ringmqd_store_close(&control->store);
     features_destroy(control->features);
     broker_destroy(control->broker);
-    door_tls_forget_tickets();
+    door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);

@@ -56,7 +56,7 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
     struct store_report report;
     state_init(&store->state);
     store->has_state = true;
-    if (!store_recover(store->store, &store->state, durable_redo, progress_show, &progress, &report, error, sizeof error))
+    if (!store_recover(store->store, &store->state, durable_groups, progress_show, &progress, &report, error, sizeof error))
         return refuse(store, error);
     if (report.salvaged)
         LOG(ERROR, "the store was damaged and what can be read was salvaged", "what=%s", log_quoted(span_of_string(report.hole)));

@@ -11,6 +11,7 @@
 
 static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
+static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word anonymous[] = {
     {"loopback", ANONYMOUS_LOOPBACK}, {"true", ANONYMOUS_ALLOW}, {"false", ANONYMOUS_DENY}, {NULL, 0}};
@@ -24,6 +25,7 @@ static const struct schema_word proxy_protocols[] = {{"false", PROXY_PROTOCOL_OF
 static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NONE}, {"x_forwarded_for", CLIENT_HEADER_FORWARDED_FOR},
                                                     {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
 static const struct schema_word verifications[] = {{"verify_none", 0}, {"verify_peer", 1}, {"none", 0}, {"peer", 1}, {NULL, 0}};
+static const struct schema_word ocsp_checks[] = {{"off", OCSP_CHECK_OFF}, {"soft", OCSP_CHECK_SOFT}, {"hard", OCSP_CHECK_HARD}, {NULL, 0}};
 /* tls/tls.h: enum tls_version, enum tls_name. */
 static const struct schema_word tls_versions[] = {{"tlsv1.2", 12}, {"tlsv1.3", 13}, {"1.2", 12}, {"1.3", 13}, {NULL, 0}};
 static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1}, {"dn", 2}, {"san", 3}, {"fingerprint", 4},
@@ -155,6 +157,24 @@ static const char *check_durability_topics(struct span text)
 
 static const char *const default_binds[LISTENER_KINDS] = {"127.0.0.1:1883", "127.0.0.1:8883", "127.0.0.1:8083", "127.0.0.1:8084", NULL};
 
+#define RATE_MAX 10000000000ull
+#define RATE_KEY(prefix, total, what, where, place, member, kind, unit, rate_words, standard, who, more, does, how_many)               \
+    {prefix #total #what "_rate", TYPE_RATE, where, RELOAD, place(member[kind].per_s), .unit_us = unit, .min = 0, .max = RATE_MAX,     \
+     .words = rate_words, .default_text = standard, .documentation = does " per second, for " who "." more},                           \
+    {prefix #total #what "_burst", unit ? TYPE_SIZE : TYPE_UNSIGNED, where, RELOAD, place(member[kind].burst), .min = 0,               \
+     .max = RATE_MAX, .default_text = unit ? "0B" : "0",                                                                               \
+     .documentation = how_many " that may come at once before the rate above slows them down. 0: what one second allows."},
+/* Eight keys: what one level of broker/rates.h allows. */
+#define RATE_KEYS(prefix, total, where, place, member, words, standard, who, more)                                                     \
+    RATE_KEY(prefix, total, messages, where, place, member, RATE_MESSAGES, 0, words, standard, who, more,                              \
+             "PUBLISH packets the broker takes", "PUBLISH packets")                                                                    \
+    RATE_KEY(prefix, total, bytes, where, place, member, RATE_BYTES, 1, words, standard, who, more,                                    \
+             "Bytes of topic and payload the broker takes in PUBLISH packets (\"1MiB/s\")", "Bytes")                                   \
+    RATE_KEY(prefix, total, subscribes, where, place, member, RATE_SUBSCRIBES, 0, words, standard, who, more,                          \
+             "Filters in SUBSCRIBE packets the broker takes", "Filters")                                                               \
+    RATE_KEY(prefix, total, deliveries, where, place, member, RATE_DELIVERIES, 0, words, standard, who, more,                          \
+             "PUBLISH packets the broker sends (more wait in the sessions' queues)", "PUBLISH packets")
+
 static const struct schema_key keys[] = {
     /* node */
     {"node.name", TYPE_STRING, AT(node.name), .min = 1, .max = 64, .default_text = "ringmq", .check = check_node_name,
@@ -198,6 +218,9 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.max_conn_burst", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(connections_burst), .min = 0, .max = 10000000,
      .default_text = "0",
      .documentation = "Connections that may come at once before max_conn_rate slows them down. 0: what one second allows."},
+    RATE_KEYS("listeners.KIND.NAME.", , .kinds = ALL_KINDS, OF, rates, inherit_rate, "inherit", "each client of this listener",
+              " inherit: as limiter.client says.")
+    RATE_KEYS("listeners.KIND.NAME.", total_, .kinds = ALL_KINDS, OF, total_rates, unlimited, "infinity", "all clients of this listener together", "")
     {"listeners.KIND.NAME.connect_timeout", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(connect_timeout_ms), .unit_us = MS, .min = 1,
      .max = 3600000, .default_text = "10s",
      .documentation = "A connection that has not sent a whole CONNECT packet after this time is closed."},
@@ -310,7 +333,19 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.tls.ocsp_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_files), .min = 0, .max = 8192,
      .default_text = "",
      .documentation = "An OCSP response (DER, as `openssl ocsp -respout` writes it) for each certificate, in the same order, to be sent "
-                      "along (stapled) to clients that ask. Fetch it by a timer; the new file is noticed."},
+                      "along (stapled) to clients that ask. A new file is noticed. ocsp_stapling fetches it instead."},
+    {"listeners.KIND.NAME.tls.ocsp_stapling", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_stapling), .default_text = "false",
+     .documentation = "Fetches the OCSP response for each certificate from the responder that it names, renews it before it is out of date, and "
+                      "sends it along to clients that ask. The issuer's certificate must follow in certfile, or be in cacertfile."},
+    {"listeners.KIND.NAME.tls.ocsp_check", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_check), .words = ocsp_checks,
+     .default_text = "off",
+     .documentation = "With verify_peer: asks by OCSP whether a client's certificate is revoked. off: does not ask. soft: a client comes in, too, "
+                      "when there is no answer. hard: only when the answer is that all is well."},
+    {"listeners.KIND.NAME.tls.ocsp_responder", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_responder), .min = 0, .max = 1000,
+     .default_text = "", .documentation = "The responder to ask (http://host:port/path), in place of those that the certificates name."},
+    {"listeners.KIND.NAME.tls.ocsp_timeout", TYPE_DURATION, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_timeout_ms), .unit_us = MS,
+     .min = 100, .max = 60000, .default_text = "3s",
+     .documentation = "How long an answer may take. Less than handshake_timeout, or a client is gone before ocsp_check = soft lets it in."},
     {"listeners.KIND.NAME.tls.psk_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.psk_file), .min = 0, .max = 4096,
      .default_text = "", .documentation = "Pre-shared keys: lines of identity:hexkey. Beside certificates, or in place of them."},
     {"listeners.KIND.NAME.tls.min_version", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.version_min), .words = tls_versions,
@@ -541,6 +576,15 @@ static const struct schema_key keys[] = {
                       "full handshake has one in TLS 1.3 and two in TLS 1.2 or with a client's certificate. More wait, as long as "
                       "handshake_timeout lets them. Without a limit, too, a shard takes only one such step a turn."},
 
+    /* limiter */
+    RATE_KEYS("limiter.client.", , .kinds = 0, AT, limiter.client, unlimited, "infinity", "each client of listeners that say nothing else", "")
+    RATE_KEYS("limiter.node.", , .kinds = 0, AT, limiter.node, unlimited, "infinity", "all clients of this node together", "")
+    {"limiter.node.max_conn_rate", TYPE_RATE, RELOAD, AT(limiter.connections_rate), .min = 0, .max = 10000000, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Connections per second all listeners together accept (each shard gets its part). More wait in the kernel, up to backlog."},
+    {"limiter.node.max_conn_burst", TYPE_UNSIGNED, RELOAD, AT(limiter.connections_burst), .min = 0, .max = 10000000, .default_text = "0",
+     .documentation = "Connections that may come at once before limiter.node.max_conn_rate slows them down. 0: what one second allows."},
+
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
      .documentation = "The least important lines that are written."},
@@ -577,6 +621,8 @@ static const struct schema_section sections[] = {
     {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
            "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
     {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},
+    {"limiter.client", "How much each client may do. Who is too fast is read (or written to) more slowly; nothing is dropped. See docs/protection.md."},
+    {"limiter.node", "How much all clients of the node may do together, over all shards."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
     {"features", "What plugs into the broker. docs/features.md."},

@@ -1,6 +1,7 @@
 #include "store/records.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/memory.h"
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -59,6 +60,13 @@ static struct message_head message_head_of(const struct stored_message *message)
     head_put(&head, &message->origin.packet_id, 2);
     return head;
 }
+
+uint64_t stored_partial_hash(struct span topic, struct span payload)
+{
+    return hash_span_seeded(payload, hash_span_seeded(topic, 1));
+}
+
+uint64_t stored_group_hash(struct span filter, struct span group) { return hash_span_seeded(group, hash_span_seeded(filter, 2)); }
 
 uint64_t store_put_message(struct wal *wal, const struct stored_message *message, uint64_t now_ms)
 {

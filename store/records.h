@@ -85,6 +85,10 @@ struct stored_delivery {
 
 enum stored_inflight_state { STORED_PUBLISHED = 1, STORED_RELEASING = 2 };
 
+/* By what a partial message (store/state.h) is known when it comes again, and a group that one of its members has got it for. */
+uint64_t stored_partial_hash(struct span topic, struct span payload);
+uint64_t stored_group_hash(struct span filter, struct span group);
+
 uint64_t store_put_message(struct wal *wal, const struct stored_message *message, uint64_t now_ms);
 uint64_t store_put_session(struct wal *wal, const struct stored_session *session, uint64_t now_ms);
 uint64_t store_put_session_end(struct wal *wal, uint64_t session, uint64_t now_ms);
@@ -125,7 +129,8 @@ RECORD_PUT(u64)
 #undef RECORD_PUT
 void record_put_text(struct record_writer *writer, struct span text); /* two bytes of length, then the bytes */
 /* The sections of a SNAPSHOT, in this order: session; count and subscriptions; count and incoming ids (u16); count and window
- * (u16 packet id, u8 state, delivery); count and queue (delivery). Counts are u32. A queue's count STORE_QUEUE_IN_PARTS: it is in
+ * (u16 packet id, u8 state, delivery); count and queue (delivery); count and partial messages (u16 packet id, u64 hash, count and u64
+ * receivers, count and u64 groups), a section that may be missing. Counts are u32. A queue's count STORE_QUEUE_IN_PARTS: it is in
  * the QUEUE_PART records before, and in the ENQUEUE records since the first of them; SENT and DROP in between have taken from its front.
  * A QUEUE_PART is: u64 session, u8 1: the first, count, deliveries. */
 #define STORE_QUEUE_IN_PARTS UINT32_MAX

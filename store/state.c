@@ -85,6 +85,7 @@ void state_session_clear(struct state_session *session)
         state_delivery_release(&session->window[i]);
     for (uint32_t i = session->queue_head; i < session->queue_count; i++)
         state_delivery_release(&session->queue[i]);
+    state_partials_clear(session);
     session->subscriptions_count = session->window_count = session->incoming_count = 0;
     session->queue_head = session->queue_count = 0;
 }
@@ -99,6 +100,7 @@ void state_session_release(struct state_session *session)
     memory_release(session->will_text);
     memory_release(session->subscriptions);
     memory_release(session->incoming);
+    memory_release(session->partials);
     memory_release(session->window);
     memory_release(session->queue);
     memory_release(session);
@@ -295,13 +297,6 @@ void state_releasing_put(struct state_session *session, uint16_t packet_id)
     delivery->state = STORED_RELEASING;
 }
 
-void state_enqueue(struct state *state, struct state_session *session, struct state_message *message,
-                   const struct stored_delivery *delivery)
-{
-    state_queue_put(session, state_delivery_of(message, delivery, span_of(delivery->ids, delivery->ids_count * 4)));
-    state_receiver_add(message, session->key, delivery->shared);
-}
-
 /* ---- logs and epochs -------------------------------------------------------------------------------------------- */
 
 static void messages_forget(struct state *state)
@@ -337,14 +332,8 @@ void state_log_end(struct state *state)
 
 static void origins_forget(struct state *state)
 {
-    for (uint32_t i = 0; i < state->origins_count; i++) {
-        struct state_message *message = state->origins[i];
-        memory_release(message->receivers);
-        message->receivers = NULL;
-        message->receivers_count = 0;
-        message->stored.origin = (struct stored_origin){0};
-        state_message_unref(message);
-    }
+    for (uint32_t i = 0; i < state->origins_count; i++)
+        state_origin_settle(state->origins[i]);
     state->origins_count = 0;
 }
 
@@ -358,78 +347,6 @@ void state_epoch_end(struct state *state)
         session->stored.detached_ms = state->last_ms + STORE_LAST_SEEN_MS;
     }
     state->last_ms = 0;
-}
-
-/* Several shards may have the same message. */
-static bool origin_equal(const struct stored_origin *a, const struct stored_origin *b)
-{
-    return a->session == b->session && a->number == b->number;
-}
-
-static bool reached(const struct state *state, const struct state_message *message, uint64_t session, bool shared_only)
-{
-    for (uint32_t i = 0; i < state->origins_count; i++) {
-        const struct state_message *other = state->origins[i];
-        if (!origin_equal(&other->stored.origin, &message->stored.origin)) continue;
-        for (uint32_t r = 0; r < other->receivers_count; r++)
-            if (other->receivers[r].session == session && (other->receivers[r].shared || !shared_only)) return true;
-    }
-    return false;
-}
-
-bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session)
-{
-    return reached(state, message, session, false);
-}
-
-bool state_message_reached_shared(const struct state *state, const struct state_message *message, uint64_t session)
-{
-    return reached(state, message, session, true);
-}
-
-/* By publisher, in the order published: so they are given out again in that order. */
-static int compare_origins(const void *a, const void *b)
-{
-    const struct stored_origin *x = &(*(struct state_message *const *)a)->stored.origin;
-    const struct stored_origin *y = &(*(struct state_message *const *)b)->stored.origin;
-    if (x->session != y->session) return x->session < y->session ? -1 : 1;
-    return x->number < y->number ? -1 : x->number > y->number;
-}
-
-void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),
-                   void *context)
-{
-    /* Those that are settled go first, so that the rest can be compared with each other: there are few. */
-    uint32_t open = 0;
-    for (uint32_t i = 0; i < state->origins_count; i++) {
-        struct state_message *message = state->origins[i];
-        const struct stored_origin *origin = &message->stored.origin;
-        struct state_session *session = map_find(&state->sessions, span_of(&origin->session, 8));
-        if (session && origin->number > session->stored.incoming_number) {
-            state->origins[open++] = message;
-        } else {
-            memory_release(message->receivers);
-            message->receivers = NULL;
-            message->receivers_count = 0;
-            message->stored.origin = (struct stored_origin){0};
-            state_message_unref(message);
-        }
-    }
-    state->origins_count = open;
-    if (open) qsort(state->origins, open, sizeof *state->origins, compare_origins);
-    for (uint32_t i = 0; i < open; i++) {
-        const struct stored_origin *origin = &state->origins[i]->stored.origin;
-        state_incoming_put(map_find(&state->sessions, span_of(&origin->session, 8)), origin->packet_id);
-        bool again = false;
-        for (uint32_t earlier = 0; earlier < i && !again; earlier++)
-            again = origin_equal(&state->origins[earlier]->stored.origin, origin);
-        if (!again) redo(context, state, state->origins[i]);
-    }
-    for (uint32_t i = 0; i < open; i++) {
-        const struct stored_origin *origin = &state->origins[i]->stored.origin;
-        struct state_session *session = map_find(&state->sessions, span_of(&origin->session, 8));
-        if (session->stored.incoming_number < origin->number) session->stored.incoming_number = origin->number;
-    }
 }
 
 void state_release(struct state *state)

@@ -44,6 +44,17 @@ struct state_subscription {
     struct stored_subscription stored;
 };
 
+/* A QoS 2 message of this session's that some receivers have and whose packet id the session does not know: PUBREC was never sent,
+ * so its client sends it again, and then only those get it who have not. */
+struct state_partial {
+    uint16_t packet_id;
+    uint64_t hash;        /* stored_partial_hash() */
+    uint64_t *receivers;  /* sessions that have it through subscriptions of their own */
+    uint32_t receivers_count;
+    uint64_t *groups;     /* shared groups one of whose members has it: stored_group_hash() */
+    uint32_t groups_count;
+};
+
 struct state_session {
     uint64_t key;
     struct stored_session stored; /* client_id and the will's spans point into `text` and `will_text` */
@@ -53,6 +64,8 @@ struct state_session {
     uint32_t subscriptions_count, subscriptions_capacity;
     uint16_t *incoming;
     uint32_t incoming_count, incoming_capacity;
+    struct state_partial *partials;
+    uint32_t partials_count;
     struct state_delivery *window; /* in the order of sending */
     uint32_t window_count, window_capacity;
     struct state_delivery *queue; /* from queue_head on */
@@ -87,16 +100,14 @@ bool state_apply(struct state *state, uint32_t type, struct span body, void *own
 /* All logs of the epoch have been read: clients that were connected went with its end, STORE_LAST_SEEN_MS after its last commit. */
 void state_epoch_end(struct state *state);
 
-/* QoS 2 messages that a receiver has and whose packet id the publisher's session does not know yet: the process ended between
- * the two. Calls `redo` for each message once, after the id has been added: the caller gives it to those who should have it and
- * have not (state_message_reached). To be called between the last state_log_end() and state_epoch_end(). */
-void state_resolve(struct state *state, void (*redo)(void *context, struct state *state, struct state_message *message),
-                   void *context);
-bool state_message_reached(const struct state *state, const struct state_message *message, uint64_t session); /* in any way */
-bool state_message_reached_shared(const struct state *state, const struct state_message *message, uint64_t session);
-/* Puts a message at the end of a session's queue, as STORE_ENQUEUE does. */
-void state_enqueue(struct state *state, struct state_session *session, struct state_message *message,
-                   const struct stored_delivery *delivery);
+/* The shared groups that have got a message through `session`, a member of theirs (what matches what is not this library's to
+ * know): state_partial_group() for each. */
+typedef void state_groups(void *context, const struct state_session *session, const struct state_message *message,
+                          struct state_partial *partial);
+/* QoS 2 messages that a receiver has and whose packet id the publisher's session does not know yet, since the process ended between
+ * the two, become that session's partial ones. To be called between the last state_log_end() and state_epoch_end(). */
+void state_resolve(struct state *state, state_groups *groups, void *context);
+void state_partial_group(struct state_partial *partial, uint64_t group_hash);
 
 static inline struct state_session *state_session_next(const struct state *state, uint32_t *cursor)
 {

@@ -131,6 +131,21 @@ static bool take_queue(struct state *state, struct record_reader *reader, struct
     return !reader->bad;
 }
 
+/* The last section; what an older program wrote has none. */
+static bool take_partials(struct record_reader *reader, struct state_session *session)
+{
+    if (record_reader_whole(reader)) return true;
+    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+        uint16_t packet_id = record_take_u16(reader);
+        struct state_partial *partial = state_partial_put(session, packet_id, record_take_u64(reader));
+        for (uint32_t receivers = record_take_u32(reader); receivers > 0 && !reader->bad; receivers--)
+            state_partial_receiver(partial, record_take_u64(reader));
+        for (uint32_t groups = record_take_u32(reader); groups > 0 && !reader->bad; groups--)
+            state_partial_group(partial, record_take_u64(reader));
+    }
+    return record_reader_whole(reader);
+}
+
 static bool apply_snapshot(struct state *state, struct record_reader *reader)
 {
     struct stored_session stored = record_take_session(reader);
@@ -143,7 +158,7 @@ static bool apply_snapshot(struct state *state, struct record_reader *reader)
     }
     for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--)
         state_incoming_put(session, record_take_u16(reader));
-    return take_window(state, reader, session) && take_queue(state, reader, session) && record_reader_whole(reader);
+    return take_window(state, reader, session) && take_queue(state, reader, session) && take_partials(reader, session);
 }
 
 static bool apply_queue_part(struct state *state, struct record_reader *reader)
@@ -178,6 +193,7 @@ static void apply_incoming(struct state *state, struct record_reader *reader)
     struct state_session *session = record_reader_whole(reader) ? state_session_find(state, id) : NULL;
     if (!session) return;
     state_incoming_put(session, packet_id);
+    state_partial_remove(session, packet_id);
     session->stored.incoming_number = number;
 }
 

@@ -172,8 +172,7 @@ static uint32_t first_needed(const struct store *store)
 }
 
 bool store_recover(struct store *store, struct state *state,
-                   void (*redo)(void *context, struct state *state, struct state_message *message),
-                   void (*progress)(void *context, uint64_t bytes, uint64_t bytes_all), void *context,
+                   state_groups *groups, void (*progress)(void *context, uint64_t bytes, uint64_t bytes_all), void *context,
                    struct store_report *ret_report, char *ret_error, size_t error_bytes)
 {
     uint32_t at = first_needed(store);
@@ -195,7 +194,7 @@ bool store_recover(struct store *store, struct state *state,
         }
         ret_report->epochs++;
         ret_report->epoch_last = epoch;
-        state_resolve(state, redo, context);
+        state_resolve(state, groups, context);
         state_epoch_end(state);
     }
     return true;

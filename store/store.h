@@ -36,11 +36,10 @@ struct store_report {
 
 /* Looks at what is there. NULL: a sentence in ret_error. */
 struct store *store_open(const struct store_config *config, char *ret_error, size_t error_bytes);
-/* Replays what is there into `state`, whose messages point into the mapped segments until store_recovered(). `redo`: state_resolve();
+/* Replays what is there into `state`, whose messages point into the mapped segments until store_recovered(). `groups`: state_resolve();
  * `progress` is called now and then with bytes done and bytes in all. False: a sentence in ret_error. */
 bool store_recover(struct store *store, struct state *state,
-                   void (*redo)(void *context, struct state *state, struct state_message *message),
-                   void (*progress)(void *context, uint64_t bytes, uint64_t bytes_all), void *context,
+                   state_groups *groups, void (*progress)(void *context, uint64_t bytes, uint64_t bytes_all), void *context,
                    struct store_report *ret_report, char *ret_error, size_t error_bytes);
 /* The state is not used any more. */
 void store_recovered(struct store *store);

@@ -49,7 +49,7 @@ struct sim {
 
 static uint64_t seed_now;
 static uint32_t layers_now;
-static bool verbose, memory_only; /* memory_only: no run has a store */
+static bool verbose, memory_only, store_only; /* no run has a store; all have one */
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
 {
@@ -91,6 +91,25 @@ static struct settings settings_make(struct sim *sim)
     };
 }
 
+static struct rate_settings rate_choose(struct sim *sim, uint32_t low, uint32_t high)
+{
+    if (pick(sim, 0, 1)) return (struct rate_settings){0, 0};
+    return (struct rate_settings){pick(sim, low, high), pick(sim, 1, 20)};
+}
+
+/* A third of the runs has rates that clients do run into. */
+static void rates_choose(struct sim *sim)
+{
+    static const uint32_t lowest[RATE_KINDS] = {[RATE_MESSAGES] = 300, [RATE_BYTES] = 100000, [RATE_SUBSCRIBES] = 20, [RATE_DELIVERIES] = 1000};
+    if (pick(sim, 0, 2)) return;
+    for (uint32_t i = 0; i < RATE_KINDS; i++) {
+        sim->settings.limiter.client[i] = rate_choose(sim, lowest[i], lowest[i] * 8);
+        sim->settings.limiter.node[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.total_rates[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.rates[i].per_s = pick(sim, 0, 3) ? RATE_INHERIT : 0;
+    }
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -103,7 +122,7 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     sim->store = store_open(&config, error, sizeof error);
     CHECK(sim->store);
     state_init(state);
-    if (!store_recover(sim->store, state, durable_redo, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
+    if (!store_recover(sim->store, state, durable_groups, NULL, NULL, &report, error, sizeof error)) sim_fail(error, NULL, 0, 0, 0);
     CHECK(store_start(sim->store, false, error, sizeof error));
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
@@ -121,7 +140,7 @@ static void node_make(struct sim *sim)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, sim->seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
@@ -160,11 +179,12 @@ static void sim_create(struct sim *sim, uint64_t seed)
         .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT, .qos_max = LISTENER_INHERIT,
         .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
+    rates_choose(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
     sim->handler.admit = sim_admit;
-    if (pick(sim, 0, 1) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
+    if ((pick(sim, 0, 1) || store_only) && !memory_only) { /* half of the runs keep their sessions on a disk that sometimes fails */
         struct fake_disk_chances none = {0};
         sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
         sim->files = fake_disk_files(sim->disk);
@@ -282,9 +302,9 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, publishers_limited), SUM(sim, deliveries_limited), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
                SUM(sim, durable_write_failures), sim->crashes);
 }
 
@@ -402,8 +422,10 @@ int main(int argc, char **argv)
             first = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--memory") == 0)
             memory_only = true;
+        else if (strcmp(argv[i], "--store") == 0)
+            store_only = true;
         else
-            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory] [--verbose]\n"), 2;
+            return fprintf(stderr, "usage: sim --seed N | --seeds COUNT [--first N] [--memory | --store] [--verbose]\n"), 2;
     }
     log_configure(LOG_OFF, LOG_TEXT);
     if (count == 0) {

@@ -229,7 +229,10 @@ static void write_complete(struct sim_shard *shard, bool half)
 
 /* ---- a life ----------------------------------------------------------------------------------------------------- */
 
-static void redo(void *context, struct state *state, struct state_message *message) {}
+static void no_groups(void *context, const struct state_session *session, const struct state_message *message,
+                      struct state_partial *partial)
+{
+}
 
 static struct content content_of(const struct sim_store *sim, const struct state *state, uint32_t b)
 {
@@ -292,7 +295,7 @@ static void life_begin(struct sim_store *sim)
     struct state state;
     struct store_report report;
     state_init(&state);
-    if (!store_recover(sim->store, &state, redo, NULL, sim, &report, error, sizeof error)) sim_fail(sim, error, 0);
+    if (!store_recover(sim->store, &state, no_groups, NULL, sim, &report, error, sizeof error)) sim_fail(sim, error, 0);
     for (uint32_t b = 0; b < BUCKETS_COUNT; b++)
         bucket_check(sim, &state, b, before ? committed[b % before] : 0);
     state_release(&state);

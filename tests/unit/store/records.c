@@ -149,6 +149,54 @@ Test(records, a_queue_in_parts_takes_what_happens_in_between)
     state_release(&state);
 }
 
+static void group_of_member(void *context, const struct state_session *session, const struct state_message *message,
+                            struct state_partial *partial)
+{
+    cr_assert_eq(session->key, 9);
+    state_partial_group(partial, 77);
+}
+
+/* Session 7 has published 1 (known) and 2 (not known to its own log): 8 has 2, and the group of 9. */
+Test(records, what_a_crash_left_half_given_out_waits_for_its_publisher)
+{
+    struct memory_log log;
+    struct state state;
+    log_open(&log);
+    state_init(&state);
+    for (uint64_t id = 7; id <= 9; id++) {
+        struct stored_session session = session_of(id, id == 7 ? "publisher" : id == 8 ? "plain" : "member");
+        store_put_session(&log.wal, &session, 0);
+    }
+    for (uint32_t number = 1; number <= 2; number++) {
+        struct stored_message message = {.id = number, .qos = 2, .topic = SPAN_LITERAL("t"), .payload = SPAN_LITERAL("x"),
+                                         .origin = {.session = 7, .number = number, .packet_id = (uint16_t)(10 + number)}};
+        store_put_message(&log.wal, &message, 0);
+        struct stored_delivery plain = {.message = number, .qos = 2}, shared = {.message = number, .qos = 2, .shared = true};
+        store_put_delivery(&log.wal, 8, &plain, 0, 0);
+        store_put_delivery(&log.wal, 9, &shared, 0, 0);
+    }
+    store_put_incoming(&log.wal, 7, 11, 1, 0);
+    log_apply(&log, &state);
+    state_log_end(&state);
+    state_resolve(&state, group_of_member, NULL);
+    state_epoch_end(&state);
+    const struct state_session *publisher = find(&state, 7);
+    cr_assert(publisher->incoming_count == 1 && publisher->incoming[0] == 11);
+    cr_assert_eq(publisher->partials_count, 1);
+    const struct state_partial *partial = &publisher->partials[0];
+    cr_assert(partial->packet_id == 12 && partial->hash == stored_partial_hash(SPAN_LITERAL("t"), SPAN_LITERAL("x")));
+    cr_assert(partial->receivers_count == 1 && partial->receivers[0] == 8 && partial->groups_count == 1 && partial->groups[0] == 77);
+    cr_assert_eq(publisher->stored.incoming_number, 2, "what it publishes next has a number of its own");
+    log_close(&log);
+    /* It comes again in the next run: its packet id is known, and nothing is partial any more. */
+    log_open(&log);
+    store_put_incoming(&log.wal, 7, 12, 3, 0);
+    log_apply(&log, &state);
+    cr_assert(publisher->partials_count == 0 && publisher->incoming_count == 2);
+    log_close(&log);
+    state_release(&state);
+}
+
 Test(records, nothing_cut_or_too_long_is_accepted)
 {
     struct memory_log log;
