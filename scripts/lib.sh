@@ -25,6 +25,8 @@ missing_commands() {
 }
 
 build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev node-llhttp)
+# features/auth: hashes and tokens, then the modules' client libraries
+build_packages+=(libssl-dev libcrypt-dev libargon2-dev libjansson-dev libcurl4-openssl-dev libpq-dev libmariadb-dev libhiredis-dev libldap-dev)
 
 # build PRESET [cmake option…]: configures (once) and builds build/PRESET.
 build() {
