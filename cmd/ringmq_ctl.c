@@ -515,3 +515,17 @@ int ringmq_ctl(int argc, char **argv)
     http_client_close(&ctl.client);
     return status;
 }
+
+bool ctl_client(struct http_client *ret_client, const char *url, const char *key)
+{
+    struct ctl ctl = {.url = url ? url : getenv("RINGMQ_URL"), .key = key ? key : getenv("RINGMQ_API_KEY")};
+    login_read(&ctl);
+    if (!ctl.url) ctl.url = *ctl.kept_url ? ctl.kept_url : URL_DEFAULT;
+    bool sound = http_client_init(&ctl.client, ctl.url);
+    if (sound)
+        authorize(&ctl);
+    else
+        say_error("%s", ctl.client.error);
+    *ret_client = ctl.client;
+    return sound;
+}
