@@ -97,6 +97,7 @@ struct feature_client {
     bool method_satisfied;      /* set: CONNECT named an authentication method, it is the feature's, and has said who the client is. A CONNECT with a
                                    method that passes all gates without it is refused (0x8C) */
     bool session_present;       /* from `connected` on */
+    uint8_t refused;            /* in client_gone(): the reason code of the CONNACK that has refused it; 0: none has */
     struct span client_id;      /* assigned already, if the client left it to us */
     struct span user_name;
     struct span listener;       /* "tcp.default" */

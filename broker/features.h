@@ -189,6 +189,8 @@ void features_address_known(struct broker_shard *broker, struct conn *conn, cons
 void features_record_end(struct broker_shard *broker, struct client_record *record);
 /* A connection has ended that may have a record and has no session. */
 void features_conn_gone(struct broker_shard *broker, const struct conn *conn);
+/* The same: its CONNECT is answered with this reason code. */
+void features_refused(struct broker_shard *broker, const struct conn *conn, uint8_t reason);
 void features_wait(struct client_record *record); /* LATER: holds the connection */
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------------------ */

@@ -97,6 +97,14 @@ void features_record_end(struct broker_shard *broker, struct client_record *reco
     client_record_release(record);
 }
 
+void features_refused(struct broker_shard *broker, const struct conn *conn, uint8_t reason)
+{
+    struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
+    if (!record) return;
+    record->facts.refused = reason;
+    features_record_end(broker, record);
+}
+
 void features_conn_gone(struct broker_shard *broker, const struct conn *conn)
 {
     struct client_record *record = broker->features ? features_record(broker, conn) : NULL;

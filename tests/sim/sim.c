@@ -91,6 +91,25 @@ static struct settings settings_make(struct sim *sim)
     };
 }
 
+static struct rate_settings rate_choose(struct sim *sim, uint32_t low, uint32_t high)
+{
+    if (pick(sim, 0, 1)) return (struct rate_settings){0, 0};
+    return (struct rate_settings){pick(sim, low, high), pick(sim, 1, 20)};
+}
+
+/* A third of the runs has rates that clients do run into. */
+static void rates_choose(struct sim *sim)
+{
+    static const uint32_t lowest[RATE_KINDS] = {[RATE_MESSAGES] = 300, [RATE_BYTES] = 100000, [RATE_SUBSCRIBES] = 20, [RATE_DELIVERIES] = 1000};
+    if (pick(sim, 0, 2)) return;
+    for (uint32_t i = 0; i < RATE_KINDS; i++) {
+        sim->settings.limiter.client[i] = rate_choose(sim, lowest[i], lowest[i] * 8);
+        sim->settings.limiter.node[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.total_rates[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.rates[i].per_s = pick(sim, 0, 3) ? RATE_INHERIT : 0;
+    }
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -160,6 +179,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT, .qos_max = LISTENER_INHERIT,
         .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
+    rates_choose(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
@@ -282,9 +302,9 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, publishers_limited), SUM(sim, deliveries_limited), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
                SUM(sim, durable_write_failures), sim->crashes);
 }
 

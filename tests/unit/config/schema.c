@@ -153,7 +153,7 @@ Test(schema, nearest)
     }
 }
 
-/* ---- files made from the table: tests/e2e/run-access compares them, for features have keys in them, too ----------- */
+/* ---- files made from the table (that those in the tree are fresh: tests/e2e/run-config, with all features) -------------- */
 
 /* As it stands, and with every key uncommented. */
 Test(schema, sample_is_the_defaults)
