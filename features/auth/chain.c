@@ -290,6 +290,7 @@ static void go_on(struct auth_chain *chain, struct auth_job *job)
         job->at++;
     if (job->at == end && authorizing) return finish(chain, job);
     if (job->at == end) {
+        if (!job->query.has_password) job->answer->cacheable = false; /* nobody was asked, perhaps: remembering it would take a lock on a shard */
         auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
         return conclude(chain, job, AUTH_DENY, "chain");
     }

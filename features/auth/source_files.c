@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "features/auth/cache.h"
 #include "features/auth/password_file.h"
 #include "features/auth/source.h"
 #include "features/auth/users.h"
@@ -67,6 +68,7 @@ static void file_look(struct file_source *source)
             old = source->file;
             source->file = file;
             pthread_rwlock_unlock(&source->lock);
+            auth_cache_outdate();
             LOG(NOTICE, "password file read again", "source=%s users=%u", source->settings->name, password_file_count(file));
         } else {
             LOG(ERROR, "password file not read again", "source=%s what=%s", source->settings->name, log_quoted(span_of_string(error)));
