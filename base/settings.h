@@ -82,7 +82,7 @@ struct listener_settings {
     /* MQTT: each in place of the key of the same meaning below mqtt */
     char *protocol_versions;     /* "3.1, 3.1.1, 5.0" */
     char *mountpoint;            /* "" none */
-    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max, subscriptions_max, topic_levels_max; /* LISTENER_INHERIT */
     uint32_t keep_alive_min_s;   /* 0: none */
     uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
     struct tls_settings tls;     /* tls, wss */
@@ -135,8 +135,13 @@ struct mqtt_settings {
     uint64_t retained_messages_max;  /* per node; 0: no limit */
     uint64_t retained_bytes_max;     /* per node; 0: no limit */
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
+    uint32_t retained_expiry_s;      /* of retained messages that have none; 0: they stay */
+    uint32_t retained_clear_s;       /* how often expired ones are looked for; 0: only when somebody asks for them */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
     uint32_t subscriptions_max;      /* per session; 0: no limit */
+    uint32_t sessions_per_user_max;  /* 0: no limit */
+    bool exclusive_subscription;
+    char *max_qos_rules, *share_group_strategies; /* broker/topic_rules.h */
     char *denied_filters;            /* comma-separated filters nobody may subscribe to; "": none */
     char *response_information;      /* told to MQTT 5 clients that ask for it; "": nothing */
     uint32_t match_cache_topics;     /* per shard: topics whose match is remembered */
@@ -172,9 +177,36 @@ struct overload_settings {
     uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
 };
 
+struct delayed_settings {
+    bool enable;
+    uint32_t messages_max; /* of the node; 0: no limit */
+    uint32_t delay_max_s;
+};
+
+struct slow_subs_settings {
+    bool enable;
+    bool internal;         /* until it is sent; else until it is acknowledged */
+    uint32_t threshold_ms, top_k, expire_s;
+};
+
 struct limiter_settings {
     struct rate_settings client[RATE_KINDS], node[RATE_KINDS];
     uint32_t connections_rate, connections_burst; /* of the node; 0: no limit; what a second allows */
+};
+
+/* The admin API (docs/admin-api.md). */
+struct admin_settings {
+    bool enable;
+    char *bind;
+    char *certificate_file, *key_file, *key_password; /* "": no TLS */
+    char *default_password;      /* of the first user; "": a random one */
+    uint32_t workers;
+    uint32_t connections_max;
+    uint64_t body_bytes_max;
+    uint64_t payload_bytes_max;  /* of a retained message shown */
+    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint32_t token_lifetime_s;
+    bool metrics_auth, docs_auth, status_auth;
 };
 
 struct settings {
@@ -197,6 +229,10 @@ struct settings {
     } sys;
     struct overload_settings overload;
     struct limiter_settings limiter;
+    struct delayed_settings delayed;
+    struct slow_subs_settings slow_subs;
+    char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
+    struct admin_settings admin;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

@@ -60,6 +60,14 @@
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
     X(deliveries_limited, "times a client's deliveries waited because of a rate")                                     \
+    X(retained_expired, "retained messages removed because their expiry was over")                                    \
+    X(topics_rewritten, "topics and filters that a rule has rewritten")                                               \
+    X(rewrites_failed, "topics and filters refused: what a rule made of them is no topic")                            \
+    X(delayed_taken, "messages taken for later")                                                                      \
+    X(delayed_published, "of them: published when their time had come")                                               \
+    X(delayed_refused, "messages for later refused: too many, too long a delay, no such topic")                       \
+    X(exclusive_refused, "subscriptions refused: another client has the topic for itself")                            \
+    X(deliveries_slow, "deliveries slower than slow_subs.threshold")                                                  \
     X(retained_messages, "gauge: retained messages")                                                                 \
     X(retained_bytes, "gauge: their bytes")                                                                          \
     X(wills_published, "will messages published")                                                                    \

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/inspect.h"
 #include "broker/records.h"
 
 /* Memory of a shard's match cache beyond its table. */
@@ -18,7 +19,11 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
     broker->settings = settings;
     broker->shards_count = shards_count;
     broker->hash_seed = seed;
+    broker->inspected_wake = -1;
     qsbr_init(&broker->qsbr, shards_count);
+    extras_change(broker, settings);
+    exclusive_init(&broker->exclusive);
+    user_quota_init(&broker->user_quota);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);
     for (uint32_t s = 0; s < shards_count; s++) {
@@ -31,6 +36,9 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
 void broker_destroy(struct broker *broker)
 {
     route_index_destroy(broker->routes);
+    extras_release(broker->extras);
+    exclusive_release(&broker->exclusive);
+    user_quota_release(&broker->user_quota);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -56,8 +64,11 @@ static void broker_start(struct shard *shard)
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
+    inspect_start(broker);
     timer_init(&broker->pause_timer, publishers_resume);
     rates_start(broker);
+    extras_start(broker);
+    delayed_start(broker);
     retained_start(broker);
     sys_start(broker);
     features_shard_start(broker);
@@ -154,6 +165,7 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
     if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
     door_peer_text(conn, address, peer, sizeof peer);
@@ -178,6 +190,7 @@ static bool broker_turn(struct shard *shard)
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -206,11 +219,13 @@ static void broker_stop(struct shard *shard)
     struct broker_shard *broker = broker_of(shard);
     broker->stopping = true;
     if (broker->broker->features) features_halt(broker->broker->features);
+    inspect_stop(broker);
     durable_stop(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
         session_destroy(broker, session);
+    delayed_stop(broker);
     retained_stop(broker);
     sys_stop(broker);
     features_shard_stop(broker);
@@ -233,6 +248,7 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->mounted);
     memory_release(broker->load);
     limits_release(broker);
+    extras_finish(broker);
 }
 
 const struct shard_handler broker_handler = {

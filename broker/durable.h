@@ -130,6 +130,7 @@ void durable_session_end(struct broker_shard *broker, struct session *session);
 void durable_will_clear(struct broker_shard *broker, struct session *session);
 /* The publication is retained from now on (an empty payload: nothing is). kept_before: the log has what it replaces. */
 void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before);
+void durable_retain_clear(struct broker_shard *broker, struct span topic);
 uint64_t durable_message_id(struct broker_shard *broker, struct publication *publication);
 uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms); /* 0 stays 0 */
 

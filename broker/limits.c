@@ -17,7 +17,8 @@ static void compute(struct limits_entry *entry, const struct mqtt_settings *mqtt
     limits->retain_available = own_switch(entry->retain_available, mqtt->retain_available);
     limits->wildcard_available = own_switch(entry->wildcard_available, mqtt->wildcard_available);
     limits->shared_available = own_switch(entry->shared_available, mqtt->shared_available);
-    limits->topic_levels_max = mqtt->topic_levels_max;
+    limits->topic_levels_max = (uint16_t)own_or(entry->topic_levels_max, mqtt->topic_levels_max);
+    limits->subscriptions_max = own_or(entry->subscriptions_max, mqtt->subscriptions_max);
     limits->check_payload_utf8 = mqtt->payload_format_check;
 }
 
@@ -46,6 +47,8 @@ void limits_prepare(struct broker_shard *broker, uint8_t number)
                                    .topic_alias_max = settings->topic_alias_max,
                                    .keep_alive_max_s = settings->keep_alive_max_s,
                                    .qos_max = settings->qos_max,
+                                   .subscriptions_max = settings->subscriptions_max,
+                                   .topic_levels_max = settings->topic_levels_max,
                                    .retain_available = settings->retain_available,
                                    .wildcard_available = settings->wildcard_available,
                                    .shared_available = settings->shared_available};

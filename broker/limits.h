@@ -11,6 +11,7 @@ struct broker_shard;
 
 struct limits {
     uint32_t packet_bytes_max;
+    uint32_t subscriptions_max; /* of a session; 0: no limit */
     uint16_t topic_levels_max;
     uint16_t receive_max, topic_alias_max;
     uint16_t keep_alive_min_s, keep_alive_max_s; /* 0: none */
@@ -28,7 +29,7 @@ struct limits_entry {
     uint32_t listener_version; /* of the listener the own values were taken from */
     bool made;
     /* its own values: the listener itself may be gone when the settings change */
-    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max;
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max, subscriptions_max, topic_levels_max;
     uint8_t retain_available, wildcard_available, shared_available;
     struct rate_settings client_rates[RATE_KINDS], total_rates[RATE_KINDS];
     struct rates *rates; /* NULL: none of its own */

@@ -20,11 +20,13 @@ struct mqtt_connect;
 struct mount;
 struct retained_query;
 struct session_rates;
+struct quota_user;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
     uint64_t tagged; /* message pointer (48 bits) and DELIVERY_* */
-    uint64_t ids;    /* one subscription id (0: none), or with DELIVERY_IDS_LIST a pointer to a list: count, then the ids */
+    uint64_t ids;    /* low half: one subscription id (0: none), high half: when it came (ms, low half of the clock). With DELIVERY_IDS_LIST a
+                        pointer to a list: count, then the ids, then when it came */
 };
 
 #define DELIVERY_POINTER_MASK ((1ull << 48) - 1)
@@ -33,9 +35,18 @@ struct delivery {
 #define DELIVERY_IDS_LIST     (1ull << 51)
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
 
+/* When it came: low half of the shard's clock. */
+static inline uint32_t delivery_stamp_ms(struct delivery delivery)
+{
+    if (!(delivery.tagged & DELIVERY_IDS_LIST)) return (uint32_t)(delivery.ids >> 32);
+    const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+    return list[1 + list[0]];
+}
+
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;
+    uint32_t sent; /* PUBLISH packets to the session's client, those that did not wait included: it fills a hole here. Wraps around */
 };
 
 /* How a session's connection ended, for the will and for the log. */
@@ -56,6 +67,9 @@ struct session_rare {
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
     struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
+    struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    char *user_name;                /* NULL: there is none, or nobody wants it */
+    uint16_t user_name_bytes;
 };
 
 struct session {
@@ -88,7 +102,12 @@ struct session {
     struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
-        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct {
+            struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+            uint32_t connected_at; /* when it came, by the shard's clock, in units of 16 ms; then what it has published since (wrapping around): */
+            uint32_t published;
+            uint64_t published_bytes;
+        };
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */

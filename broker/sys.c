@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -73,6 +74,12 @@ static void sys_publish(struct broker_shard *broker, const char *topic, const ch
                                       .level = DURABILITY_NONE}; /* made anew at each start */
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
+}
+
+static void sys_publish_made(struct broker_shard *broker, const char *topic, char *payload)
+{
+    sys_publish(broker, topic, payload);
+    free(payload);
 }
 
 static void sys_publish_number(struct broker_shard *broker, const char *topic, uint64_t number)
@@ -163,6 +170,9 @@ static void sys_publish_all(struct broker_shard *broker)
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sys_publish_number(broker, numbers[i].topic, numbers[i].number);
+
+    if (broker->extras_bits & EXTRA_METRICS) sys_publish_made(broker, "topic_metrics", extras_metrics_json(broker->extras));
+    if (broker->extras_bits & EXTRA_SLOW_SUBS) sys_publish_made(broker, "slow_subs", extras_slow_subs_json(broker->broker));
 
     for (size_t i = 0; i < LOADS; i++)
         for (int m = 0; m < 3; m++) {

@@ -37,8 +37,8 @@ void config_release(struct config *config); /* accepts NULL */
 
 const struct settings *config_settings(const struct config *config);
 
-/* The keys of features (base/schema.h), known to every config_load() and print from now on. Called once, before them. False with a
- * sentence in ret_error. */
+/* The keys of features (base/schema.h), known to every config_load() and print from now on. May be called again, with more, as long as no config
+ * has been loaded. False with a sentence in ret_error. */
 bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes);
 /* A part's settings; NULL: it is not one of those added. They live as long as the config. */
 const void *config_part(const struct config *config, const struct schema_part *part);
@@ -65,6 +65,21 @@ size_t config_diff(const struct config *old_config, const struct config *new_con
 /* A config with the new listeners, the new values of the reloadable keys and the old ones of all others: what SIGHUP may put in force now.
  * It shares nothing with its parents. */
 struct config *config_merge_reloadable(const struct config *old_config, const struct config *new_config);
+
+/* A key as somebody may want to see it. Texts live as long as the config, those marked "call" as long as the call. */
+struct config_entry {
+    const char *path;
+    const char *text;          /* strings without quotes, secrets masked */
+    const char *default_text;  /* NULL: must be given. call */
+    struct config_origin origin;
+    bool reloadable;
+    const char *wanted;        /* "a size from 1KiB to 256MiB, such as 1MiB". call */
+    const char *documentation;
+};
+/* In the order of the schema. */
+void config_each(const struct config *config, void (*each)(void *context, const struct config_entry *entry), void *context);
+/* False: there is no such key. */
+bool config_find(const struct config *config, const char *path, void (*found)(void *context, const struct config_entry *entry), void *context);
 
 /* Every key with its value and where that came from; valid HOCON. Secrets are shown as "******". */
 void config_print_effective(const struct config *config, FILE *file);
