@@ -400,7 +400,8 @@ int ringmq_passwd(int argc, char **argv)
     struct passwd passwd = {0};
     struct text_list words = {0};
     const struct option_group group = {"Options", passwd_options, sizeof passwd_options / sizeof passwd_options[0], &passwd};
-    const struct option_program program = {usage, about, examples, &group, 1, &words};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = &group, .groups_count = 1,
+                                           .positionals = &words, .first = "FILE"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     if (verdict != OPTIONS_FINE) return verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     int status = RINGMQ_EXIT_FAILED;

@@ -37,8 +37,8 @@ static struct feature_state *the_state; /* verbs.h; NULL: not open */
 /* The frame's live no longer than the configuration; a chain that is being stopped outlives it. */
 static void copy_texts(void *item, const char *group)
 {
-    for (size_t i = 0; i < auth_keys.keys_count; i++) {
-        const struct schema_key *key = &auth_keys.keys[i];
+    for (size_t i = 0; i < auth_configuration.keys_count; i++) {
+        const struct schema_key *key = &auth_configuration.keys[i];
         bool text = key->type == TYPE_STRING || key->type == TYPE_SECRET;
         bool ours = group ? strncmp(key->path, group, strlen(group)) == 0 : strstr(key->path, ".NAME.") == NULL;
         if (!text || !ours) continue;
@@ -49,8 +49,8 @@ static void copy_texts(void *item, const char *group)
 
 static void release_texts(void *item, const char *group)
 {
-    for (size_t i = 0; i < auth_keys.keys_count; i++) {
-        const struct schema_key *key = &auth_keys.keys[i];
+    for (size_t i = 0; i < auth_configuration.keys_count; i++) {
+        const struct schema_key *key = &auth_configuration.keys[i];
         bool text = key->type == TYPE_STRING || key->type == TYPE_SECRET;
         bool ours = group ? strncmp(key->path, group, strlen(group)) == 0 : strstr(key->path, ".NAME.") == NULL;
         if (!text || !ours) continue;
@@ -155,7 +155,7 @@ static bool auth_prepare(struct feature_node *node, const void *settings, struct
         release_prepared(prepared);
         return false;
     }
-    bool guards = auth_keys.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
+    bool guards = auth_configuration.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
     auth_cache_configure(state->auth.cache, prepared->settings.cache_ttl_ms, prepared->settings.cache_negative_ttl_ms, prepared->settings.cache_max);
     *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes, .brings_rules = guards || authorizes};
     if (guards || authorizes) ret_setup->moments = FEATURE_GATE(connect) | FEATURE_GATE(authenticate);
@@ -251,7 +251,7 @@ const struct feature feature_auth = {
     .version = RINGMQ_VERSION,
     .documentation = "Authentication: password files, a built-in user database, HTTP, JWT, PostgreSQL, MySQL, Redis, LDAP, certificates and SCRAM.",
     .stage = FEATURE_STAGE_AUTHENTICATION,
-    .configuration = &auth_keys,
+    .configuration = &auth_configuration,
     .open = auth_open,
     .halt = auth_halt,
     .close = auth_close,

@@ -181,6 +181,6 @@ static const char *check(const void *settings, char *buffer, size_t bytes)
     return NULL;
 }
 
-const struct schema_part auth_keys = {
+const struct schema_part auth_configuration = {
     .name = "auth", .keys = keys, .keys_count = SCHEMA_COUNT(keys), .sections = sections, .sections_count = SCHEMA_COUNT(sections),
     .groups = groups, .groups_count = SCHEMA_COUNT(groups), .settings_bytes = sizeof(struct auth_settings), .guards = guards, .check = check};

@@ -5,6 +5,6 @@
 #include "base/schema.h"
 #include "features/auth/settings.h"
 
-extern const struct schema_part auth_keys;
+extern const struct schema_part auth_configuration;
 
 #endif
