@@ -51,6 +51,8 @@ struct auth_cache *auth_cache_create(void)
         map_init(&cache->stripes[i].by_key, key_of);
         list_init(&cache->stripes[i].entries);
     }
+    uint8_t key[AUTH_KEY_BYTES]; /* libcrypto reads its configuration when first used: not on a shard */
+    auth_cache_key(cache, &(struct auth_query){0}, key);
     return cache;
 }
 

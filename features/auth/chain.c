@@ -151,7 +151,12 @@ static void hash_thread_end(void *context, uint32_t number)
         if (chain->sources[i].workers == chain->hashing) detach(&chain->sources[i], number);
 }
 
-static void hash_thread_idle(void *context, uint32_t number) {}
+static void hash_thread_idle(void *context, uint32_t number)
+{
+    struct auth_chain *chain = context;
+    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
+}
 
 /* While the breaker is open one thread asks the server how it is. */
 static void source_thread_idle(void *context, uint32_t number)

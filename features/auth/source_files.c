@@ -78,6 +78,9 @@ static void file_look(struct file_source *source)
     pthread_mutex_unlock(&source->looking);
 }
 
+/* Also when all who log in are remembered, and nobody is asked: the change makes those verdicts void. */
+static void file_tick(void *instance) { file_look(instance); }
+
 static struct span user_of(const struct auth_source_settings *settings, const struct auth_query *query)
 {
     if (settings->user_id_type == AUTH_USER_ID_CLIENTID) return query->client_id;
@@ -105,7 +108,8 @@ static enum auth_verdict file_authenticate(void *instance, void *link, const str
 }
 
 const struct auth_source_kind auth_source_password_file = {
-    .abi = AUTH_SOURCE_ABI, .name = "password_file", .local = true, .closed = true, .open = file_open, .close = file_close, .authenticate = file_authenticate};
+    .abi = AUTH_SOURCE_ABI, .name = "password_file", .local = true, .closed = true, .open = file_open, .close = file_close, .authenticate = file_authenticate,
+    .tick = file_tick};
 
 /* ---- built_in_database ------------------------------------------------------------------------------------------ */
 
