@@ -70,7 +70,7 @@ static const struct api_field api_key[] = {
 static const struct api_field new_api_key[] = {
     {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "Letters, digits, _ - . and @."},
     {"role", FIELD_STRING, .required = true, .words = roles, .says = "What it allows."},
-    {"expired_at", FIELD_STRING, .max = 64, .says = "RFC 3339; left out: it does not expire."},
+    {"expired_at", FIELD_STRING, .min = 1, .max = 64, .format = "date-time", .says = "RFC 3339; left out: it does not expire."},
     {"description", FIELD_STRING, .max = 256, .says = "For people."},
 };
 static const struct api_field api_key_secret[] = {
@@ -83,7 +83,7 @@ static const struct api_field api_key_secret[] = {
 static const struct api_field api_key_change[] = {
     {"role", FIELD_STRING, .words = roles, .says = "A new role."},
     {"enable", FIELD_BOOLEAN, .says = "Switches it on or off."},
-    {"expired_at", FIELD_STRING, .nullable = true, .max = 64, .says = "RFC 3339; null: never."},
+    {"expired_at", FIELD_STRING, .nullable = true, .min = 1, .max = 64, .format = "date-time", .says = "RFC 3339; null: never."},
     {"description", FIELD_STRING, .max = 256, .says = "A new description."},
 };
 static const struct api_field audit_entry[] = {

@@ -80,7 +80,7 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t monotonic_now_ns = broker->shard->group->verbs->monotonic_ns(broker->shard->ring); /* the turn's may be older */
-    return ((uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec - monotonic_now_ns) / NS_PER_MS + monotonic_ms;
+    return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
 static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
@@ -304,7 +304,9 @@ static enum inspect_status client_answer(struct broker_shard *broker, struct ins
     struct session *session = session_find(broker, inspect->client_id);
     if (!session) return INSPECT_NOT_FOUND;
     switch (inspect->kind) {
-    case INSPECT_CLIENT: client_row(broker, inspect, session); return INSPECT_DONE;
+    case INSPECT_CLIENT:
+        if (client_matches(broker, session, &inspect->client)) client_row(broker, inspect, session);
+        return INSPECT_DONE;
     case INSPECT_CLIENT_SUBSCRIPTIONS: inspect_session_subscriptions(broker, inspect, session); return INSPECT_DONE;
     case INSPECT_KICK: return kick(broker, inspect, session);
     case INSPECT_END_SESSION: return end_session(broker, inspect, session);
@@ -433,7 +435,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
-    return !list_empty(&broker->inspections);
+    return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 
 void inspect_start(struct broker_shard *broker)

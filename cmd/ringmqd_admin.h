@@ -8,7 +8,7 @@
 int ringmqd_admin_prepare(const struct settings *settings, struct broker *broker);
 /* After they have. NULL: admin.enable is false, or it could not be started, which is logged: the broker goes on without. */
 struct admin *ringmqd_admin_start(const struct admin_options *options);
-/* --print-metrics-docs, --print-api. */
-void ringmqd_admin_print(bool metrics);
+/* --print-metrics-docs, --print-api. Returns the exit status. */
+int ringmqd_admin_print(bool metrics);
 
 #endif

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "cmd/ringmqd_admin.h"
 
 static const char help[] =
     "ringmqd " RINGMQ_VERSION " - an MQTT broker\n"
@@ -84,8 +83,8 @@ static int take_option(int option, struct ringmqd_arguments *arguments)
     case OPTION_EFFECTIVE: arguments->action = RINGMQD_PRINT_EFFECTIVE; return -1;
     case OPTION_SAMPLE: config_print_sample(stdout); return printed();
     case OPTION_DOCS: config_print_docs(stdout); return printed();
-    case OPTION_METRICS_DOCS: ringmqd_admin_print(true); return printed();
-    case OPTION_API: ringmqd_admin_print(false); return printed();
+    case OPTION_METRICS_DOCS: arguments->action = RINGMQD_PRINT_METRICS_DOCS; return -1;
+    case OPTION_API: arguments->action = RINGMQD_PRINT_API; return -1;
     case OPTION_FEATURES: arguments->action = RINGMQD_PRINT_FEATURES; return -1;
     case OPTION_HOOKS: arguments->action = RINGMQD_PRINT_HOOKS; return -1;
     case OPTION_VERSION: puts("ringmqd " RINGMQ_VERSION); return printed();
