@@ -24,6 +24,7 @@ static const char help[] =
     "      --print-config-docs  print the manual of the configuration (Markdown), and end\n"
     "      --print-metrics-docs print the manual of the metrics (Markdown), and end\n"
     "      --print-api          print the admin API as an OpenAPI document (JSON), and end\n"
+    "      --print-api-docs     print the same as a manual (Markdown), and end\n"
     "      --print-features     print the features that are built in or loaded, and end\n"
     "      --print-hooks        print the moments at which features take part (Markdown), and end\n"
     "      --version            print the version, and end\n"
@@ -36,7 +37,7 @@ static const char help[] =
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
-enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_METRICS_DOCS, OPTION_API, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
+enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_METRICS_DOCS, OPTION_API, OPTION_API_DOCS, OPTION_FEATURES, OPTION_HOOKS, OPTION_VERSION };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -47,6 +48,7 @@ static const struct option options[] = {
     {"print-config-docs", no_argument, NULL, OPTION_DOCS},
     {"print-metrics-docs", no_argument, NULL, OPTION_METRICS_DOCS},
     {"print-api", no_argument, NULL, OPTION_API},
+    {"print-api-docs", no_argument, NULL, OPTION_API_DOCS},
     {"print-features", no_argument, NULL, OPTION_FEATURES},
     {"print-hooks", no_argument, NULL, OPTION_HOOKS},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -84,6 +86,7 @@ static int take_option(int option, struct ringmqd_arguments *arguments)
     case OPTION_SAMPLE: config_print_sample(stdout); return printed();
     case OPTION_DOCS: config_print_docs(stdout); return printed();
     case OPTION_METRICS_DOCS: arguments->action = RINGMQD_PRINT_METRICS_DOCS; return -1;
+    case OPTION_API_DOCS: arguments->action = RINGMQD_PRINT_API_DOCS; return -1;
     case OPTION_API: arguments->action = RINGMQD_PRINT_API; return -1;
     case OPTION_FEATURES: arguments->action = RINGMQD_PRINT_FEATURES; return -1;
     case OPTION_HOOKS: arguments->action = RINGMQD_PRINT_HOOKS; return -1;

@@ -19,7 +19,7 @@
 #define RINGMQD_EXIT_USAGE 2
 
 enum ringmqd_action { RINGMQD_RUN, RINGMQD_CHECK, RINGMQD_PRINT_EFFECTIVE, RINGMQD_PRINT_FEATURES, RINGMQD_PRINT_HOOKS,
-                      RINGMQD_PRINT_METRICS_DOCS, RINGMQD_PRINT_API };
+                      RINGMQD_PRINT_METRICS_DOCS, RINGMQD_PRINT_API_DOCS, RINGMQD_PRINT_API };
 
 struct ringmqd_arguments {
     enum ringmqd_action action;
