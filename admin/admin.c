@@ -40,6 +40,7 @@ struct admin {
     struct http_server *server;
     struct auth *auth;
     struct alarms *alarms;
+    struct stats tls_stats; /* the HTTP thread's; nobody reads them */
     struct door_tls *tls;
     struct listener_settings tls_settings;
     char *node_name, *data_dir;
@@ -206,7 +207,11 @@ bool admin_ask(struct admin *admin, struct inspect *inspect) { return admin_ask_
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-static struct filter *tls_filter(void *context) { return door_tls_filter(context); }
+static struct filter *tls_filter(void *context)
+{
+    struct admin *admin = context;
+    return door_tls_filter(admin->tls, &admin->tls_stats);
+}
 
 /* The admin's certificate is read as a listener's is. */
 static bool tls_open(struct admin *admin, const struct admin_settings *settings, char *ret_error, size_t error_bytes)
@@ -250,7 +255,7 @@ static struct http_options http_options_of(struct admin *admin, const struct adm
                                  .streams_max = settings->connections_max / 2 + 1, .waiting_max = 4 * settings->workers + 64, .header_bytes_max = 128 * 1024,
                                  .body_bytes_max = settings->body_bytes_max, .request_timeout_ms = settings->request_timeout_ms,
                                  .idle_timeout_ms = settings->idle_timeout_ms, .send_timeout_ms = 30000, .requests_max = 10000,
-                                 .tls = admin->tls ? tls_filter : NULL, .tls_context = admin->tls};
+                                 .tls = admin->tls ? tls_filter : NULL, .tls_context = admin};
 }
 
 struct admin *admin_start(const struct admin_options *options, char *ret_error, size_t error_bytes)

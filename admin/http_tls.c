@@ -21,6 +21,7 @@ bool http_tls_receive(struct http_connection *connection, uint8_t *data, size_t 
         case FILTER_LATER: continue; /* this thread has time: the expensive step is the next call */
         case FILTER_TRANSPARENT: http_text_add(&connection->in, data, bytes); return true;
         case FILTER_ENDED: connection->ended = true; return true;
+        case FILTER_PARKED: UNREACHABLE("the admin port asks for no certificates whose state others must be asked for");
         case FILTER_FAILED: connection->broken = true; return true; /* an alert is to be sent yet */
         }
     }

@@ -21,7 +21,7 @@ static json_t *items_of(const char *of)
     if (api_schema_find(of)) return reference_to("schemas", of);
     if (strcmp(of, "any") == 0) return json_pack("{s:[s, s, s, s]}", "type", "string", "number", "boolean", "null");
     json_t *items = json_pack("{s:s}", "type", of);
-    if (strcmp(of, "string") == 0) json_object_update_new(items, json_pack("{s:i, s:i}", "minLength", 1, "maxLength", 65535));
+    if (strcmp(of, "string") == 0) json_object_update_new(items, json_pack("{s:i, s:i}", "minLength", 1, "maxLength", API_WORD_BYTES_MAX));
     return items;
 }
 
@@ -59,7 +59,7 @@ static json_t *field_schema(const struct api_field *field, bool with_text)
         json_object_set_new(schema, "enum", words);
     }
     put_limits(schema, field);
-    if (field->type == FIELD_STRING && !field->words && !field->format) json_object_set_new(schema, "pattern", json_string("^[^\\u0000]*$"));
+    if (field->type == FIELD_STRING && !field->words && !field->format) json_object_set_new(schema, "pattern", json_string(field->pattern ? field->pattern : "^[^\\u0000]*$"));
     if (field->format) json_object_set_new(schema, "format", json_string(field->format));
     if (field->fallback) json_object_set_new(schema, "default", fallback_json(field));
     if (field->type == FIELD_ARRAY) json_object_set_new(schema, "items", items_of(field->of));

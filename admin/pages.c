@@ -1,6 +1,7 @@
 #include "admin/pages.h"
 
 #include "admin/api.h"
+#include "admin/web.h"
 
 static void serve(struct http_exchange *exchange, const char *type, struct span body) { http_answer(exchange, 200, type, body); }
 
@@ -29,6 +30,7 @@ static void serve_metrics(struct admin *admin, struct http_exchange *exchange)
 
 bool page_serve(struct admin *admin, struct http_exchange *exchange)
 {
+    if (web_serve(exchange)) return true;
     struct span path = exchange->request->path;
     bool openapi = span_equal(path, SPAN_LITERAL("/api/openapi.json")), docs = span_equal(path, SPAN_LITERAL("/api/docs")), metrics = span_equal(path, SPAN_LITERAL("/metrics"));
     if (!openapi && !docs && !metrics) return false;

@@ -68,8 +68,8 @@ static bool check_array(const struct api_field *field, const json_t *value, cons
         if (items && !json_is_object(item)) return wrong(ret_error, error_bytes, "", place, "must be an object");
         if (items && !object_at(items, item, place, depth + 1, ret_error, error_bytes)) return false;
         if (!items && !json_is_string(item)) return wrong(ret_error, error_bytes, "", place, "must be a string");
-        if (!items && (json_string_length(item) == 0 || json_string_length(item) > 65535))
-            return wrong(ret_error, error_bytes, "", place, "must have 1 to 65535 bytes");
+        if (!items && (json_string_length(item) == 0 || json_string_length(item) > API_WORD_BYTES_MAX))
+            return wrong(ret_error, error_bytes, "", place, "must have 1 to 4096 bytes");
     }
     return true;
 }

@@ -25,10 +25,25 @@ extern const char *const listener_kind_names[LISTENER_KINDS];
 /* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
 uint32_t mqtt_versions_parse(struct span text);
 
+/* Are clients' certificates looked up, and what if there is no answer: in (SOFT), or not (HARD)? */
+enum ocsp_check { OCSP_CHECK_OFF, OCSP_CHECK_SOFT, OCSP_CHECK_HARD };
+
+/* docs/protection.md; broker/rates.h. */
+enum rate_kind { RATE_MESSAGES, RATE_BYTES, RATE_SUBSCRIBES, RATE_DELIVERIES, RATE_KINDS };
+#define RATE_INHERIT UINT64_MAX
+struct rate_settings {
+    uint64_t per_s; /* 0: no limit; RATE_INHERIT */
+    uint64_t burst; /* 0: what one second allows */
+};
+
 /* docs/tls.md; lists of files have commas. */
 struct tls_settings {
     char *certificate_files, *key_files, *password;
     char *ocsp_files;            /* responses for ours, to be stapled */
+    bool ocsp_stapling;          /* … or fetched */
+    uint8_t ocsp_check;          /* enum ocsp_check */
+    char *ocsp_responder;        /* "": what the certificates name */
+    uint32_t ocsp_timeout_ms;
     char *ca_file, *crl_file, *psk_file;
     bool verify_peer, certificate_required;
     uint8_t depth;
@@ -67,7 +82,7 @@ struct listener_settings {
     /* MQTT: each in place of the key of the same meaning below mqtt */
     char *protocol_versions;     /* "3.1, 3.1.1, 5.0" */
     char *mountpoint;            /* "" none */
-    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max, subscriptions_max, topic_levels_max; /* LISTENER_INHERIT */
     uint32_t keep_alive_min_s;   /* 0: none */
     uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
     struct tls_settings tls;     /* tls, wss */
@@ -81,6 +96,8 @@ struct listener_settings {
         uint8_t client_header;    /* enum websocket_client_header */
     } websocket;
     uint8_t durability;           /* enum durability_level: of the sessions of clients that connect here */
+    struct rate_settings rates[RATE_KINDS];       /* of each client */
+    struct rate_settings total_rates[RATE_KINDS]; /* of all clients together */
 };
 
 #define LISTENER_INHERIT UINT32_MAX
@@ -118,8 +135,13 @@ struct mqtt_settings {
     uint64_t retained_messages_max;  /* per node; 0: no limit */
     uint64_t retained_bytes_max;     /* per node; 0: no limit */
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
+    uint32_t retained_expiry_s;      /* of retained messages that have none; 0: they stay */
+    uint32_t retained_clear_s;       /* how often expired ones are looked for; 0: only when somebody asks for them */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
     uint32_t subscriptions_max;      /* per session; 0: no limit */
+    uint32_t sessions_per_user_max;  /* 0: no limit */
+    bool exclusive_subscription;
+    char *max_qos_rules, *share_group_strategies; /* broker/topic_rules.h */
     char *denied_filters;            /* comma-separated filters nobody may subscribe to; "": none */
     char *response_information;      /* told to MQTT 5 clients that ask for it; "": nothing */
     uint32_t match_cache_topics;     /* per shard: topics whose match is remembered */
@@ -153,6 +175,23 @@ struct overload_settings {
     uint32_t turn_us;          /* average length of a turn above which a shard is overloaded; 0: not looked at */
     uint64_t memory_bytes_max; /* of a shard's messages and buffers; 0: no limit */
     uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
+};
+
+struct delayed_settings {
+    bool enable;
+    uint32_t messages_max; /* of the node; 0: no limit */
+    uint32_t delay_max_s;
+};
+
+struct slow_subs_settings {
+    bool enable;
+    bool internal;         /* until it is sent; else until it is acknowledged */
+    uint32_t threshold_ms, top_k, expire_s;
+};
+
+struct limiter_settings {
+    struct rate_settings client[RATE_KINDS], node[RATE_KINDS];
+    uint32_t connections_rate, connections_burst; /* of the node; 0: no limit; what a second allows */
 };
 
 /* The admin API (docs/admin-api.md). */
@@ -189,6 +228,10 @@ struct settings {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
     struct overload_settings overload;
+    struct limiter_settings limiter;
+    struct delayed_settings delayed;
+    struct slow_subs_settings slow_subs;
+    char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
     struct admin_settings admin;
     struct {
         char *load;               /* modules: names or paths, with commas */

@@ -15,12 +15,15 @@ static struct span session_key(const void *value) { return session_client_id(val
 
 struct broker *broker_create(const struct settings *settings, uint32_t shards_count, uint64_t seed)
 {
-    struct broker *broker = memory_acquire_aligned(64, sizeof *broker);
+    struct broker *broker = memory_acquire_aligned(64, sizeof *broker); /* zeroed */
     broker->settings = settings;
     broker->shards_count = shards_count;
     broker->hash_seed = seed;
     broker->inspected_wake = -1;
     qsbr_init(&broker->qsbr, shards_count);
+    extras_change(broker, settings);
+    exclusive_init(&broker->exclusive);
+    user_quota_init(&broker->user_quota);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);
     for (uint32_t s = 0; s < shards_count; s++) {
@@ -33,6 +36,9 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
 void broker_destroy(struct broker *broker)
 {
     route_index_destroy(broker->routes);
+    extras_release(broker->extras);
+    exclusive_release(&broker->exclusive);
+    user_quota_release(&broker->user_quota);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -60,6 +66,9 @@ static void broker_start(struct shard *shard)
     list_init(&broker->scans);
     inspect_start(broker);
     timer_init(&broker->pause_timer, publishers_resume);
+    rates_start(broker);
+    extras_start(broker);
+    delayed_start(broker);
     retained_start(broker);
     sys_start(broker);
     features_shard_start(broker);
@@ -216,6 +225,7 @@ static void broker_stop(struct shard *shard)
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
         session_destroy(broker, session);
+    delayed_stop(broker);
     retained_stop(broker);
     sys_stop(broker);
     features_shard_stop(broker);
@@ -237,6 +247,8 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    limits_release(broker);
+    extras_finish(broker);
 }
 
 const struct shard_handler broker_handler = {

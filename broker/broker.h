@@ -13,10 +13,12 @@
 #include "base/map.h"
 #include "base/settings.h"
 #include "broker/durable.h"
+#include "broker/extras.h"
 #include "broker/features.h"
 #include "broker/holds.h"
 #include "broker/limits.h"
 #include "broker/probes.h"
+#include "broker/rates.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -43,6 +45,11 @@ struct broker {
     int inspected_wake;              /* eventfd; -1: nobody asks. Set before the shards start */
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
+    struct rate_clocks rate_clocks;
+    struct extras *extras;           /* the newest; the control thread's */
+    struct exclusive exclusive;
+    struct user_quota user_quota;
+    _Atomic uint32_t delayed_count;  /* messages that wait for their time */
 };
 
 struct fanout_entry {
@@ -86,6 +93,15 @@ struct broker_shard {
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
+    struct node_rates node_rates;
+    bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
+    uint32_t extras_bits;            /* enum extra: what is on */
+    const struct extras *extras;
+    struct rewrite_scratch *rewrite_scratch; /* NULL: no rules yet */
+    struct slow_subs slow_subs;
+    struct timer metrics_timer, sweep_timer;
+    struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
+    struct list delayed;             /* timers of waiting messages */
     struct durable_shard *durable;   /* NULL: durability is off */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */
@@ -185,6 +201,8 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
 /* True: it stays unread, a gate wants time. */
 bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
 void unsubscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_unsubscribe *unsubscribe);
+/* The subscriptions that every client gets. */
+void subscriptions_give(struct broker_shard *broker, struct session *session);
 /* SUBACK may go: the subscriptions are on disk. */
 void request_stored(struct broker_shard *broker, struct subscribe_request *request);
 /* Lays a subscription again, at start. All of them go through one request: begin, any number of subscriptions, end; when the last
@@ -222,12 +240,17 @@ void retained_seen(struct broker_shard *broker, const struct session *session, c
 bool retained_remove(struct broker_shard *broker, struct span topic);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
+/* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */
+struct message *retained_get(struct broker_shard *broker, struct span name);
+void retained_drop(struct broker_shard *broker, struct span name);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);
 /* The session ends: its queries are forgotten. */
 void retained_forget(struct broker_shard *broker, struct session *session);
 void retained_set_limits(struct broker_shard *broker);
+/* Expired ones go every retainer.msg_clear_interval: (re)starts the clock by the newest settings. */
+void retained_sweep_start(struct broker_shard *broker);
 void retained_start(struct broker_shard *broker);
 void retained_stop(struct broker_shard *broker);
 

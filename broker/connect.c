@@ -40,7 +40,7 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
 {
     COUNT(broker, clients_refused);
     TAP_TELL(broker, refused, version, 0, span_of_string(what), reason, 0);
-    features_conn_gone(broker, conn);
+    features_refused(broker, conn, reason);
     switch (reason) {
     case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION: COUNT(broker, clients_refused_version); break;
     case MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID: COUNT(broker, clients_refused_identifier); break;
@@ -216,6 +216,7 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     session_attach(broker, session, conn, connect);
     if (UNLIKELY(broker->features != NULL)) features_connected(broker, session, present);
     if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (UNLIKELY((broker->extras_bits & EXTRA_USER_NAMES) || session->rare)) extras_user_name_set(broker, session, user_name);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
         session_detach(broker, session, SESSION_END_CLIENT);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,
@@ -232,6 +233,7 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
     session_resend(broker, session);
     session_pump(broker, session);
+    if (UNLIKELY(broker->extras_bits & EXTRA_AUTO_SUBSCRIBE)) subscriptions_give(broker, session);
 }
 
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_unread, bool *ret_exchange)
@@ -301,6 +303,13 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
                               "the server has too many sessions");
     session->expiry_s = session_expiry_s(broker, connect);
+    uint32_t user_limit = broker->settings->mqtt.sessions_per_user_max;
+    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    if (UNLIKELY(user_limit) && !user_quota_take(&broker->broker->user_quota, session, user_name, user_limit)) {
+        if (!present) session_destroy(broker, session);
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
+                              "the user has too many sessions");
+    }
     if (UNLIKELY(broker->durable) &&
         durable_connect(broker, conn, session, connect, written, present, connect->client_id.bytes ? span_of(NULL, 0) : client_id) ==
             DURABLE_CONNECT_WAIT) {

@@ -84,12 +84,16 @@ void features_print_hooks(FILE *file)
 
 /* ---- start ------------------------------------------------------------------------------------------------------- */
 
-static bool prepare_one(struct feature_part *part, const void *settings, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
+static bool prepare_one(struct feature_part *part, const void *settings, bool *rules_expected, struct feature_setup *ret_setup, char *ret_error,
+                        size_t error_bytes)
 {
     *ret_setup = (struct feature_setup){0};
     if (!part->feature->prepare) return true;
     size_t used = (size_t)snprintf(ret_error, error_bytes, "%s: ", part->feature->name);
-    return part->feature->prepare(&part->node, settings, ret_setup, ret_error + used, error_bytes - used);
+    part->node.rules_expected = *rules_expected;
+    bool prepared = part->feature->prepare(&part->node, settings, ret_setup, ret_error + used, error_bytes - used);
+    *rules_expected |= ret_setup->brings_rules;
+    return prepared;
 }
 
 static void release_setup(struct feature_part *part, struct feature_setup *setup)
@@ -117,6 +121,7 @@ struct features *features_create(const struct feature_list *list, struct broker 
     features->broker = broker;
     features->module_path = settings->features.module_path;
     features_taps_create(features, broker->shards_count);
+    bool rules_expected = false;
     for (uint32_t i = 0; i < list->count; i++) {
         struct feature_part *part = memory_acquire_zeroed(sizeof *part);
         features->parts[features->count++] = part;
@@ -124,7 +129,7 @@ struct features *features_create(const struct feature_list *list, struct broker 
         part->node = (struct feature_node){.shards_count = broker->shards_count, .settings = settings, .frame = features, .number = i};
         size_t used = (size_t)snprintf(ret_error, error_bytes, "%s: ", part->feature->name);
         part->opened = !part->feature->open || part->feature->open(&part->node, ret_error + used, error_bytes - used);
-        if (!part->opened || !prepare_one(part, settings_of(context, part->feature), &part->setup, ret_error, error_bytes)) {
+        if (!part->opened || !prepare_one(part, settings_of(context, part->feature), &rules_expected, &part->setup, ret_error, error_bytes)) {
             forget(features);
             return NULL;
         }
@@ -141,11 +146,12 @@ void features_wake_through(struct features *features, const struct kernel_verbs 
 bool features_prepare(struct features *features, const struct settings *settings, features_settings *settings_of, void *context, char *ret_error,
                       size_t error_bytes)
 {
+    bool rules_expected = false;
     for (uint32_t i = 0; i < features->count; i++) {
         struct feature_part *part = features->parts[i];
         const struct settings *before = part->node.settings;
         part->node.settings = settings;
-        bool prepared = prepare_one(part, settings_of(context, part->feature), &part->next, ret_error, error_bytes);
+        bool prepared = prepare_one(part, settings_of(context, part->feature), &rules_expected, &part->next, ret_error, error_bytes);
         part->node.settings = before;
         if (prepared) continue;
         for (uint32_t j = 0; j < i; j++)

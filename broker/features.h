@@ -116,6 +116,8 @@ struct client_record {
     bool exchange_passed;
     uint8_t *connect_bytes;      /* the CONNECT, during its exchange of AUTH packets */
     size_t connect_count;
+    uint8_t *codes;              /* of a SUBSCRIBE that waits: verdicts of its first filters */
+    uint32_t codes_count;
     struct feature_attribute *attributes;
     uint32_t attributes_bytes;
     char text[]; /* client id, user name, listener */
@@ -187,6 +189,8 @@ void features_address_known(struct broker_shard *broker, struct conn *conn, cons
 void features_record_end(struct broker_shard *broker, struct client_record *record);
 /* A connection has ended that may have a record and has no session. */
 void features_conn_gone(struct broker_shard *broker, const struct conn *conn);
+/* The same: its CONNECT is answered with this reason code. */
+void features_refused(struct broker_shard *broker, const struct conn *conn, uint8_t reason);
 void features_wait(struct client_record *record); /* LATER: holds the connection */
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------------------ */

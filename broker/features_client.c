@@ -76,6 +76,7 @@ void client_record_release(struct client_record *record)
     memory_release(record->peer_text);
     memory_release(record->method);
     memory_release(record->connect_bytes);
+    memory_release(record->codes);
     for (uint32_t i = 0; i < record->facts.attributes_count; i++)
         memory_release((void *)(uintptr_t)record->attributes[i].name.data);
     memory_release(record->attributes);
@@ -94,6 +95,14 @@ void features_record_end(struct broker_shard *broker, struct client_record *reco
     if (record->counted_expiry) shard->expiring_count--;
     if (record->session) record->session->facts = NULL;
     client_record_release(record);
+}
+
+void features_refused(struct broker_shard *broker, const struct conn *conn, uint8_t reason)
+{
+    struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
+    if (!record) return;
+    record->facts.refused = reason;
+    features_record_end(broker, record);
 }
 
 void features_conn_gone(struct broker_shard *broker, const struct conn *conn)

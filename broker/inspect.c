@@ -15,6 +15,9 @@
 #include "broker/inspect_inside.h"
 #include "broker/records.h"
 
+#define NS_PER_S  1000000000ull
+#define NS_PER_MS 1000000ull
+
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
 struct inspect *inspect_create(enum inspect_kind kind)

@@ -162,7 +162,10 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     broker->settings = settings;
     broker->shard->overload_settings = settings->overload;
     overload_configure(broker->shard);
+    acceptors_limit(broker->shard, settings->limiter.connections_rate, settings->limiter.connections_burst);
+    extras_take(broker);
     limits_change(broker);
+    retained_sweep_start(broker);
     retained_set_limits(broker);
     features_shard_apply(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);

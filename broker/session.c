@@ -96,7 +96,12 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
-    if (session->rare) memory_release(session->rare->mount);
+    if (session->rare) {
+        memory_release(session->rare->mount);
+        memory_release(session->rare->rates);
+        user_quota_end(&broker->broker->user_quota, session);
+        memory_release(session->rare->user_name);
+    }
     memory_release(session->rare);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
@@ -138,6 +143,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
+    rates_attach(broker, session);
     session->connected_at = (uint32_t)(broker->shard->now_ms / 16);
     session->published = 0;
     session->published_bytes = 0;
@@ -161,6 +167,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
 {
     struct conn *conn = session->conn;
     DCHECK(conn && conn->client == session);
+    rates_detach(broker, session);
     uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
     TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
     if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);

@@ -19,11 +19,14 @@ struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
+struct session_rates;
+struct quota_user;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
     uint64_t tagged; /* message pointer (48 bits) and DELIVERY_* */
-    uint64_t ids;    /* one subscription id (0: none), or with DELIVERY_IDS_LIST a pointer to a list: count, then the ids */
+    uint64_t ids;    /* low half: one subscription id (0: none), high half: when it came (ms, low half of the clock). With DELIVERY_IDS_LIST a
+                        pointer to a list: count, then the ids, then when it came */
 };
 
 #define DELIVERY_POINTER_MASK ((1ull << 48) - 1)
@@ -31,6 +34,14 @@ struct delivery {
 #define DELIVERY_RETAIN       (1ull << 50)
 #define DELIVERY_IDS_LIST     (1ull << 51)
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
+
+/* When it came: low half of the shard's clock. */
+static inline uint32_t delivery_stamp_ms(struct delivery delivery)
+{
+    if (!(delivery.tagged & DELIVERY_IDS_LIST)) return (uint32_t)(delivery.ids >> 32);
+    const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+    return list[1 + list[0]];
+}
 
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
@@ -55,6 +66,10 @@ struct session_rare {
     struct mount *mount;            /* broker/mount.h; NULL: none */
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
+    struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
+    struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    char *user_name;                /* NULL: there is none, or nobody wants it */
+    uint16_t user_name_bytes;
 };
 
 struct session {
@@ -69,6 +84,7 @@ struct session {
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool mounted : 1;          /* it has a mount point: rare->mount */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
+    bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;

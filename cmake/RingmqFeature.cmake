@@ -27,6 +27,12 @@ function(ringmq_feature name)
   set_property(GLOBAL APPEND PROPERTY RINGMQ_FEATURE_DESCRIPTORS ${ARG_DESCRIPTORS})
 endfunction()
 
+# The rules of features/acl alone, for those who have rules of their own (logins, `ringmq acl`).
+add_library(ringmq_acl_rules STATIC ${CMAKE_SOURCE_DIR}/features/acl/rules.c ${CMAKE_SOURCE_DIR}/features/acl/rules_parse.c
+            ${CMAKE_SOURCE_DIR}/features/acl/rules_decide.c)
+target_include_directories(ringmq_acl_rules PUBLIC ${CMAKE_SOURCE_DIR})
+target_link_libraries(ringmq_acl_rules PUBLIC ringmq_proto ringmq_base)
+
 # The library ringmq_features: all features that are built in, and the table of them.
 function(ringmq_features)
   set(folders ${RINGMQ_FEATURES})

@@ -63,6 +63,7 @@ struct bench_worker {
     struct bench_client *clients; /* by role: first those that stay, then subscribers, publishers, pings, churn */
     uint32_t clients_count, role_first[ROLES + 1];
     uint32_t next_dial, dialling;
+    struct tls_session *session; /* --resume: what the next connection takes up; NULL: none yet */
     uint64_t dials;           /* so far */
     uint64_t dial_start_ns;
 

@@ -476,6 +476,15 @@ int ringmq_ctl(int argc, char **argv)
         ctl_help_markdown();
         return RINGMQ_EXIT_OK;
     }
+    const struct {
+        const char *option;
+        void (*print)(void);
+    } forms[] = {{"--help=man", ctl_manual}, {"--help=bash", ctl_complete_bash}, {"--help=zsh", ctl_complete_zsh}};
+    for (size_t i = 0; count && i < sizeof forms / sizeof forms[0]; i++) {
+        if (strcmp(argv[0], forms[i].option) != 0) continue;
+        forms[i].print();
+        return RINGMQ_EXIT_OK;
+    }
     const struct api_route *route = ctl_find(count, argv, &words);
     if (count == 0 || (ctl.help && !route)) {
         ctl_help();
@@ -505,4 +514,18 @@ int ringmq_ctl(int argc, char **argv)
     }
     http_client_close(&ctl.client);
     return status;
+}
+
+bool ctl_client(struct http_client *ret_client, const char *url, const char *key)
+{
+    struct ctl ctl = {.url = url ? url : getenv("RINGMQ_URL"), .key = key ? key : getenv("RINGMQ_API_KEY")};
+    login_read(&ctl);
+    if (!ctl.url) ctl.url = *ctl.kept_url ? ctl.kept_url : URL_DEFAULT;
+    bool sound = http_client_init(&ctl.client, ctl.url);
+    if (sound)
+        authorize(&ctl);
+    else
+        say_error("%s", ctl.client.error);
+    *ret_client = ctl.client;
+    return sound;
 }

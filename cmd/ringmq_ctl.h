@@ -15,6 +15,14 @@ void ctl_help_command(const struct api_route *route);
 /* All commands as Markdown, for docs/cli.md. */
 void ctl_help_markdown(void);
 
+/* ringmq_ctl_manual.c: --help=man, --help=bash, --help=zsh (ringmq_manual.h). */
+void ctl_manual(void);
+void ctl_complete_bash(void);
+void ctl_complete_zsh(void);
+
+/* A client of the API as `ringmq ctl` would be: NULL for url and key takes the environment's, else the last login's. False: it has complained. */
+bool ctl_client(struct http_client *ret_client, const char *url, const char *key);
+
 /* The command's words are the first of these; NULL: there is no such command. ret_words: how many they are. */
 const struct api_route *ctl_find(int count, char **words, int *ret_words);
 /* "clients get" without its positionals. */

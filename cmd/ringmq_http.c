@@ -91,7 +91,7 @@ static int on_complete(llhttp_t *llhttp)
 
 static bool failed(struct http_client *client, const char *what)
 {
-    snprintf(client->error, sizeof client->error, "%s:%u: %s", client->host, client->port, what);
+    snprintf(client->error, sizeof client->error, "%.200s:%u: %.300s", client->host, client->port, what);
     http_client_close(client);
     return false;
 }
@@ -110,8 +110,10 @@ static bool wait_for(struct http_client *client, short events, uint64_t until_ms
 
 static bool open_connection(struct http_client *client)
 {
-    struct net_settings settings = {.host = client->host, .port = client->port, .no_delay = true, .attempt_ms = CONNECT_MS};
-    net_init(&client->net, &net_tcp, &settings);
+    static const struct endpoint plain = {.kind = ENDPOINT_TCP};
+    struct net_settings settings = {.endpoint = &plain, .name = client->host, .host = client->host, .port = client->port,
+                                    .no_delay = true, .attempt_ms = CONNECT_MS};
+    net_init(&client->net, &settings);
     client->open = true;
     enum net_status status = net_open(&client->net);
     uint64_t until_ms = clock_now_ms() + 4 * CONNECT_MS;
@@ -122,7 +124,7 @@ static bool open_connection(struct http_client *client)
         status = net_progress(&client->net);
     }
     if (status == NET_DONE) return true;
-    char why[320];
+    char why[sizeof client->net.error];
     snprintf(why, sizeof why, "%s", status == NET_WAIT ? "no connection in time" : client->net.error);
     return failed(client, why);
 }

@@ -120,6 +120,15 @@ static void send_to_all(struct control *control, enum record_kind kind, const vo
         node_send(control->node, s, &cell, 1);
 }
 
+/* What the configuration's table cannot see: rules that the broker compiles. */
+static bool extras_sound(const struct config *config)
+{
+    char error[512];
+    bool sound = extras_check(config_settings(config), error, sizeof error);
+    if (!sound) fprintf(stderr, "ringmqd: %s\n", error);
+    return sound;
+}
+
 /* False: the old configuration stays in force; the log says why. */
 static bool reload(struct control *control, struct admin_reload *ret_reload)
 {
@@ -133,6 +142,12 @@ static bool reload(struct control *control, struct admin_reload *ret_reload)
         notify_ready();
         return false;
     }
+    if (!extras_sound(wanted)) {
+        config_release(wanted);
+        LOG(ERROR, "configuration not reloaded", "what=\"see the error above; the old one stays in force\"");
+        notify_ready();
+        return false;
+    }
     size_t changes = config_diff(control->config, wanted, log_change, &pending);
     struct config *merged = config_merge_reloadable(control->config, wanted);
     config_release(wanted);
@@ -143,12 +158,14 @@ static bool reload(struct control *control, struct admin_reload *ret_reload)
         return false;
     }
     features_prepared_take(control->features);
+    struct extras *extras_before = extras_change(control->broker, settings);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
+    extras_release(extras_before);
     features_prepared_done(control->features);
     features_settings_use(control->features, settings);
     if (control->config != control->started) config_release(control->config);
@@ -354,7 +371,7 @@ static int broker_run(struct control *control)
     ringmqd_store_close(&control->store);
     features_destroy(control->features);
     broker_destroy(control->broker);
-    door_tls_forget_tickets();
+    door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);
@@ -381,10 +398,12 @@ int main(int argc, char **argv)
         status = ringmqd_features_act(control.arguments.action);
     } else if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
-        bool sound = control.arguments.action != RINGMQD_CHECK || (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config));
-        status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
-                 : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
-                                                         : 1;
+        bool sound = extras_sound(control.config) &&
+                     (control.arguments.action != RINGMQD_CHECK ||
+                      (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config)));
+        status = !sound                                    ? 1
+                 : control.arguments.action == RINGMQD_RUN ? broker_run(&control)
+                                                           : ringmqd_config_act(&control.arguments, control.config);
     } else {
         status = 1;
     }

@@ -394,6 +394,10 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger)
     conn->state = CONN_FINISHING;
     conn->lingers = linger;
     conn->holds = 0;
+    if (conn->filters && conn->filters->begins) { /* we opened it, and it never came to saying anything */
+        conn->filters->begins = 0;
+        outbuf_drop(shard, &conn->out);
+    }
     if (!conn->in_handler) conn_carry_release(shard, conn);
     wheel_stop(&shard->wheel, &conn->timer);
     timer_init(&conn->timer, linger_over);

@@ -382,6 +382,7 @@ void shard_destroy(struct shard *shard)
     pool_free(&shard->pool);
     memory_release(shard->stalled);
     memory_release(shard->later);
+    memory_release(shard->parked);
     memory_release(shard->filter_gather);
     for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
         memory_release(shard->filter_rooms[level]);

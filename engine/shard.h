@@ -92,6 +92,9 @@ struct shard {
     bool later_rests;     /* the settings allow no more steps for the moment */
     uint64_t later_credit, later_earned_ms;
     struct timer later_timer;
+    uint64_t *parked;     /* names of connections whose filter waits for another thread */
+    uint32_t parked_count, parked_capacity;
+    struct timer parked_timer; /* runs while there are any */
     uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;
@@ -100,6 +103,8 @@ struct shard {
     struct timer accept_retry;
     struct acceptor acceptors[LISTENERS_MAX]; /* by the listener's number */
     uint32_t acceptors_count;                 /* numbers below were used */
+    uint32_t accept_rate, accept_burst;       /* of the node, see acceptors_limit() */
+    uint64_t accept_tokens_ns;                /* as an acceptor's */
     struct overload overload;
     struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;

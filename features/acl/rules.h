@@ -1,11 +1,12 @@
 /* rules.h - authorization rules: compiled once, decided often. Used by features/acl (the rule file) and by whoever has rules that came with a
  * login (JWT claims, rows of a database): client->rules.
  *
- * One rule a line; # begins a comment. The first rule that matches decides.
+ * One rule a line; a line that begins with # is a comment. The first rule that matches decides.
  *
  *     allow|deny  [publish|subscribe|all]  [KEY=VALUE[,VALUE…]]…  [TOPIC…]
  *
- *     deny  subscribe eq:#                                    nobody reads everything
+ *     # nobody reads everything
+ *     deny  subscribe eq:#
  *     allow all       ip=127.0.0.0/8
  *     allow publish   user=sensor-* qos=0,1 retain=no         sensors/${username}/+
  *     allow subscribe user=dashboard,"ops team"               $SYS/# "a topic with blanks/#"
