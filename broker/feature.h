@@ -21,7 +21,8 @@
  *
  * ---- LATER ----------------------------------------------------------------------------------------------------------------
  * The packet stays unread and nothing more is read from the connection. When the verdict is known, feature_resume() on the client's shard
- * lets the connection go on, and ALL gates of the moment are asked again about the same packet, so:
+ * lets the connection go on, and ALL gates of the moment are asked again about the same packet (of a SUBSCRIBE: about the filter that
+ * waited, and those behind it), so:
  *   - keep the verdict (in client->slots[shard->slot], or a cache of yours) until it has been asked for;
  *   - answering PASS again must be cheap, for another feature may have said LATER;
  *   - for the same reason one may be asked again before one has answered: answer LATER again and start nothing twice;
@@ -38,7 +39,7 @@
  *
  * ---- threads --------------------------------------------------------------------------------------------------------------
  * Callbacks with a struct feature_shard run on that shard's thread: they must not block, lock for long or take more than
- * features.gate_budget (longer ones are counted by the feature's name). Those with a struct feature_node run on the control thread.
+ * features.gate_budget (longer ones are counted by the feature's name; every answer is timed, of those about PUBLISH each sixteenth). Those with a struct feature_node run on the control thread.
  * Texts in spans live as long as the call, unless said otherwise. */
 #ifndef RINGMQ_BROKER_FEATURE_H
 #define RINGMQ_BROKER_FEATURE_H
@@ -172,6 +173,7 @@ struct feature_shard {
     const uint64_t *now_ms;  /* the shard's clock: monotonic, once a turn */
     struct feature_node *node; /* read only */
     void *frame;             /* the frame's: struct broker_shard */
+    uint32_t asked;          /* the frame's */
 };
 
 /* Unix time in ms, by the shard's clock of the moment: for expiries. */

@@ -116,6 +116,8 @@ struct client_record {
     bool exchange_passed;
     uint8_t *connect_bytes;      /* the CONNECT, during its exchange of AUTH packets */
     size_t connect_count;
+    uint8_t *codes;              /* of a SUBSCRIBE that waits: verdicts of its first filters */
+    uint32_t codes_count;
     struct feature_attribute *attributes;
     uint32_t attributes_bytes;
     char text[]; /* client id, user name, listener */

@@ -76,6 +76,7 @@ void client_record_release(struct client_record *record)
     memory_release(record->peer_text);
     memory_release(record->method);
     memory_release(record->connect_bytes);
+    memory_release(record->codes);
     for (uint32_t i = 0; i < record->facts.attributes_count; i++)
         memory_release((void *)(uintptr_t)record->attributes[i].name.data);
     memory_release(record->attributes);

@@ -116,11 +116,6 @@ void features_connected(struct broker_shard *broker, struct session *session, bo
     record->facts.connected = true;
     record->facts.session_present = present;
     session->facts = &record->facts;
-    if (record->connect_bytes) {
-        memory_release(record->connect_bytes);
-        record->connect_bytes = NULL;
-        shard->exchanges_count--;
-    }
     if (record->facts.expires_ms && !record->counted_expiry) {
         record->counted_expiry = true;
         shard->expiring_count++;
@@ -173,6 +168,20 @@ static bool kept_connect(const struct client_record *record, struct broker_shard
     return mqtt_decode(span_of(record->connect_bytes, record->connect_count), &limits, ret_packet).status == MQTT_DECODED;
 }
 
+/* The record may end, or become a session's, while the CONNECT is in use: the bytes are ours meanwhile. True: this AUTH stays unread, and
+ * brings us here again. */
+static bool kept_connect_handle(struct broker_shard *broker, struct conn *conn, struct client_record *record, const struct mqtt_connect *connect)
+{
+    bool unread = false, again = false;
+    struct span bytes = span_of(record->connect_bytes, record->connect_count);
+    record->connect_bytes = NULL;
+    broker->features->exchanges_count--;
+    connect_handle(broker, conn, connect, &unread, &again);
+    if (unread || again) features_exchange_keep(broker, conn, bytes);
+    memory_release((void *)(uintptr_t)bytes.data);
+    return unread;
+}
+
 bool features_exchange_packet(struct broker_shard *broker, struct conn *conn, struct client_record *record, const struct mqtt_packet *packet)
 {
     struct mqtt_packet connect;
@@ -211,9 +220,7 @@ bool features_exchange_packet(struct broker_shard *broker, struct conn *conn, st
         case FEATURE_ALLOW: record->exchange_passed = true;
         }
     }
-    bool unread = false, again = false; /* unread: then this AUTH stays, and brings us here again */
-    connect_handle(broker, conn, &connect.connect, &unread, &again);
-    return unread;
+    return kept_connect_handle(broker, conn, record, &connect.connect);
 }
 
 bool features_reauthenticate(struct broker_shard *broker, struct session *session, const struct mqtt_auth *auth)

@@ -80,6 +80,7 @@ static bool keep(struct broker_shard *broker, struct publication *publication)
 {
     bool kept_before = kept_on_disk(broker, publication->topic);
     struct message *message = message_ref(publication_message(broker->shard, publication));
+    bool kept_before = kept_on_disk(broker, publication->topic);
     enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
     if (full(verdict)) {
         message_unref(broker->shard, message);
@@ -143,7 +144,8 @@ struct message *retained_get(struct broker_shard *broker, struct span name)
 
 void retained_drop(struct broker_shard *broker, struct span name)
 {
-    if (retain_remove(broker->retained, name) && broker->durable) durable_retain_clear(broker, name);
+    bool kept_before = kept_on_disk(broker, name);
+    if (retain_remove(broker->retained, name) && kept_before) durable_retain_clear(broker, name);
     gauges_set(broker);
 }
 
@@ -158,7 +160,7 @@ static enum retain_answer sweep_visit(void *context, struct span topic, void *st
     const struct message *message = stored;
     if (!message->expires_ms || message->expires_ms > broker->shard->now_ms || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
     COUNT(broker, retained_expired);
-    if (broker->durable) durable_retain_clear(broker, topic);
+    if (broker->durable && message->stored) durable_retain_clear(broker, topic);
     return RETAIN_REMOVE;
 }
 

@@ -37,8 +37,8 @@ void config_release(struct config *config); /* accepts NULL */
 
 const struct settings *config_settings(const struct config *config);
 
-/* The keys of features (base/schema.h), known to every config_load() and print from now on. Called once, before them. False with a
- * sentence in ret_error. */
+/* The keys of features (base/schema.h), known to every config_load() and print from now on. May be called again, with more, as long as no config
+ * has been loaded. False with a sentence in ret_error. */
 bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes);
 /* A part's settings; NULL: it is not one of those added. They live as long as the config. */
 const void *config_part(const struct config *config, const struct schema_part *part);

@@ -109,7 +109,10 @@ const struct schema *config_schema(void) { return whole; }
 
 bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes)
 {
-    return schema_compose(parts, count, &whole, ret_error, error_bytes);
+    const struct schema *before = whole;
+    if (!schema_compose(parts, count, &whole, ret_error, error_bytes)) return false;
+    if (before != &SCHEMA) schema_release(before);
+    return true;
 }
 
 bool config_load(const struct config_sources *sources, struct config **ret_config, struct config_errors *errors)

@@ -25,6 +25,7 @@ extern const struct schema SCHEMA; /* the core's */
 
 /* The core's table and those of the parts, in their order: made once, lives to the end of the process. False with a sentence in ret_error when
  * two have the same path, or a table is not sound. */
+void schema_release(const struct schema *schema); /* a composed one */
 bool schema_compose(const struct schema_part *const *parts, size_t count, const struct schema **ret_schema, char *ret_error, size_t error_bytes);
 
 #define SCHEMA_LISTENER "KIND.NAME"

@@ -51,8 +51,9 @@ bool schema_compose(const struct schema_part *const *parts, size_t count, const 
     memcpy(keys, SCHEMA.keys, SCHEMA.keys_count * sizeof *keys);
     memcpy(sections, SCHEMA.sections, SCHEMA.sections_count * sizeof *sections);
     bool sound = true;
-    for (size_t i = 0; i < count && sound; i++) {
+    for (size_t i = 0; i < count; i++)
         list[i] = parts[i];
+    for (size_t i = 0; i < count && sound; i++) {
         for (size_t j = 0; j < parts[i]->keys_count && sound; j++) {
             struct schema_key key = parts[i]->keys[j];
             key.part = parts[i];
@@ -75,9 +76,14 @@ bool schema_compose(const struct schema_part *const *parts, size_t count, const 
         *ret_schema = schema;
         return true;
     }
-    memory_release(keys);
-    memory_release(sections);
-    memory_release(list);
-    memory_release(schema);
+    schema_release(schema);
     return false;
+}
+
+void schema_release(const struct schema *schema)
+{
+    memory_release((void *)(uintptr_t)schema->keys);
+    memory_release((void *)(uintptr_t)schema->sections);
+    memory_release((void *)(uintptr_t)schema->parts);
+    memory_release((void *)(uintptr_t)schema);
 }

@@ -117,8 +117,10 @@ Test(client, hosts_are_verified)
             if (!open) {
                 cr_assert_not(link.client->verbs->is_open(link.client));
                 cr_assert(strstr(link.client->verbs->reason(link.client), cases[i].other ? "unknown CA" : "another host"));
+#ifndef RINGMQ_WOLFSSL_SYSTEM /* which has no way to send an alert of ours */
                 cr_assert(strstr(link.server->verbs->reason(link.server), cases[i].other ? "unknown_ca" : "bad_certificate"),
                           "the server heard: %s", link.server->verbs->reason(link.server));
+#endif
             }
             link_end(&link);
             tls_context_release(asking);
@@ -247,7 +249,9 @@ Test(client, a_handshake_waits_for_the_checker)
                 bool open = shake(&link);
                 cr_assert_eq(open, verdict == 0);
                 if (verdict) cr_assert_str_eq(link.server->verbs->reason(link.server), "the judge says no");
+#ifndef RINGMQ_WOLFSSL_SYSTEM
                 if (verdict == 2) cr_assert(strstr(link.client->verbs->reason(link.client), "certificate_revoked"), "%s", link.client->verbs->reason(link.client));
+#endif
             }
             link_end(&link);
             cr_assert_eq(judge.released, 1);
