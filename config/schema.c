@@ -550,7 +550,7 @@ static const struct schema_key keys[] = {
     {"slow_subs.enable", TYPE_BOOL, RELOAD, AT(slow_subs.enable), .default_text = "false",
      .documentation = "Whether the slowest subscribers are noted. $SYS/broker/slow_subs has them."},
     {"slow_subs.threshold", TYPE_DURATION, RELOAD, AT(slow_subs.threshold_ms), .unit_us = MS, .min = 1, .max = 3600000, .default_text = "500ms",
-     .documentation = "What is slow."},
+     .documentation = "The latency from which on a subscriber is slow."},
     {"slow_subs.top_k_num", TYPE_UNSIGNED, RELOAD, AT(slow_subs.top_k), .min = 1, .max = 1000, .default_text = "10",
      .documentation = "How many are noted, the slowest."},
     {"slow_subs.expire_interval", TYPE_DURATION, RELOAD, AT(slow_subs.expire_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "5m",
