@@ -194,6 +194,21 @@ struct limiter_settings {
     uint32_t connections_rate, connections_burst; /* of the node; 0: no limit; what a second allows */
 };
 
+/* The admin API (docs/admin-api.md). */
+struct admin_settings {
+    bool enable;
+    char *bind;
+    char *certificate_file, *key_file, *key_password; /* "": no TLS */
+    char *default_password;      /* of the first user; "": a random one */
+    uint32_t workers;
+    uint32_t connections_max;
+    uint64_t body_bytes_max;
+    uint64_t payload_bytes_max;  /* of a retained message shown */
+    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint32_t token_lifetime_s;
+    bool metrics_auth, docs_auth, status_auth;
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -217,6 +232,7 @@ struct settings {
     struct delayed_settings delayed;
     struct slow_subs_settings slow_subs;
     char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
+    struct admin_settings admin;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

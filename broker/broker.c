@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/inspect.h"
 #include "broker/records.h"
 
 /* Memory of a shard's match cache beyond its table. */
@@ -18,6 +19,7 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
     broker->settings = settings;
     broker->shards_count = shards_count;
     broker->hash_seed = seed;
+    broker->inspected_wake = -1;
     qsbr_init(&broker->qsbr, shards_count);
     extras_change(broker, settings);
     exclusive_init(&broker->exclusive);
@@ -62,6 +64,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
+    inspect_start(broker);
     timer_init(&broker->pause_timer, publishers_resume);
     rates_start(broker);
     extras_start(broker);
@@ -162,6 +165,7 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
     if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
     door_peer_text(conn, address, peer, sizeof peer);
@@ -186,6 +190,7 @@ static bool broker_turn(struct shard *shard)
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -214,6 +219,7 @@ static void broker_stop(struct shard *shard)
     struct broker_shard *broker = broker_of(shard);
     broker->stopping = true;
     if (broker->broker->features) features_halt(broker->broker->features);
+    inspect_stop(broker);
     durable_stop(broker);
     requests_release(broker);
     uint32_t cursor = 0;

@@ -41,6 +41,8 @@ struct broker {
     struct store *store;             /* NULL: durability is off */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
+    struct inspect *_Atomic inspected; /* broker/inspect.h: answered, a stack */
+    int inspected_wake;              /* eventfd; -1: nobody asks. Set before the shards start */
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
     struct rate_clocks rate_clocks;
@@ -72,6 +74,9 @@ struct broker_shard {
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
+    struct list inspections;         /* questions of the admin API (broker/inspect.h); and those whose addresses are on their way: */
+    struct list inspections_asking;
+    struct timer inspect_timer;
     struct timer pause_timer, sys_timer;
     bool stopping;
 
@@ -89,6 +94,7 @@ struct broker_shard {
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
     struct node_rates node_rates;
+    bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
     uint32_t extras_bits;            /* enum extra: what is on */
     const struct extras *extras;
     struct rewrite_scratch *rewrite_scratch; /* NULL: no rules yet */
@@ -205,6 +211,9 @@ struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broke
 void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
                           struct subscribe_request *request);
 void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request);
+/* In place of its client, which is connected: the code that SUBACK would have had. It gets no SUBACK, but retained messages. */
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -227,6 +236,8 @@ void retained_go(struct broker_shard *broker, struct retained_query *query);
 void retained_wake(struct broker_shard *broker, struct session *session);
 /* A message with the retain flag is being delivered live to a session that has queries. */
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
+/* Removes the topic's message, without telling subscribers; on the topic's owner. False: there was none. */
+bool retained_remove(struct broker_shard *broker, struct span topic);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
 /* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */

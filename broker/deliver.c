@@ -117,6 +117,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     DCHECK((size_t)(at - start) == staged);
     conn_commit(conn, (uint32_t)staged);
     if (!copies) payload_attach(broker, conn, publication);
+    session->queue.sent++;
     COUNT(broker, packets_sent);
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
@@ -246,7 +247,7 @@ static void queue_push(struct broker_shard *broker, struct session *session, str
         for (uint32_t i = 0; i < queue->count; i++)
             entries[i] = queue->entries[(queue->head + i) & (queue->capacity - 1)];
         memory_release(queue->entries);
-        *queue = (struct delivery_queue){entries, 0, queue->count, capacity};
+        *queue = (struct delivery_queue){entries, 0, queue->count, capacity, queue->sent};
     }
     queue->entries[(queue->head + queue->count++) & (queue->capacity - 1)] = delivery;
     uint64_t bytes = message_bytes(delivery_message(delivery));
@@ -268,7 +269,7 @@ static struct delivery queue_pop(struct broker_shard *broker, struct session *se
     COUNT_BY(broker, queued_bytes, -bytes);
     if (queue->count == 0) {
         memory_release(queue->entries);
-        *queue = (struct delivery_queue){0};
+        *queue = (struct delivery_queue){.sent = queue->sent};
     }
     return delivery;
 }

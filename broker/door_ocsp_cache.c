@@ -1,6 +1,7 @@
 #include "broker/door_ocsp_cache.h"
 
 #include "base/memory.h"
+#include "tls/digest.h"
 #include "tls/tls.h"
 
 #define SETS 4096u

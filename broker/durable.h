@@ -136,6 +136,15 @@ uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monoton
 
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
+/* What a client's publication has for durability and nobody has set yet. */
+static inline void durable_publication_init(struct publication *publication)
+{
+    publication->commit = publication->origin_session = 0;
+    publication->origin_number = 0;
+    publication->level = DURABILITY_COMMIT;
+    publication->answers = false;
+    publication->wait = NULL;
+}
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);

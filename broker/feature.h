@@ -39,7 +39,7 @@
  *
  * ---- threads --------------------------------------------------------------------------------------------------------------
  * Callbacks with a struct feature_shard run on that shard's thread: they must not block, lock for long or take more than
- * features.gate_budget (longer ones are counted by the feature's name). Those with a struct feature_node run on the control thread.
+ * features.gate_budget (longer ones are counted by the feature's name; every answer is timed, of those about PUBLISH each sixteenth). Those with a struct feature_node run on the control thread.
  * Texts in spans live as long as the call, unless said otherwise. */
 #ifndef RINGMQ_BROKER_FEATURE_H
 #define RINGMQ_BROKER_FEATURE_H
@@ -173,6 +173,7 @@ struct feature_shard {
     const uint64_t *now_ms;  /* the shard's clock: monotonic, once a turn */
     struct feature_node *node; /* read only */
     void *frame;             /* the frame's: struct broker_shard */
+    uint32_t asked;          /* the frame's */
 };
 
 /* Unix time in ms, by the shard's clock of the moment: for expiries. */

@@ -22,6 +22,16 @@ static void compute(struct limits_entry *entry, const struct mqtt_settings *mqtt
     limits->check_payload_utf8 = mqtt->payload_format_check;
 }
 
+/* Is there anything that a PUBLISH must be held against? */
+static void look_for_narrow(struct broker_shard *broker)
+{
+    broker->limits_narrow = false;
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+        const struct limits *limits = &broker->limits[i].limits;
+        broker->limits_narrow |= broker->limits[i].made && (limits->qos_max < 2 || !limits->retain_available);
+    }
+}
+
 void limits_prepare(struct broker_shard *broker, uint8_t number)
 {
     struct limits_entry *entry = &broker->limits[number];
@@ -47,6 +57,7 @@ void limits_prepare(struct broker_shard *broker, uint8_t number)
     memcpy(entry->client_rates, settings->rates, sizeof entry->client_rates);
     memcpy(entry->total_rates, settings->total_rates, sizeof entry->total_rates);
     compute(entry, &broker->settings->mqtt);
+    look_for_narrow(broker);
     rates_prepare(broker, number);
 }
 
@@ -60,5 +71,6 @@ void limits_change(struct broker_shard *broker)
 {
     for (uint32_t i = 0; i < LISTENERS_MAX; i++)
         if (broker->limits[i].made) compute(&broker->limits[i], &broker->settings->mqtt);
+    look_for_narrow(broker);
     rates_change(broker);
 }

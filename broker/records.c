@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/inspect.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
 {
@@ -170,6 +171,12 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     atomic_fetch_add(&broker->broker->settings_taken, 1);
 }
 
+static void take_sample(struct broker_shard *broker, uint64_t received_ns)
+{
+    uint64_t now_ns = broker->shard->group->verbs->monotonic_ns(broker->shard->ring);
+    spread_record(&broker->shard->spreads[SPREAD_publish_to_other_shard], now_ns - received_ns);
+}
+
 void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -192,6 +199,8 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_CONGESTED: return take_congested(broker, cells->b);
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);
+    case RECORD_SAMPLE: return take_sample(broker, cells->b);
+    case RECORD_INSPECT: return inspect_begin(broker, record_pointer(cells));
     case RECORD_STOP: return broker_stop_clients(broker);
     }
     UNREACHABLE("a record of no kind");

@@ -21,6 +21,8 @@
  * CONGESTED        - / name of the publisher's connection                 -
  * SETTINGS         struct settings / -                                    -
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
+ * SAMPLE           - / when the PUBLISH before it was received (the shards' clock, ns) -
+ * INSPECT          struct inspect (broker/inspect.h) / -                  -
  * STOP             - / -                                                  -
  *
  * Everything pointed to belongs to the receiver until it answers, except lent messages (broker/message.h). */
@@ -48,6 +50,8 @@ enum record_kind {
     RECORD_CONGESTED,
     RECORD_SETTINGS,
     RECORD_SYS,
+    RECORD_INSPECT,
+    RECORD_SAMPLE,
     RECORD_STOP,
 };
 

@@ -78,6 +78,7 @@ static bool full(enum retain_verdict verdict) { return verdict == RETAIN_FULL_CO
 /* Into the store, and into the log; false: there is no room. */
 static bool keep(struct broker_shard *broker, struct publication *publication)
 {
+    bool kept_before = kept_on_disk(broker, publication->topic);
     struct message *message = message_ref(publication_message(broker->shard, publication));
     bool kept_before = kept_on_disk(broker, publication->topic);
     enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
@@ -186,6 +187,15 @@ void retained_sweep_start(struct broker_shard *broker)
     if (broker->sweep) return; /* a round is under way */
     shard_stop_timer(broker->shard, &broker->sweep_timer);
     if (clear_s) shard_start_timer(broker->shard, &broker->sweep_timer, clear_s * 1000ull);
+}
+
+bool retained_remove(struct broker_shard *broker, struct span topic)
+{
+    struct publication publication = {.topic = topic, .retain = true};
+    if (!retain_get(broker->retained, topic)) return false;
+    store_here(broker, &publication);
+    publication_end(broker->shard, &publication);
+    return true;
 }
 
 void retained_store(struct broker_shard *broker, struct publication *publication)

@@ -129,6 +129,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->bridge = connect->bridge;
     session->kicked = false;
     session->progress_ms = (uint32_t)broker->shard->now_ms;
+    session->queue.sent = 0;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
     session->problem_information = !mqtt_has(properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) ||
@@ -143,6 +144,9 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
     rates_attach(broker, session);
+    session->connected_at = (uint32_t)(broker->shard->now_ms / 16);
+    session->published = 0;
+    session->published_bytes = 0;
     COUNT(broker, clients_connected);
 }
 

@@ -46,6 +46,7 @@ static inline uint32_t delivery_stamp_ms(struct delivery delivery)
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;
+    uint32_t sent; /* PUBLISH packets to the session's client, those that did not wait included: it fills a hole here. Wraps around */
 };
 
 /* How a session's connection ended, for the will and for the log. */
@@ -101,7 +102,12 @@ struct session {
     struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
-        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct {
+            struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+            uint32_t connected_at; /* when it came, by the shard's clock, in units of 16 ms; then what it has published since (wrapping around): */
+            uint32_t published;
+            uint64_t published_bytes;
+        };
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */

@@ -360,6 +360,18 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
     request_advance(broker, request);
 }
 
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
+{
+    struct subscribe_request *request = memory_acquire(sizeof *request);
+    *request = (struct subscribe_request){.session = session, .conn = UINT64_MAX, .routes_open = 1, .stored = true};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    enum mqtt_reason code = subscription_add(broker, session, subscription, 0, request);
+    request->routes_open--;
+    request_advance(broker, request);
+    return code;
+}
+
 /* ---- what was stored, at start ---------------------------------------------------------------------------------- */
 
 struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broker)
@@ -424,6 +436,11 @@ static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct 
     }
     sink_removed(broker, filter, subscription->share_group, &removed);
     return MQTT_REASON_SUCCESS;
+}
+
+enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
+{
+    return subscription_remove(broker, session, subscription);
 }
 
 void unsubscribe_handle(struct broker_shard *broker, struct session *session,

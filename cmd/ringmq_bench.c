@@ -202,7 +202,8 @@ int ringmq_bench(int argc, char **argv)
                     "ringmq bench fanout-5-1000-5-250k -t 30\n"
                     "ringmq bench conn -L mqtts://broker --cafile ca.pem --resume\n"
                     "ringmq bench p2p --publishers 1000 --subscribers 1000 --rate 10000 --ping-probe 10\n",
-        .groups = groups, .groups_count = 2, .positionals = &positionals};
+        .groups = groups, .groups_count = 2, .positionals = &positionals,
+        .first = "p2p|fanout|sharedsub|wild|conn|churn|retain|burst"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE) status = settle_and_run(&given, &positionals);

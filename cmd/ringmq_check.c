@@ -284,7 +284,8 @@ int ringmq_check(int argc, char **argv)
         {"Server", connection_network_options, connection_network_options_count, &connection},
         {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &connection.endpoint},
     };
-    const struct option_program program = {usage, about, examples, groups, 3, &options.positionals};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 3,
+                                           .positionals = &options.positionals, .first = "HOST"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE && judge(&options, &connection)) status = prepare_and_run(&options, &connection);

@@ -125,8 +125,8 @@ const uint32_t connection_network_options_count =
     sizeof connection_network_options / sizeof connection_network_options[0];
 
 const struct option connection_session_options[] = {
-    {'V', "protocol-version", "VERSION", OPTION_CALL, 0, 0, 0, take_version,
-     "mqttv5 (the default), mqttv311 or mqttv31; or 5, 311, 31"},
+    {'V', "protocol-version", "mqttv5|mqttv311|mqttv31", OPTION_CALL, 0, 0, 0, take_version,
+     "the default is mqttv5; 5, 311 and 31 are understood, too"},
     {'i', "id", "ID", OPTION_TEXT, FIELD(client_id), 0, 0, NULL,
      "client id; '' lets the server choose (default: a random one)"},
     {'I', "id-prefix", "PREFIX", OPTION_TEXT, FIELD(client_id_prefix), 0, 0, NULL,

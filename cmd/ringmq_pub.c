@@ -282,7 +282,7 @@ int ringmq_pub(int argc, char **argv)
         {"Session", connection_session_options, connection_session_options_count, &pub.connection},
         {"Will", connection_will_options, connection_will_options_count, &pub.connection},
     };
-    const struct option_program program = {usage, about, examples, groups, 5, NULL};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 5};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     struct client_settings settings;

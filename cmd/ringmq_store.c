@@ -4,22 +4,33 @@
 #include "cmd/ringmq.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
 #include "cmd/ringmq_format.h"
+#include "cmd/ringmq_options.h"
 #include "proto/utf8.h"
 #include "store/store.h"
 
-static const char usage[] =
-    "Usage: ringmq store check|stat|export DIRECTORY [--salvage]\n"
-    "\n"
+struct store_options {
+    struct text_list positionals;
+    bool salvage;
+};
+
+static const struct option store_options[] = {
+    {0, "salvage", NULL, OPTION_FLAG, offsetof(struct store_options, salvage),
+     .help = "go on behind damage, as a start with durability.on_damage = salvage does"},
+};
+static const char usage[] = "ringmq store check|stat|export DIRECTORY [options]";
+static const char about[] =
     "A stopped broker's store: DIRECTORY is node.data_dir, or the store in it. Nothing is changed.\n"
     "\n"
-    "  check      is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
-    "  stat       what is in it, as KEY VALUE lines\n"
-    "  export     sessions, subscriptions, queued and retained messages as JSON, an object a line\n"
-    "  --salvage  go on behind damage, as a start with durability.on_damage = salvage does\n";
+    "  check   is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
+    "  stat    what is in it, as KEY VALUE lines\n"
+    "  export  sessions, subscriptions, queued and retained messages as JSON, an object a line";
+static const char examples[] = "  ringmq store check /var/lib/ringmq\n"
+                               "  ringmq store export /var/lib/ringmq | jq 'select(.kind == \"retained\")'\n";
 
 struct opened {
     struct store_files files;
@@ -179,22 +190,11 @@ static void print_export(const struct state *state)
 
 /* ---- the subcommand --------------------------------------------------------------------------------------------- */
 
-int ringmq_store(int argc, char **argv)
+static int look_into(const char *what, const char *directory, bool salvage)
 {
-    const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-        fputs(usage, stdout);
-        return RINGMQ_EXIT_OK;
-    }
-    bool known = strcmp(what, "check") == 0 || strcmp(what, "stat") == 0 || strcmp(what, "export") == 0;
-    bool salvage = argc == 4 && strcmp(argv[3], "--salvage") == 0;
-    if (!known || (argc != 3 && !salvage)) {
-        fputs(usage, stderr);
-        return RINGMQ_EXIT_FAILED;
-    }
     struct opened opened = {0};
     log_configure(LOG_WARN, LOG_TEXT);
-    if (!open_store(&opened, argv[2], salvage)) {
+    if (!open_store(&opened, directory, salvage)) {
         close_store(&opened);
         return RINGMQ_EXIT_FAILED;
     }
@@ -207,4 +207,25 @@ int ringmq_store(int argc, char **argv)
     bool whole = !opened.report.salvaged && fflush(stdout) == 0;
     close_store(&opened);
     return whole ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+}
+
+int ringmq_store(int argc, char **argv)
+{
+    struct store_options options = {0};
+    const struct option_group group = {"Options", store_options, sizeof store_options / sizeof store_options[0], &options};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = &group, .groups_count = 1,
+                                           .positionals = &options.positionals, .first = "check|stat|export", .others = "DIRECTORY"};
+    enum option_verdict verdict = options_parse(&program, argc, argv);
+    int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+    if (verdict == OPTIONS_FINE) {
+        const char *const *words = options.positionals.items;
+        const char *what = options.positionals.count ? words[0] : "";
+        bool known = strcmp(what, "check") == 0 || strcmp(what, "stat") == 0 || strcmp(what, "export") == 0;
+        if (known && options.positionals.count == 2)
+            status = look_into(what, words[1], options.salvage);
+        else
+            say_error("say check, stat or export, and one directory (ringmq store --help)");
+    }
+    text_list_release(&options.positionals);
+    return status;
 }

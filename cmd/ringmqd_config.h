@@ -33,10 +33,12 @@ int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret
 void ringmqd_arguments_release(struct ringmqd_arguments *arguments);
 
 /* Loads and checks (config_check_exposure() included). Without --config: ./ringmq.conf, else /etc/ringmq/ringmq.conf, else
- * defaults only. False: the errors have been printed to stderr. May be called again for a reload. */
+ * defaults only; then node.data_dir/runtime.conf. False: the errors have been printed to stderr. May be called again for a reload. */
+bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config);
+/* The same without printing; `runtime` in place of node.data_dir/runtime.conf (NULL: that one, if there is one). False: errors were added. */
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors);
 /* config_peek() in the same sources. */
 bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text);
-bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config);
 /* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for the other actions. */
 int ringmqd_config_act(const struct ringmqd_arguments *arguments, const struct config *config);
 

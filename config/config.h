@@ -66,6 +66,21 @@ size_t config_diff(const struct config *old_config, const struct config *new_con
  * It shares nothing with its parents. */
 struct config *config_merge_reloadable(const struct config *old_config, const struct config *new_config);
 
+/* A key as somebody may want to see it. Texts live as long as the config, those marked "call" as long as the call. */
+struct config_entry {
+    const char *path;
+    const char *text;          /* strings without quotes, secrets masked */
+    const char *default_text;  /* NULL: must be given. call */
+    struct config_origin origin;
+    bool reloadable;
+    const char *wanted;        /* "a size from 1KiB to 256MiB, such as 1MiB". call */
+    const char *documentation;
+};
+/* In the order of the schema. */
+void config_each(const struct config *config, void (*each)(void *context, const struct config_entry *entry), void *context);
+/* False: there is no such key. */
+bool config_find(const struct config *config, const char *path, void (*found)(void *context, const struct config_entry *entry), void *context);
+
 /* Every key with its value and where that came from; valid HOCON. Secrets are shown as "******". */
 void config_print_effective(const struct config *config, FILE *file);
 /* ringmq.conf: every key with its documentation, commented out at its default. */

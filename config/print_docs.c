@@ -24,7 +24,7 @@ static const char introduction[] =
     "| `ringmqd --check` | says whether the configuration is valid; lists up to 20 mistakes with file, line and column; exit status 0 or 1 |\n"
     "| `ringmqd --print-effective` | prints every key, its value and where it comes from; secrets are masked |\n"
     "| `ringmqd --print-sample` | prints a `ringmq.conf` with everything in it, commented out |\n"
-    "| `ringmqd --print-config-docs` | prints this page |\n"
+    "| `ringmqd --print-config-docs` | prints this page (`--print-config-man`: as the man page ringmq.conf(5)) |\n"
     "\n"
     "## The language\n"
     "HOCON, which is JSON with less punctuation:\n"

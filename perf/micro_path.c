@@ -181,6 +181,8 @@ static void receive_once(void)
     turns(1);
 }
 
+static enum micro_features wanted;
+
 static void shards_open(uint32_t count)
 {
     static struct listener_settings listener_settings = {
@@ -199,6 +201,8 @@ static void shards_open(uint32_t count)
     static struct shard_group group;
     shards_count = count;
     struct broker *broker = broker_create(&settings, count, 1);
+    settings.features.gate_budget_us = 1000000;
+    if (wanted) micro_features_attach(broker, &settings, wanted);
     group = (struct shard_group){.shards_count = count, .verbs = &kernel_loop, .handler = &broker_handler,
                                  .mesh = mesh_create(count, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
                                  .listeners_count = 1};
@@ -250,6 +254,22 @@ static void setup_cross_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64,
 static void setup_cross_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, true); }
 static void setup_cross_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, true); }
 
+static void setup_pass(uint64_t size)
+{
+    wanted = MICRO_PASS;
+    setup_batch(size);
+}
+static void setup_acl(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_batch(size);
+}
+static void setup_acl_each(uint64_t size)
+{
+    wanted = MICRO_ACL_EACH;
+    setup_batch(size);
+}
+
 /* Counts deliveries. */
 static uint64_t run(uint64_t count)
 {
@@ -265,6 +285,9 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64", setup_batch, run, 16, 4096},
     {"path-qos0-1k-64", setup_batch, run, 1024, 4096},
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
+    {"path-gate-64", setup_pass, run, 16, 4096},
+    {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},

@@ -319,24 +319,41 @@ static void read_expiry(struct span validity, struct certificate_names *names)
     snprintf(names->expires, sizeof names->expires, "%04d-%02d-%02d", year, until_day.tm_mon + 1, until_day.tm_mday);
 }
 
+/* The parts up to the public key, and what follows them. */
+static bool take_apart(struct span der, struct der_element *ret_validity, struct der_element *ret_subject, struct der_element *ret_key,
+                       struct span *ret_rest)
+{
+    struct der_element certificate, tbs, part;
+    if (!der_next_is(&der, DER_SEQUENCE, &certificate) || !der_next_is(&certificate.content, DER_SEQUENCE, &tbs)) return false;
+    *ret_rest = tbs.content;
+    if (!der_next(ret_rest, &part)) return false;
+    if (part.tag == 0xA0 && !der_next(ret_rest, &part)) return false;         /* version, then the serial number */
+    if (!der_next(ret_rest, &part) || !der_next(ret_rest, &part)) return false; /* signature algorithm, issuer */
+    return der_next_is(ret_rest, DER_SEQUENCE, ret_validity) && der_next_is(ret_rest, DER_SEQUENCE, ret_subject) &&
+           der_next_is(ret_rest, DER_SEQUENCE, ret_key);
+}
+
 bool certificate_read(struct span der, struct certificate_names *ret_names)
 {
     *ret_names = (struct certificate_names){0};
-    struct der_element certificate, tbs, part, validity, subject, key;
-    if (!der_next_is(&der, DER_SEQUENCE, &certificate) || !der_next_is(&certificate.content, DER_SEQUENCE, &tbs)) return false;
-    struct span rest = tbs.content;
-    if (!der_next(&rest, &part)) return false;
-    if (part.tag == 0xA0 && !der_next(&rest, &part)) return false;    /* version, then the serial number */
-    if (!der_next(&rest, &part) || !der_next(&rest, &part)) return false; /* signature algorithm, issuer */
-    if (!der_next_is(&rest, DER_SEQUENCE, &validity) || !der_next_is(&rest, DER_SEQUENCE, &subject) ||
-        !der_next_is(&rest, DER_SEQUENCE, &key))
-        return false;
+    struct der_element validity, subject, key;
+    struct span rest;
+    if (!take_apart(der, &validity, &subject, &key, &rest)) return false;
     ret_names->expires_s = INT64_MAX;
     read_expiry(validity.content, ret_names);
     read_subject(subject.content, ret_names);
     read_key(key.content, ret_names);
     read_extensions(rest, ret_names);
     return true;
+}
+
+struct span certificate_public_key(struct span der)
+{
+    struct der_element validity, subject, key, algorithm, bits;
+    struct span rest;
+    bool found = take_apart(der, &validity, &subject, &key, &rest) && der_next_is(&key.content, DER_SEQUENCE, &algorithm) &&
+                 der_next_is(&key.content, DER_BIT_STRING, &bits) && bits.content.bytes > 1;
+    return found ? span_skip(bits.content, 1) : span_of(NULL, 0);
 }
 
 void certificate_release(struct certificate_names *names)

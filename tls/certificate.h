@@ -39,6 +39,8 @@ struct certificate_names {
 
 /* False when the bytes are no certificate; the names are empty then. */
 bool certificate_read(struct span der, struct certificate_names *ret_names);
+/* The subject's public key: what is in the BIT STRING of SubjectPublicKeyInfo. Empty: it is no certificate. */
+struct span certificate_public_key(struct span der);
 void certificate_release(struct certificate_names *names);
 /* Is the certificate for this host? A name: by its DNS names, a wildcard standing for one label (RFC 6125); by its CN only when it
  * has none. An address, as inet_pton() reads it: by its IP addresses only. */

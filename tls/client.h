@@ -25,7 +25,8 @@ struct tls_client_options {
 /* NULL with a sentence in ret_error that names the file. */
 struct tls_context *tls_client_context_create(const struct tls_client_options *options, char *ret_error, size_t error_bytes);
 
-/* A session that may be taken up again: what a ticket is for. Used by one thread. */
+/* A session that may be taken up again: what a ticket is for. Used by one thread. When the server does not take it (any more), TLS 1.3 goes
+ * on with a full handshake; in TLS 1.2 the handshake fails ("out of order": wolfSSL 5.5 takes a ticket for a promise). */
 struct tls_session;
 void tls_session_release(struct tls_session *session); /* accepts NULL */
 

@@ -129,7 +129,6 @@ void tls_tickets_rotate(struct tls_tickets *tickets);  /* call it once in lifeti
 /* Once, before anything else here; again is harmless. */
 void tls_library_start(void);
 const char *tls_library_version(void);
-void tls_sha256(struct span bytes, uint8_t ret_digest[32]);
 /* The first certificate of a PEM as DER, to be released with memory_release(). NULL: there is none. */
 uint8_t *tls_pem_certificate(struct span pem, uint32_t *ret_bytes);
 /* How fast it seals AES-128-GCM, measured now (about a millisecond): below TLS_LIBRARY_SLOW it was built

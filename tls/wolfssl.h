@@ -85,6 +85,8 @@ void tls_chain_release(struct tls_chain *chain); /* accepts NULL */
 void tls_send_alert(WOLFSSL *ssl, int description);
 /* Chain and key into identity->library, names into identity->names. */
 bool tls_identity_load(struct tls_identity *identity, const struct tls_certificate *certificate, struct tls_complaint *complaint);
+/* Does the private key (PEM) belong to the certificate (DER)? */
+bool tls_key_fits(enum certificate_key kind, struct span certificate, struct span key_pem, const char *password);
 /* Curves and the shortest keys, for both ends. */
 void tls_library_harden(WOLFSSL_CTX *library);
 /* An empty response: none. */

@@ -44,7 +44,7 @@ static const char *why_no_key(struct span pem, bool has_password)
     return "the private key cannot be used; RSA from 2048 bits, ECDSA (P-256, P-384, P-521) and Ed25519 can";
 }
 
-static bool load_key(struct tls_identity *identity, const struct tls_certificate *certificate, struct tls_complaint *complaint)
+static bool load_key(struct tls_identity *identity, const struct tls_certificate *certificate, struct span der, struct tls_complaint *complaint)
 {
     bool has_password = certificate->key_password && certificate->key_password[0];
     struct span key = certificate->key.content;
@@ -54,7 +54,7 @@ static bool load_key(struct tls_identity *identity, const struct tls_certificate
     int loaded = wolfSSL_CTX_use_PrivateKey_buffer(identity->library, key.data, (long)key.bytes, WOLFSSL_FILETYPE_PEM);
     wolfSSL_CTX_set_default_passwd_cb_userdata(identity->library, (void *)"");
     if (loaded != WOLFSSL_SUCCESS) return tls_complain(complaint, certificate->key.name, why_no_key(key, has_password), 0);
-    if (wolfSSL_CTX_check_private_key(identity->library) != WOLFSSL_SUCCESS)
+    if (!tls_key_fits(identity->names.key, der, key, has_password ? certificate->key_password : NULL))
         return tls_complain(complaint, certificate->key.name, "the key does not belong to the certificate in", 0) ||
                (snprintf(complaint->text + strlen(complaint->text), complaint->bytes - strlen(complaint->text), " %s",
                          certificate->chain.name),
@@ -62,14 +62,9 @@ static bool load_key(struct tls_identity *identity, const struct tls_certificate
     return true;
 }
 
-bool tls_identity_load(struct tls_identity *identity, const struct tls_certificate *certificate, struct tls_complaint *complaint)
+static bool load_with(struct tls_identity *identity, const struct tls_certificate *certificate, struct span der, struct tls_complaint *complaint)
 {
     struct span chain = certificate->chain.content;
-    uint32_t der_bytes;
-    uint8_t *der = tls_certificate_der(chain, &der_bytes);
-    bool readable = der && certificate_read(span_of(der, der_bytes), &identity->names);
-    memory_release(der);
-    if (!readable) return tls_complain(complaint, certificate->chain.name, "there is no certificate (PEM) in it", 0);
     if (identity->names.key == CERTIFICATE_KEY_OTHER ||
         (identity->names.key == CERTIFICATE_KEY_RSA && identity->names.key_bits < 2048))
         return tls_complain(complaint, certificate->chain.name,
@@ -80,7 +75,18 @@ bool tls_identity_load(struct tls_identity *identity, const struct tls_certifica
     if (loaded != WOLFSSL_SUCCESS) return tls_complain(complaint, certificate->chain.name, "cannot use the certificate", loaded);
     identity->file = memory_copy_string(span_of_string(certificate->chain.name));
     tls_staple_set(identity, certificate->staple.content);
-    return load_key(identity, certificate, complaint);
+    return load_key(identity, certificate, der, complaint);
+}
+
+bool tls_identity_load(struct tls_identity *identity, const struct tls_certificate *certificate, struct tls_complaint *complaint)
+{
+    uint32_t der_bytes;
+    uint8_t *der = tls_certificate_der(certificate->chain.content, &der_bytes);
+    bool readable = der && certificate_read(span_of(der, der_bytes), &identity->names);
+    bool fine = readable ? load_with(identity, certificate, span_of(der, der_bytes), complaint)
+                         : tls_complain(complaint, certificate->chain.name, "there is no certificate (PEM) in it", 0);
+    memory_release(der);
+    return fine;
 }
 
 /* Ephemeral keys only on curves that are fast and safe. */

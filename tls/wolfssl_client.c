@@ -41,6 +41,10 @@ static bool prepare_psk(struct tls_context *context, const struct tls_client_opt
     explicit_bzero(line, sizeof line);
     if (!context->psk) return false;
     context->psk_identity = memory_copy_string(span_of_string(options->psk_identity));
+    /* As a client of ECDHE-PSK in TLS 1.2 the library cannot use X25519 (5.5 looks at a field that it does not set), though it offers it. */
+    static const word16 curves[] = {WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
+    for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
+        CHECK(wolfSSL_CTX_UseSupportedCurve(context->identities[0].library, curves[i]) == WOLFSSL_SUCCESS);
     wolfSSL_CTX_set_psk_client_callback(context->identities[0].library, take_key);
     wolfSSL_CTX_set_psk_client_tls13_callback(context->identities[0].library, take_key_1_3);
     return true;
@@ -72,18 +76,19 @@ static WOLFSSL_CTX *library_create(const struct tls_client_options *options)
     return library;
 }
 
-/* As OpenSSL has it: a list that names no suite of TLS 1.3 leaves those as they are. */
+/* As OpenSSL has it: a list that names no suite of TLS 1.3 leaves those as they are. With a pre-shared key there is one only: the
+ * library insists on the suite that it was given the key for, and a server may prefer another. */
 static bool prepare_ciphers(const struct tls_context *context, const struct tls_client_options *options, struct tls_complaint *complaint)
 {
-    static const char suites_1_3[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+    const char *suites_1_3 = context->psk ? "TLS_AES_128_GCM_SHA256"
+                                          : "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+    const char *named = options->ciphers ? options->ciphers : "";
+    if (!named[0] && context->psk) named = "ECDHE-PSK-CHACHA20-POLY1305:ECDHE-PSK-AES128-CBC-SHA256:PSK-AES128-GCM-SHA256:PSK-AES256-GCM-SHA384";
     char list[2048];
-    struct tls_options for_ciphers = {.ciphers = options->ciphers, .psk = context->psk};
-    bool only_1_2 = options->ciphers && options->ciphers[0] && !strstr(options->ciphers, "TLS_") && !strstr(options->ciphers, "TLS13");
-    if (only_1_2 && options->version_max == TLS_1_3) {
-        if (snprintf(list, sizeof list, "%s:%s", options->ciphers, suites_1_3) >= (int)sizeof list)
-            return tls_complain(complaint, "the list of ciphers", "it is too long", 0);
-        for_ciphers.ciphers = list;
-    }
+    bool only_1_2 = named[0] && !strstr(named, "TLS_") && !strstr(named, "TLS13") && options->version_max == TLS_1_3;
+    if (snprintf(list, sizeof list, "%s%s%s", named, only_1_2 ? ":" : "", only_1_2 ? suites_1_3 : "") >= (int)sizeof list)
+        return tls_complain(complaint, "the list of ciphers", "it is too long", 0);
+    struct tls_options for_ciphers = {.ciphers = list, .psk = context->psk};
     return tls_ciphers_prepare(context->identities[0].library, &for_ciphers, complaint->text, complaint->bytes);
 }
 

@@ -428,7 +428,7 @@ static struct filter_step tls_receive(struct filter *filter, uint8_t *input, siz
         tls->input_bytes = 0;
         step = plain;
     }
-    step.to_send = tls->own_bytes > 0 && tls->phase != PHASE_CHECKING; /* the last flight waits for the verdict */
+    step.to_send = tls->own_bytes > 0 && tls->phase != PHASE_CHECKING;
     return step;
 }
 
@@ -454,6 +454,7 @@ static struct filter_step tls_send(struct filter *filter, struct span input, uin
 {
     struct tls_filter *tls = tls_of(filter);
     struct filter_step step = {.output = room};
+    if (tls->phase == PHASE_CHECKING) return step; /* the last flight waits for the verdict */
     tls->room = room;
     tls->room_bytes = (uint32_t)room_bytes;
     tls->room_used = 0;

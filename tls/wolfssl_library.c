@@ -25,11 +25,6 @@ const char *tls_library_version(void)
     return wolfSSL_lib_version();
 }
 
-void tls_sha256(struct span bytes, uint8_t ret_digest[32])
-{
-    CHECK(wc_Sha256Hash(bytes.data, (word32)bytes.bytes, ret_digest) == 0);
-}
-
 /* The best of a few tries: what the library can do, not what else the machine was doing. */
 #define MEASURE_TRIES 4
 #define MEASURE_BYTES (256 * 1024)

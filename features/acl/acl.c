@@ -177,9 +177,11 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     const struct prepared *prepared = shard->prepared;
     if (!prepared->cache) return verdict_of((uint8_t)decide(prepared, client, action, topic, qos, retain).decision);
     const struct acl_shard *mine = shard->state;
+    struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
+    const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
+    if (same) return verdict_of(same->decision);
     struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
     client->slots[shard->slot] = cache;
-    struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
     struct acl_cache_verdict known;
     if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision);
     struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);

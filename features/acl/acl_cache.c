@@ -3,21 +3,6 @@
 #include "base/hash.h"
 #include "base/memory.h"
 
-struct entry {
-    uint64_t hash, until_ms;
-    struct acl_cache_verdict verdict;
-    uint8_t action, qos;
-    bool retain;
-    uint16_t bytes, capacity;
-    uint8_t topic[];
-};
-
-struct acl_cache {
-    uint32_t size, generation;
-    const void *rules;
-    struct entry *entries[];
-};
-
 struct acl_cache *acl_cache_create(uint32_t size)
 {
     struct acl_cache *cache = memory_acquire_zeroed(sizeof *cache + size * sizeof *cache->entries);
@@ -43,34 +28,41 @@ struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint
     return cache;
 }
 
-struct acl_cache_key acl_cache_key(enum acl_action action, struct span topic, uint8_t qos, bool retain)
+static uint64_t hash_of(const struct acl_cache_key *key)
 {
-    struct acl_cache_key key = {.topic = topic, .action = (uint8_t)action, .qos = qos, .retain = retain};
-    key.hash = hash_span(topic) + (uint64_t)(action << 3 | qos << 1 | retain) * 0x9e3779b97f4a7c15ull;
-    return key;
+    return hash_span(key->topic) + (uint64_t)(key->action << 3 | key->qos << 1 | key->retain) * 0x9e3779b97f4a7c15ull;
 }
 
-bool acl_cache_find(const struct acl_cache *cache, const struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict)
+
+bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict)
 {
-    const struct entry *entry = cache->entries[key->hash & (cache->size - 1)];
-    if (!entry || entry->hash != key->hash || entry->until_ms <= now_ms) return false;
-    bool same = entry->action == key->action && entry->qos == key->qos && entry->retain == key->retain &&
-                span_equal(span_of(entry->topic, entry->bytes), key->topic);
-    if (same) *ret_verdict = entry->verdict;
-    return same;
+    struct acl_cache_entry *entry = cache->recent;
+    if (!entry || !acl_cache_entry_is(entry, key)) {
+        key->hash = hash_of(key);
+        entry = cache->entries[key->hash & (cache->size - 1)];
+        if (!entry || entry->hash != key->hash || !acl_cache_entry_is(entry, key)) return false;
+        cache->recent = entry;
+    }
+    if (entry->until_ms <= now_ms) {
+        key->hash = entry->hash;
+        return false;
+    }
+    *ret_verdict = entry->verdict;
+    return true;
 }
 
 void acl_cache_put(struct acl_cache *cache, const struct acl_cache_key *key, uint64_t until_ms, struct acl_cache_verdict verdict)
 {
+    cache->recent = NULL; /* it may be the one that goes */
     if (key->topic.bytes > ACL_CACHE_TOPIC_BYTES_MAX) return;
-    struct entry **place = &cache->entries[key->hash & (cache->size - 1)];
+    struct acl_cache_entry **place = &cache->entries[key->hash & (cache->size - 1)];
     if (!*place || (*place)->capacity < key->topic.bytes) {
         size_t capacity = key->topic.bytes < 32 ? 32 : key->topic.bytes;
         memory_release(*place);
         *place = memory_acquire(sizeof **place + capacity);
         (*place)->capacity = (uint16_t)capacity;
     }
-    struct entry *entry = *place;
+    struct acl_cache_entry *entry = *place;
     entry->hash = key->hash;
     entry->until_ms = until_ms;
     entry->verdict = verdict;
