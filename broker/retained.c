@@ -79,7 +79,6 @@ static bool full(enum retain_verdict verdict) { return verdict == RETAIN_FULL_CO
 static bool keep(struct broker_shard *broker, struct publication *publication)
 {
     struct message *message = message_ref(publication_message(broker->shard, publication));
-    bool kept_before = kept_on_disk(broker, publication->topic);
     enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
     if (full(verdict)) {
         message_unref(broker->shard, message);
