@@ -110,6 +110,22 @@ static void rates_choose(struct sim *sim)
     }
 }
 
+/* Another third has the extras on: those that leave the steady clients' messages as they are. */
+static void extras_choose(struct sim *sim)
+{
+    if (pick(sim, 0, 2)) return;
+    sim->settings.rewrite_rules = "all never/# ^never/(.*)$ $1; publish rewritten/# ^rewritten/(.)$ made/$1/${username}";
+    sim->settings.auto_subscribe_topics = "auto/${client_id} qos=1; $share/auto/auto/all qos=2; user/${username}";
+    sim->settings.topic_metrics_topics = "auto/all; #";
+    sim->settings.delayed = (struct delayed_settings){.enable = true, .delay_max_s = 100};
+    sim->settings.slow_subs = (struct slow_subs_settings){.enable = true, .threshold_ms = pick(sim, 1, 20), .top_k = pick(sim, 1, 5), .expire_s = 1};
+    sim->settings.mqtt.exclusive_subscription = true;
+    sim->settings.mqtt.max_qos_rules = "auto/# 1";
+    sim->settings.mqtt.share_group_strategies = "auto sticky";
+    sim->settings.mqtt.sessions_per_user_max = 1;
+    sim->settings.mqtt.retained_clear_s = 1;
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -180,6 +196,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
     rates_choose(sim);
+    extras_choose(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
