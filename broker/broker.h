@@ -33,6 +33,7 @@ struct broker {
     _Atomic uint32_t sys_filters;    /* filters below $SYS, on all shards */
     _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
     struct store *store;             /* NULL: durability is off */
+    struct spill *spill;             /* NULL: long queues stay in memory */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
     struct broker_shard *shards[SHARDS_MAX];

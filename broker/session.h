@@ -30,6 +30,7 @@ struct delivery {
 #define DELIVERY_RETAIN       (1ull << 50)
 #define DELIVERY_IDS_LIST     (1ull << 51)
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
+#define DELIVERY_PAST         (1ull << 53) /* QoS 0 that was queued before a crash: it may have been sent, so it is not sent again */
 
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
@@ -68,6 +69,7 @@ struct session {
     bool paused : 1;           /* its publishing is being slowed */
     bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
     bool mounted : 1;          /* it has a mount point: rare->mount */
+    bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */

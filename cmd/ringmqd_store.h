@@ -7,6 +7,7 @@
 struct ringmqd_store {
     struct store_files files;
     struct store *store; /* NULL: durability is off */
+    struct spill *spill;
     struct state state;
     bool has_state;
 };

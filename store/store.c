@@ -82,7 +82,7 @@ static void name_take(void *context, const char *name)
             store->old = memory_resize(store->old, store->old_capacity * sizeof *store->old);
         }
         store->old[store->old_count++] = segment;
-    } else if (strcmp(name, "lock") != 0 && strcmp(name, "version") != 0 && strcmp(name, "making") != 0) {
+    } else if (strcmp(name, "lock") != 0 && strcmp(name, "version") != 0 && strcmp(name, "making") != 0 && strcmp(name, STORE_SHELF_NAME) != 0) {
         LOG(WARN, "a file in the store's directory is not the store's", "name=%s", log_quoted(span_of_string(name)));
     }
 }

@@ -17,6 +17,8 @@
 
 struct store;
 
+#define STORE_SHELF_NAME "shelf" /* the shelf's directory in the store's */
+
 struct store_config {
     struct store_files files; /* stays the caller's */
     uint32_t shards_count;
