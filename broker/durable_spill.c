@@ -48,7 +48,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
         list_append(&broker->durable->spills, &spill->link);
     }
     DCHECK(spill->loaded == 0 && spill->rest.count == 0 && !spill->reading);
-    spill->from = spill->until = spill->flushed = durable->next;
+    spill->from = spill->until = durable->next;
     spill->bytes = 0;
     session->spilled = true;
     COUNT(broker, queues_spilled);
@@ -88,6 +88,7 @@ static void block_write(struct broker_shard *broker, struct durable_spill *spill
     struct record_writer writer = {0};
     struct spill_write *write = memory_acquire_zeroed(sizeof *write);
     write->spill = spill;
+    spill->unsynced++;
     write->from = spill->until;
     writer.capacity = BLOCK_BYTES + BLOCK_BYTES / 4;
     writer.data = memory_acquire(writer.capacity);
@@ -343,7 +344,7 @@ static void writes_synced(struct broker_shard *broker, uint64_t ticket)
         if (write->ticket > ticket) return;
         if (write->spill) {
             store_put_spilled(&durable->wal, write->spill->id, write->from, write->until, write->bytes, broker->shard->now_ms);
-            write->spill->flushed = write->until;
+            write->spill->unsynced--;
         }
         list_remove(&write->link);
         memory_release(write);

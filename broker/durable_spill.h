@@ -28,7 +28,7 @@ struct durable_spill {
     uint64_t id;                /* the session's in the log */
     uint64_t from, until;       /* entries on the shelf, or on their way there, that are not loaded */
     uint64_t bytes;             /* theirs, as queues count them; after a crash, about */
-    uint64_t flushed;           /* those before are on the shelf for good, and the log says so */
+    uint32_t unsynced;          /* blocks that are not on the shelf for good yet, or of which the log does not say so */
     uint64_t dead;              /* those before were needed by nobody at the last SNAPSHOT */
     uint64_t dropped;           /* … and have been dropped */
     uint32_t loaded;            /* of session->queue, at its end */

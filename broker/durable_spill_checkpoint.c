@@ -13,7 +13,7 @@ static uint64_t shelf_from(const struct durable_spill *spill) { return spill->fr
 bool durable_spill_settled(struct broker_shard *broker, struct session *session)
 {
     struct durable_spill *spill = session->durable->spill;
-    if (!spill || shelf_from(spill) >= spill->until || spill->flushed >= spill->until) return true;
+    if (!spill || spill->unsynced == 0) return true; /* its window may name them when its queue does not any more */
     if (!spill->paused) {
         struct spill_request *request = memory_acquire_zeroed(sizeof *request);
         *request = (struct spill_request){.kind = SPILL_SYNC};
@@ -88,7 +88,7 @@ void durable_spill_restore(struct broker_shard *broker, struct session *session,
     durable_spill_begin(broker, session);
     struct durable_spill *spill = session->durable->spill;
     spill->from = from->shelf_from;
-    spill->until = spill->flushed = from->shelf_until;
+    spill->until = from->shelf_until;
     spill->bytes = from->shelf_bytes;
     uint64_t count = spill->until - spill->from;
     session->queue_bytes += from->shelf_bytes;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/backup.h"
 
 static uint64_t clock_ms(clockid_t clock)
 {
@@ -80,6 +81,7 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
 {
     *store = (struct ringmqd_store){0};
     if (!settings->durability.enable) return true;
+    store->data_dir = settings->node.data_dir;
     char path[4200], error[800];
     snprintf(path, sizeof path, "%s/store", settings->node.data_dir);
     if (!files_open(path, false, &store->files, error, sizeof error)) return refuse(store, error);
@@ -117,8 +119,43 @@ void ringmqd_store_started(struct ringmqd_store *store)
     if (store->spill) spill_start(store->spill);
 }
 
+static void *backup_thread(void *context)
+{
+    struct ringmqd_store *store = context;
+    char directory[4300], when[32], error[600];
+    time_t now = time(NULL);
+    struct tm parts;
+    log_thread_attach("backup");
+    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    snprintf(directory, sizeof directory, "%s/backup-%s", store->data_dir, when);
+    uint64_t begun_ms = clock_ms(CLOCK_MONOTONIC);
+    if (store_backup(store->store, store->spill, directory, error, sizeof error))
+        LOG(NOTICE, "backup made", "path=%s ms=%llu", directory, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
+    else
+        LOG(ERROR, "no backup made", "what=%s", log_quoted(span_of_string(error)));
+    atomic_store(&store->backing_up, false);
+    return NULL;
+}
+
+void ringmqd_store_backup(struct ringmqd_store *store)
+{
+    if (!store->store) {
+        LOG(WARN, "no backup made", "what=\"durability.enable is off: there is nothing to copy\"");
+        return;
+    }
+    if (atomic_exchange(&store->backing_up, true)) {
+        LOG(WARN, "no backup made", "what=\"another one is being made\"");
+        return;
+    }
+    if (store->has_backup) pthread_join(store->backup, NULL);
+    store->has_backup = pthread_create(&store->backup, NULL, backup_thread, store) == 0;
+    if (!store->has_backup) atomic_store(&store->backing_up, false);
+}
+
 void ringmqd_store_close(struct ringmqd_store *store)
 {
+    if (store->has_backup) pthread_join(store->backup, NULL);
+    store->has_backup = false;
     if (store->has_state) state_release(&store->state);
     store->has_state = false;
     spill_destroy(store->spill);

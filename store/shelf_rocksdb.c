@@ -133,6 +133,14 @@ static int rocks_backup(void *context, const char *directory)
     return result(rocks, error);
 }
 
+static int rocks_compact(void *context)
+{
+    struct rocks *rocks = context;
+    int error = rocks_sync(context);
+    if (!error) rocksdb_compact_range(rocks->db, NULL, 0, NULL, 0);
+    return error;
+}
+
 static const char *rocks_fault(void *context) { return ((struct rocks *)context)->fault; }
 
 static void rocks_close(void *context)
@@ -178,7 +186,7 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     rocksdb_flushoptions_set_wait(rocks->flush, 1);
     rocksdb_options_set_create_if_missing(rocks->options, !read_only);
     rocks->db = read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &error) : rocksdb_open(rocks->options, path, &error);
-    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_fault, rocks_close};
+    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_compact, rocks_fault, rocks_close};
     if (rocks->db) return true;
     snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);

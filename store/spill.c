@@ -41,6 +41,8 @@ struct spill {
     struct backup backup;
     pthread_t thread;
     bool has_thread;
+    _Atomic bool held;
+    struct spill_request *kept; /* DROPs while held (thread) */
     _Atomic bool ending;
     int wake;
 };
@@ -193,6 +195,18 @@ static int drop(const struct shelf *shelf, const struct spill_request *request)
     return error || until <= request->from ? error : shelf->drop(shelf->context, request->session, request->from, until);
 }
 
+static void kept_again(struct spill *spill)
+{
+    struct spill_request *request = spill->kept;
+    spill->kept = NULL;
+    while (request) { /* their order does not matter: each is about what nobody needs */
+        struct spill_request *next = request->next;
+        drop(&spill->config.shelf, request); /* one that fails is found by the next start's sweep */
+        spill_request_release(request);
+        request = next;
+    }
+}
+
 /* False: the shelf refuses; to be done again later. */
 static bool request_do(struct spill *spill, uint32_t shard, struct spill_request *request, uint64_t now_ms)
 {
@@ -202,6 +216,11 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
         struct reading reading = {request, 0};
         request->error = shelf->read(shelf->context, request->session, request->from, block_take, &reading);
         answer(spill, shard, request);
+        return true;
+    }
+    if (request->kind == SPILL_DROP && atomic_load(&spill->held)) {
+        request->next = spill->kept;
+        spill->kept = request;
         return true;
     }
     if (request->kind == SPILL_SYNC) {
@@ -280,6 +299,7 @@ static void backup_do(struct spill *spill, uint64_t now_ms)
 
 uint64_t spill_step(struct spill *spill, uint64_t now_ms)
 {
+    if (UNLIKELY(spill->kept != NULL) && !atomic_load(&spill->held)) kept_again(spill);
     if (now_ms >= spill->again_ms)
         for (uint32_t s = 0; s < spill->config.shards_count; s++)
             desk_serve(spill, s, now_ms);
@@ -327,6 +347,7 @@ void spill_destroy(struct spill *spill)
     }
     spill->config.wake = NULL;
     spill->again_ms = 0;
+    atomic_store(&spill->held, false);
     spill->sync_wanted = true;
     spill_step(spill, clock_ms()); /* what came since */
     for (uint32_t s = 0; s < spill->config.shards_count; s++) {
@@ -347,6 +368,12 @@ void spill_destroy(struct spill *spill)
 
 const struct shelf *spill_shelf(const struct spill *spill) { return &spill->config.shelf; }
 int spill_trouble(const struct spill *spill) { return atomic_load_explicit(&spill->trouble, memory_order_relaxed); }
+
+void spill_hold(struct spill *spill, bool held)
+{
+    atomic_store(&spill->held, held);
+    if (!held) wake(spill);
+}
 
 int spill_backup(struct spill *spill, const char *directory)
 {

@@ -62,6 +62,8 @@ uint64_t spill_step(struct spill *spill, uint64_t now_ms);
 const struct shelf *spill_shelf(const struct spill *spill);
 /* The shelf's last error, as an errno; 0: it works. Any thread. */
 int spill_trouble(const struct spill *spill);
+/* While held, nothing is dropped from the shelf: a backup. Any thread. */
+void spill_hold(struct spill *spill, bool held);
 /* Syncs and makes a copy of the shelf; done by the thread, waited for. 0 or a negative errno. Any thread but a shard's. */
 int spill_backup(struct spill *spill, const char *directory);
 

@@ -268,6 +268,12 @@ static void sim_drain(struct sim *sim)
 
 /* ---- what must hold --------------------------------------------------------------------------------------------- */
 
+/* Nothing the log says is on the shelf was missing there in this run of the broker. */
+static void check_shelf(const struct sim *sim)
+{
+    if (SUM(sim, dropped_damaged)) sim_fail("messages missing on the shelf", NULL, 0, 0, (uint32_t)SUM(sim, dropped_damaged));
+}
+
 static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, uint32_t number)
 {
     uint32_t shared_times = 0;
@@ -284,6 +290,7 @@ static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, 
 static void sim_check(const struct sim *sim)
 {
     uint64_t messages = 0;
+    check_shelf(sim);
     for (uint32_t p = 0; p < sim->rules.clients_count; p++)
         for (uint32_t qos = 1; qos <= 2; qos++)
             for (uint32_t n = 0; n < sim->clients[p].flows[qos].published; n++, messages++) {
@@ -353,6 +360,7 @@ static void node_unmake(struct sim *sim)
 /* kill -9, and another start: perhaps with another number of shards. */
 static void sim_crash(struct sim *sim)
 {
+    check_shelf(sim);
     sim->crashes++;
     fake_crash_disk();
     if (sim->shelf) fake_shelf_freeze(sim->shelf);
