@@ -1,4 +1,5 @@
-/* filter.h - the contract of what sits between a socket and the protocol: PROXY header, TLS, WebSocket.
+/* filter.h - the contract of what sits between a socket and the protocol: PROXY header, TLS, WebSocket. The same for connections that
+ * came and for those that we opened: the filters of the latter have own bytes to send as soon as the level below them is open.
  *
  *     socket ─ engine/conn ─ [proxy] ─ [tls] ─ [websocket] ─ proto       receive(): from left to right
  *                              0         1          2                     prefix(), send(): from right to left
@@ -26,6 +27,8 @@ enum filter_wants {
     FILTER_MORE,        /* the room was too small: call again at once, with what is left of the input (which may be nothing) */
     FILTER_LATER,       /* the next step is expensive (a private-key operation): call again with what is left of the input when this
                            shard has time; that call does it. Only before is_open() */
+    FILTER_PARKED,      /* the next step needs the answer of another thread: call again with what is left of the input once ready() says
+                           so. Only before is_open() */
     FILTER_TRANSPARENT, /* its work is done: from the unused input on, all bytes pass by; it is kept for its facts */
     FILTER_ENDED,       /* the peer has ended the stream in an orderly way (close_notify, close frame); the answer to it is end()'s */
     FILTER_FAILED       /* the peer broke the filter's protocol, see reason(). What is to be sent yet (an alert, a 400) is sent */
@@ -57,7 +60,7 @@ struct filter_verbs {
     const char *name; /* "proxy", "tls", "websocket": for the log */
 
     /* Bytes from the peer become bytes for the level above. The input may be changed in place. All of it is used unless `wants` says
-     * MORE, LATER or TRANSPARENT; what a filter can do nothing with yet it keeps itself. */
+     * MORE, LATER, PARKED or TRANSPARENT; what a filter can do nothing with yet it keeps itself. */
     struct filter_step (*receive)(struct filter *filter, uint8_t *input, size_t bytes, uint8_t *room, size_t room_bytes);
 
     /* Bytes from the level above become bytes for the peer. The room has at least send_bytes_max(input.bytes), and all input is used.
@@ -71,6 +74,12 @@ struct filter_verbs {
      * stop right before `end`. Returns how many. NULL: nothing. Own bytes are asked for between two such batches only. */
     size_t (*prefix)(struct filter *filter, uint64_t bytes, uint8_t *end);
 
+    /* Right after prefix(): the bytes that leave behind it, changed in place, in order, in as many calls as there are pieces (a client's
+     * WebSocket masks them). Only for connections whose bytes are all their own, never shared. NULL: they stay as they are. */
+    void (*change)(struct filter *filter, uint8_t *bytes, size_t count);
+
+    /* After PARKED: has the answer come? Asked every few milliseconds. NULL: it never parks. */
+    bool (*ready)(const struct filter *filter);
     /* True once the handshake is over. Bytes of the level above are sent only from then on. */
     bool (*is_open)(const struct filter *filter);
     /* No more bytes will come from above, all have left: what remains to be said (close_notify, close frame) becomes own bytes.

@@ -85,3 +85,23 @@ void *map_next(const struct map *map, uint32_t *cursor)
     }
     return NULL;
 }
+
+/* Those whose own place is `home`: none of them stands behind the first gap. */
+static void visit_home(const struct map *map, uint32_t home, void (*visit)(void *context, void *value), void *context)
+{
+    for (uint32_t at = home; map->entries[at].value; at = (at + 1) & map->mask)
+        if (((uint32_t)map->entries[at].hash & map->mask) == home) visit(context, map->entries[at].value);
+}
+
+bool map_walk_next(const struct map *map, struct map_walk *walk, void (*visit)(void *context, void *value), void *context)
+{
+    if (!map->entries) return false;
+    if (!walk->begun) *walk = (struct map_walk){.mask = map->mask, .begun = true};
+    if (walk->bucket > walk->mask) return false;
+    DCHECK(map->mask >= walk->mask);
+    uint64_t step = (uint64_t)walk->mask + 1;
+    for (uint64_t home = walk->bucket; home <= map->mask; home += step)
+        visit_home(map, (uint32_t)home, visit, context);
+    walk->bucket++;
+    return true;
+}

@@ -32,4 +32,15 @@ void *map_remove(struct map *map, struct span key);
  * whole walk. `*cursor` begins at 0; NULL ends the walk. */
 void *map_next(const struct map *map, uint32_t *cursor);
 
+/* A walk in slices, between which the table may change in any way: what is in it from the first slice to the last is visited
+ * exactly once, what comes or goes meanwhile once or not at all. It goes from bucket to bucket of the table as it was when
+ * the walk began; when that has grown, a bucket has become several, which are visited together. Begins as {0}. */
+struct map_walk {
+    uint32_t mask;   /* of the table at the beginning */
+    uint32_t bucket; /* the next one; mask + 1: done */
+    bool begun;
+};
+/* Visits a bucket (as a rule less than one value on average) and steps on. False: there is none left. */
+bool map_walk_next(const struct map *map, struct map_walk *walk, void (*visit)(void *context, void *value), void *context);
+
 #endif

@@ -30,7 +30,7 @@ uint32_t listener_texts(struct listener_settings *settings, char **ret_texts[LIS
     char **texts[] = {&settings->name, &settings->bind, &settings->allow, &settings->deny, &settings->trusted_proxies, &settings->congestion,
                       &settings->owner, &settings->group, &settings->mode, &settings->protocol_versions, &settings->mountpoint,
                       &settings->websocket.path, &settings->websocket.allowed_origins, &settings->tls.certificate_files,
-                      &settings->tls.key_files, &settings->tls.password, &settings->tls.ocsp_files, &settings->tls.ca_file,
+                      &settings->tls.key_files, &settings->tls.password, &settings->tls.ocsp_files, &settings->tls.ocsp_responder, &settings->tls.ca_file,
                       &settings->tls.crl_file, &settings->tls.psk_file, &settings->tls.ciphers, &settings->tls.alpn};
     uint32_t count = sizeof texts / sizeof *texts;
     for (uint32_t i = 0; i < count; i++)

@@ -11,9 +11,11 @@
 
 #include "base/span.h"
 
-/* Who may connect while no access control is configured. LOOPBACK: anybody, and a listener on any other address is refused
+/* Who may connect while no authentication is configured. LOOPBACK: anybody, and a listener on any other address is refused
  * at start. */
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
+enum authorization_default { AUTHORIZATION_DENY, AUTHORIZATION_ALLOW };
+enum deny_action { DENY_ACTION_IGNORE, DENY_ACTION_DISCONNECT };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
 enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
 
@@ -23,10 +25,25 @@ extern const char *const listener_kind_names[LISTENER_KINDS];
 /* Of "3.1, 3.1.1, 5.0" a bit for each by its protocol level (3, 4, 5); 0: something else is written there. */
 uint32_t mqtt_versions_parse(struct span text);
 
+/* Are clients' certificates looked up, and what if there is no answer: in (SOFT), or not (HARD)? */
+enum ocsp_check { OCSP_CHECK_OFF, OCSP_CHECK_SOFT, OCSP_CHECK_HARD };
+
+/* docs/protection.md; broker/rates.h. */
+enum rate_kind { RATE_MESSAGES, RATE_BYTES, RATE_SUBSCRIBES, RATE_DELIVERIES, RATE_KINDS };
+#define RATE_INHERIT UINT64_MAX
+struct rate_settings {
+    uint64_t per_s; /* 0: no limit; RATE_INHERIT */
+    uint64_t burst; /* 0: what one second allows */
+};
+
 /* docs/tls.md; lists of files have commas. */
 struct tls_settings {
     char *certificate_files, *key_files, *password;
     char *ocsp_files;            /* responses for ours, to be stapled */
+    bool ocsp_stapling;          /* … or fetched */
+    uint8_t ocsp_check;          /* enum ocsp_check */
+    char *ocsp_responder;        /* "": what the certificates name */
+    uint32_t ocsp_timeout_ms;
     char *ca_file, *crl_file, *psk_file;
     bool verify_peer, certificate_required;
     uint8_t depth;
@@ -65,7 +82,7 @@ struct listener_settings {
     /* MQTT: each in place of the key of the same meaning below mqtt */
     char *protocol_versions;     /* "3.1, 3.1.1, 5.0" */
     char *mountpoint;            /* "" none */
-    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max; /* LISTENER_INHERIT */
+    uint32_t packet_bytes_max, receive_max, topic_alias_max, keep_alive_max_s, qos_max, subscriptions_max, topic_levels_max; /* LISTENER_INHERIT */
     uint32_t keep_alive_min_s;   /* 0: none */
     uint8_t retain_available, wildcard_available, shared_available; /* enum listener_switch */
     struct tls_settings tls;     /* tls, wss */
@@ -79,6 +96,8 @@ struct listener_settings {
         uint8_t client_header;    /* enum websocket_client_header */
     } websocket;
     uint8_t durability;           /* enum durability_level: of the sessions of clients that connect here */
+    struct rate_settings rates[RATE_KINDS];       /* of each client */
+    struct rate_settings total_rates[RATE_KINDS]; /* of all clients together */
 };
 
 #define LISTENER_INHERIT UINT32_MAX
@@ -116,8 +135,13 @@ struct mqtt_settings {
     uint64_t retained_messages_max;  /* per node; 0: no limit */
     uint64_t retained_bytes_max;     /* per node; 0: no limit */
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
+    uint32_t retained_expiry_s;      /* of retained messages that have none; 0: they stay */
+    uint32_t retained_clear_s;       /* how often expired ones are looked for; 0: only when somebody asks for them */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */
     uint32_t subscriptions_max;      /* per session; 0: no limit */
+    uint32_t sessions_per_user_max;  /* 0: no limit */
+    bool exclusive_subscription;
+    char *max_qos_rules, *share_group_strategies; /* broker/topic_rules.h */
     char *denied_filters;            /* comma-separated filters nobody may subscribe to; "": none */
     char *response_information;      /* told to MQTT 5 clients that ask for it; "": nothing */
     uint32_t match_cache_topics;     /* per shard: topics whose match is remembered */
@@ -156,6 +180,38 @@ struct overload_settings {
     uint32_t handshakes_rate;  /* expensive steps of handshakes, per second and shard; 0: no limit */
 };
 
+struct delayed_settings {
+    bool enable;
+    uint32_t messages_max; /* of the node; 0: no limit */
+    uint32_t delay_max_s;
+};
+
+struct slow_subs_settings {
+    bool enable;
+    bool internal;         /* until it is sent; else until it is acknowledged */
+    uint32_t threshold_ms, top_k, expire_s;
+};
+
+struct limiter_settings {
+    struct rate_settings client[RATE_KINDS], node[RATE_KINDS];
+    uint32_t connections_rate, connections_burst; /* of the node; 0: no limit; what a second allows */
+};
+
+/* The admin API (docs/admin-api.md). */
+struct admin_settings {
+    bool enable;
+    char *bind;
+    char *certificate_file, *key_file, *key_password; /* "": no TLS */
+    char *default_password;      /* of the first user; "": a random one */
+    uint32_t workers;
+    uint32_t connections_max;
+    uint64_t body_bytes_max;
+    uint64_t payload_bytes_max;  /* of a retained message shown */
+    uint32_t request_timeout_ms, idle_timeout_ms;
+    uint32_t token_lifetime_s;
+    bool metrics_auth, docs_auth, status_auth;
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -175,6 +231,20 @@ struct settings {
         uint32_t interval_s; /* of $SYS topics; 0: off */
     } sys;
     struct overload_settings overload;
+    struct limiter_settings limiter;
+    struct delayed_settings delayed;
+    struct slow_subs_settings slow_subs;
+    char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
+    struct admin_settings admin;
+    struct {
+        char *load;               /* modules: names or paths, with commas */
+        char *module_path;        /* folders with colons; "": beside the program */
+        uint32_t gate_budget_us;  /* longer answers of a gate are counted and logged */
+    } features;
+    struct {
+        uint8_t no_match;         /* enum authorization_default: when a feature authorizes and nobody has decided */
+        uint8_t deny_action;      /* enum deny_action */
+    } authorization;
     struct listener_settings *listeners;
     uint32_t listeners_count;
 };

@@ -58,6 +58,16 @@
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
+    X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
+    X(deliveries_limited, "times a client's deliveries waited because of a rate")                                     \
+    X(retained_expired, "retained messages removed because their expiry was over")                                    \
+    X(topics_rewritten, "topics and filters that a rule has rewritten")                                               \
+    X(rewrites_failed, "topics and filters refused: what a rule made of them is no topic")                            \
+    X(delayed_taken, "messages taken for later")                                                                      \
+    X(delayed_published, "of them: published when their time had come")                                               \
+    X(delayed_refused, "messages for later refused: too many, too long a delay, no such topic")                       \
+    X(exclusive_refused, "subscriptions refused: another client has the topic for itself")                            \
+    X(deliveries_slow, "deliveries slower than slow_subs.threshold")                                                  \
     X(retained_messages, "gauge: retained messages")                                                                 \
     X(retained_bytes, "gauge: their bytes")                                                                          \
     X(wills_published, "will messages published")                                                                    \
@@ -65,6 +75,12 @@
     X(filter_errors, "connections closed for a mistake in TLS, WebSocket or the PROXY header")                       \
     X(handshake_steps, "expensive steps of TLS handshakes taken: private-key operations, verifications")              \
     X(handshakes_waiting, "gauge: connections that wait for such a step")                                            \
+    X(handshakes_parked, "gauge: connections that wait for the answer of an OCSP responder")                         \
+    X(ocsp_asked, "client certificates looked up: at a responder, or at an earlier answer")                          \
+    X(ocsp_cached, "of them: an earlier answer that is still good")                                                  \
+    X(ocsp_revoked, "of them: revoked, so the client may not come in")                                               \
+    X(ocsp_unknown, "of them: unknown to the responder, so the client may not come in")                              \
+    X(ocsp_unanswered, "of them: no answer, or none that could be verified; ocsp_check says what then")              \
     X(keep_alive_timeouts, "connections closed: nothing heard for 1.5 times the keep-alive")                         \
     X(connect_timeouts, "connections closed: no CONNECT in time")                                                    \
     X(messages_stored, "gauge: message objects alive")                                                               \
@@ -87,7 +103,11 @@
     X(queues_spilled, "gauge: sessions whose queue is partly on disk only")                                          \
     X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
     X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
-    X(dropped_damaged, "queued messages lost because the store was damaged")
+    X(dropped_damaged, "queued messages lost because the store was damaged")                          \
+    X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
+    X(gates_later, "times a packet waited for a feature's verdict")                                                  \
+    X(tap_events, "events for features")                                                                             \
+    X(tap_events_lost, "events that found their ring full")
 
 struct stats {
 #define STATS_FIELD(name, documentation) uint64_t name;

@@ -31,10 +31,18 @@ static void prefetch_message(const void *tagged)
     __builtin_prefetch(message + sizeof(struct message) - 1);
 }
 
+static void note_slow(struct broker_shard *broker, const struct session *session, const struct mqtt_inflight_entry *entry)
+{
+    if (!entry->message) return;
+    const struct message *message = (const struct message *)((uintptr_t)entry->message & DELIVERY_POINTER_MASK);
+    slow_subs_note(broker, session, message_topic(message), entry->qos, false, delivery_stamp_ms(delivery_of(entry)));
+}
+
 /* A message has left the window: its reference goes, and what waited for the room moves up. */
 static void delivery_done(struct broker_shard *broker, struct session *session, const struct mqtt_inflight_entry *entry)
 {
     if (UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_DONE, entry->packet_id);
+    if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS)) note_slow(broker, session, entry);
     if (entry->message) session_delivery_release(broker, delivery_of(entry));
     UNCOUNT(broker, inflight_messages);
     if (mqtt_inflight_count(&session->inflight) == 0) session->conn->urgent = false;
@@ -67,6 +75,7 @@ static void pubrec_handle(struct broker_shard *broker, struct session *session, 
     if (UNLIKELY(session_is_durable(session))) durable_packet(broker, session, STORE_RELEASING, ack->packet_id);
     ack_send(broker, session, MQTT_PUBREL, ack->packet_id, MQTT_REASON_SUCCESS);
     if (!entry.message) return;
+    if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS)) note_slow(broker, session, &entry); /* its topic goes with it */
     mqtt_inflight_drop_message(&session->inflight, ack->packet_id);
     session_delivery_release(broker, delivery_of(&entry));
 }

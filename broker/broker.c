@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/inspect.h"
 #include "broker/records.h"
 
 /* Memory of a shard's match cache beyond its table. */
@@ -14,11 +15,15 @@ static struct span session_key(const void *value) { return session_client_id(val
 
 struct broker *broker_create(const struct settings *settings, uint32_t shards_count, uint64_t seed)
 {
-    struct broker *broker = memory_acquire_aligned(64, sizeof *broker);
+    struct broker *broker = memory_acquire_aligned(64, sizeof *broker); /* zeroed */
     broker->settings = settings;
     broker->shards_count = shards_count;
     broker->hash_seed = seed;
+    broker->inspected_wake = -1;
     qsbr_init(&broker->qsbr, shards_count);
+    extras_change(broker, settings);
+    exclusive_init(&broker->exclusive);
+    user_quota_init(&broker->user_quota);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);
     for (uint32_t s = 0; s < shards_count; s++) {
@@ -31,6 +36,9 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
 void broker_destroy(struct broker *broker)
 {
     route_index_destroy(broker->routes);
+    extras_release(broker->extras);
+    exclusive_release(&broker->exclusive);
+    user_quota_release(&broker->user_quota);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -56,9 +64,14 @@ static void broker_start(struct shard *shard)
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
+    inspect_start(broker);
     timer_init(&broker->pause_timer, publishers_resume);
+    rates_start(broker);
+    extras_start(broker);
+    delayed_start(broker);
     retained_start(broker);
     sys_start(broker);
+    features_shard_start(broker);
     durable_start(broker);
 }
 
@@ -73,6 +86,7 @@ static void connect_timeout(struct timer *timer, void *context)
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     const struct listener_settings *listener = listener_of(broker->shard, conn);
     COUNT(broker, connect_timeouts);
+    features_conn_gone(broker, conn);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time listener=%s.%s", listener_kind_names[listener->kind], listener->name);
     conn_close(broker->shard, conn);
 }
@@ -125,13 +139,12 @@ static void broker_writable(struct shard *shard, struct conn *conn)
     struct session *session = conn->client;
     if (!session) return;
     session_pump(broker_of(shard), session);
-    if (!session->unread) return;
+    if (!(conn->holds & HOLD_UNREAD)) return;
     if (conn_is_flooded(conn)) {
         conn->wants_writable = true;
         return;
     }
-    session->unread = false;
-    conn_resume(shard, conn);
+    conn_release(shard, conn, HOLD_UNREAD);
 }
 
 static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CONN_END_RESET] = "reset", [CONN_END_FILTER] = "protocol_error",
@@ -140,7 +153,7 @@ static const char *const end_names[] = {[CONN_END_PEER] = "closed_by_peer", [CON
 static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end why)
 {
     struct session *session = conn->client;
-    if (!session) return;
+    if (!session) return features_conn_gone(broker_of(shard), conn);
     LOG(INFO, "client lost", "client=%s reason=%s", log_quoted(session_client_id(session)),
         end_names[why]);
     session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
@@ -151,7 +164,9 @@ static void broker_release(struct shard *shard, void *owner) { message_unref(sha
 static void broker_peer(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address)
 {
     const struct session *session = conn->client;
-    if (!session) return;
+    if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
+    if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
     door_peer_text(conn, address, peer, sizeof peer);
     const struct listener_settings *listener = listener_of(shard, conn);
@@ -171,9 +186,11 @@ static void kicked_disconnect(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
+    if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     more |= retained_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -201,13 +218,17 @@ static void broker_stop(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     broker->stopping = true;
+    if (broker->broker->features) features_halt(broker->broker->features);
+    inspect_stop(broker);
     durable_stop(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
         session_destroy(broker, session);
+    delayed_stop(broker);
     retained_stop(broker);
     sys_stop(broker);
+    features_shard_stop(broker);
     records_flush(shard);
 }
 
@@ -226,6 +247,8 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    limits_release(broker);
+    extras_finish(broker);
 }
 
 const struct shard_handler broker_handler = {

@@ -2,17 +2,23 @@
  *
  * Files: connect.c (CONNECT, takeover, DISCONNECT), publish.c (PUBLISH in, fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
  *        doors.c, limits.c, mount.c (what the listener they came by does to clients), session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
- *        (from bytes to those), records.c (what shards tell each other), broker.c (start, turn, stop).
+ *        (from bytes to those), records.c (what shards tell each other), features.h (the frame of features), broker.c (start, turn, stop).
  * Threads: a shard touches its own struct broker_shard, and of struct broker only what is constant or atomic. */
 #ifndef RINGMQ_BROKER_BROKER_H
 #define RINGMQ_BROKER_BROKER_H
 
 #include <stdatomic.h>
 
+#include "base/check.h"
 #include "base/map.h"
 #include "base/settings.h"
 #include "broker/durable.h"
+#include "broker/extras.h"
+#include "broker/features.h"
+#include "broker/holds.h"
 #include "broker/limits.h"
+#include "broker/probes.h"
+#include "broker/rates.h"
 #include "broker/session.h"
 #include "engine/node.h"
 #include "proto/packet.h"
@@ -36,7 +42,15 @@ struct broker {
     struct spill *spill;             /* NULL: long queues stay in memory */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
+    struct inspect *_Atomic inspected; /* broker/inspect.h: answered, a stack */
+    int inspected_wake;              /* eventfd; -1: nobody asks. Set before the shards start */
+    struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
+    struct rate_clocks rate_clocks;
+    struct extras *extras;           /* the newest; the control thread's */
+    struct exclusive exclusive;
+    struct user_quota user_quota;
+    _Atomic uint32_t delayed_count;  /* messages that wait for their time */
 };
 
 struct fanout_entry {
@@ -61,6 +75,9 @@ struct broker_shard {
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
+    struct list inspections;         /* questions of the admin API (broker/inspect.h); and those whose addresses are on their way: */
+    struct list inspections_asking;
+    struct timer inspect_timer;
     struct timer pause_timer, sys_timer;
     bool stopping;
 
@@ -77,8 +94,30 @@ struct broker_shard {
     uint64_t identities;             /* given to retained messages so far */
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
+    struct node_rates node_rates;
+    bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
+    uint32_t extras_bits;            /* enum extra: what is on */
+    const struct extras *extras;
+    struct rewrite_scratch *rewrite_scratch; /* NULL: no rules yet */
+    struct slow_subs slow_subs;
+    struct timer metrics_timer, sweep_timer;
+    struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
+    struct list delayed;             /* timers of waiting messages */
     struct durable_shard *durable;   /* NULL: durability is off */
+    uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
+    _Atomic(struct features_shard *) features; /* NULL: none */
 };
+
+/* The one test that a moment costs which nobody is attached to. */
+static inline bool feature_attached(const struct broker_shard *broker, uint32_t moments) { return UNLIKELY((broker->moments & moments) != 0); }
+/* A tap and its probe; the arguments are looked at only when somebody is attached. */
+#define TAP_TELL(broker, moment, version, client_hash, text, reason, value)                                          \
+    do {                                                                                                             \
+        struct span tap_text_ = (text);                                                                              \
+        PROBE(moment, tap_text_.data, tap_text_.bytes, (uint8_t)(reason), (uint32_t)(value));                        \
+        if (feature_attached(broker, FEATURE_TAP(moment)))                                                           \
+            features_tap(broker, FEATURE_TAP_##moment, (uint8_t)(version), client_hash, tap_text_, (uint8_t)(reason), (uint32_t)(value)); \
+    } while (0)
 
 extern const struct shard_handler broker_handler;
 
@@ -124,8 +163,10 @@ void packet_error(struct broker_shard *broker, struct conn *conn, enum mqtt_reas
 
 /* ---- connect.c -------------------------------------------------------------------------------------------------- */
 
-void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
-                    bool *ret_moves);
+/* *ret_unread: the packet stays unread; the connection moves, or waits. *ret_exchange: an exchange of AUTH packets has begun
+ * (features_exchange_keep()). Both are left alone otherwise. */
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_unread,
+                    bool *ret_exchange);
 /* packet_bytes_max: the client's; 0 when it named none, or when it is not known. */
 void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
                     enum mqtt_reason reason, const char *what);
@@ -134,7 +175,8 @@ void keep_alive_start(struct broker_shard *broker, struct session *session);
 
 /* ---- publish.c -------------------------------------------------------------------------------------------------- */
 
-void publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* True: it stays unread, a gate wants time. */
+bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
 /* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
  * False: nobody wanted it. */
 bool publication_publish(struct broker_shard *broker, struct publication *publication);
@@ -157,8 +199,11 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
 
 /* ---- subscribe.c ------------------------------------------------------------------------------------------------ */
 
-void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
+/* True: it stays unread, a gate wants time. */
+bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe);
 void unsubscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_unsubscribe *unsubscribe);
+/* The subscriptions that every client gets. */
+void subscriptions_give(struct broker_shard *broker, struct session *session);
 /* SUBACK may go: the subscriptions are on disk. */
 void request_stored(struct broker_shard *broker, struct subscribe_request *request);
 /* Lays a subscription again, at start. All of them go through one request: begin, any number of subscriptions, end; when the last
@@ -167,6 +212,9 @@ struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broke
 void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
                           struct subscribe_request *request);
 void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request);
+/* In place of its client, which is connected: the code that SUBACK would have had. It gets no SUBACK, but retained messages. */
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -189,14 +237,21 @@ void retained_go(struct broker_shard *broker, struct retained_query *query);
 void retained_wake(struct broker_shard *broker, struct session *session);
 /* A message with the retain flag is being delivered live to a session that has queries. */
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
+/* Removes the topic's message, without telling subscribers; on the topic's owner. False: there was none. */
+bool retained_remove(struct broker_shard *broker, struct span topic);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
+/* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */
+struct message *retained_get(struct broker_shard *broker, struct span name);
+void retained_drop(struct broker_shard *broker, struct span name);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);
 /* The session ends: its queries are forgotten. */
 void retained_forget(struct broker_shard *broker, struct session *session);
 void retained_set_limits(struct broker_shard *broker);
+/* Expired ones go every retainer.msg_clear_interval: (re)starts the clock by the newest settings. */
+void retained_sweep_start(struct broker_shard *broker);
 void retained_start(struct broker_shard *broker);
 void retained_stop(struct broker_shard *broker);
 

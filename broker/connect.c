@@ -18,7 +18,7 @@ static void keep_alive_check(struct timer *timer, void *context)
     struct broker_shard *broker = broker_of(context);
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     struct session *session = conn->client;
-    if (session->paused) conn->last_received_ms = broker->shard->now_ms; /* it is we who do not listen */
+    if (conn->holds & HOLDS_OURS) conn->last_received_ms = broker->shard->now_ms; /* it is we who do not listen */
     uint64_t deadline_ms = conn->last_received_ms + keep_alive_ms(session);
     if (deadline_ms > broker->shard->now_ms) return wheel_start(&broker->shard->wheel, timer, deadline_ms);
     COUNT(broker, keep_alive_timeouts);
@@ -39,6 +39,8 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
                     enum mqtt_reason reason, const char *what)
 {
     COUNT(broker, clients_refused);
+    TAP_TELL(broker, refused, version, 0, span_of_string(what), reason, 0);
+    features_refused(broker, conn, reason);
     switch (reason) {
     case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION: COUNT(broker, clients_refused_version); break;
     case MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID: COUNT(broker, clients_refused_identifier); break;
@@ -76,9 +78,10 @@ static struct refusal connect_check(const struct broker_shard *broker, struct co
         return (struct refusal){MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION, "this version of MQTT is not spoken here"};
     if (!door_client_allowed(broker->shard, conn)) return (struct refusal){MQTT_REASON_BANNED, "your address may not connect here"};
     if (broker->stopping) return (struct refusal){MQTT_REASON_SERVER_UNAVAILABLE, "the server is shutting down"};
-    if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD)) /* [MQTT-4.12.0-1] */
+    bool authenticates = UNLIKELY(broker->features != NULL) && broker->features->authenticates;
+    if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD) && !authenticates) /* [MQTT-4.12.0-1] */
         return (struct refusal){MQTT_REASON_BAD_AUTHENTICATION_METHOD, "no authentication method is configured"};
-    if (mqtt->allow_anonymous == ANONYMOUS_DENY)
+    if (mqtt->allow_anonymous == ANONYMOUS_DENY && !authenticates)
         return (struct refusal){MQTT_REASON_NOT_AUTHORIZED,
                                 "anonymous clients are not allowed and no authentication is configured"};
     if (connect->client_id.bytes > mqtt->client_id_bytes_max)
@@ -145,6 +148,11 @@ static void connack_properties(const struct broker_shard *broker, const struct s
     TELL(!limits->wildcard_available, WILDCARD_SUBSCRIPTION_AVAILABLE, wildcard_subscription_available, 0)
     TELL(!limits->shared_available, SHARED_SUBSCRIPTION_AVAILABLE, shared_subscription_available, 0)
     TELL(session->keep_alive_s != connect->keep_alive_s, SERVER_KEEP_ALIVE, server_keep_alive_s, session->keep_alive_s)
+    const struct feature_client *facts = session->facts;
+    if (UNLIKELY(facts && facts->method_satisfied)) { /* [MQTT-4.12.0-5] */
+        TELL(true, AUTHENTICATION_METHOD, authentication_method, asked->authentication_method)
+        TELL(facts->auth_data.data, AUTHENTICATION_DATA, authentication_data, facts->auth_data)
+    }
     TELL(mqtt_has(asked, MQTT_PROPERTY_REQUEST_RESPONSE_INFORMATION) && asked->request_response_information &&
              mqtt->response_information && mqtt->response_information[0],
          RESPONSE_INFORMATION, response_information, span_of_string(mqtt->response_information))
@@ -206,7 +214,9 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
+    if (UNLIKELY(broker->features != NULL)) features_connected(broker, session, present);
     if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (UNLIKELY((broker->extras_bits & EXTRA_USER_NAMES) || session->rare)) extras_user_name_set(broker, session, user_name);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
         session_detach(broker, session, SESSION_END_CLIENT);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,
@@ -219,12 +229,14 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
         session_detach(broker, session, SESSION_END_CLIENT);
         return conn_finish(broker->shard, conn, true);
     }
+    TAP_TELL(broker, connected, session->version, session->client_hash, session_client_id(session), present, session->keep_alive_s);
     if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
     session_resend(broker, session);
     session_pump(broker, session);
+    if (UNLIKELY(broker->extras_bits & EXTRA_AUTO_SUBSCRIBE)) subscriptions_give(broker, session);
 }
 
-void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_moves)
+void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_unread, bool *ret_exchange)
 {
     struct mqtt_connect changed;
     bool wants_id = connect->client_id.bytes == 0;
@@ -240,7 +252,7 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     struct span client_id = connect->client_id, assigned_id = {0};
     if (UNLIKELY(broker->durable)) {
         if (durable_connect_early(broker, conn)) {
-            *ret_moves = true; /* not so far, but CONNECT stays unread all the same */
+            *ret_unread = true;
             return;
         }
         if (durable_connect_again(broker, conn, &session, &present, assigned)) {
@@ -249,16 +261,20 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
                 session_disconnect(broker, session, MQTT_REASON_SESSION_TAKEN_OVER, NULL, SESSION_END_TAKEN_OVER);
                 session = session_find(broker, client_id.bytes ? client_id : span_of_string(assigned));
             }
-            if (!session) return conn_close(broker->shard, conn);
+            if (!session) {
+                features_conn_gone(broker, conn);
+                return conn_close(broker->shard, conn);
+            }
             assigned_id = wants_id && client_id.bytes ? client_id : span_of_string(assigned); /* by its certificate, or by us */
             return connect_accept(broker, conn, connect, session, assigned_id, present);
         }
     }
+    if (client_id.bytes == 0) client_id = features_assigned_id(broker, conn); /* the first time it was handled */
     if (client_id.bytes == 0) client_id = assign_client_id(broker, assigned);
     if (wants_id) assigned_id = client_id; /* [MQTT-3.1.3-7] */
     uint32_t home = broker_home(broker->broker, hash_span(client_id));
     if (home != broker->shard->number) {
-        *ret_moves = true;
+        *ret_unread = true;
         return conn_move(broker->shard, conn, home, NULL);
     }
 
@@ -267,6 +283,12 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     if (unmountable)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
 
+    if (feature_attached(broker, FEATURE_GATE(connect))) {
+        enum gate_result result = features_connect(broker, conn, connect, client_id);
+        *ret_unread = result == GATE_UNREAD;
+        *ret_exchange = result == GATE_EXCHANGE;
+        if (result != GATE_PASSED) return;
+    }
     uint64_t written = 0;
     if (UNLIKELY(broker->durable)) {
         written = durable_written(broker);
@@ -281,10 +303,17 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
                               "the server has too many sessions");
     session->expiry_s = session_expiry_s(broker, connect);
+    uint32_t user_limit = broker->settings->mqtt.sessions_per_user_max;
+    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    if (UNLIKELY(user_limit) && !user_quota_take(&broker->broker->user_quota, session, user_name, user_limit)) {
+        if (!present) session_destroy(broker, session);
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
+                              "the user has too many sessions");
+    }
     if (UNLIKELY(broker->durable) &&
         durable_connect(broker, conn, session, connect, written, present, connect->client_id.bytes ? span_of(NULL, 0) : client_id) ==
             DURABLE_CONNECT_WAIT) {
-        *ret_moves = true;
+        *ret_unread = true;
         return;
     }
     connect_accept(broker, conn, connect, session, assigned_id, present);
@@ -303,6 +332,7 @@ void disconnect_handle(struct broker_shard *broker, struct session *session, con
     }
     LOG(INFO, "client disconnected", "client=%s reason=\"%s\"", log_quoted(session_client_id(session)),
         mqtt_reason_name(disconnect->reason));
+    session->kick_reason = (uint8_t)disconnect->reason;
     bool with_will = disconnect->reason != MQTT_REASON_NORMAL_DISCONNECTION; /* [MQTT-3.14.4-3] */
     session_detach(broker, session, with_will ? SESSION_END_CLIENT_WITH_WILL : SESSION_END_CLIENT);
     conn_finish(broker->shard, conn, false);

@@ -112,9 +112,12 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     DCHECK((size_t)(at - start) == staged);
     conn_commit(conn, (uint32_t)staged);
     if (!copies) payload_attach(broker, conn, publication);
+    session->queue.sent++;
     COUNT(broker, packets_sent);
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
+    if (UNLIKELY(session->rated)) rates_delivered(broker, session);
+    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_OUT_0 + outgoing->qos);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */
@@ -123,13 +126,15 @@ static struct delivery delivery_make(struct broker_shard *broker, struct publica
                                      const struct delivery_options *options)
 {
     struct message *message = message_ref(publication_message(broker->shard, publication));
+    uint32_t now_ms = (uint32_t)broker->shard->now_ms;
     struct delivery delivery = {.tagged = (uint64_t)(uintptr_t)message | (uint64_t)options->qos << DELIVERY_QOS_SHIFT |
                                           (options->retain ? DELIVERY_RETAIN : 0),
-                                .ids = options->subscription_id};
+                                .ids = options->subscription_id | (uint64_t)now_ms << 32};
     if (options->more_ids_count) {
-        uint32_t *list = memory_acquire((1 + options->more_ids_count) * sizeof *list);
+        uint32_t *list = memory_acquire((2 + options->more_ids_count) * sizeof *list);
         list[0] = options->more_ids_count;
         memcpy(list + 1, options->more_ids, options->more_ids_count * sizeof *list);
+        list[1 + options->more_ids_count] = now_ms;
         delivery.ids = (uint64_t)(uintptr_t)list;
         delivery.tagged |= DELIVERY_IDS_LIST;
     }
@@ -151,7 +156,7 @@ static struct outgoing outgoing_of(struct publication *publication, struct deliv
         const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
         outgoing.ids = list + 1;
         outgoing.ids_count = list[0];
-    } else if (delivery.ids) {
+    } else if ((uint32_t)delivery.ids) {
         *ret_id = (uint32_t)delivery.ids;
         outgoing.ids = ret_id;
         outgoing.ids_count = 1;
@@ -159,8 +164,9 @@ static struct outgoing outgoing_of(struct publication *publication, struct deliv
     return outgoing;
 }
 
-static void log_drop(const struct session *session, struct span topic, const char *reason)
+static void log_drop(struct broker_shard *broker, const struct session *session, struct span topic, const char *reason)
 {
+    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, topic, METRIC_DROPPED);
     LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=%s topic=%s", reason,
                 log_quoted(session_client_id(session)), log_quoted(topic));
 }
@@ -172,7 +178,7 @@ static bool too_large(struct broker_shard *broker, struct session *session, cons
     uint64_t limit = session->packet_bytes_max ? session->packet_bytes_max : MQTT_VARINT_MAX;
     if (LIKELY(bytes <= limit)) return false;
     COUNT(broker, dropped_too_large); /* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: as if it had been delivered */
-    log_drop(session, outgoing->publication->topic, "too_large_for_client");
+    log_drop(broker, session, outgoing->publication->topic, "too_large_for_client");
     return true;
 }
 
@@ -185,7 +191,12 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     struct outgoing outgoing = outgoing_of(&publication, delivery, false, &id);
     struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
     bool expired = (message->expires_ms && message->expires_ms <= broker->shard->now_ms) || UNLIKELY(delivery.tagged & DELIVERY_PAST);
-    if (expired) COUNT(broker, dropped_expired);
+    if (expired) {
+        COUNT(broker, dropped_expired);
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_DROPPED);
+    }
+    if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS) && !expired)
+        slow_subs_note(broker, session, publication.topic, outgoing.qos, true, delivery_stamp_ms(delivery));
     bool logged = (delivery.tagged & DELIVERY_LOGGED) != 0;
     if (expired || too_large(broker, session, &outgoing, &properties)) {
         if (UNLIKELY(logged)) durable_packet(broker, session, STORE_DROP, 0);
@@ -260,13 +271,14 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
         if (session->queue.count == 0) { /* the oldest one is on the shelf */
             durable_spill_drop(broker, session);
             COUNT(broker, dropped_oldest);
-            log_drop(session, span_of_string(""), "queue_full_oldest");
+            log_drop(broker, session, span_of_string(""), "queue_full_oldest");
             continue;
         }
         struct delivery oldest = queue_pop(broker, session);
         if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
-        log_drop(session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        log_drop(broker, session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
         session_delivery_release(broker, oldest);
     }
     return true;
@@ -288,6 +300,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_DROPPED);
         return;
     }
     if (UNLIKELY(session->durable) && publication->partial && !options->shared && durable_partial_has(publication->partial, session)) return;
@@ -298,7 +311,8 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
             COUNT(broker, dropped_qos0_slow);
         else
             COUNT(broker, dropped_queue_full);
-        log_drop(session, publication->topic, "queue_full");
+        log_drop(broker, session, publication->topic, "queue_full");
+        TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }
     struct delivery delivery = delivery_make(broker, publication, options);
@@ -323,6 +337,7 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
     bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
                    (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
                                           !(session->durable && (options->qos == 2 || publication->partial))));
+    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
     if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
@@ -368,6 +383,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     session->progress_ms = (uint32_t)broker->shard->now_ms;
     while (queue->count && conn_has_room(broker->shard, session->conn)) {
         struct delivery next = queue->entries[queue->head];
+        if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return; /* its timer goes on here */
         if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);
         if (delivery_qos(next) && mqtt_inflight_full(&session->inflight)) return; /* an acknowledgement goes on here */
         delivery_send(broker, session, queue_pop(broker, session));

@@ -20,7 +20,7 @@ static inline void delivery_queue_put(struct delivery_queue *queue, struct deliv
         for (uint32_t i = 0; i < queue->count; i++)
             entries[i] = delivery_queue_at(queue, i);
         memory_release(queue->entries);
-        *queue = (struct delivery_queue){entries, 0, queue->count, capacity};
+        *queue = (struct delivery_queue){entries, 0, queue->count, capacity, queue->sent};
     }
     queue->entries[(queue->head + queue->count++) & (queue->capacity - 1)] = delivery;
 }
@@ -32,7 +32,7 @@ static inline struct delivery delivery_queue_take(struct delivery_queue *queue)
     queue->head = (queue->head + 1) & (queue->capacity - 1);
     if (--queue->count == 0) {
         memory_release(queue->entries);
-        *queue = (struct delivery_queue){0};
+        *queue = (struct delivery_queue){.sent = queue->sent};
     }
     return delivery;
 }

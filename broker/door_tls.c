@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "broker/door_ocsp.h"
 #include "tls/tls.h"
 
 #define FILE_BYTES_MAX (16 * 1024 * 1024) /* revocation lists get large */
@@ -35,6 +36,7 @@ struct door_tls {
     struct tls_tickets *tickets; /* NULL: off */
     struct watched_file files[FILES_MAX];
     uint32_t files_count;
+    struct door_staple *staples[TLS_CERTIFICATES_MAX]; /* NULL: not fetched */
     int64_t warned_s; /* of a certificate that is about to expire */
 };
 
@@ -89,8 +91,9 @@ static void tickets_tick(const struct listener_settings *settings)
     home->rotated_s = monotonic_s();
 }
 
-void door_tls_forget_tickets(void)
+void door_tls_forget(void)
 {
+    door_ocsp_stop();
     while (homes) {
         struct ticket_home *home = homes;
         homes = home->next;
@@ -233,6 +236,39 @@ static const char *alpn_of(const struct listener_settings *settings)
     return settings->kind == LISTENER_WSS ? "http/1.1" : "mqtt";
 }
 
+static void staples_forget(struct door_tls *door)
+{
+    for (uint32_t i = 0; i < TLS_CERTIFICATES_MAX; i++) {
+        door_staple_release(door->staples[i]);
+        door->staples[i] = NULL;
+    }
+}
+
+static void staples_tick(struct door_tls *door)
+{
+    for (uint32_t i = 0; i < TLS_CERTIFICATES_MAX && door->staples[i]; i++)
+        door_staple_tick(door->staples[i]);
+}
+
+/* Those of a context that is about to serve. */
+static void staples_begin(struct door_tls *door, struct tls_context *context, const struct tls_options *options)
+{
+    staples_forget(door);
+    if (!door->settings->tls.ocsp_stapling) return;
+    for (uint32_t i = 0; i < options->certificates_count; i++)
+        door->staples[i] = door_staple_create(door->settings, context, i, options->certificates[i].chain.content, options->ca.content);
+}
+
+static bool judge_ocsp(const struct tls_settings *tls, struct complaint *complaint)
+{
+    if (tls->ocsp_check != OCSP_CHECK_OFF && !tls->verify_peer)
+        return complain(complaint, "ocsp_check", "", "clients are asked for no certificate: set verify = verify_peer");
+    if (tls->ocsp_stapling && *tls->ocsp_files) return complain(complaint, "ocsp_stapling", "", "either it or ocsp_file");
+    if (*tls->ocsp_responder && strncmp(tls->ocsp_responder, "http://", 7) != 0)
+        return complain(complaint, "ocsp_responder", "", "write http://host:port/path (OCSP answers are signed, not encrypted)");
+    return true;
+}
+
 static struct tls_context *build(struct door_tls *door, struct complaint *complaint)
 {
     const struct tls_settings *tls = &door->settings->tls;
@@ -250,7 +286,9 @@ static struct tls_context *build(struct door_tls *door, struct complaint *compla
                                   .psk_username = tls->psk_as_username,
                                   .username = (enum tls_name)tls->username,
                                   .client_id = (enum tls_name)tls->client_id};
-    if (!load_certificates(door, certificates, &options, complaint)) return NULL;
+    if (!judge_ocsp(tls, complaint) || !load_certificates(door, certificates, &options, complaint)) return NULL;
+    for (uint32_t i = 0; i < options.certificates_count; i++)
+        certificates[i].staple_comes = tls->ocsp_stapling;
     if (!load_optional(door, "cacertfile", tls->ca_file, &options.ca, complaint)) return NULL;
     if (!load_optional(door, "crlfile", tls->crl_file, &options.crl, complaint)) return NULL;
     if (!load_optional(door, "psk_file", tls->psk_file, &psk_file, complaint)) return NULL;
@@ -259,8 +297,15 @@ static struct tls_context *build(struct door_tls *door, struct complaint *compla
         complain(complaint, "psk_file", "", error);
         return NULL;
     }
+    struct door_ocsp *ocsp = tls->ocsp_check ? door_ocsp_create(door->settings, options.ca.content) : NULL;
+    if (ocsp) {
+        options.checker = &door_ocsp_checker;
+        options.checker_context = ocsp;
+    }
     struct tls_context *context = tls_context_create(&options, error, sizeof error);
+    door_ocsp_release(ocsp);
     tls_psk_release(options.psk);
+    if (context) staples_begin(door, context, &options);
     if (!context) {
         snprintf(complaint->text, complaint->bytes, "listeners.%s.%s.tls: %s", listener_kind_names[door->settings->kind],
                  door->settings->name, error);
@@ -347,15 +392,16 @@ void door_tls_close(struct door_tls *door)
 {
     if (!door) return;
     files_forget(door->files, door->files_count);
+    staples_forget(door);
     tls_slot_release(door->slot);
     tls_tickets_release(door->tickets);
     memory_release(door);
 }
 
-struct filter *door_tls_filter(struct door_tls *door)
+struct filter *door_tls_filter(struct door_tls *door, struct stats *stats)
 {
     struct tls_context *context = tls_slot_take(door->slot);
-    struct filter *filter = tls_filter_create(context);
+    struct filter *filter = tls_filter_create_for(context, stats);
     tls_context_release(context);
     return filter;
 }
@@ -376,6 +422,7 @@ static bool files_changed(struct door_tls *door)
 void door_tls_tick(struct door_tls *door, bool forced)
 {
     if (door->tickets) tickets_tick(door->settings);
+    staples_tick(door);
     if (!forced && !files_changed(door)) {
         struct tls_context *context = tls_slot_take(door->slot);
         warn_of_expiry(door, context);
@@ -394,4 +441,5 @@ void door_tls_tick(struct door_tls *door, bool forced)
     log_loaded(door, context);
     warn_of_expiry(door, context);
     tls_slot_set(door->slot, context);
+    staples_tick(door);
 }

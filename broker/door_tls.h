@@ -10,6 +10,7 @@
 
 #include "base/filter.h"
 #include "base/settings.h"
+#include "base/stats.h"
 
 struct door_tls;
 
@@ -18,10 +19,11 @@ struct door_tls;
 /* NULL with a sentence that names key, file and reason. */
 struct door_tls *door_tls_open(const struct listener_settings *settings, char *ret_error, size_t error_bytes);
 void door_tls_close(struct door_tls *door); /* accepts NULL */
-struct filter *door_tls_filter(struct door_tls *door);
+/* `stats`: of the shard, for what the handshake finds out. */
+struct filter *door_tls_filter(struct door_tls *door, struct stats *stats);
 /* Looks at the files, and whether it is time for new ticket keys. `forced`: reads the files in any case. */
 void door_tls_tick(struct door_tls *door, bool forced);
-/* At the end of the process, when no listener is left: wipes the ticket keys. */
-void door_tls_forget_tickets(void);
+/* At the end of the process, when no listener is left: wipes the ticket keys, ends the threads that ask OCSP responders. */
+void door_tls_forget(void);
 
 #endif

@@ -115,7 +115,7 @@ bool door_admit(struct shard *shard, struct conn *conn, const struct sockaddr_st
     conn->filters = filters_create();
     if (settings->proxy_protocol != PROXY_PROTOCOL_OFF)
         filters_add(conn->filters, proxy_create((enum proxy_versions)settings->proxy_protocol));
-    if (door->tls) filters_add(conn->filters, door_tls_filter(door->tls));
+    if (door->tls) filters_add(conn->filters, door_tls_filter(door->tls, &shard->stats));
     if (has_websocket(settings)) filters_add(conn->filters, websocket_create(&door->websocket, trusted));
     return true;
 }

@@ -144,11 +144,21 @@ void durable_session_end(struct broker_shard *broker, struct session *session);
 void durable_will_clear(struct broker_shard *broker, struct session *session);
 /* The publication is retained from now on (an empty payload: nothing is). kept_before: the log has what it replaces. */
 void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before);
+void durable_retain_clear(struct broker_shard *broker, struct span topic);
 uint64_t durable_message_id(struct broker_shard *broker, struct publication *publication);
 uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms); /* 0 stays 0 */
 
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
+/* What a client's publication has for durability and nobody has set yet. */
+static inline void durable_publication_init(struct publication *publication)
+{
+    publication->commit = publication->origin_session = 0;
+    publication->origin_number = 0;
+    publication->level = DURABILITY_COMMIT;
+    publication->answers = false;
+    publication->wait = NULL;
+}
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);

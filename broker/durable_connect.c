@@ -40,7 +40,7 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn)
     if (LIKELY(!durable->restoring)) return false;
     durable->held = memory_resize(durable->held, (durable->held_count + 1) * sizeof *durable->held);
     durable->held[durable->held_count++] = conn_name(conn);
-    conn_hold(conn);
+    conn_hold(conn, HOLD_CONNECT);
     return true;
 }
 
@@ -103,7 +103,7 @@ static void prepare(struct broker_shard *broker, struct conn *conn, struct sessi
     if (assigned_id.bytes) memcpy(prepared->assigned_id, assigned_id.data, assigned_id.bytes);
     map_insert(&broker->durable->prepared, prepared);
     durable_session_make(session)->prepared_count++;
-    conn_hold(conn);
+    conn_hold(conn, HOLD_CONNECT);
     struct durable_wait *wait = durable_wait_make(broker, WAIT_CONNECT, NULL);
     wait->conn = prepared->conn;
     wait->other = prepared;
@@ -161,7 +161,7 @@ static void session_abandon(struct broker_shard *broker, struct session *session
 void durable_connect_ready(struct broker_shard *broker, struct durable_wait *wait)
 {
     struct conn *conn = conn_find(broker->shard, wait->conn);
-    if (conn && conn->state == CONN_OPEN) conn_resume(broker->shard, conn); /* handles the CONNECT again */
+    if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_CONNECT); /* handles the CONNECT again */
     struct durable_prepared *prepared = prepared_find(broker, wait->conn);
     if (!prepared) return;
     struct session *session = prepared_end(broker, prepared);

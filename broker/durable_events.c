@@ -85,12 +85,14 @@ void durable_packet(struct broker_shard *broker, struct session *session, enum s
 
 void durable_retain(struct broker_shard *broker, struct publication *publication, bool kept_before)
 {
-    bool clears = publication->level == DURABILITY_NONE || publication->payload.bytes == 0;
+    bool clears = publication->level == DURABILITY_NONE || (publication->payload.bytes == 0 && !delayed_is(publication->topic));
     if (clears && !kept_before) return; /* the log has nothing under this topic */
     uint64_t commit = clears ? store_put_retain_clear(wal_of(broker), publication->topic, now_ms(broker))
                              : store_put_retain(wal_of(broker), durable_message_id(broker, publication), now_ms(broker));
     if (publication->level == DURABILITY_COMMIT) publication->commit = commit;
 }
+
+void durable_retain_clear(struct broker_shard *broker, struct span topic) { store_put_retain_clear(wal_of(broker), topic, now_ms(broker)); }
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
@@ -98,7 +100,8 @@ void durable_subscribe(struct broker_shard *broker, struct session *session, str
                        const struct sink *sink, uint32_t local_id)
 {
     struct stored_subscription record = {.filter = filter, .group = group, .subscription_id = sink->subscription_id, .qos = sink->qos,
-                                         .no_local = sink->no_local, .retain_as_published = sink->retain_as_published};
+                                         .no_local = sink->no_local, .retain_as_published = sink->retain_as_published,
+                                         .exclusive = exclusive_has(&broker->broker->exclusive, filter, session)};
     store_put_subscribe(wal_of(broker), session->durable->id, &record, now_ms(broker));
 }
 

@@ -147,6 +147,7 @@ static void spill_over(struct broker_shard *broker, struct session *session)
     COUNT_BY(broker, queued_bytes, -spill->bytes);
     COUNT_BY(broker, spilled_bytes, -spill->bytes);
     spill->bytes = 0;
+    spill->rest.sent = session->queue.sent;
     session->queue = spill->rest;
     spill->rest = (struct delivery_queue){0};
     spill->rest_bytes = 0;
@@ -240,17 +241,20 @@ static void entry_load(struct broker_shard *broker, struct session *session, con
 {
     struct durable_spill *spill = session->durable->spill;
     struct message *message = durable_spill_message(broker, record, spill->from);
+    uint32_t now_ms = (uint32_t)broker->shard->now_ms; /* when it came to memory */
     struct delivery delivery = {.tagged = (uint64_t)(uintptr_t)message | (uint64_t)stored->qos << DELIVERY_QOS_SHIFT | DELIVERY_LOGGED |
                                           (stored->retain ? DELIVERY_RETAIN : 0)};
+    delivery.ids = (uint64_t)now_ms << 32;
     if (stored->qos == 0 && spill->from < session->durable->restored) delivery.tagged |= DELIVERY_PAST;
     if (stored->ids_count == 1) {
         uint32_t id;
         memcpy(&id, ids.data, 4);
-        delivery.ids = id;
+        delivery.ids = id | (uint64_t)now_ms << 32;
     } else if (stored->ids_count > 1) {
-        uint32_t *list = memory_acquire((1 + stored->ids_count) * sizeof *list);
+        uint32_t *list = memory_acquire((2 + stored->ids_count) * sizeof *list);
         list[0] = stored->ids_count;
         memcpy(list + 1, ids.data, ids.bytes);
+        list[1 + stored->ids_count] = now_ms;
         delivery.ids = (uint64_t)(uintptr_t)list;
         delivery.tagged |= DELIVERY_IDS_LIST;
     }

@@ -54,7 +54,8 @@ static void pingreq_handle(struct broker_shard *broker, struct conn *conn)
     COUNT(broker, packets_sent);
 }
 
-static void packet_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_packet *packet)
+/* True: it stays unread. */
+static bool packet_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_packet *packet)
 {
     struct session *session = conn->client;
     switch (packet->type) {
@@ -62,15 +63,14 @@ static void packet_handle(struct broker_shard *broker, struct conn *conn, const 
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
-    case MQTT_PUBCOMP: return ack_handle(broker, session, packet->type, &packet->ack);
+    case MQTT_PUBCOMP: return ack_handle(broker, session, packet->type, &packet->ack), false;
     case MQTT_SUBSCRIBE: return subscribe_handle(broker, session, &packet->subscribe);
-    case MQTT_UNSUBSCRIBE: return unsubscribe_handle(broker, session, &packet->unsubscribe);
-    case MQTT_PINGREQ: return pingreq_handle(broker, conn);
-    case MQTT_DISCONNECT: return disconnect_handle(broker, session, &packet->disconnect);
+    case MQTT_UNSUBSCRIBE: return unsubscribe_handle(broker, session, &packet->unsubscribe), false;
+    case MQTT_PINGREQ: return pingreq_handle(broker, conn), false;
+    case MQTT_DISCONNECT: return disconnect_handle(broker, session, &packet->disconnect), false;
     case MQTT_CONNECT: /* [MQTT-3.1.0-2] */
-        return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "a second CONNECT");
-    case MQTT_AUTH: /* [MQTT-4.12.0-1]: only after a CONNECT that named a method, and those are refused */
-        return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "AUTH without an authentication method");
+        return packet_error(broker, conn, MQTT_REASON_PROTOCOL_ERROR, "a second CONNECT"), false;
+    case MQTT_AUTH: return features_reauthenticate(broker, session, &packet->auth);
     case MQTT_CONNACK:
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
@@ -85,11 +85,25 @@ static void packet_handle(struct broker_shard *broker, struct conn *conn, const 
 /* A client that sends and does not read: its answers fill the stage, and there they end. broker_writable() goes on. */
 static void answers_wait(struct broker_shard *broker, struct conn *conn)
 {
-    struct session *session = conn->client;
-    if (!session || session->unread) return;
-    session->unread = true;
+    if (!conn->client) return;
     conn->wants_writable = true;
-    conn_pause(broker->shard, conn);
+    conn_hold_firmly(broker->shard, conn, HOLD_UNREAD);
+}
+
+/* A CONNECT. True: it stays unread. */
+static bool connecting(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, struct span bytes)
+{
+    bool unread = false, exchange = false;
+    connect_handle(broker, conn, connect, &unread, &exchange);
+    if (UNLIKELY(exchange)) features_exchange_keep(broker, conn, bytes);
+    return unread;
+}
+
+/* An exchange of AUTH packets between a CONNECT and its CONNACK; NULL: there is none. */
+static struct client_record *exchange_of(struct broker_shard *broker, const struct conn *conn)
+{
+    bool any = UNLIKELY(broker->features != NULL) && broker->features->exchanges_count;
+    return any ? features_exchange(broker, conn) : NULL;
 }
 
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes)
@@ -102,6 +116,8 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         .packet_bytes_max = allowed->packet_bytes_max,
         .topic_levels_max = allowed->topic_levels_max,
         .check_payload_utf8 = allowed->check_payload_utf8};
+    struct client_record *exchange = conn->client ? NULL : exchange_of(broker, conn);
+    if (UNLIKELY(exchange != NULL)) limits.version = MQTT_5;
     struct mqtt_packet packet;
     size_t consumed = 0;
     while (consumed < bytes.bytes) {
@@ -114,12 +130,16 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         COUNT(broker, packets_received);
         shard->turn_packets++;
         if (UNLIKELY(!conn->client)) {
-            bool moves = false; /* to the session's home, with CONNECT still unread */
-            connect_handle(broker, conn, &packet.connect, &moves);
-            if (moves) return (struct conn_progress){consumed, 0};
-            limits.version = packet.connect.version;
-        } else {
-            packet_handle(broker, conn, &packet);
+            bool unread = false;
+            if (UNLIKELY(exchange != NULL))
+                unread = features_exchange_packet(broker, conn, exchange, &packet);
+            else
+                unread = connecting(broker, conn, &packet.connect, span_of(bytes.data + consumed, decoded.bytes));
+            if (unread) return (struct conn_progress){consumed, 0};
+            if (!exchange) limits.version = packet.connect.version;
+            exchange = conn->client || conn->state != CONN_OPEN ? NULL : exchange_of(broker, conn);
+        } else if (UNLIKELY(packet_handle(broker, conn, &packet))) {
+            return (struct conn_progress){consumed, 0};
         }
         consumed += decoded.bytes;
         if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
@@ -127,7 +147,7 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         const struct session *session = conn->client;
         if (UNLIKELY(session && session->querying && session->rare->queries_count > QUERIES_MAX))
             publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
-        if (UNLIKELY(conn->paused)) return (struct conn_progress){consumed, 0};
+        if (UNLIKELY(conn->holds)) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};
 }

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/inspect.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
 {
@@ -30,6 +31,28 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
         uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
         record_send_publish_part(shard, to, message, ids + at, part);
     }
+}
+
+/* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
+#define COPY_BYTES_MAX 240
+
+bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
+{
+    struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
+    size_t bytes = topic.bytes + properties.bytes + payload.bytes;
+    if (bytes > COPY_BYTES_MAX || publication->message || publication->retain) return false;
+    struct lane_cell cells[2 + COPY_BYTES_MAX / sizeof(struct lane_cell)];
+    uint32_t further = 1 + (uint32_t)((bytes + sizeof cells[0] - 1) / sizeof cells[0]);
+    uint64_t lengths = (uint64_t)topic.bytes << 32 | (uint64_t)properties.bytes << 16 | payload.bytes;
+    cells[0] = record_first(RECORD_PUBLISH_COPY, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 32 | id);
+    cells[1] = (struct lane_cell){publication->publisher_conn, publication->expires_ms};
+    cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
+    uint8_t *at = (uint8_t *)&cells[2];
+    memcpy(at, topic.data, topic.bytes);
+    if (properties.bytes) memcpy(at + topic.bytes, properties.data, properties.bytes);
+    if (payload.bytes) memcpy(at + topic.bytes + properties.bytes, payload.data, payload.bytes);
+    shard_send(shard, to, cells, 1 + further);
+    return true;
 }
 
 void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
@@ -90,6 +113,20 @@ static void take_publish(struct broker_shard *broker, uint32_t from, const struc
     publication_end(broker->shard, &publication);
 }
 
+static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
+    const uint8_t *bytes = (const uint8_t *)&cells[2];
+    struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
+    publication.topic = span_of(bytes, lengths >> 32 & 0xffff);
+    publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
+    publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
+    uint32_t id = (uint32_t)cells->b;
+    publication_deliver(broker, &publication, &id, 1);
+    report_congestion(broker, from, &publication);
+    publication_end(broker->shard, &publication);
+}
+
 static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
@@ -125,9 +162,19 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     broker->settings = settings;
     broker->shard->overload_settings = settings->overload;
     overload_configure(broker->shard);
+    acceptors_limit(broker->shard, settings->limiter.connections_rate, settings->limiter.connections_burst);
+    extras_take(broker);
     limits_change(broker);
+    retained_sweep_start(broker);
     retained_set_limits(broker);
+    features_shard_apply(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
+}
+
+static void take_sample(struct broker_shard *broker, uint64_t received_ns)
+{
+    uint64_t now_ns = broker->shard->group->verbs->monotonic_ns(broker->shard->ring);
+    spread_record(&broker->shard->spreads[SPREAD_publish_to_other_shard], now_ns - received_ns);
 }
 
 void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells)
@@ -135,6 +182,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     struct broker_shard *broker = broker_of(shard);
     switch ((enum record_kind)record_kind(cells)) {
     case RECORD_PUBLISH: return take_publish(broker, from, cells);
+    case RECORD_PUBLISH_COPY: return take_publish_copy(broker, from, cells);
     case RECORD_PUBLISH_SHARED: return take_publish_shared(broker, from, cells);
     case RECORD_RELEASE: return take_release(broker, cells);
     case RECORD_ROUTE_ADD:
@@ -151,6 +199,8 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_CONGESTED: return take_congested(broker, cells->b);
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);
+    case RECORD_SAMPLE: return take_sample(broker, cells->b);
+    case RECORD_INSPECT: return inspect_begin(broker, record_pointer(cells));
     case RECORD_STOP: return broker_stop_clients(broker);
     }
     UNREACHABLE("a record of no kind");

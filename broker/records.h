@@ -2,6 +2,8 @@
  *
  * kind             first cell: pointer / b                                further cells
  * PUBLISH          lent message / first local id, count                   the other ids, four to a cell
+ * PUBLISH_COPY     lengths of topic, properties, payload (16 bits each)
+ *                  / local id, QoS                                         publisher's connection, expiry; the bytes themselves
  * PUBLISH_SHARED   lent message / local id, strategy                      publisher hash, topic hash
  * RELEASE          message / second message or 0                          -
  * ROUTE_ADD        struct route_request (writer answers ROUTE_DONE) / -   -
@@ -19,6 +21,8 @@
  * CONGESTED        - / name of the publisher's connection                 -
  * SETTINGS         struct settings / -                                    -
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
+ * SAMPLE           - / when the PUBLISH before it was received (the shards' clock, ns) -
+ * INSPECT          struct inspect (broker/inspect.h) / -                  -
  * STOP             - / -                                                  -
  *
  * Everything pointed to belongs to the receiver until it answers, except lent messages (broker/message.h). */
@@ -29,6 +33,7 @@
 
 enum record_kind {
     RECORD_PUBLISH = RECORD_KIND_FIRST,
+    RECORD_PUBLISH_COPY,
     RECORD_PUBLISH_SHARED,
     RECORD_RELEASE,
     RECORD_ROUTE_ADD,
@@ -45,6 +50,8 @@ enum record_kind {
     RECORD_CONGESTED,
     RECORD_SETTINGS,
     RECORD_SYS,
+    RECORD_INSPECT,
+    RECORD_SAMPLE,
     RECORD_STOP,
 };
 
@@ -54,6 +61,8 @@ enum record_kind {
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b);
 /* Lends `message` (one of this shard's) with the ids of `to`'s filters. */
 void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count);
+/* The publication itself, when it is small: nothing is allocated, lent or returned. False: it does not fit, lend its message. */
+bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id);
 void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash);
 /* Returns a lent message to its owner; the last one of a turn leaves with records_flush(). */

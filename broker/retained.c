@@ -73,10 +73,42 @@ static bool kept_on_disk(const struct broker_shard *broker, struct span topic)
     return message && message->stored;
 }
 
+static bool full(enum retain_verdict verdict) { return verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES; }
+
+/* Into the store, and into the log; false: there is no room. */
+static bool keep(struct broker_shard *broker, struct publication *publication)
+{
+    struct message *message = message_ref(publication_message(broker->shard, publication));
+    bool kept_before = kept_on_disk(broker, publication->topic);
+    enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
+    if (full(verdict)) {
+        message_unref(broker->shard, message);
+        COUNT(broker, dropped_retained_full);
+        log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
+    } else if (broker->durable) {
+        durable_retain(broker, publication, kept_before);
+    }
+    gauges_set(broker);
+    return !full(verdict);
+}
+
+/* One without an expiry of its own gets the default: a message of its own, since those who get it live get it as it is. */
+static void keep_for_a_while(struct broker_shard *broker, struct publication *publication)
+{
+    struct publication kept = *publication;
+    kept.message = kept.lent = NULL;
+    kept.stored = 0;
+    kept.expires_ms = broker->shard->now_ms + broker->settings->mqtt.retained_expiry_s * 1000ull;
+    keep(broker, &kept);
+    publication->commit = kept.commit;
+    publication_end(broker->shard, &kept);
+}
+
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
-    bool kept_before = kept_on_disk(broker, publication->topic);
+    if (UNLIKELY(delayed_is(publication->topic))) return keep(broker, publication) ? delayed_kept(broker, publication->topic) : delayed_lost(broker);
     if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
+        bool kept_before = kept_on_disk(broker, publication->topic);
         if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
         return gauges_set(broker);
     }
@@ -85,28 +117,84 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
         COUNT(broker, dropped_retained_full);
         return log_not_kept(publication, "payload_too_large");
     }
-    struct message *message = message_ref(publication_message(broker->shard, publication));
-    enum retain_verdict verdict =
-        retain_set(broker->retained, publication->topic, message, message_bytes(message));
-    if (verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES) {
-        message_unref(broker->shard, message);
-        COUNT(broker, dropped_retained_full);
-        log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
-    } else if (broker->durable) {
-        durable_retain(broker, publication, kept_before);
-    }
-    gauges_set(broker);
+    if (UNLIKELY(broker->settings->mqtt.retained_expiry_s) && publication->expires_ms == 0) return keep_for_a_while(broker, publication);
+    keep(broker, publication);
 }
 
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message)
 {
+    bool delayed = delayed_is(topic);
+    if (delayed) atomic_fetch_add_explicit(&broker->broker->delayed_count, 1, memory_order_relaxed);
     enum retain_verdict verdict = retain_set(broker->retained, topic, message_ref(message), message_bytes(message));
-    if (verdict == RETAIN_FULL_COUNT || verdict == RETAIN_FULL_BYTES) { /* the limits are lower than in the last run */
+    if (full(verdict)) { /* the limits are lower than in the last run */
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
         LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=limit_lowered topic=%s", log_quoted(topic));
     }
+    if (delayed) full(verdict) ? delayed_lost(broker) : delayed_kept(broker, topic);
     gauges_set(broker);
+}
+
+struct message *retained_get(struct broker_shard *broker, struct span name)
+{
+    struct message *message = retain_get(broker->retained, name);
+    return message ? message_ref(message) : NULL;
+}
+
+void retained_drop(struct broker_shard *broker, struct span name)
+{
+    bool kept_before = kept_on_disk(broker, name);
+    if (retain_remove(broker->retained, name) && kept_before) durable_retain_clear(broker, name);
+    gauges_set(broker);
+}
+
+/* ---- the broom -------------------------------------------------------------------------------------------------- */
+
+#define SWEEP_TOPICS_BUDGET 256 /* topics a step looks at */
+#define SWEEP_STEP_MS       5
+
+static enum retain_answer sweep_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+{
+    struct broker_shard *broker = context;
+    const struct message *message = stored;
+    if (!message->expires_ms || message->expires_ms > broker->shard->now_ms || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
+    COUNT(broker, retained_expired);
+    if (broker->durable && message->stored) durable_retain_clear(broker, topic);
+    return RETAIN_REMOVE;
+}
+
+/* A step, or the beginning of the next round. */
+static void sweep(struct timer *timer, void *context)
+{
+    struct broker_shard *broker = broker_of(context);
+    uint32_t clear_s = broker->settings->mqtt.retained_clear_s;
+    if (clear_s == 0 || broker->stopping) return;
+    bool restoring = broker->durable && broker->durable->restoring;
+    if (!broker->sweep && !restoring) broker->sweep = retain_scan_begin(span_of(NULL, 0));
+    bool more = !restoring && retain_scan_next(broker->retained, broker->sweep, SWEEP_TOPICS_BUDGET, sweep_visit, broker);
+    gauges_set(broker);
+    if (!more) {
+        retain_scan_end(broker->sweep);
+        broker->sweep = NULL;
+    }
+    shard_start_timer(broker->shard, timer, more ? SWEEP_STEP_MS : clear_s * 1000ull);
+}
+
+void retained_sweep_start(struct broker_shard *broker)
+{
+    uint32_t clear_s = broker->settings->mqtt.retained_clear_s;
+    if (broker->sweep) return; /* a round is under way */
+    shard_stop_timer(broker->shard, &broker->sweep_timer);
+    if (clear_s) shard_start_timer(broker->shard, &broker->sweep_timer, clear_s * 1000ull);
+}
+
+bool retained_remove(struct broker_shard *broker, struct span topic)
+{
+    struct publication publication = {.topic = topic, .retain = true};
+    if (!retain_get(broker->retained, topic)) return false;
+    store_here(broker, &publication);
+    publication_end(broker->shard, &publication);
+    return true;
 }
 
 void retained_store(struct broker_shard *broker, struct publication *publication)
@@ -383,6 +471,8 @@ void retained_start(struct broker_shard *broker)
                                    .context = broker};
     broker->retained = retain_create(&config);
     retained_set_limits(broker);
+    timer_init(&broker->sweep_timer, sweep);
+    retained_sweep_start(broker);
 }
 
 /* All shards have come to rest: queries and scans can be released from either end. */
@@ -391,6 +481,9 @@ void retained_stop(struct broker_shard *broker)
     while (!list_empty(&broker->queries))
         query_release(CONTAINER_OF(broker->queries.next, struct retained_query, link));
     list_init(&broker->scans);
+    shard_stop_timer(broker->shard, &broker->sweep_timer);
+    retain_scan_end(broker->sweep);
+    broker->sweep = NULL;
     retain_destroy(broker->retained);
     broker->retained = NULL;
 }

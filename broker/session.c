@@ -39,6 +39,7 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     map_insert(&broker->sessions, session);
     atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     COUNT(broker, sessions);
+    TAP_TELL(broker, session_created, 0, session->client_hash, client_id, 0, 0);
     return session;
 }
 
@@ -79,6 +80,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
 void session_destroy(struct broker_shard *broker, struct session *session)
 {
     DCHECK(!session->conn);
+    TAP_TELL(broker, session_ended, 0, session->client_hash, session_client_id(session), 0, 0);
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
@@ -95,7 +97,12 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
     memory_release(session->subscriptions);
-    if (session->rare) memory_release(session->rare->mount);
+    if (session->rare) {
+        memory_release(session->rare->mount);
+        memory_release(session->rare->rates);
+        user_quota_end(&broker->broker->user_quota, session);
+        memory_release(session->rare->user_name);
+    }
     memory_release(session->rare);
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
@@ -121,8 +128,9 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->conn = conn;
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     session->progress_ms = (uint32_t)broker->shard->now_ms;
+    session->queue.sent = 0;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;
     session->problem_information = !mqtt_has(properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) ||
@@ -136,6 +144,10 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
+    rates_attach(broker, session);
+    session->connected_at = (uint32_t)(broker->shard->now_ms / 16);
+    session->published = 0;
+    session->published_bytes = 0;
     COUNT(broker, clients_connected);
 }
 
@@ -156,9 +168,15 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
 {
     struct conn *conn = session->conn;
     DCHECK(conn && conn->client == session);
+    rates_detach(broker, session);
+    uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
+    TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
+    if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
+    if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
+    session->kick_reason = 0;
     conn->client = NULL;
     session->conn = NULL;
-    session->kicked = session->paused = session->unread = false;
+    session->kicked = false;
     list_remove(&session->link);
     timer_init(&session->timer, session_expired);
     UNCOUNT(broker, clients_connected);
@@ -175,6 +193,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
                         enum session_end end)
 {
     struct conn *conn = session->conn;
+    session->kick_reason = reason;
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");
@@ -195,7 +214,6 @@ void session_kick(struct broker_shard *broker, struct session *session, uint8_t 
 {
     if (session->kicked || !session->conn) return;
     list_remove(&session->link); /* a paused one is resumed by its end */
-    session->paused = false;
     session->kicked = true;
     session->kick_reason = reason;
     list_append(&broker->kicked, &session->link);

@@ -15,14 +15,18 @@
 
 struct broker_shard;
 struct durable_session;
+struct feature_client;
 struct mqtt_connect;
 struct mount;
 struct retained_query;
+struct session_rates;
+struct quota_user;
 
 /* A message on its way to one session: 16 bytes, in a queue or (as message pointer and user word) in the in-flight window. */
 struct delivery {
     uint64_t tagged; /* message pointer (48 bits) and DELIVERY_* */
-    uint64_t ids;    /* one subscription id (0: none), or with DELIVERY_IDS_LIST a pointer to a list: count, then the ids */
+    uint64_t ids;    /* low half: one subscription id (0: none), high half: when it came (ms, low half of the clock). With DELIVERY_IDS_LIST a
+                        pointer to a list: count, then the ids, then when it came */
 };
 
 #define DELIVERY_POINTER_MASK ((1ull << 48) - 1)
@@ -32,9 +36,18 @@ struct delivery {
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
 #define DELIVERY_PAST         (1ull << 53) /* QoS 0 that was queued before a crash: it may have been sent, so it is not sent again */
 
+/* When it came: low half of the shard's clock. */
+static inline uint32_t delivery_stamp_ms(struct delivery delivery)
+{
+    if (!(delivery.tagged & DELIVERY_IDS_LIST)) return (uint32_t)(delivery.ids >> 32);
+    const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+    return list[1 + list[0]];
+}
+
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;
+    uint32_t sent; /* PUBLISH packets to the session's client, those that did not wait included: it fills a hole here. Wraps around */
 };
 
 /* How a session's connection ended, for the will and for the log. */
@@ -54,6 +67,10 @@ struct session_rare {
     struct mount *mount;            /* broker/mount.h; NULL: none */
     struct retained_query *queries; /* one of the retained queries under way: they are a ring */
     uint32_t queries_count;
+    struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
+    struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    char *user_name;                /* NULL: there is none, or nobody wants it */
+    uint16_t user_name_bytes;
 };
 
 struct session {
@@ -66,11 +83,10 @@ struct session {
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool paused : 1;           /* its publishing is being slowed */
-    bool unread : 1;           /* it does not read our answers: nothing is read from it until they have left */
     bool mounted : 1;          /* it has a mount point: rare->mount */
     bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
+    bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;
@@ -88,10 +104,16 @@ struct session {
     struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
     union {
-        struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+        struct {
+            struct list link;      /* while connected: on the shard's list of kicked or of paused ones */
+            uint32_t connected_at; /* when it came, by the shard's clock, in units of 16 ms; then what it has published since (wrapping around): */
+            uint32_t published;
+            uint64_t published_bytes;
+        };
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
+    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };

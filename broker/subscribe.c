@@ -12,6 +12,7 @@
 #include "broker/broker.h"
 #include "broker/mount.h"
 #include "broker/records.h"
+#include "proto/topic.h"
 
 /* One change of the index under way to another shard. */
 struct route_request {
@@ -75,7 +76,7 @@ void route_record(struct broker_shard *broker, uint32_t from, const struct lane_
         waits->routes_open--;
         struct conn *conn = waits->routes_open == 0 ? request_conn(waits) : NULL;
         request_advance(broker, waits);
-        if (conn && conn->state == CONN_OPEN && !((struct session *)conn->client)->unread) conn_resume(broker->shard, conn); /* no matter if its publishing was paused, too */
+        if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_SUBSCRIBE);
         return;
     }
     if (kind == RECORD_ROUTE_ADD)
@@ -107,7 +108,7 @@ static struct conn *request_conn(const struct subscribe_request *request)
 static void suback_send(struct broker_shard *broker, const struct subscribe_request *request)
 {
     struct session *session = request->session;
-    if (!request_conn(request)) return;
+    if (!request_conn(request) || request->packet_id == 0) return; /* nobody has asked: subscriptions_give() */
     struct mqtt_packet packet = {.type = MQTT_SUBACK,
                                  .suback = {.packet_id = request->packet_id,
                                             .codes = span_of(request->codes, request->codes_count)}};
@@ -190,7 +191,7 @@ static enum mqtt_reason subscription_check(struct broker_shard *broker, const st
     if (filter_denied(mqtt->denied_filters, filter)) return MQTT_REASON_UNSPECIFIED_ERROR;
     struct span mounted = mount_topic(broker, session, filter);
     if (mounted.bytes == 0 || !route_index_accepts(mounted)) return MQTT_REASON_TOPIC_FILTER_INVALID;
-    if (mqtt->subscriptions_max && session->subscriptions_count >= mqtt->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
+    if (limits->subscriptions_max && session->subscriptions_count >= limits->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
     if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
     return MQTT_REASON_SUCCESS;
 }
@@ -216,6 +217,11 @@ static void session_subscription_remove(struct session *session, uint32_t local_
     UNREACHABLE("a sink without its entry in the session");
 }
 
+static uint8_t strategy_of(const struct broker_shard *broker, struct span group)
+{
+    return share_strategy_of(broker->extras->share_strategies, group, broker->settings->mqtt.share_strategy);
+}
+
 /* On the shard and in the index. */
 static struct sinks_added subscription_lay(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
                                            const struct sink *sink, struct subscribe_request *request)
@@ -231,7 +237,7 @@ static struct sinks_added subscription_lay(struct broker_shard *broker, struct s
     if (added.first) sys_filter_added(broker, filter);
     if (added.first || (group.bytes && !added.replaced)) {
         struct route route = {.group = group, .local_id = added.local_id, .weight = added.count,
-                              .target = (uint16_t)broker->shard->number, .strategy = broker->settings->mqtt.share_strategy};
+                              .target = (uint16_t)broker->shard->number, .strategy = strategy_of(broker, group)};
         route_change(broker, RECORD_ROUTE_ADD, filter, &route, request);
     }
     return added;
@@ -243,11 +249,25 @@ static void query_append(struct subscribe_request *request, struct retained_quer
     request->queries[request->queries_count++] = query;
 }
 
+static uint8_t max_qos_lower(const struct broker_shard *broker, struct span filter, uint8_t qos)
+{
+    uint8_t allowed = max_qos_of(broker->extras->max_qos, filter);
+    return allowed < qos ? allowed : qos;
+}
+
 /* Returns the code for SUBACK. */
 static enum mqtt_reason subscription_add(struct broker_shard *broker, struct session *session,
                                          const struct mqtt_subscription *subscription, uint32_t subscription_id,
                                          struct subscribe_request *request)
 {
+    struct mqtt_subscription changed;
+    bool exclusive = false;
+    if (UNLIKELY(broker->extras_bits & (EXTRA_REWRITE_SUBSCRIBE | EXTRA_EXCLUSIVE))) {
+        changed = *subscription;
+        enum mqtt_reason odd = extras_filter(broker, session, &changed, &exclusive);
+        if (odd) return odd;
+        subscription = &changed;
+    }
     enum mqtt_reason refused = subscription_check(broker, session, subscription);
     if (refused) return refused;
     if (UNLIKELY(session_is_durable(session)) && durable_refuses(broker)) {
@@ -255,7 +275,12 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
         return MQTT_REASON_QUOTA_EXCEEDED;
     }
     uint8_t qos_max = limits_of(broker, session->conn)->qos_max, qos = subscription->qos < qos_max ? subscription->qos : qos_max;
+    if (UNLIKELY(broker->extras_bits & EXTRA_MAX_QOS)) qos = max_qos_lower(broker, subscription->filter, qos);
     struct span filter = mount_topic(broker, session, subscription->filter);
+    if (UNLIKELY(exclusive) && !exclusive_claim(&broker->broker->exclusive, filter, session)) {
+        COUNT(broker, exclusive_refused);
+        return MQTT_REASON_QUOTA_EXCEEDED;
+    }
     bool shared = subscription->share_group.bytes != 0;
     struct sink sink = {.who = session,
                         .subscription_id = subscription_id,
@@ -273,32 +298,78 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
 }
 
-void subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
+bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
 {
+    const uint8_t *verdicts = NULL; /* per filter: 0, or the reason it is denied for */
+    if (feature_attached(broker, FEATURE_GATE(subscribe))) {
+        enum gate_result result = features_subscribe(broker, session, subscribe, &verdicts);
+        if (result != GATE_PASSED) return result == GATE_UNREAD;
+    }
     struct subscribe_request *request = memory_acquire(sizeof *request + subscribe->count);
     *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn),
                                           .packet_id = subscribe->packet_id, .routes_open = 1};
     list_append(&broker->requests, &request->link);
     session->requests_count++;
+    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATE_BIT(RATE_SUBSCRIBES))) rates_subscribed(broker, session, subscribe->count);
     uint32_t id = mqtt_has(&subscribe->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER)
                       ? subscribe->properties.subscription_id : 0;
     struct span rest = subscribe->raw;
     struct mqtt_subscription subscription;
     while (mqtt_subscription_next(&rest, &subscription)) {
-        enum mqtt_reason code = subscription_add(broker, session, &subscription, id, request);
+        uint8_t denied = verdicts ? verdicts[request->codes_count] : 0;
+        enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
-        if (mqtt_reason_is_error(code))
+        if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
+        if (mqtt_reason_is_error(code) && !denied)
             LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
                         log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
                         mqtt_reason_name(code));
-        else
+        else if (!denied)
             LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
                 log_quoted(subscription.full_filter), (unsigned)code);
     }
     /* Packets behind this one wait for the routes: a message that the client publishes next comes back to it. */
-    if (request->routes_open > 1) conn_hold(session->conn);
+    if (request->routes_open > 1) conn_hold(session->conn, HOLD_SUBSCRIBE);
     request->routes_open--;
     request_advance(broker, request);
+    return false;
+}
+
+void subscriptions_give(struct broker_shard *broker, struct session *session)
+{
+    uint32_t count;
+    const struct auto_subscription *entries = auto_subscribe_entries(broker->extras->auto_subscribe, &count);
+    struct subscribe_request *request = memory_acquire(sizeof *request);
+    *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn), .routes_open = 1, .stored = true};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t text[MQTT_STRING_BYTES_MAX];
+        struct mqtt_subscription subscription = {.qos = entries[i].qos, .retain_handling = entries[i].retain_handling,
+                                                 .no_local = entries[i].no_local, .retain_as_published = entries[i].retain_as_published};
+        struct span filter = auto_subscribe_filter(&entries[i], session_client_id(session), extras_user_name(session), text, sizeof text);
+        subscription.full_filter = filter;
+        bool sound = filter.bytes && mqtt_share_split(filter, &subscription.share_group, &subscription.filter);
+        enum mqtt_reason code = sound ? subscription_add(broker, session, &subscription, 0, request) : MQTT_REASON_TOPIC_FILTER_INVALID;
+        if (mqtt_reason_is_error(code))
+            LOG_LIMITED(WARN, 1000, "subscription not given", "client=%s filter=%s reason=\"%s\"", log_quoted(session_client_id(session)),
+                        log_quoted(entries[i].filter), mqtt_reason_name(code));
+    }
+    if (request->routes_open > 1) conn_hold(session->conn, HOLD_SUBSCRIBE);
+    request->routes_open--;
+    request_advance(broker, request);
+}
+
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
+{
+    struct subscribe_request *request = memory_acquire(sizeof *request);
+    *request = (struct subscribe_request){.session = session, .conn = UINT64_MAX, .routes_open = 1, .stored = true};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    enum mqtt_reason code = subscription_add(broker, session, subscription, 0, request);
+    request->routes_open--;
+    request_advance(broker, request);
+    return code;
 }
 
 /* ---- what was stored, at start ---------------------------------------------------------------------------------- */
@@ -316,6 +387,7 @@ void subscription_restore(struct broker_shard *broker, struct session *session, 
 {
     struct sink sink = {.who = session, .subscription_id = stored->subscription_id, .qos = stored->qos & 3, .no_local = stored->no_local,
                         .retain_as_published = stored->retain_as_published};
+    if (stored->exclusive) exclusive_claim(&broker->broker->exclusive, stored->filter, session);
     subscription_lay(broker, session, stored->filter, stored->group, &sink, request);
 }
 
@@ -334,7 +406,7 @@ static void sink_removed(struct broker_shard *broker, struct span filter, struct
     UNCOUNT(broker, subscriptions);
     if (group.bytes) UNCOUNT(broker, subscriptions_shared);
     struct route route = {.group = group, .local_id = removed->local_id, .weight = removed->count,
-                          .target = (uint16_t)broker->shard->number, .strategy = broker->settings->mqtt.share_strategy};
+                          .target = (uint16_t)broker->shard->number, .strategy = strategy_of(broker, group)};
     if (removed->last) sys_filter_removed(broker, filter);
     if (removed->last)
         route_change(broker, RECORD_ROUTE_REMOVE, filter, &route, NULL);
@@ -345,16 +417,30 @@ static void sink_removed(struct broker_shard *broker, struct span filter, struct
 static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct session *session,
                                             const struct mqtt_subscription *subscription)
 {
+    struct mqtt_subscription changed;
+    bool exclusive = false;
+    if (UNLIKELY(broker->extras_bits & (EXTRA_REWRITE_SUBSCRIBE | EXTRA_EXCLUSIVE))) {
+        changed = *subscription;
+        enum mqtt_reason odd = extras_filter(broker, session, &changed, &exclusive);
+        if (odd) return odd;
+        subscription = &changed;
+    }
     struct span filter = mount_topic(broker, session, subscription->filter);
     struct sinks_removed removed = sinks_remove(broker->sinks, filter, subscription->share_group, session);
     if (!removed.found) return MQTT_REASON_NO_SUBSCRIPTION_EXISTED;
     session_subscription_remove(session, removed.local_id);
+    exclusive_drop(&broker->broker->exclusive, filter, session);
     if (UNLIKELY(session_is_durable(session))) {
         durable_filter_count(broker, removed.local_id, false);
         durable_unsubscribe(broker, session, filter, subscription->share_group);
     }
     sink_removed(broker, filter, subscription->share_group, &removed);
     return MQTT_REASON_SUCCESS;
+}
+
+enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
+{
+    return subscription_remove(broker, session, subscription);
 }
 
 void unsubscribe_handle(struct broker_shard *broker, struct session *session,
@@ -365,7 +451,8 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct span rest = unsubscribe->raw;
     struct mqtt_subscription subscription;
     while (mqtt_unsubscription_next(&rest, &subscription)) {
-        codes[count++] = (uint8_t)subscription_remove(broker, session, &subscription);
+        codes[count] = (uint8_t)subscription_remove(broker, session, &subscription);
+        if (!codes[count++]) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription.full_filter, 0, 0);
         LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
             log_quoted(subscription.full_filter));
     }
@@ -390,6 +477,7 @@ void subscriptions_end(struct broker_shard *broker, struct session *session)
         struct span filter_copy = span_of(copy, filter.bytes), group_copy = span_of(copy + filter.bytes, group.bytes);
         struct sinks_removed removed = sinks_remove(broker->sinks, filter_copy, group_copy, session);
         CHECK(removed.found);
+        exclusive_drop(&broker->broker->exclusive, filter_copy, session);
         if (UNLIKELY(session_is_durable(session))) durable_filter_count(broker, removed.local_id, false);
         sink_removed(broker, filter_copy, group_copy, &removed);
         memory_release(copy);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -75,6 +76,12 @@ static void sys_publish(struct broker_shard *broker, const char *topic, const ch
     publication_end(broker->shard, &publication);
 }
 
+static void sys_publish_made(struct broker_shard *broker, const char *topic, char *payload)
+{
+    sys_publish(broker, topic, payload);
+    free(payload);
+}
+
 static void sys_publish_number(struct broker_shard *broker, const char *topic, uint64_t number)
 {
     char payload[24];
@@ -140,6 +147,12 @@ static void sys_publish_all(struct broker_shard *broker)
         {"connections/handshake_timeouts", stats.handshake_timeouts},
         {"handshakes/steps", stats.handshake_steps},
         {"handshakes/waiting", stats.handshakes_waiting},
+        {"handshakes/parked", stats.handshakes_parked},
+        {"ocsp/asked", stats.ocsp_asked},
+        {"ocsp/cached", stats.ocsp_cached},
+        {"ocsp/revoked", stats.ocsp_revoked},
+        {"ocsp/unknown", stats.ocsp_unknown},
+        {"ocsp/unanswered", stats.ocsp_unanswered},
         {"overload/level", stats.overload_level},
         {"overload/count", stats.overloads},
         {"bytes/received", stats.bytes_received},
@@ -160,6 +173,9 @@ static void sys_publish_all(struct broker_shard *broker)
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sys_publish_number(broker, numbers[i].topic, numbers[i].number);
+
+    if (broker->extras_bits & EXTRA_METRICS) sys_publish_made(broker, "topic_metrics", extras_metrics_json(broker->extras));
+    if (broker->extras_bits & EXTRA_SLOW_SUBS) sys_publish_made(broker, "slow_subs", extras_slow_subs_json(broker->broker));
 
     for (size_t i = 0; i < LOADS; i++)
         for (int m = 0; m < 3; m++) {

@@ -38,7 +38,11 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
     size_t forward_bytes = mqtt_properties_forward_bytes(properties->raw);
     uint8_t *forward = memory_acquire(forward_bytes);
     if (forward_bytes) mqtt_properties_forward(forward, properties->raw);
-    struct publication publication = {.topic = mount_topic(broker, session, will->topic),
+    struct span topic = will->topic;
+    /* One that cannot be rewritten keeps its name: the client is in already, and the log says so. */
+    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) extras_rewrite_topic(broker, session, &topic);
+    if (mount_topic(broker, session, topic).bytes == 0) topic = will->topic;
+    struct publication publication = {.topic = mount_topic(broker, session, topic),
                                       .payload = will->payload,
                                       .properties = span_of(forward, forward_bytes),
                                       .qos = will->qos,

@@ -18,18 +18,26 @@ function(ringmq_module name)
   target_link_libraries(ringmq_${name} ${scope} ${ARG_LIBS})
 endfunction()
 
-# The two programs. cmd/ringmqd*.c make ringmqd; the other files of cmd/ make ringmq.
+# The two programs. cmd/ringmqd*.c make ringmqd; the other files of cmd/ make ringmq; both have the tables of options and what follows from them.
 function(ringmq_programs)
   file(GLOB broker_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cmd/ringmqd*.c)
   file(GLOB client_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cmd/*.c)
   if(broker_sources)
     list(REMOVE_ITEM client_sources ${broker_sources})
-    add_executable(ringmqd ${broker_sources})
-    target_link_libraries(ringmqd ringmq_broker ringmq_features ringmq_config ringmq_allocator)
+    set(option_sources ringmq_options ringmq_say ringmq_manual ringmq_complete ringmq_roff)
+    list(TRANSFORM option_sources REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/cmd/\\1.c")
+    add_executable(ringmqd ${broker_sources} ${option_sources})
+    target_link_libraries(ringmqd ringmq_admin ringmq_features ringmq_broker ringmq_config ringmq_allocator ${CMAKE_DL_LIBS})
+    # What modules may call: the names in the list, and no others.
+    target_link_options(ringmqd PRIVATE -Wl,--dynamic-list=${CMAKE_SOURCE_DIR}/cmd/ringmqd.symbols)
+    set_property(TARGET ringmqd APPEND PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmd/ringmqd.symbols)
   endif()
   if(client_sources)
     add_executable(ringmq ${client_sources})
-    target_link_libraries(ringmq ringmq_engine ringmq_store ringmq_proto ringmq_base ringmq_allocator)
+    target_link_libraries(ringmq ringmq_acl_rules ringmq_engine ringmq_store ringmq_proto ringmq_tls ringmq_ws ringmq_base ringmq_allocator)
+    # `ringmq ctl` speaks the admin API: its table, a parser for the answers, and JSON.
+    target_sources(ringmq PRIVATE ${CMAKE_SOURCE_DIR}/admin/routes.c ${CMAKE_SOURCE_DIR}/admin/routes_schemas.c ${CMAKE_SOURCE_DIR}/admin/http_method.c)
+    target_link_libraries(ringmq ringmq_llhttp PkgConfig::JANSSON PkgConfig::NCURSES)
   endif()
 endfunction()
 

@@ -20,7 +20,7 @@ elseif(RINGMQ_WOLFSSL STREQUAL "private")
   target_include_directories(ringmq_wolfssl SYSTEM BEFORE INTERFACE ${prefix}/include)
   target_link_libraries(ringmq_wolfssl INTERFACE ${prefix}/lib/libwolfssl.a m Threads::Threads)
   # OpenSSL's names in it stay inside: a client library that brings OpenSSL must not find them (internals/tls.md).
-  target_link_options(ringmq_wolfssl INTERFACE -Wl,--exclude-libs,ALL)
+  target_link_options(ringmq_wolfssl INTERFACE -Wl,--exclude-libs,libwolfssl.a)
 else()
   message(FATAL_ERROR "RINGMQ_WOLFSSL is ${RINGMQ_WOLFSSL}; write private or system")
 endif()

@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "cmd/ringmq.h"
+#include "cmd/ringmq_manual.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *says;
-    const char *summary;
-} commands[] = {
+static const struct manual_command commands[] = {
     {"pub", ringmq_pub, "ringmq pub", "publish messages: from the command line, a file or standard input"},
     {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
+    {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
+    {"ctl", ringmq_ctl, "ringmq ctl", "see and steer a running broker through its admin API"},
+    {"top", ringmq_top, "ringmq top", "a live console: shards, memory, drops, the busiest clients"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])
@@ -24,7 +23,8 @@ static void print_help(FILE *out)
     fputs("ringmq: MQTT from the command line.\n\n"
           "Usage: ringmq SUBCOMMAND [options]\n"
           "       ringmq SUBCOMMAND --help\n"
-          "       ringmq --version\n\n"
+          "       ringmq --version\n"
+          "       ringmq --completion bash|zsh     print a script that completes these commands\n\n"
           "Subcommands:\n",
           out);
     for (size_t i = 0; i < COMMANDS_COUNT; i++)
@@ -45,6 +45,13 @@ static int unknown_command(const char *word)
     return RINGMQ_EXIT_FAILED;
 }
 
+static int print_completion(int argc, char **argv)
+{
+    if (argc == 3 && completion_print_commands(argv[2], commands, COMMANDS_COUNT)) return RINGMQ_EXIT_OK;
+    say_error("--completion wants bash or zsh");
+    return RINGMQ_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE,
@@ -62,9 +69,15 @@ int main(int argc, char **argv)
         puts("ringmq " RINGMQ_VERSION);
         return RINGMQ_EXIT_OK;
     }
+    if (strcmp(word, "--help=man") == 0) {
+        manual_print_commands(commands, COMMANDS_COUNT);
+        return RINGMQ_EXIT_OK;
+    }
+    if (strcmp(word, "--completion") == 0) return print_completion(argc, argv);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
         if (strcmp(word, commands[i].name) != 0) continue;
         say_who = commands[i].says;
+        say_summary = commands[i].summary;
         return commands[i].run(argc - 1, argv + 1);
     }
     return unknown_command(word);

@@ -21,9 +21,13 @@ int ringmq_sub(int argc, char **argv);
 int ringmq_check(int argc, char **argv);
 int ringmq_bench(int argc, char **argv);
 int ringmq_store(int argc, char **argv);
+int ringmq_acl(int argc, char **argv);
+int ringmq_ctl(int argc, char **argv);
+int ringmq_top(int argc, char **argv);
 
 /* "ringmq pub: …" and a newline, on stderr. say_quiet silences it (--quiet). */
 extern const char *say_who;
+extern const char *say_summary; /* what that program is for, in a line */
 extern bool say_quiet;
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

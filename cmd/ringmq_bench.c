@@ -13,15 +13,26 @@
 /* What the command line says; UNSET leaves it to the scenario. */
 struct bench_options {
     struct bench_plan plan;
-    uint32_t port, scale;
+    struct endpoint_options endpoint;
+    uint32_t scale;
     bool json, progress;
 };
 
 #define FIELD(name) offsetof(struct bench_options, name)
 
+static bool take_url(void *target, struct option_arguments *arguments)
+{
+    const char *text = option_value(arguments);
+    if (text == NULL) say_error("-L wants a URL");
+    return text && endpoint_take_url(&((struct bench_options *)target)->endpoint, text);
+}
+
 static const struct option options[] = {
-    {'h', "host", "HOST", OPTION_TEXT, FIELD(plan.host), .help = "the broker (localhost)"},
-    {'p', "port", "PORT", OPTION_NUMBER, FIELD(port), 1, 65535, .help = "its port (1883)"},
+    {'h', "host", "HOST", OPTION_TEXT, FIELD(endpoint.host), .help = "the broker (localhost)"},
+    {'p', "port", "PORT", OPTION_NUMBER, FIELD(endpoint.port), 1, 65535,
+     .help = "its port (1883; TLS 8883, WebSocket 8083, both 8084)"},
+    {'L', "url", "URL", OPTION_CALL, 0, .call = take_url,
+     .help = "mqtt://host:port, mqtts:// with TLS, ws:// and wss://host:port/path, unix:///path"},
     {'V', "protocol", "4|5", OPTION_NUMBER, FIELD(plan.version), 4, 5, .help = "MQTT 3.1.1 or 5 (by scenario: 4)"},
     {'q', "qos", "QOS", OPTION_NUMBER, FIELD(plan.qos), 0, 2, .help = "of publishes and subscriptions (by scenario: 0)"},
     {'s', "size", "BYTES", OPTION_NUMBER, FIELD(plan.payload_bytes), 16, 1 << 20,
@@ -52,6 +63,8 @@ static const struct option options[] = {
      .help = "CONNECTs a second (as fast as they are answered)"},
     {0, "keep-alive", "SECONDS", OPTION_NUMBER, FIELD(plan.keep_alive_s), 0, 65535,
      .help = "clients ping at half of it; 0: never (0; 300 for the names with sizes)"},
+    {0, "resume", NULL, OPTION_FLAG, FIELD(plan.resume),
+     .help = "TLS: take sessions up again (tickets) from the second connection of each ring on"},
     {0, "ping-probe", "N", OPTION_NUMBER, FIELD(plan.ping_probes), 0, 1000,
      .help = "connections that ping every 10 ms: how long does PINGRESP take under this load? (0)"},
     {0, "threads", "N", OPTION_NUMBER, FIELD(plan.threads), 1, 64, .help = "rings of each process, a thread each (1)"},
@@ -86,10 +99,68 @@ static void plan_complete(struct bench_plan *plan, const struct bench_plan *give
     if (plan->outstanding == 0) plan->outstanding = 16;
 }
 
+/* The status to exit with. */
+static int run(struct bench_plan *plan, bool json)
+{
+    static struct bench_result result;
+    char error[512] = "";
+    if (!bench_run(plan, &result, error, sizeof error)) {
+        say_error("%s", error);
+        return RINGMQ_EXIT_UNREACHABLE;
+    }
+    if (json)
+        report_json(plan, &result);
+    else
+        report_table(plan, &result);
+    return result.lost || result.all.duplicated || result.all.disordered ? RINGMQ_EXIT_FAILED : RINGMQ_EXIT_OK;
+}
+
+static int settle_and_run(struct bench_options *given, const struct text_list *positionals)
+{
+    struct bench_plan named = {0}, whole = given->plan; /* where and how */
+    struct endpoint endpoint;
+    char error[256] = "";
+    if (positionals->count != 1) snprintf(error, sizeof error, "name one scenario (--help lists them)");
+    bool found = positionals->count == 1 && scenario_find(positionals->items[0], &named, error, sizeof error);
+    if (found) {
+        scenario_scale(&named, given->scale);
+        plan_complete(&named, &whole);
+        named.payload_bytes = whole.payload_bytes;
+        named.warm_up_seconds = whole.warm_up_seconds;
+        named.credit = whole.credit < named.outstanding ? whole.credit : named.outstanding;
+        named.background = whole.background;
+        named.connect_parallel = whole.connect_parallel;
+        named.ping_probes = whole.ping_probes;
+        named.threads = whole.threads;
+        named.processes = whole.processes;
+        named.core = whole.core;
+        named.broker_pid = whole.broker_pid;
+        named.sleeps = whole.sleeps;
+        named.relay = whole.relay;
+        named.resume = whole.resume;
+        named.progress = given->progress || isatty(STDERR_FILENO);
+        found = scenario_check(&named, error, sizeof error);
+    }
+    if (!found) {
+        say_error("%s", error);
+        return RINGMQ_EXIT_FAILED;
+    }
+    if (!endpoint_settle(&given->endpoint, &endpoint)) return RINGMQ_EXIT_FAILED;
+    named.endpoint = &endpoint;
+    int status = RINGMQ_EXIT_FAILED;
+    if (named.resume && !endpoint.tls)
+        say_error("--resume is for TLS");
+    else if (named.relay && endpoint.kind != ENDPOINT_TCP)
+        say_error("the bare relay speaks plain TCP");
+    else
+        status = run(&named, given->json);
+    endpoint_release(&endpoint);
+    return status;
+}
+
 int ringmq_bench(int argc, char **argv)
 {
-    struct bench_options given = {.plan = {.host = "localhost",
-                                           .payload_bytes = 16,
+    struct bench_options given = {.plan = {.payload_bytes = 16,
                                            .warm_up_seconds = 1,
                                            .credit = 1, .connect_parallel = 200,
                                            .core = UINT32_MAX,
@@ -106,10 +177,12 @@ int ringmq_bench(int argc, char **argv)
                                            .seconds = UNSET,
                                            .connect_rate = UNSET,
                                            .keep_alive_s = UNSET},
-                                  .port = 1883,
                                   .scale = 1};
     struct text_list positionals = {0};
-    const struct option_group group = {"Options", options, sizeof options / sizeof options[0], &given};
+    const struct option_group groups[] = {
+        {"Options", options, sizeof options / sizeof options[0], &given},
+        {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &given.endpoint},
+    };
     const struct option_program program = {
         .usage = "ringmq bench SCENARIO [options]",
         .about = "Load on a broker, and what became of every message.\n\n"
@@ -127,51 +200,14 @@ int ringmq_bench(int argc, char **argv)
                  "Exit status 1 when a message was lost, came twice or out of order.",
         .examples = "ringmq bench p2p -q 1 --broker-pid $(pidof ringmqd)\n"
                     "ringmq bench fanout-5-1000-5-250k -t 30\n"
+                    "ringmq bench conn -L mqtts://broker --cafile ca.pem --resume\n"
                     "ringmq bench p2p --publishers 1000 --subscribers 1000 --rate 10000 --ping-probe 10\n",
-        .groups = &group, .groups_count = 1, .positionals = &positionals};
+        .groups = groups, .groups_count = 2, .positionals = &positionals,
+        .first = "p2p|fanout|sharedsub|wild|conn|churn|retain|burst"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
-    if (verdict != OPTIONS_FINE) return verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
-
-    struct bench_plan named = {0}, *plan = &given.plan;
-    char port[8], error[256] = "";
-    bool found = positionals.count == 1 && scenario_find(positionals.items[0], &named, error, sizeof error);
-    if (positionals.count != 1) snprintf(error, sizeof error, "name one scenario (--help lists them)");
+    int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+    if (verdict == OPTIONS_FINE) status = settle_and_run(&given, &positionals);
     text_list_release(&positionals);
-    if (!found) {
-        say_error("%s", error);
-        return RINGMQ_EXIT_FAILED;
-    }
-    scenario_scale(&named, given.scale);
-    plan_complete(&named, plan);
-    struct bench_plan whole = *plan; /* where and how */
-    snprintf(port, sizeof port, "%u", given.port);
-    named.host = whole.host;
-    named.port = port;
-    named.payload_bytes = whole.payload_bytes;
-    named.warm_up_seconds = whole.warm_up_seconds;
-    named.credit = whole.credit < named.outstanding ? whole.credit : named.outstanding;
-    named.background = whole.background;
-    named.connect_parallel = whole.connect_parallel;
-    named.ping_probes = whole.ping_probes;
-    named.threads = whole.threads;
-    named.processes = whole.processes;
-    named.core = whole.core;
-    named.broker_pid = whole.broker_pid;
-    named.sleeps = whole.sleeps;
-    named.relay = whole.relay;
-    named.progress = given.progress || isatty(STDERR_FILENO);
-    if (!scenario_check(&named, error, sizeof error)) {
-        say_error("%s", error);
-        return RINGMQ_EXIT_FAILED;
-    }
-    static struct bench_result result;
-    if (!bench_run(&named, &result, error, sizeof error)) {
-        say_error("%s", error);
-        return RINGMQ_EXIT_UNREACHABLE;
-    }
-    if (given.json)
-        report_json(&named, &result);
-    else
-        report_table(&named, &result);
-    return result.lost || result.all.duplicated || result.all.disordered ? RINGMQ_EXIT_FAILED : RINGMQ_EXIT_OK;
+    endpoint_options_release(&given.endpoint);
+    return status;
 }

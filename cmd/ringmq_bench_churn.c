@@ -31,6 +31,14 @@ void churn_connected(struct bench_worker *worker, struct bench_client *client)
     bench_client_subscribe(worker, client, &entry, 1);
 }
 
+/* A record stands for SUBSCRIBE; it comes back for SUBACK. */
+void churn_greeted(struct bench_worker *worker, struct bench_client *client)
+{
+    uint32_t bytes = worker->plan->payload_bytes;
+    memset(bench_client_reserve(worker, client, bytes), 0, bytes);
+    conn_commit(client->conn, bytes);
+}
+
 void churn_subscribed(struct bench_worker *worker, struct bench_client *client) { bench_client_leave(worker, client); }
 
 void churn_gone(struct bench_worker *worker, struct bench_client *client)

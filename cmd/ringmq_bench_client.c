@@ -9,6 +9,7 @@
 
 #include "cmd/ringmq_bench_relay.h"
 #include "cmd/ringmq_bench_worker.h"
+#include "engine/filters.h"
 #include "proto/decode.h"
 #include "proto/encode.h"
 
@@ -34,7 +35,9 @@ static void send_ack(struct bench_worker *worker, struct bench_client *client, e
 static void send_greeting(struct bench_worker *worker, struct bench_client *client)
 {
     struct relay_greeting greeting = {.magic = RELAY_MAGIC, .record_bytes = worker->plan->payload_bytes,
-                                      .subscribes = client->role == ROLE_SUBSCRIBER,
+                                      .role = client->role == ROLE_SUBSCRIBER ? RELAY_SUBSCRIBES
+                                              : client->role == ROLE_CHURN    ? RELAY_LIVES
+                                                                              : RELAY_PUBLISHES,
                                       .channel = worker->plan->shape == BENCH_PAIRS ? client->number : 0};
     memcpy(bench_client_reserve(worker, client, sizeof greeting), &greeting, sizeof greeting);
     conn_commit(client->conn, sizeof greeting);
@@ -137,7 +140,7 @@ static int dial(struct bench_worker *worker)
     const struct bench_plan *plan = worker->plan;
     int fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, blocking = 0;
     if (fd < 0) return -1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (plan->address.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     bool fine = plan->address.ss_family != AF_INET || bind_source(worker, fd, (const struct sockaddr_in *)&plan->address);
     worker->dials++;
     fine = fine && (connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == 0 || errno == EINPROGRESS);
@@ -146,6 +149,28 @@ static int dial(struct bench_worker *worker)
     close(fd);
     errno = why;
     return -1;
+}
+
+static void add_filters(struct bench_worker *worker, struct conn *conn)
+{
+    struct filter *levels[ENDPOINT_FILTERS_MAX];
+    uint32_t count = endpoint_filters(worker->plan->endpoint, worker->session, levels);
+    if (count == 0) return;
+    conn->filters = filters_create();
+    for (uint32_t i = 0; i < count; i++)
+        filters_add(conn->filters, levels[i]);
+    filters_begin(worker->shard, conn);
+}
+
+/* CONNACK has come over TLS: what was agreed, and the ticket for the next. */
+static void look_at_tls(struct bench_worker *worker, struct conn *conn)
+{
+    struct filter *tls = conn->filters->levels[0];
+    if (endpoint_resumed(tls)) worker->lane->tally.resumed++;
+    if (worker->number == 0 && !worker->shared->tls[0])
+        snprintf(worker->shared->tls, sizeof worker->shared->tls, "%.*s, %.*s", SPAN_PRINT(filters_fact(conn->filters, FACT_TLS_VERSION)),
+                 SPAN_PRINT(filters_fact(conn->filters, FACT_TLS_CIPHER)));
+    if (worker->plan->resume && !worker->session) worker->session = endpoint_session(tls);
 }
 
 bool bench_client_dial(struct bench_worker *worker, struct bench_client *client)
@@ -159,11 +184,12 @@ bool bench_client_dial(struct bench_worker *worker, struct bench_client *client)
     }
     client->conn = fd >= 0 ? conn_dialled(worker->shard, fd) : NULL;
     if (!client->conn) {
-        worker_fail(worker, "cannot connect to %s:%s: %s", worker->plan->host, worker->plan->port, strerror(errno));
+        worker_fail(worker, "cannot connect to %s: %s", worker->plan->endpoint->name, strerror(errno));
         return false;
     }
     client->conn->client = client;
     client->state = CLIENT_CONNECTING;
+    add_filters(worker, client->conn);
     if (worker->plan->relay)
         send_greeting(worker, client);
     else
@@ -193,6 +219,7 @@ static void take_connack(struct bench_worker *worker, struct bench_client *clien
 {
     if (connack->reason) return worker_fail(worker, "a connection was refused: %s", mqtt_reason_name(connack->reason));
     client_connected(worker, client);
+    if (worker->plan->endpoint->tls) look_at_tls(worker, client->conn);
     if (client->role == ROLE_PUBLISHER) {
         bool told = worker->plan->version == MQTT_5 && mqtt_has(&connack->properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
         publisher_of(worker, client)->unacked_max = told ? connack->properties.receive_maximum : 65000;
@@ -327,10 +354,15 @@ static struct conn_progress records_received(struct bench_worker *worker, struct
         client_connected(worker, client);
         bench_client_ready(worker, client);
         consumed = sizeof greeting;
+        if (client->role == ROLE_CHURN) churn_greeted(worker, client);
     }
     size_t record = worker->plan->payload_bytes;
-    for (; bytes.bytes - consumed >= record; consumed += record)
-        traffic_take(worker, client, span_of(bytes.data + consumed, record));
+    for (; bytes.bytes - consumed >= record; consumed += record) {
+        if (client->role == ROLE_CHURN)
+            churn_subscribed(worker, client);
+        else
+            traffic_take(worker, client, span_of(bytes.data + consumed, record));
+    }
     return (struct conn_progress){consumed, consumed == bytes.bytes ? 1 : record};
 }
 
@@ -378,9 +410,10 @@ static void client_closed(struct shard *shard, struct conn *conn, enum conn_end 
         return client_gone(worker, client);
     }
     uint64_t open = atomic_load_explicit(&worker->lane->connected, memory_order_relaxed);
+    const char *name = worker->plan->endpoint->name, *reason = filters_reason(conn->filters);
+    if (*reason) return worker_fail(worker, "%s: %s%s", name, reason, endpoint_advice(reason));
     if (client->state == CLIENT_CONNECTING)
-        return worker_fail(worker, "the broker at %s:%s ended a connection before CONNACK (%lu were accepted here before)",
-                           worker->plan->host, worker->plan->port, open);
+        return worker_fail(worker, "the broker at %s ended a connection before CONNACK (%lu were accepted here before)", name, open);
     worker_fail(worker, "the broker closed a connection (of %lu here)", open);
 }
 

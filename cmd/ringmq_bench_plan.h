@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "cmd/ringmq_endpoint.h"
+
 enum bench_shape {
     BENCH_PAIRS,   /* publisher i → subscriber i, a topic each */
     BENCH_FANOUT,  /* every publisher → every subscriber */
@@ -21,7 +23,8 @@ enum bench_shape {
 struct bench_plan {
     enum bench_shape shape;
     const char *scenario;        /* its name, as given */
-    const char *host, *port;
+    const struct endpoint *endpoint; /* settled before the first worker; its TLS context serves all */
+    bool resume;                 /* TLS: take up sessions where the broker gives tickets */
     struct sockaddr_storage address;
     socklen_t address_bytes;
     char run[16];                /* part of every topic and client id */

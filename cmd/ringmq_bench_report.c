@@ -42,7 +42,8 @@ static void json_plan(const struct bench_plan *plan)
     printf("\"qos\":%u,\"payload_bytes\":%u,\"rate\":%u,\"outstanding\":%u,\"credit\":%u,\"relay\":%s,", plan->qos, plan->payload_bytes,
            plan->rate, plan->rate ? 0 : plan->outstanding, plan->rate ? 0 : plan->credit,
            plan->relay ? "true" : "false");
-    printf("\"threads\":%u,\"processes\":%u,", plan->threads, plan->processes);
+    printf("\"threads\":%u,\"processes\":%u,\"transport\":\"%s\",", plan->threads, plan->processes,
+           endpoint_scheme(plan->endpoint->kind));
 }
 
 static void json_memory(const struct bench_result *result)
@@ -79,7 +80,8 @@ void report_json(const struct bench_plan *plan, const struct bench_result *resul
     printf("\"connections\":%lu,\"connect_seconds\":%.3f,\"connects_per_second\":%.0f,\"connects_per_broker_cpu_second\":%.0f,",
            result->connections, result->connect_seconds, per((double)result->connections, result->connect_seconds),
            per((double)result->connections, result->connect_broker_cpu_seconds));
-    printf("\"rss_bytes_per_connection\":%.1f,", result->rss_bytes_per_connection);
+    printf("\"rss_bytes_per_connection\":%.1f,\"tls\":\"%s\",\"tls_resumed\":%lu,", result->rss_bytes_per_connection, result->tls,
+           result->all.resumed);
     json_memory(result);
     printf("\"kernel\":\"%s\",\"congestion_control\":\"%s\",\"generator\":\"ringmq "
            "%s\",\"broker_program\":\"%s\",\"broker_version\":\"%s\"}\n",
@@ -109,6 +111,7 @@ static void table_head(const struct bench_plan *plan, const struct bench_result 
     if (plan->messages) printf(", %u messages%s", plan->messages, plan->shape == BENCH_BURST ? " each" : "");
     if (plan->publishers) printf(", QoS %u, %u B", plan->qos, plan->payload_bytes);
     if (plan->rate) printf(", %u a second", plan->rate);
+    if (plan->endpoint->kind != ENDPOINT_TCP) printf(", %s", endpoint_scheme(plan->endpoint->kind));
     printf(", %s\n", plan->relay ? "bare relay" : plan->version == 5 ? "MQTT 5" : "MQTT 3.1.1");
     printf("  generator       ringmq " RINGMQ_VERSION ", %u ring%s; Linux %s, congestion control %s\n", plan_workers(plan),
            plan_workers(plan) > 1 ? "s" : "", result->kernel, result->congestion);
@@ -123,6 +126,7 @@ static void table_connects(const struct bench_plan *plan, const struct bench_res
     if (plan->broker_pid)
         printf("   %.0f per broker CPU second", per((double)result->connections, result->connect_broker_cpu_seconds));
     printf("\n");
+    if (result->tls[0]) printf("  TLS             %s; %lu handshakes resumed\n", result->tls, result->all.resumed);
     table_histogram("  CONNACK", &result->all.connect_ns);
     if (plan->broker_pid)
         printf("  memory          %12.0f B a connection; %.1f MB private of %.1f MB resident\n", result->rss_bytes_per_connection,

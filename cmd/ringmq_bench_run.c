@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -376,6 +377,7 @@ static void tally_add(struct bench_tally *all, const struct bench_tally *one)
     all->disordered += one->disordered;
     all->unsent += one->unsent;
     all->rounds += one->rounds;
+    all->resumed += one->resumed;
     all->idle_ns += one->idle_ns;
     all->measured_ns += one->measured_ns;
     all->user_seconds += one->user_seconds;
@@ -410,16 +412,34 @@ static void add_up(struct director *director)
 
 /* ---- a run ------------------------------------------------------------------------------------------------------ */
 
+static bool resolve_unix(struct bench_plan *plan, char *ret_error, uint32_t error_bytes)
+{
+    struct sockaddr_un *address = (struct sockaddr_un *)&plan->address;
+    if (strlen(plan->endpoint->host) >= sizeof address->sun_path)
+        return snprintf(ret_error, error_bytes, "%s: the path is longer than 107 bytes", plan->endpoint->host), false;
+    address->sun_family = AF_UNIX;
+    strcpy(address->sun_path, plan->endpoint->host);
+    plan->address_bytes = sizeof *address;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answered = fd >= 0 && connect(fd, (struct sockaddr *)address, sizeof *address) == 0;
+    if (!answered) snprintf(ret_error, error_bytes, "cannot connect to %s: %s", plan->endpoint->name, strerror(errno));
+    if (fd >= 0) close(fd);
+    return answered;
+}
+
 static bool resolve(struct bench_plan *plan, char *ret_error, uint32_t error_bytes)
 {
+    if (plan->endpoint->kind == ENDPOINT_UNIX) return resolve_unix(plan, ret_error, error_bytes);
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found;
-    int failed = getaddrinfo(plan->host, plan->port, &hints, &found);
-    if (failed) return snprintf(ret_error, error_bytes, "%s: %s", plan->host, gai_strerror(failed)), false;
+    char port[8];
+    snprintf(port, sizeof port, "%u", plan->endpoint->port);
+    int failed = getaddrinfo(plan->endpoint->host, port, &hints, &found);
+    if (failed) return snprintf(ret_error, error_bytes, "%s: %s", plan->endpoint->host, gai_strerror(failed)), false;
     bool answered = false;
     for (const struct addrinfo *one = found; one && !answered; one = one->ai_next) { /* "localhost" is two addresses */
         int fd = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         answered = fd >= 0 && connect(fd, one->ai_addr, one->ai_addrlen) == 0;
-        if (!answered) snprintf(ret_error, error_bytes, "cannot connect to %s:%s: %s", plan->host, plan->port, strerror(errno));
+        if (!answered) snprintf(ret_error, error_bytes, "cannot connect to %s: %s", plan->endpoint->name, strerror(errno));
         if (fd >= 0) close(fd);
         memcpy(&plan->address, one->ai_addr, one->ai_addrlen);
         plan->address_bytes = one->ai_addrlen;
@@ -474,6 +494,7 @@ bool bench_run(struct bench_plan *plan, struct bench_result *ret_result, char *r
     fleet_join(&director.fleet);
     sigaction(SIGINT, &before, NULL);
     snprintf(ret_result->congestion, sizeof ret_result->congestion, "%s", shared->congestion);
+    snprintf(ret_result->tls, sizeof ret_result->tls, "%s", shared->tls);
     if (!ret_result->congestion[0]) host_congestion(ret_result->congestion, sizeof ret_result->congestion);
     bool failed = shared_failed(shared);
     if (failed) snprintf(ret_error, error_bytes, "%s", shared->failure);

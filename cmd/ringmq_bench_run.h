@@ -27,7 +27,7 @@ struct bench_result {
     uint32_t samples_count;
     struct memory_sample samples[MEMORY_SAMPLES_MAX];
     bool interrupted;
-    char kernel[64], congestion[32], broker_program[256], broker_version[64];
+    char kernel[64], congestion[32], broker_program[256], broker_version[64], tls[80];
 };
 
 /* False with a sentence in ret_error. */

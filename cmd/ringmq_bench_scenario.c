@@ -139,8 +139,9 @@ bool scenario_check(const struct bench_plan *plan, char *ret_error, size_t error
     if (couples && plan->publishers != plan->subscribers)
         snprintf(ret_error, error_bytes, "%s needs as many subscribers as publishers, not %u and %u", plan->scenario,
                  plan->subscribers, plan->publishers);
-    else if (plan->relay && (plan->qos || (plan->shape != BENCH_PAIRS && plan->shape != BENCH_FANOUT)))
-        snprintf(ret_error, error_bytes, "the bare relay knows p2p and fanout at QoS 0 only");
+    else if (plan->relay && (plan->qos || (plan->shape != BENCH_PAIRS && plan->shape != BENCH_FANOUT && plan->shape != BENCH_CONNECT &&
+                                            plan->shape != BENCH_CHURN)))
+        snprintf(ret_error, error_bytes, "the bare relay knows p2p and fanout at QoS 0, conn and churn only");
     else if (plan->relay && (plan->background || plan->ping_probes))
         snprintf(ret_error, error_bytes, "the bare relay has no idle connections and no pings");
     else if (plan->shape == BENCH_BURST && plan->qos == 0)

@@ -33,6 +33,7 @@ struct bench_tally {
     uint64_t duplicated, disordered;
     uint64_t unsent;                         /* open loop: due, but the broker pushed back */
     uint64_t rounds;                         /* CHURN: cycles; RETAIN: subscriptions; BURST: sessions. In the measured time */
+    uint64_t resumed;                        /* TLS handshakes that a ticket made short, over the whole run */
     uint64_t idle_ns, measured_ns;           /* of the measured time: nothing to do; all of it */
     double user_seconds, system_seconds;     /* of the thread, in the measured time */
     struct histogram latency_ns;             /* message: due (sent) to arrived */
@@ -57,8 +58,9 @@ struct bench_shared {
     const struct bench_plan *plan;
     _Atomic uint32_t phase;
     _Atomic uint32_t failed;                 /* 1 + worker that said `failure` first */
-    char failure[256];
+    char failure[512];
     char congestion[16];                     /* of the first connection */
+    char tls[80];                            /* "TLSv1.3, TLS_AES_128_GCM_SHA256", of the first; "": none */
     uint64_t start_ns;                       /* of WARM: the open loop's zero */
     uint32_t group_words;
     _Atomic uint32_t *sent;                  /* [publisher × streams]: how many so far */

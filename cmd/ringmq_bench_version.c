@@ -2,75 +2,61 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/time.h>
-#include <unistd.h>
 
-#include "proto/decode.h"
-#include "proto/encode.h"
+#include "cmd/ringmq.h"
+#include "cmd/ringmq_client.h"
 
-#define ANSWER_US 300000
+#define ANSWER_MS 300
 
-static bool send_packet(int fd, const struct mqtt_packet *packet)
-{
-    uint8_t bytes[256];
-    size_t used = mqtt_encode(bytes, sizeof bytes, MQTT_3_1_1, packet);
-    return used && send(fd, bytes, used, MSG_NOSIGNAL) == (ssize_t)used;
-}
+struct question {
+    struct client client;
+    char *out;
+    size_t bytes;
+    bool answered;
+};
 
-/* What is printable of the payload. */
-static void take_version(struct span payload, char *out, size_t bytes)
-{
-    size_t used = 0;
-    for (size_t i = 0; i < payload.bytes && used + 1 < bytes; i++)
-        if (payload.data[i] >= ' ' && payload.data[i] < 0x7f && payload.data[i] != '"' && payload.data[i] != '\\')
-            out[used++] = (char)payload.data[i];
-    out[used] = 0;
-}
-
-/* True: go on reading. */
-static bool take(int fd, const struct mqtt_packet *packet, char *out, size_t bytes)
+static void ask(void *context, const struct mqtt_connack *connack)
 {
     static const struct mqtt_subscription filters[] = {{.full_filter = SPAN_LITERAL("$SYS/broker/version")},
                                                        {.full_filter = SPAN_LITERAL("$SYS/brokers/+/version")}};
-    if (packet->type == MQTT_CONNACK) {
-        struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE,
-                                        .subscribe = {.packet_id = 1, .count = 2, .subscriptions = filters}};
-        subscribe.subscribe.properties.present = 0;
-        return packet->connack.reason == 0 && send_packet(fd, &subscribe);
+    struct question *question = context;
+    client_subscribe(&question->client, filters, 2, NULL);
+}
+
+/* What is printable of the payload. */
+static void take(void *context, const struct mqtt_publish *publish)
+{
+    struct question *question = context;
+    size_t used = 0;
+    for (size_t i = 0; i < publish->payload.bytes && used + 1 < question->bytes; i++) {
+        char c = (char)publish->payload.data[i];
+        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') question->out[used++] = c;
     }
-    if (packet->type != MQTT_PUBLISH) return true;
-    take_version(packet->publish.payload, out, bytes);
-    return false;
+    question->out[used] = 0;
+    question->answered = true;
 }
 
 void broker_version(const struct bench_plan *plan, char *out, size_t bytes)
 {
-    out[0] = 0;
-    int fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval limit = {.tv_usec = ANSWER_US};
+    static const struct client_events events = {.online = ask, .message = take};
     char id[32];
     snprintf(id, sizeof id, "bench-%s-v", plan->run);
-    struct mqtt_packet connect_packet = {
-        .type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
-    connect_packet.connect.properties.present = 0;
-    bool going = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
-                 connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == 0 &&
-                 send_packet(fd, &connect_packet);
-    struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = MQTT_3_1_1};
-    uint8_t in[1024];
-    size_t used = 0;
-    while (going) {
-        ssize_t got = recv(fd, in + used, sizeof in - used, 0);
-        if (got <= 0) break;
-        used += (size_t)got;
-        struct mqtt_packet packet;
-        struct mqtt_decoded decoded;
-        while (going && (decoded = mqtt_decode(span_of(in, used), &limits, &packet)).status == MQTT_DECODED) {
-            going = take(fd, &packet, out, bytes);
-            used -= decoded.bytes;
-            memmove(in, in + decoded.bytes, used);
-        }
-        if (decoded.status == MQTT_MALFORMED) break;
+    struct client_settings settings = {.net = {.endpoint = plan->endpoint, .name = plan->endpoint->name, .host = plan->endpoint->host,
+                                               .port = plan->endpoint->port, .no_delay = true, .attempt_ms = ANSWER_MS},
+                                       .connack_ms = ANSWER_MS,
+                                       .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
+    struct question question = {.out = out, .bytes = bytes};
+    out[0] = 0;
+    client_init(&question.client, &settings, &events, &question);
+    client_open(&question.client);
+    uint64_t until_ms = clock_now_ms() + ANSWER_MS, now_ms;
+    while (!question.answered && question.client.state != CLIENT_CLOSED && (now_ms = clock_now_ms()) < until_ms) {
+        struct pollfd watched = client_pollfd(&question.client);
+        uint64_t wake_ms = client_wake_ms(&question.client);
+        if (wake_ms > until_ms) wake_ms = until_ms;
+        poll(&watched, 1, wake_ms > now_ms ? (int)(wake_ms - now_ms) : 0);
+        client_turn(&question.client);
     }
-    if (fd >= 0) close(fd);
+    client_abort(&question.client);
+    client_release(&question.client);
 }

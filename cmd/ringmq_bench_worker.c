@@ -37,7 +37,7 @@ void worker_done(struct bench_worker *worker, enum bench_phase phase)
 
 void worker_fail(struct bench_worker *worker, const char *format, ...)
 {
-    char text[200];
+    char text[480];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -300,5 +300,6 @@ void worker_run(struct bench_shared *shared, uint32_t number, const struct shard
         shared_fail(shared, number, "%s", error);
     }
     memory_release(worker.clients);
+    endpoint_session_release(worker.session);
     worker_done(&worker, PHASE_END);
 }

@@ -63,6 +63,7 @@ struct bench_worker {
     struct bench_client *clients; /* by role: first those that stay, then subscribers, publishers, pings, churn */
     uint32_t clients_count, role_first[ROLES + 1];
     uint32_t next_dial, dialling;
+    struct tls_session *session; /* --resume: what the next connection takes up; NULL: none yet */
     uint64_t dials;           /* so far */
     uint64_t dial_start_ns;
 
@@ -168,6 +169,7 @@ static inline bool plan_stores(const struct bench_plan *plan)
 /* ---- ringmq_bench_churn.c ---- */
 void churn_turn(struct bench_worker *worker);
 void churn_connected(struct bench_worker *worker, struct bench_client *client);
+void churn_greeted(struct bench_worker *worker, struct bench_client *client); /* by the bare relay */
 void churn_subscribed(struct bench_worker *worker, struct bench_client *client);
 void churn_gone(struct bench_worker *worker, struct bench_client *client);
 

@@ -70,6 +70,7 @@ static const char about[] =
     "does not, 2 the server cannot be reached or does not let us in. Topics and client ids are unique,\n"
     "and nothing is left behind.";
 static const char examples[] = "  ringmq check broker:1883\n"
+                               "  ringmq check -L wss://broker/mqtt --cafile ca.pem\n"
                                "  ringmq check -L mqtt://ann:secret@broker --json | jq .essential_missed\n";
 
 static const char *const verdict_words[] = {"pass", "fail", "absent"};
@@ -176,8 +177,8 @@ static int report_unreachable(const struct check_options *options, const struct 
     say_error("%s", end->text);
     if (options->json) {
         printf("{\"host\":");
-        json_print_string(span_of_string(connection->host), stdout);
-        printf(",\"port\":%u,\"reachable\":false,\"error\":", connection->port);
+        json_print_string(span_of_string(connection->settled.host), stdout);
+        printf(",\"port\":%u,\"reachable\":false,\"error\":", connection->settled.port);
         json_print_string(span_of_string(end->text), stdout);
         puts("}");
     }
@@ -207,12 +208,12 @@ static int run_check(struct check *check, const struct check_options *options)
     }
     if (options->json) {
         printf("{\"host\":");
-        json_print_string(span_of_string(check->options->host), stdout);
-        printf(",\"port\":%u,\"reachable\":true,", check->options->port);
+        json_print_string(span_of_string(check->options->settled.host), stdout);
+        printf(",\"port\":%u,\"reachable\":true,", check->options->settled.port);
         if (online) print_announced_json(&peer.client);
         printf("\"checks\":[");
     } else {
-        printf("%s:%u\n", check->options->host, check->options->port);
+        puts(check->options->settled.name);
         if (online) print_announced(&peer.client);
     }
     peer_close(&peer);
@@ -234,7 +235,7 @@ static bool judge(const struct check_options *options, struct connection_options
         say_error("'%s': one HOST[:PORT] is enough", options->positionals.items[1]);
         return false;
     }
-    if (options->positionals.count && connection->host) {
+    if (options->positionals.count && (connection->endpoint.host || connection->endpoint.unix_path)) {
         say_error("HOST[:PORT] and -h or -L exclude each other");
         return false;
     }
@@ -281,8 +282,10 @@ int ringmq_check(int argc, char **argv)
     const struct option_group groups[] = {
         {"Check", check_options, sizeof check_options / sizeof check_options[0], &options},
         {"Server", connection_network_options, connection_network_options_count, &connection},
+        {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &connection.endpoint},
     };
-    const struct option_program program = {usage, about, examples, groups, 2, &options.positionals};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 3,
+                                           .positionals = &options.positionals, .first = "HOST"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE && judge(&options, &connection)) status = prepare_and_run(&options, &connection);

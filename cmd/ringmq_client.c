@@ -203,16 +203,15 @@ static void on_connack(struct client *client, const struct mqtt_connack *connack
         struct span said = mqtt_has(&connack->properties, MQTT_PROPERTY_REASON_STRING)
                                ? connack->properties.reason_string
                                : SPAN_LITERAL("");
-        link_end(client, CLIENT_CAUSE_REFUSED, connack->reason, "%s:%u refused the connection: %s (0x%02X)%s%.*s",
-                 client->settings.net.host, client->settings.net.port, mqtt_reason_name(connack->reason),
+        link_end(client, CLIENT_CAUSE_REFUSED, connack->reason, "%s refused the connection: %s (0x%02X)%s%.*s",
+                 client->settings.net.name, mqtt_reason_name(connack->reason),
                  connack->reason, said.bytes ? ": " : "", SPAN_PRINT(said));
         return;
     }
     bool asked_clean = client->settings.connect.clean_start && !(client->opened_before && client->settings.resume);
     if (connack->session_present && asked_clean) { /* [MQTT-3.2.2-4] */
         link_end(client, CLIENT_CAUSE_PROTOCOL, MQTT_REASON_SUCCESS,
-                 "%s:%u says it has a session of ours, though we asked for a new one", client->settings.net.host,
-                 client->settings.net.port);
+                 "%s says it has a session of ours, though we asked for a new one", client->settings.net.name);
         return;
     }
     read_announcements(client, connack);
@@ -333,8 +332,8 @@ static void on_disconnect(struct client *client, const struct mqtt_disconnect *d
     struct span said = mqtt_has(&disconnect->properties, MQTT_PROPERTY_REASON_STRING)
                            ? disconnect->properties.reason_string
                            : SPAN_LITERAL("");
-    link_end(client, CLIENT_CAUSE_DISCONNECTED, disconnect->reason, "%s:%u disconnected us: %s (0x%02X)%s%.*s",
-             client->settings.net.host, client->settings.net.port, mqtt_reason_name(disconnect->reason),
+    link_end(client, CLIENT_CAUSE_DISCONNECTED, disconnect->reason, "%s disconnected us: %s (0x%02X)%s%.*s",
+             client->settings.net.name, mqtt_reason_name(disconnect->reason),
              disconnect->reason, said.bytes ? ": " : "", SPAN_PRINT(said));
 }
 
@@ -374,7 +373,7 @@ void client_init(struct client *client, const struct client_settings *settings, 
 {
     *client =
         (struct client){.settings = *settings, .events = events, .context = context, .state_until_ms = UINT64_MAX};
-    net_init(&client->net, settings->transport, &settings->net);
+    net_init(&client->net, &settings->net);
     client->client_id = memory_copy_string(settings->connect.client_id);
     mqtt_inflight_init(&client->inflight, UINT16_MAX);
     mqtt_incoming_init(&client->incoming, UINT16_MAX);

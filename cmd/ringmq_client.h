@@ -42,13 +42,12 @@ enum client_cause {
 struct client_end {
     enum client_cause cause;
     enum mqtt_reason reason; /* SUCCESS when there is none */
-    char text[400];          /* for people */
+    char text[720];          /* for people */
 };
 
 struct client_settings {
-    const struct net_transport *transport;
     struct net_settings net;
-    uint32_t connack_ms;         /* from TCP connection to CONNACK */
+    uint32_t connack_ms;         /* from the open connection to CONNACK */
     struct mqtt_connect connect; /* what the first connection asks; later ones have clean_start off if `resume` */
     bool resume;                 /* reopening continues the session */
     uint16_t inflight_max;       /* our own ceiling beside the server's Receive Maximum; 0: none */

@@ -97,8 +97,8 @@ void link_break(struct client *client, enum mqtt_reason reason, const char *what
         link_queue(client, &packet);
         flush(client);
     }
-    link_end(client, CLIENT_CAUSE_PROTOCOL, MQTT_REASON_SUCCESS, "%s:%u does not speak MQTT %s as it should: %s",
-             client->settings.net.host, client->settings.net.port, mqtt_version_name(client->settings.connect.version),
+    link_end(client, CLIENT_CAUSE_PROTOCOL, MQTT_REASON_SUCCESS, "%s does not speak MQTT %s as it should: %s",
+             client->settings.net.name, mqtt_version_name(client->settings.connect.version),
              what);
 }
 
@@ -115,20 +115,18 @@ static void stream_failed(struct client *client)
 
 static void stream_closed(struct client *client)
 {
-    const char *host = client->settings.net.host;
-    uint16_t port = client->settings.net.port;
+    const char *name = client->settings.net.name;
     switch (client->state) {
     case CLIENT_CLOSING: link_end(client, CLIENT_CAUSE_LOCAL, MQTT_REASON_SUCCESS, "closed by ourselves"); return;
     case CLIENT_HANDSHAKING:
         link_end(
             client, CLIENT_CAUSE_UNREACHABLE, MQTT_REASON_SUCCESS,
-            "%s:%u closed the connection without answering CONNECT (is it an MQTT port, without TLS, and does it take "
-            "MQTT %s?)",
-            host, port, mqtt_version_name(client->settings.connect.version));
+            "%s closed the connection without answering CONNECT (is it %s, and does it take MQTT %s?)",
+            name, client->net.filters ? "an MQTT port" : "an MQTT port, without TLS",
+            mqtt_version_name(client->settings.connect.version));
         return;
     default:
-        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s:%u closed the connection without saying why", host,
-                 port);
+        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s closed the connection without saying why", name);
     }
 }
 
@@ -251,8 +249,8 @@ static uint64_t pong_late_ms(const struct client *client)
 static void keep_alive(struct client *client, uint64_t now_ms)
 {
     if (now_ms >= pong_late_ms(client)) {
-        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s:%u did not answer a PINGREQ within %u s",
-                 client->settings.net.host, client->settings.net.port, client->server.keep_alive_s);
+        link_end(client, CLIENT_CAUSE_LOST, MQTT_REASON_SUCCESS, "%s did not answer a PINGREQ within %u s",
+                 client->settings.net.name, client->server.keep_alive_s);
         return;
     }
     if (client->ping_ms || now_ms < ping_due_ms(client)) return;
@@ -264,8 +262,9 @@ static void state_overdue(struct client *client)
 {
     if (client->state == CLIENT_HANDSHAKING)
         link_end(client, CLIENT_CAUSE_UNREACHABLE, MQTT_REASON_SUCCESS,
-                 "%s:%u took the connection but did not answer CONNECT within %u ms (is it an MQTT port, without TLS?)",
-                 client->settings.net.host, client->settings.net.port, client->settings.connack_ms);
+                 "%s took the connection but did not answer CONNECT within %u ms (is it %s?)",
+                 client->settings.net.name, client->settings.connack_ms,
+                 client->net.filters ? "an MQTT port" : "an MQTT port, without TLS");
     if (client->state == CLIENT_CLOSING)
         link_end(client, CLIENT_CAUSE_LOCAL, MQTT_REASON_SUCCESS, "closed by ourselves");
 }
@@ -273,6 +272,7 @@ static void state_overdue(struct client *client)
 uint64_t client_wake_ms(const struct client *client)
 {
     if (client->state == CLIENT_CLOSED) return UINT64_MAX;
+    if (net_pending(&client->net)) return 0;
     if (client->state == CLIENT_CONNECTING) return client->net.attempt_until_ms;
     uint64_t wake_ms = client->state_until_ms;
     if (client->ping_ms == 0 && ping_due_ms(client) < wake_ms) wake_ms = ping_due_ms(client);
@@ -288,7 +288,7 @@ static bool nothing_under_way(const struct client *client)
 struct pollfd client_pollfd(const struct client *client)
 {
     if (client->state == CLIENT_CLOSED) return (struct pollfd){.fd = -1};
-    bool sends = client->state == CLIENT_CONNECTING || client->out.begin < client->out.end;
+    bool sends = client->out.begin < client->out.end || net_events(&client->net);
     bool leaves = client->state == CLIENT_LEAVING && nothing_under_way(client);
     return (struct pollfd){.fd = client->net.fd, .events = (short)(POLLIN | (sends || leaves ? POLLOUT : 0))};
 }

@@ -76,50 +76,7 @@ static bool take_retry(void *target, struct option_arguments *arguments)
     return true;
 }
 
-/* ---- -L mqtt://user:password@host:port/topic ---- */
-
-static int hex_digit(char digit)
-{
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    digit |= 0x20;
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-/* A copy with %XX undone; NULL when a % is not followed by two hexadecimal digits, or stands for NUL. */
-static char *percent_decode(const char *begin, const char *end)
-{
-    char *text = memory_copy_string(span_of(begin, (size_t)(end - begin)));
-    char *out = text;
-    for (const char *in = text; *in; in++) {
-        if (*in != '%') {
-            *out++ = *in;
-            continue;
-        }
-        int high = hex_digit(in[1]), low = high < 0 ? -1 : hex_digit(in[2]);
-        if (low < 0 || (high | low) == 0) {
-            memory_release(text);
-            return NULL;
-        }
-        *out++ = (char)(high << 4 | low);
-        in += 2;
-    }
-    *out = 0;
-    return text;
-}
-
-static bool take_user_info(struct connection_options *options, const char *begin, const char *end)
-{
-    const char *colon = memchr(begin, ':', (size_t)(end - begin));
-    options->user_name = options->url_user_name = percent_decode(begin, colon ? colon : end);
-    if (colon) options->password = options->url_password = percent_decode(colon + 1, end);
-    return options->user_name && (!colon || options->password);
-}
-
-static bool wrong_url(const char *url)
-{
-    say_error("-L wants mqtt://[user[:password]@]host[:port][/topic] (%%XX for special characters), not '%s'", url);
-    return false;
-}
+/* ---- where ---- */
 
 bool connection_take_address(struct connection_options *options, const char *text)
 {
@@ -128,36 +85,23 @@ bool connection_take_address(struct connection_options *options, const char *tex
         say_error("'%s' is no HOST[:PORT] (an IPv6 address with a port needs brackets: [::1]:1883)", text);
         return false;
     }
-    options->host = options->host_text;
-    if (port) options->port = port;
+    options->endpoint.host = options->host_text;
+    if (port) options->endpoint.port = port;
     return true;
 }
 
 static bool take_url(void *target, struct option_arguments *arguments)
 {
     struct connection_options *options = target;
-    const char *url = option_value(arguments);
-    if (url == NULL || options->host) {
-        say_error(url ? "-L goes with neither a second -L nor -h" : "-L wants a URL");
-        return false;
-    }
-    if (strncmp(url, "mqtts://", 8) == 0 || strncmp(url, "ws://", 5) == 0 || strncmp(url, "wss://", 6) == 0) {
-        say_error("-L %s: only mqtt:// (plain TCP) is there yet; TLS and WebSocket will follow", url);
-        return false;
-    }
-    if (strncmp(url, "mqtt://", 7) != 0) return wrong_url(url);
-    const char *authority = url + 7, *slash = strchr(authority, '/');
-    const char *end = slash ? slash : authority + strlen(authority);
-    const char *at = memrchr(authority, '@', (size_t)(end - authority));
-    if (at && !take_user_info(options, authority, at)) return wrong_url(url);
-
-    char *address = memory_copy_string(span_of(at ? at + 1 : authority, (size_t)(end - (at ? at + 1 : authority))));
-    bool fine = connection_take_address(options, address);
-    memory_release(address);
-    if (!fine) return false;
-    if (slash && slash[1])
-        options->topic_of_url = options->url_topic = percent_decode(slash + 1, slash + strlen(slash));
-    return slash == NULL || slash[1] == 0 || options->topic_of_url || wrong_url(url);
+    const char *text = option_value(arguments);
+    if (text == NULL) say_error("-L wants a URL");
+    if (text == NULL || !endpoint_take_url(&options->endpoint, text)) return false;
+    const struct url *url = &options->endpoint.url;
+    if (url->user_name) options->user_name = url->user_name;
+    if (url->password) options->password = url->password;
+    bool names_topic = url->kind == ENDPOINT_TCP || url->kind == ENDPOINT_TLS;
+    if (names_topic) options->topic_of_url = url->path;
+    return true;
 }
 
 /* ---- the tables ---- */
@@ -165,10 +109,11 @@ static bool take_url(void *target, struct option_arguments *arguments)
 #define FIELD(name) offsetof(struct connection_options, name)
 
 const struct option connection_network_options[] = {
-    {'h', "host", "HOST", OPTION_TEXT, FIELD(host), 0, 0, NULL, "server's name or address (localhost)"},
-    {'p', "port", "PORT", OPTION_NUMBER, FIELD(port), 1, 65535, NULL, "server's port (1883)"},
+    {'h', "host", "HOST", OPTION_TEXT, FIELD(endpoint.host), 0, 0, NULL, "server's name or address (localhost)"},
+    {'p', "port", "PORT", OPTION_NUMBER, FIELD(endpoint.port), 1, 65535, NULL,
+     "server's port (1883; TLS 8883, WebSocket 8083, both 8084)"},
     {'L', "url", "URL", OPTION_CALL, 0, 0, 0, take_url,
-     "mqtt://user:password@host:port/topic, instead of -u -P -h -p -t"},
+     "mqtt://user:password@host:port/topic, instead of -u -P -h -p -t;\nmqtts:// with TLS, ws:// and wss://host:port/path, unix:///path"},
     {'u', "username", "NAME", OPTION_TEXT, FIELD(user_name), 0, 0, NULL, "user name"},
     {'P', "pw", "PASSWORD", OPTION_TEXT, FIELD(password), 0, 0, NULL, "password (others on this machine can see it)"},
     {'A', "bind", "ADDRESS", OPTION_TEXT, FIELD(bind_address), 0, 0, NULL, "connect from this address of this machine"},
@@ -180,8 +125,8 @@ const uint32_t connection_network_options_count =
     sizeof connection_network_options / sizeof connection_network_options[0];
 
 const struct option connection_session_options[] = {
-    {'V', "protocol-version", "VERSION", OPTION_CALL, 0, 0, 0, take_version,
-     "mqttv5 (the default), mqttv311 or mqttv31; or 5, 311, 31"},
+    {'V', "protocol-version", "mqttv5|mqttv311|mqttv31", OPTION_CALL, 0, 0, 0, take_version,
+     "the default is mqttv5; 5, 311 and 31 are understood, too"},
     {'i', "id", "ID", OPTION_TEXT, FIELD(client_id), 0, 0, NULL,
      "client id; '' lets the server choose (default: a random one)"},
     {'I', "id-prefix", "PREFIX", OPTION_TEXT, FIELD(client_id_prefix), 0, 0, NULL,
@@ -224,9 +169,8 @@ void connection_options_release(struct connection_options *options)
 {
     for (int i = 0; i < PROPERTY_COMMANDS; i++)
         memory_release(options->properties[i].users);
-    memory_release(options->url_user_name);
-    memory_release(options->url_password);
-    memory_release(options->url_topic);
+    endpoint_release(&options->settled);
+    endpoint_options_release(&options->endpoint);
 }
 
 /* ---- all together ---- */
@@ -367,12 +311,13 @@ bool connection_settle(struct connection_options *options, const char *role, str
     if (!make_client_id(options, role)) return false;
     settle_session(options);
     if (!judge_properties(options)) return false;
-    if (options->host == NULL) options->host = "localhost";
-    if (options->port == 0) options->port = net_tcp.port_default;
+    if (!endpoint_settle(&options->endpoint, &options->settled)) return false;
+    const struct endpoint *endpoint = &options->settled;
     *ret_settings = (struct client_settings){
-        .transport = &net_tcp,
-        .net = {.host = options->host,
-                .port = (uint16_t)options->port,
+        .net = {.endpoint = endpoint,
+                .name = endpoint->name,
+                .host = endpoint->host,
+                .port = endpoint->port,
                 .bind_address = options->bind_address,
                 .no_delay = options->no_delay,
                 .attempt_ms = options->connect_ms},

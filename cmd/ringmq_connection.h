@@ -9,11 +9,10 @@
 
 struct connection_options {
     /* network */
-    const char *host; /* NULL: localhost */
-    uint32_t port;    /* 0: the transport's own */
+    struct endpoint_options endpoint;
     const char *bind_address;
     bool no_delay;
-    uint32_t connect_ms; /* for one address, and again for CONNACK */
+    uint32_t connect_ms; /* for one address, again for the handshakes of TLS and WebSocket, and again for CONNACK */
     const char *user_name, *password;
     const char *topic_of_url; /* NULL: no -L, or one without a topic */
 
@@ -33,8 +32,8 @@ struct connection_options {
     uint32_t will_qos;
     bool will_retain;
 
-    char host_text[256], id_text[300];              /* what host and client_id may point to */
-    char *url_user_name, *url_password, *url_topic; /* what was decoded from -L; ours */
+    char host_text[256], id_text[300]; /* what host and client_id may point to */
+    struct endpoint settled;           /* by connection_settle() */
 };
 
 extern const struct option connection_network_options[];
@@ -46,8 +45,8 @@ extern const uint32_t connection_will_options_count;
 
 void connection_options_init(struct connection_options *options);
 void connection_options_release(struct connection_options *options);
-/* Judges the options together and makes the client's settings of them; `role` is part of a made-up client id ("pub").
- * Complains and returns false when they make no sense. */
+/* Judges the options together, reads what files they name and makes the client's settings of them; `role` is part of a made-up client id ("pub").
+ * Complains and returns false when they make no sense. The settings point into the options. */
 bool connection_settle(struct connection_options *options, const char *role, struct client_settings *ret_settings);
 /* host[:port], as a positional argument. Complains. */
 bool connection_take_address(struct connection_options *options, const char *text);

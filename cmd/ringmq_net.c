@@ -1,4 +1,4 @@
-/* TCP: every address a name has is tried in turn, IPv6 and IPv4 as the resolver orders them. */
+/* TCP: every address a name has is tried in turn, IPv6 and IPv4 as the resolver orders them. Unix sockets: a path. */
 #include "cmd/ringmq_net.h"
 
 #include <errno.h>
@@ -9,14 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cmd/ringmq.h"
+#include "cmd/ringmq_net_filters.h"
 
 static enum net_status failed(struct net *net, const char *doing, const char *what, const char *advice)
 {
-    snprintf(net->error, sizeof net->error, "%s %s:%u: %s%s", doing, net->settings.host, net->settings.port, what,
-             advice);
+    snprintf(net->error, sizeof net->error, "%s %s: %s%s", doing, net->settings.name, what, advice);
     return NET_FAILED;
 }
 
@@ -158,7 +159,6 @@ static void tcp_close(struct net *net)
 
 const struct net_transport net_tcp = {
     .name = "tcp",
-    .port_default = 1883,
     .open = tcp_open,
     .progress = tcp_progress,
     .receive = tcp_receive,
@@ -167,8 +167,55 @@ const struct net_transport net_tcp = {
     .close = tcp_close,
 };
 
-void net_init(struct net *net, const struct net_transport *transport, const struct net_settings *settings)
+/* ---- Unix sockets ---- */
+
+static const char *unix_advice(int error)
 {
+    switch (error) {
+    case ENOENT: return " (is the broker running, with a unix listener there?)";
+    case ECONNREFUSED: return " (nobody listens there any more: is the broker running?)";
+    case EACCES: return " (the socket's owner, group and mode say who may)";
+    case EAGAIN: return " (too many wait to be accepted)";
+    default: return "";
+    }
+}
+
+/* Connects at once or never. */
+static enum net_status unix_open(struct net *net)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(net->settings.host) >= sizeof address.sun_path) return failed(net, "cannot connect to", "the path is longer than 107 bytes", "");
+    strcpy(address.sun_path, net->settings.host);
+    net->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (net->fd >= 0 && connect(net->fd, (struct sockaddr *)&address, sizeof address) == 0) return NET_WAIT;
+    int error = errno;
+    drop_socket(net);
+    return failed(net, "cannot connect to", strerror(error), unix_advice(error));
+}
+
+static enum net_status unix_progress(struct net *net) { return NET_DONE; }
+
+const struct net_transport net_unix = {
+    .name = "unix",
+    .open = unix_open,
+    .progress = unix_progress,
+    .receive = tcp_receive,
+    .send = tcp_send,
+    .finish = tcp_finish,
+    .close = tcp_close,
+};
+
+/* ---- the stream ---- */
+
+static bool has_filters(const struct net *net)
+{
+    enum endpoint_kind kind = net->settings.endpoint->kind;
+    return kind != ENDPOINT_TCP && kind != ENDPOINT_UNIX;
+}
+
+void net_init(struct net *net, const struct net_settings *settings)
+{
+    const struct net_transport *transport = settings->endpoint->kind == ENDPOINT_UNIX ? &net_unix : &net_tcp;
     *net = (struct net){.transport = transport, .settings = *settings, .fd = -1};
 }
 
@@ -176,30 +223,56 @@ enum net_status net_open(struct net *net)
 {
     return net->transport->open(net);
 }
+
+static enum net_status progress(struct net *net)
+{
+    if (net->filters) return net_filters_progress(net);
+    enum net_status status = net->transport->progress(net);
+    if (status != NET_DONE || !has_filters(net)) return status;
+    net->attempt_until_ms = clock_now_ms() + net->settings.attempt_ms;
+    net_filters_begin(net);
+    return net_filters_progress(net);
+}
+
 enum net_status net_progress(struct net *net)
 {
-    return net->transport->progress(net);
+    enum net_status status = progress(net);
+    net->opened = status == NET_DONE;
+    return status;
 }
 
 enum net_status net_receive(struct net *net, void *out, size_t capacity, size_t *ret_bytes)
 {
-    return net->transport->receive(net, out, capacity, ret_bytes);
+    return net->filters ? net_filters_receive(net, out, capacity, ret_bytes) : net->transport->receive(net, out, capacity, ret_bytes);
 }
 
 enum net_status net_send(struct net *net, const void *bytes, size_t count, size_t *ret_bytes)
 {
-    return net->transport->send(net, bytes, count, ret_bytes);
+    return net->filters ? net_filters_send(net, bytes, count, ret_bytes) : net->transport->send(net, bytes, count, ret_bytes);
 }
 
 void net_finish(struct net *net)
 {
-    net->transport->finish(net);
+    if (net->filters)
+        net_filters_finish(net);
+    else
+        net->transport->finish(net);
 }
 
 void net_close(struct net *net)
 {
+    net_filters_release(net);
     if (net->transport) net->transport->close(net);
+    net->opened = false;
 }
+
+short net_events(const struct net *net)
+{
+    bool opening = !net->opened && !net->filters;
+    return opening || (net->filters && net_filters_writing(net)) ? POLLOUT : 0;
+}
+
+bool net_pending(const struct net *net) { return net->filters && net_filters_pending(net); }
 
 static bool parse_port(const char *text, uint16_t *ret_port)
 {

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "cmd/ringmq.h"
+#include "cmd/ringmq_manual.h"
 
 #define NAMES_MAX 128
 
@@ -185,7 +186,7 @@ static void print_option(const struct option *option)
     putchar('\n');
 }
 
-static void print_help(const struct option_program *program)
+void options_print_help(const struct option_program *program)
 {
     printf("Usage: %s\n\n%s\n", program->usage, program->about);
     for (uint32_t g = 0; g < program->groups_count; g++) {
@@ -198,7 +199,7 @@ static void print_help(const struct option_program *program)
 
 static void print_markdown_cell(const char *text)
 {
-    for (; *text; text++) {
+    for (; *text; text++) { /* inside `code`, too, GitHub's tables want \| */
         if (*text == '|' || *text == '<' || *text == '*') putchar('\\');
         putchar(*text == '\n' ? ' ' : *text);
     }
@@ -213,7 +214,9 @@ static void print_markdown(const struct option_program *program)
             fputs("| `", stdout);
             if (option->letter) printf("-%c%s", option->letter, option->name ? "`, `" : "");
             if (option->name) printf("--%s", option->name);
-            printf("%s%s` | ", option->value ? " " : "", option->value ? option->value : "");
+            fputs(option->value ? " " : "", stdout);
+            print_markdown_cell(option->value ? option->value : "");
+            fputs("` | ", stdout);
             print_markdown_cell(option->help);
             fputs(" |\n", stdout);
         }
@@ -222,6 +225,27 @@ static void print_markdown(const struct option_program *program)
 }
 
 /* ---- the command line ---- */
+
+/* What every program of ours understands without a line in its table. */
+static bool print_about(const struct option_program *program, const char *argument)
+{
+    static const struct {
+        const char *option;
+        void (*print)(const struct option_program *program);
+    } forms[] = {{"--help", options_print_help},
+                 {"--help=markdown", print_markdown},
+                 {"--help=man", manual_print},
+                 {"--help=bash", completion_print_bash},
+                 {"--help=zsh", completion_print_zsh}};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (strcmp(argument, forms[i].option) != 0) continue;
+        forms[i].print(program);
+        return true;
+    }
+    if (strcmp(argument, "--version") != 0) return false;
+    printf("%.*s " RINGMQ_VERSION "\n", (int)strcspn(say_who, " "), say_who); /* "ringmq pub" is ringmq */
+    return true;
+}
 
 enum option_verdict options_parse(const struct option_program *program, int argc, char **argv)
 {
@@ -237,14 +261,7 @@ enum option_verdict options_parse(const struct option_program *program, int argc
             text_list_add(program->positionals, argument);
         } else if (strcmp(argument, "--") == 0) {
             options_over = true;
-        } else if (strcmp(argument, "--help") == 0) {
-            print_help(program);
-            return OPTIONS_HELPED;
-        } else if (strcmp(argument, "--help=markdown") == 0) {
-            print_markdown(program);
-            return OPTIONS_HELPED;
-        } else if (strcmp(argument, "--version") == 0) {
-            puts("ringmq " RINGMQ_VERSION);
+        } else if (print_about(program, argument)) {
             return OPTIONS_HELPED;
         } else {
             bool fine = argument[1] == '-' ? take_long(program, argument, &arguments)

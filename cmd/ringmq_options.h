@@ -1,4 +1,5 @@
-/* ringmq_options.h - options as tables: one line of a table drives parsing, --help and docs/cli.md (--help=markdown).
+/* ringmq_options.h - options as tables: one line of a table drives parsing, --help, docs/cli.md (--help=markdown), the man page
+ * (--help=man) and the completions of the shells (--help=bash, --help=zsh; ringmq_manual.h).
  *
  * Accepted: -h HOST, -hHOST, -rn (flags together), --host HOST, --host=HOST, -- (what follows are no options).
  * Owner:    values point into argv; of the lists only the arrays are allocated. */
@@ -37,7 +38,7 @@ enum option_kind {
 struct option {
     char letter;       /* 0: none */
     const char *name;  /* NULL: none */
-    const char *value; /* what its value is called in the help; NULL: takes none */
+    const char *value; /* what its value is called in the help; NULL: takes none. FILE, DIRECTORY, HOST and "one|other" are completed */
     enum option_kind kind;
     size_t offset;     /* of the field, in the group's target */
     uint32_t min, max; /* NUMBER */
@@ -59,11 +60,15 @@ struct option_program {
     const struct option_group *groups;
     uint32_t groups_count;
     struct text_list *positionals; /* NULL: none are taken */
+    const char *first; /* NULL, or what the first of them may be, for completion: words with | between, or FILE, DIRECTORY, HOST */
+    const char *others; /* the same for those behind it */
 };
 
 enum option_verdict { OPTIONS_FINE, OPTIONS_HELPED, OPTIONS_WRONG };
-/* Complains itself. HELPED: --help was asked for and printed. */
+/* Complains itself. HELPED: --help (or --version) was asked for and printed. */
 enum option_verdict options_parse(const struct option_program *program, int argc, char **argv);
+
+void options_print_help(const struct option_program *program);
 
 /* Decimal seconds ("2", "0.25") to milliseconds. */
 bool parse_seconds(const char *text, uint32_t *ret_ms);

@@ -83,7 +83,7 @@ static void note_end(struct peer *peer)
 {
     struct check *check = peer->check;
     if (peer->client.state != CLIENT_CLOSED || check->note[0]) return;
-    snprintf(check->note, sizeof check->note, "%.500s", peer->client.end.text);
+    snprintf(check->note, sizeof check->note, "%s", peer->client.end.text);
 }
 
 /* ---- life ---- */

@@ -35,7 +35,7 @@ struct check {
     char tag[32];                  /* of all client ids */
     struct peer *peers[PEERS_MAX]; /* those that are open */
     uint32_t peers_count;
-    char note[512]; /* what the capability under test has to say */
+    char note[900]; /* what the capability under test has to say */
 };
 
 /* Opens a connection; the settings are the check's, changed by the caller. The client id is the check's tag and `name`;

@@ -57,6 +57,7 @@ static const char usage[] = "ringmq pub -t TOPIC {-m TEXT | -f FILE | -l | -s | 
 static const char about[] = "Publishes messages to an MQTT server and waits until it has acknowledged them.";
 static const char examples[] = "  ringmq pub -t home/door -m open -q 1 -r\n"
                                "  tail -F app.log | ringmq pub -h broker -t logs/app -l -q 1 --retry\n"
+                               "  ringmq pub -L mqtts://broker/home/door --cafile ca.pem -m shut\n"
                                "  ringmq pub -L mqtt://ann:secret@broker/cmd -m go -D publish response-topic answers\n";
 
 /* ---- where payloads come from ---- */
@@ -277,10 +278,11 @@ int ringmq_pub(int argc, char **argv)
     const struct option_group groups[] = {
         {"Message", pub_options, sizeof pub_options / sizeof pub_options[0], &pub.options},
         {"Server", connection_network_options, connection_network_options_count, &pub.connection},
+        {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &pub.connection.endpoint},
         {"Session", connection_session_options, connection_session_options_count, &pub.connection},
         {"Will", connection_will_options, connection_will_options_count, &pub.connection},
     };
-    const struct option_program program = {usage, about, examples, groups, 4, NULL};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 5};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     struct client_settings settings;

@@ -7,6 +7,7 @@
 #include "cmd/ringmq.h"
 
 const char *say_who = "ringmq";
+const char *say_summary = "MQTT from the command line";
 bool say_quiet;
 
 void say_error(const char *format, ...)

@@ -12,23 +12,31 @@
 
 #include "base/log.h"
 #include "cmd/ringmq.h"
+#include "cmd/ringmq_options.h"
 #include "store/rewrite.h"
 #include "store/store.h"
 
-static const char usage[] =
-    "Usage: ringmq store check|stat|export|compact DIRECTORY [--salvage]\n"
-    "       ringmq store import DIRECTORY < LINES\n"
+struct store_options {
+    struct text_list positionals;
+    bool salvage;
+};
+
+static const struct option store_options[] = {
+    {0, "salvage", NULL, OPTION_FLAG, offsetof(struct store_options, salvage),
+     .help = "go on behind damage, as a start with durability.on_damage = salvage does"},
+};
+static const char usage[] = "ringmq store check|stat|export|compact|import DIRECTORY [options]";
+static const char about[] =
+    "A stopped broker's store: DIRECTORY is node.data_dir, or the store in it. check, stat and export change nothing.\n"
     "\n"
-    "A stopped broker's store: DIRECTORY is node.data_dir, or the store in it.\n"
-    "\n"
-    "  check      is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
-    "  stat       what is in it, as KEY VALUE lines\n"
-    "  export     sessions, subscriptions, queued and retained messages as JSON, an object a line\n"
-    "  compact    what lives is written once more and the rest removed\n"
-    "  import     the lines of an export become a new store; there must be none in DIRECTORY\n"
-    "  --salvage  go on behind damage, as a start with durability.on_damage = salvage does\n"
-    "\n"
-    "check, stat and export change nothing.\n";
+    "  check    is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
+    "  stat     what is in it, as KEY VALUE lines\n"
+    "  export   sessions, subscriptions, queued and retained messages as JSON, an object a line\n"
+    "  compact  what lives is written once more and the rest removed\n"
+    "  import   the lines of an export, on standard input, become a new store; there must be none in DIRECTORY (node.data_dir)";
+static const char examples[] = "  ringmq store check /var/lib/ringmq\n"
+                               "  ringmq store export /var/lib/ringmq | jq 'select(.kind == \"retained\")'\n"
+                               "  ringmq store export /var/lib/ringmq | ringmq store import /srv/ringmq\n";
 
 #define SHELF_MEMORY_BYTES (64u * 1024 * 1024)
 #define SEGMENT_BYTES      (64u * 1024 * 1024)
@@ -204,32 +212,42 @@ static const struct verb {
 } verbs[] = {{"check", false, false, check}, {"stat", false, false, stat_print}, {"export", false, false, export},
              {"compact", true, false, compact}, {"import", true, true, import}};
 
-int ringmq_store(int argc, char **argv)
+static int run(const struct verb *verb, const char *directory, bool salvage)
 {
-    const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-        fputs(usage, stdout);
-        return RINGMQ_EXIT_OK;
-    }
-    const struct verb *verb = NULL;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(what, verbs[i].name) == 0) verb = &verbs[i];
-    bool salvage = argc == 4 && strcmp(argv[3], "--salvage") == 0;
-    if (!verb || (argc != 3 && !salvage)) {
-        fputs(usage, stderr);
-        return RINGMQ_EXIT_FAILED;
-    }
     struct opened opened = {0};
     struct stat status;
     log_configure(LOG_WARN, LOG_TEXT);
-    if (verb->changes && !verb->fresh && stat(argv[2], &status) != 0) {
-        say_error("there is no store in %s", argv[2]);
+    if (verb->changes && !verb->fresh && stat(directory, &status) != 0) {
+        say_error("there is no store in %s", directory);
         return RINGMQ_EXIT_FAILED;
     }
-    bool good = open_files(&opened, argv[2], verb->changes);
+    bool good = open_files(&opened, directory, verb->changes);
     if (good) good = open_store(&opened, verb->changes, salvage);
     if (good && opened.report.salvaged) say_error("damaged: %s", opened.report.hole);
     good = good && verb->run(&opened) && !opened.report.salvaged && fflush(stdout) == 0;
     close_store(&opened);
     return good ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+}
+
+int ringmq_store(int argc, char **argv)
+{
+    struct store_options options = {0};
+    const struct option_group group = {"Options", store_options, sizeof store_options / sizeof store_options[0], &options};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = &group, .groups_count = 1,
+                                           .positionals = &options.positionals, .first = "check|stat|export|compact|import",
+                                           .others = "DIRECTORY"};
+    enum option_verdict verdict = options_parse(&program, argc, argv);
+    int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+    if (verdict == OPTIONS_FINE) {
+        const char *const *words = options.positionals.items;
+        const struct verb *verb = NULL;
+        for (size_t i = 0; i < sizeof verbs / sizeof verbs[0] && options.positionals.count; i++)
+            if (strcmp(words[0], verbs[i].name) == 0) verb = &verbs[i];
+        if (verb && options.positionals.count == 2)
+            status = run(verb, words[1], options.salvage);
+        else
+            say_error("say check, stat, export, compact or import, and one directory (ringmq store --help)");
+    }
+    text_list_release(&options.positionals);
+    return status;
 }

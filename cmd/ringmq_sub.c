@@ -82,7 +82,7 @@ static const struct option sub_options[] = {
      "clear the retained messages that arrive (-T spares some);\nempty messages are ignored"},
     {0, "retain-as-published", NULL, OPTION_FLAG, FIELD(retain_as_published), 0, 0, NULL,
      "keep the retain flag as the publisher set it (MQTT 5)"},
-    {0, "retain-handling", "WHEN", OPTION_CALL, 0, 0, 0, take_retain_handling,
+    {0, "retain-handling", "always|new|never", OPTION_CALL, 0, 0, 0, take_retain_handling,
      "retained messages: always (the default), new: only if the\nsubscription is, never (MQTT 5)"},
     {0, "no-local", NULL, OPTION_FLAG, FIELD(no_local), 0, 0, NULL,
      "not what this client id published itself (MQTT 5)"},
@@ -376,10 +376,11 @@ int ringmq_sub(int argc, char **argv)
         {"Subscription", sub_options, sizeof sub_options / sizeof sub_options[0], &sub.options},
         {"Output", print_options, sizeof print_options / sizeof print_options[0], &sub.options},
         {"Server", connection_network_options, connection_network_options_count, &sub.connection},
+        {"TLS and WebSocket", endpoint_options_table, endpoint_options_count, &sub.connection.endpoint},
         {"Session", connection_session_options, connection_session_options_count, &sub.connection},
         {"Will", connection_will_options, connection_will_options_count, &sub.connection},
     };
-    const struct option_program program = {usage, about, examples, groups, 5, NULL};
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 6};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE && judge(&sub)) status = run_sub(&sub);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -19,10 +20,13 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/door_tls.h"
 #include "broker/records.h"
+#include "cmd/ringmqd_admin.h"
 #include "cmd/ringmqd_config.h"
+#include "cmd/ringmqd_features.h"
 #include "cmd/ringmqd_notify.h"
 #include "cmd/ringmqd_store.h"
 #include "cmd/ringmqd_tls.h"
@@ -32,8 +36,11 @@ struct control {
     struct config *started;    /* the first one: tables and listeners point into it to the end */
     struct config *config;     /* in force */
     struct broker *broker;
+    struct features *features;
     struct node *node;
     struct ringmqd_store store;
+    struct admin *admin; /* NULL: admin.enable is false, or it could not be started */
+    int admin_wake;      /* -1: the same */
     uint32_t shards_count;
     int signals, log_wake, watchdog;
     int files; /* a timer: certificates may have changed */
@@ -114,33 +121,110 @@ static void send_to_all(struct control *control, enum record_kind kind, const vo
         node_send(control->node, s, &cell, 1);
 }
 
-static void reload(struct control *control)
+/* What the configuration's table cannot see: rules that the broker compiles. */
+static bool extras_sound(const struct config *config)
 {
-    if (control->stopping) return;
+    char error[512];
+    bool sound = extras_check(config_settings(config), error, sizeof error);
+    if (!sound) fprintf(stderr, "ringmqd: %s\n", error);
+    return sound;
+}
+
+/* False: the old configuration stays in force; the log says why. */
+static bool reload(struct control *control, struct admin_reload *ret_reload)
+{
+    *ret_reload = (struct admin_reload){0};
+    if (control->stopping) return false;
     notify_reloading();
     struct config *wanted;
     uint32_t pending = 0;
     if (!ringmqd_config_load(&control->arguments, &wanted)) {
         LOG(ERROR, "configuration not reloaded", "what=\"see the errors above; the old one stays in force\"");
-        return notify_ready();
+        notify_ready();
+        return false;
+    }
+    if (!extras_sound(wanted)) {
+        config_release(wanted);
+        LOG(ERROR, "configuration not reloaded", "what=\"see the error above; the old one stays in force\"");
+        notify_ready();
+        return false;
     }
     size_t changes = config_diff(control->config, wanted, log_change, &pending);
     struct config *merged = config_merge_reloadable(control->config, wanted);
     config_release(wanted);
     const struct settings *settings = config_settings(merged);
+    if (!ringmqd_features_prepare(control->features, merged)) {
+        config_release(merged);
+        notify_ready();
+        return false;
+    }
+    features_prepared_take(control->features);
+    struct extras *extras_before = extras_change(control->broker, settings);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     /* Every shard takes it within a turn; the one before may then be released. */
     atomic_store(&control->broker->settings_taken, 0);
     send_to_all(control, RECORD_SETTINGS, settings);
     while (atomic_load(&control->broker->settings_taken) < control->shards_count)
         usleep(1000);
+    extras_release(extras_before);
+    features_prepared_done(control->features);
+    features_settings_use(control->features, settings);
     if (control->config != control->started) config_release(control->config);
     control->config = merged;
     uint32_t failures = node_listeners_change(control->node, settings);
     ringmqd_tls_tick(control->node, true);
     ringmqd_tls_timer(control->node, control->files);
+    if (control->admin) admin_settings(control->admin, settings);
     LOG(NOTICE, "configuration reloaded", "changes=%zu need_restart=%u listeners_failed=%u", changes, pending, failures);
     notify_ready();
+    *ret_reload = (struct admin_reload){.changes = (uint32_t)changes, .need_restart = pending, .listeners_failed = failures};
+    return true;
+}
+
+/* ---- what the admin API asks of this thread (admin/control.h) ----------------------------------------------------- */
+
+static const struct config *admin_config(void *context) { return ((struct control *)context)->config; }
+
+/* `runtime`: the text to be tried in place of runtime.conf, by way of a file that has no name for long. */
+static bool admin_load(void *context, const char *runtime, struct config **ret_config, struct config_errors *errors)
+{
+    struct control *control = context;
+    if (!runtime) return ringmqd_config_try(&control->arguments, NULL, ret_config, errors);
+    char path[4200];
+    snprintf(path, sizeof path, "%s/runtime.conf.tried", config_settings(control->config)->node.data_dir);
+    FILE *file = fopen(path, "we");
+    bool written = file && fputs(runtime, file) >= 0;
+    written = file && fclose(file) == 0 && written;
+    if (!written) config_errors_add(errors, NULL, "%s cannot be written: %s", path, strerror(errno));
+    bool sound = written && ringmqd_config_try(&control->arguments, path, ret_config, errors);
+    unlink(path);
+    return sound;
+}
+
+static bool admin_reload(void *context, struct admin_reload *ret_reload) { return reload(context, ret_reload); }
+
+/* Without the listener, then with it again. */
+static bool admin_listener_restart(void *context, const char *id, char *ret_error, size_t error_bytes)
+{
+    struct control *control = context;
+    const struct settings *settings = config_settings(control->config);
+    struct settings without = *settings;
+    without.listeners = memory_acquire((settings->listeners_count + 1) * sizeof *without.listeners);
+    bool enabled = false;
+    for (uint32_t i = 0; i < settings->listeners_count; i++) {
+        char name[80];
+        without.listeners[i] = settings->listeners[i];
+        snprintf(name, sizeof name, "%s.%s", listener_kind_names[settings->listeners[i].kind], settings->listeners[i].name);
+        if (strcmp(name, id) != 0) continue;
+        enabled = settings->listeners[i].enable;
+        without.listeners[i].enable = false;
+    }
+    node_listeners_change(control->node, &without);
+    memory_release(without.listeners);
+    bool opened = node_listeners_change(control->node, settings) == 0;
+    if (!enabled) snprintf(ret_error, error_bytes, "the listener is not enabled; start it");
+    if (!opened) snprintf(ret_error, error_bytes, "it could not be opened again; the log says why");
+    return opened && enabled;
 }
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
@@ -154,6 +238,8 @@ static void stop(struct control *control)
     LOG(NOTICE, "stopping", "what=\"clients are disconnected\"");
     notify_stopping();
     control->stopping = true;
+    if (control->admin) admin_stop(control->admin);
+    control->admin_wake = -1;
     node_stop_accepting(control->node);
     send_to_all(control, RECORD_STOP, NULL);
 }
@@ -162,8 +248,9 @@ static void signal_take(struct control *control)
 {
     struct signalfd_siginfo signal;
     if (read(control->signals, &signal, sizeof signal) != sizeof signal) return;
+    struct admin_reload ignored;
     if (signal.ssi_signo == SIGHUP)
-        reload(control);
+        reload(control, &ignored);
     else if (signal.ssi_signo == SIGUSR1)
         ringmqd_store_backup(&control->store);
     else
@@ -189,13 +276,18 @@ static void control_run(struct control *control)
     pthread_t joiner;
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
-                             {control->files, POLLIN, 0}}; /* those that are -1 are left out */
+                             {control->files, POLLIN, 0}, {control->admin_wake, POLLIN, 0}}; /* those that are -1 are left out */
     bool lines = false; /* a shard has rung for a line; it rings no more until they are taken */
+    uint64_t ticked_ms = 0;
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        if (poll(waits, 4, lines ? LOG_GATHER_MS : control->stopping ? 20 : -1) < 0) continue;
+        bool events = features_want_control(control->features);
+        waits[4].fd = control->admin_wake;
+        if (poll(waits, 5, lines ? LOG_GATHER_MS : control->stopping || events ? FEATURES_DRAIN_MS : -1) < 0) continue;
+        if (events) ringmqd_features_turn(control->features, &ticked_ms);
         if (lines) log_drain();
         lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
+        if (waits[4].revents && control->admin_wake >= 0) admin_control_run(control->admin);
         if (waits[0].revents) signal_take(control);
         if (control->watchdog >= 0 && waits[2].revents && read(control->watchdog, &number, sizeof number) > 0)
             notify_watchdog();
@@ -232,26 +324,38 @@ static int broker_run(struct control *control)
     uint64_t seed;
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     control->broker = broker_create(settings, control->shards_count, seed);
+    control->features = ringmqd_features_create(control->config, control->broker);
+    if (!control->features) {
+        broker_destroy(control->broker);
+        return 1;
+    }
     control->node = node_create(settings, control->shards_count, &broker_handler, &kernel_uring, &control->broker->qsbr,
                                 error, sizeof error);
     if (!control->node) {
         LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+        features_halt(control->features);
+        features_destroy(control->features);
         broker_destroy(control->broker);
         return 1;
     }
+    features_wake_through(control->features, &kernel_uring);
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
+    int answers = ringmqd_admin_prepare(settings, control->broker);
     bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
     bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
     if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
     if (!started) {
         node_destroy(control->node);
         ringmqd_store_close(&control->store);
+        features_halt(control->features);
+        features_destroy(control->features);
         log_stop();
         broker_destroy(control->broker);
         return 1;
     }
     print_features(control);
+    ringmqd_features_print(control->features);
     print_limits(control);
     ringmqd_tls_print(control->node);
     print_ready(control);
@@ -260,11 +364,18 @@ static int broker_run(struct control *control)
     notify_ready();
     control->broker->recovered = NULL;
     ringmqd_store_started(&control->store);
+    control->admin = ringmqd_admin_start(&(struct admin_options){
+        .settings = settings, .broker = control->broker, .node = control->node,
+        .control = {.control = control, .config = admin_config, .load = admin_load, .reload = admin_reload, .listener_restart = admin_listener_restart}});
+    if (control->admin) control->admin_wake = admin_control_fd(control->admin);
     control_run(control);
     node_destroy(control->node);
+    admin_destroy(control->admin);
+    if (answers >= 0) close(answers);
     ringmqd_store_close(&control->store);
+    features_destroy(control->features);
     broker_destroy(control->broker);
-    door_tls_forget_tickets();
+    door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);
@@ -275,15 +386,23 @@ static int broker_run(struct control *control)
 
 int main(int argc, char **argv)
 {
-    struct control control = {.watchdog = -1};
+    struct control control = {.watchdog = -1, .admin_wake = -1};
+    if (!ringmqd_features_know()) return 1;
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;
-    if (ringmqd_config_load(&control.arguments, &control.started)) {
+    bool prints = control.arguments.action == RINGMQD_PRINT_FEATURES || control.arguments.action == RINGMQD_PRINT_HOOKS;
+    if (!ringmqd_features_load(&control.arguments)) {
+        status = 1;
+    } else if (prints) {
+        status = ringmqd_features_act(control.arguments.action);
+    } else if (ringmqd_config_load(&control.arguments, &control.started)) {
         control.config = control.started;
-        bool sound = control.arguments.action != RINGMQD_CHECK || ringmqd_tls_check(config_settings(control.config));
-        status = control.arguments.action == RINGMQD_RUN ? broker_run(&control)
-                 : sound                                 ? ringmqd_config_act(&control.arguments, control.config)
-                                                         : 1;
+        bool sound = extras_sound(control.config) &&
+                     (control.arguments.action != RINGMQD_CHECK ||
+                      (ringmqd_tls_check(config_settings(control.config)) && ringmqd_features_check(control.config)));
+        status = !sound                                    ? 1
+                 : control.arguments.action == RINGMQD_RUN ? broker_run(&control)
+                                                           : ringmqd_config_act(&control.arguments, control.config);
     } else {
         status = 1;
     }

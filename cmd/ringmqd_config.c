@@ -1,58 +1,72 @@
 #include "cmd/ringmqd_config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/memory.h"
-
-static const char help[] =
-    "ringmqd " RINGMQ_VERSION " - an MQTT broker\n"
-    "\n"
-    "usage: ringmqd [--config FILE]... [--set KEY=VALUE]...\n"
-    "\n"
-    "  -c, --config FILE        read this configuration; a later file wins. Without it: ./ringmq.conf if there is\n"
-    "                           one, else /etc/ringmq/ringmq.conf if there is one, else the defaults\n"
-    "  -s, --set KEY=VALUE      set one key, such as node.shards=2; wins over files and environment, the last wins\n"
-    "\n"
-    "      --check              say whether the configuration is valid, and end: status 0 or 1\n"
-    "      --print-effective    print every key, its value and where it comes from, and end\n"
-    "      --print-sample       print a commented ringmq.conf, and end\n"
-    "      --print-config-docs  print the manual of the configuration (Markdown), and end\n"
-    "      --version            print the version, and end\n"
-    "  -h, --help               print this, and end\n"
-    "\n"
-    "Any key may also come from the environment: RINGMQ__NODE__SHARDS=2 is node.shards = 2.\n"
-    "\n"
-    "  ringmqd --set listeners.tcp.default.bind=127.0.0.1:1884 --set node.shards=2\n"
-    "  ringmqd --print-sample > ringmq.conf\n";
+#include "cmd/ringmq.h"
+#include "cmd/ringmq_manual.h"
+#include "cmd/ringmq_options.h"
+#include "cmd/ringmq_roff.h"
+#include "cmd/ringmqd_admin.h"
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
-enum long_option { OPTION_CHECK = 256, OPTION_EFFECTIVE, OPTION_SAMPLE, OPTION_DOCS, OPTION_VERSION };
-
-static const struct option options[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"set", required_argument, NULL, 's'},
-    {"check", no_argument, NULL, OPTION_CHECK},
-    {"print-effective", no_argument, NULL, OPTION_EFFECTIVE},
-    {"print-sample", no_argument, NULL, OPTION_SAMPLE},
-    {"print-config-docs", no_argument, NULL, OPTION_DOCS},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+/* What the command line says. */
+struct command_line {
+    struct text_list files, sets;
+    bool check, effective, sample, docs, manual, metrics, api, features, hooks, help;
 };
 
-/* ---- the command line --------------------------------------------------------------------------------------------- */
-
-static int wrong_usage(void)
+static bool take_set(void *target, struct option_arguments *arguments)
 {
-    fputs("ringmqd: try --help\n", stderr);
-    return RINGMQD_EXIT_USAGE;
+    const char *set = option_value(arguments);
+    if (!set || !strchr(set, '=')) {
+        say_error("--set needs KEY=VALUE%s%s%s", set ? ", not '" : "", set ? set : "", set ? "'" : "");
+        return false;
+    }
+    text_list_add(&((struct command_line *)target)->sets, set);
+    return true;
 }
+
+#define FIELD(name) offsetof(struct command_line, name)
+static const struct option configuration_options[] = {
+    {'c', "config", "FILE", OPTION_LIST, FIELD(files),
+     .help = "read this configuration; repeatable, a later file wins. Without it:\n./ringmq.conf if there is one, else /etc/ringmq/ringmq.conf\n"
+             "if there is one, else the defaults"},
+    {'s', "set", "KEY=VALUE", OPTION_CALL, .call = take_set,
+     .help = "set one key, such as node.shards=2; repeatable; wins over files\nand environment, the last wins"},
+};
+static const struct option action_options[] = {
+    {0, "check", NULL, OPTION_FLAG, FIELD(check), .help = "say whether the configuration is valid: status 0 or 1"},
+    {0, "print-effective", NULL, OPTION_FLAG, FIELD(effective), .help = "print every key, its value and where it comes from"},
+    {0, "print-sample", NULL, OPTION_FLAG, FIELD(sample), .help = "print a commented ringmq.conf"},
+    {0, "print-config-docs", NULL, OPTION_FLAG, FIELD(docs), .help = "print the manual of the configuration (Markdown)"},
+    {0, "print-config-man", NULL, OPTION_FLAG, FIELD(manual), .help = "print it as the man page ringmq.conf(5)"},
+    {0, "print-metrics-docs", NULL, OPTION_FLAG, FIELD(metrics), .help = "print the manual of the metrics (Markdown)"},
+    {0, "print-api", NULL, OPTION_FLAG, FIELD(api), .help = "print the admin API as an OpenAPI document (JSON)"},
+    {0, "print-features", NULL, OPTION_FLAG, FIELD(features), .help = "print the features that are built in or loaded"},
+    {0, "print-hooks", NULL, OPTION_FLAG, FIELD(hooks), .help = "print the moments at which features take part (Markdown)"},
+    {'h', "help", NULL, OPTION_FLAG, FIELD(help), .help = "print this"},
+    {0, "version", NULL, OPTION_FLAG, FIELD(help), .help = "print the version"}, /* options_parse() sees to it */
+};
+static const char usage[] = "ringmqd [--config FILE]… [--set KEY=VALUE]…";
+static const char about[] =
+    "An MQTT broker. It runs in the foreground and logs to standard error; SIGHUP reads the configuration\n"
+    "again, SIGTERM and SIGINT end it in order: clients are told, a second one ends it at once.\n"
+    "\n"
+    "Any key may also come from the environment: RINGMQ__NODE__SHARDS=2 is node.shards = 2.\n"
+    "\n"
+    "Exit status: 0 after an orderly end, 1 when it cannot start or the configuration is not valid, 2 for\n"
+    "a wrong command line.";
+static const char examples[] = "  ringmqd --set listeners.tcp.default.bind=127.0.0.1:1884 --set node.shards=2\n"
+                               "  ringmqd --print-sample > ringmq.conf\n";
+
+/* ---- the command line --------------------------------------------------------------------------------------------- */
 
 /* What was printed may have gone to a full disk or a closed pipe. */
 static int printed(void)
@@ -62,37 +76,53 @@ static int printed(void)
     return 1;
 }
 
-static int take_option(int option, struct ringmqd_arguments *arguments)
+static int print_config_man(void)
 {
-    switch (option) {
-    case 'c': arguments->files[arguments->files_count++] = optarg; return -1;
-    case 's':
-        arguments->sets[arguments->sets_count++] = optarg;
-        if (strchr(optarg, '=')) return -1;
-        fprintf(stderr, "ringmqd: --set needs KEY=VALUE, not '%s'\n", optarg);
-        return wrong_usage();
-    case OPTION_CHECK: arguments->action = RINGMQD_CHECK; return -1;
-    case OPTION_EFFECTIVE: arguments->action = RINGMQD_PRINT_EFFECTIVE; return -1;
-    case OPTION_SAMPLE: config_print_sample(stdout); return printed();
-    case OPTION_DOCS: config_print_docs(stdout); return printed();
-    case OPTION_VERSION: puts("ringmqd " RINGMQ_VERSION); return printed();
-    case 'h': fputs(help, stdout); return printed();
-    default: return wrong_usage();
-    }
+    char *markdown = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&markdown, &bytes);
+    CHECK(memory != NULL);
+    config_print_docs(memory);
+    CHECK(fclose(memory) == 0);
+    manual_print_head("ringmq.conf", "5", "the configuration of the MQTT broker ringmqd");
+    fputs(".SH DESCRIPTION\nThe configuration of\n.BR ringmqd (8),\nread from /etc/ringmq/ringmq.conf unless another file is named.\n", stdout);
+    const char *sections = strstr(markdown, "\n## "); /* before them: how the Markdown file is made */
+    roff_print_markdown(sections ? sections + 1 : markdown, stdout);
+    fputs(".SH FILES\n.I /etc/ringmq/ringmq.conf\n.SH \"SEE ALSO\"\n.BR ringmqd (8),\n.BR ringmq (1)\n", stdout);
+    free(markdown);
+    return printed();
+}
+
+/* -1: nothing to print only. */
+static int act(const struct option_program *program, const struct command_line *line)
+{
+    if (line->help) return options_print_help(program), printed();
+    if (line->sample) return config_print_sample(stdout), printed();
+    if (line->docs) return config_print_docs(stdout), printed();
+    if (line->metrics || line->api) return ringmqd_admin_print(line->metrics), printed();
+    if (line->manual) return print_config_man();
+    return -1;
 }
 
 int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret_arguments)
 {
-    struct ringmqd_arguments arguments = {.files = memory_acquire((size_t)(argc + 1) * sizeof(char *)),
-                                          .sets = memory_acquire((size_t)(argc + 1) * sizeof(char *))};
-    int option, status = -1;
-    optind = 1;
-    while (status < 0 && (option = getopt_long(argc, argv, "c:s:h", options, NULL)) != -1)
-        status = take_option(option, &arguments);
-    if (status < 0 && optind < argc) {
-        fprintf(stderr, "ringmqd: '%s' belongs to no option; a file is given with --config\n", argv[optind]);
-        status = wrong_usage();
-    }
+    struct command_line line = {0};
+    const struct option_group groups[] = {
+        {"Configuration", configuration_options, sizeof configuration_options / sizeof configuration_options[0], &line},
+        {"Instead of running", action_options, sizeof action_options / sizeof action_options[0], &line},
+    };
+    const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = groups, .groups_count = 2};
+    say_who = "ringmqd";
+    say_summary = "an MQTT broker";
+    enum option_verdict verdict = options_parse(&program, argc, argv);
+    int status = verdict == OPTIONS_HELPED ? printed() : verdict == OPTIONS_WRONG ? RINGMQD_EXIT_USAGE : act(&program, &line);
+    struct ringmqd_arguments arguments = {.action = line.check       ? RINGMQD_CHECK
+                                                    : line.effective ? RINGMQD_PRINT_EFFECTIVE
+                                                    : line.features  ? RINGMQD_PRINT_FEATURES
+                                                    : line.hooks     ? RINGMQD_PRINT_HOOKS
+                                                                     : RINGMQD_RUN,
+                                          .files = line.files.items, .files_count = line.files.count,
+                                          .sets = line.sets.items, .sets_count = line.sets.count};
     if (status >= 0)
         ringmqd_arguments_release(&arguments);
     else
@@ -117,23 +147,74 @@ static const char *usual_file(void)
     return NULL;
 }
 
-bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+static struct config_sources sources_of(const struct ringmqd_arguments *arguments, const char **ret_usual)
 {
-    const char *usual = arguments->files_count ? NULL : usual_file();
-    struct config_sources sources = {.files = usual ? &usual : arguments->files,
-                                     .files_count = usual ? 1 : arguments->files_count,
-                                     .environment = (const char *const *)environ,
-                                     .sets = arguments->sets,
-                                     .sets_count = arguments->sets_count};
-    struct config_errors errors = {0};
+    *ret_usual = arguments->files_count ? NULL : usual_file();
+    return (struct config_sources){.files = *ret_usual ? ret_usual : arguments->files,
+                                   .files_count = *ret_usual ? 1 : arguments->files_count,
+                                   .environment = (const char *const *)environ,
+                                   .sets = arguments->sets,
+                                   .sets_count = arguments->sets_count};
+}
+
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text)
+{
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    return config_peek(&sources, path, ret_text);
+}
+
+/* The files of the command line (or the usual one), then the runtime layer. */
+static bool load_with(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
+{
+    const char *usual;
+    struct config_sources sources = sources_of(arguments, &usual);
+    const char **files = memory_acquire((sources.files_count + 1) * sizeof *files);
+    for (size_t i = 0; i < sources.files_count; i++)
+        files[i] = sources.files[i];
+    sources.files = files;
+    if (runtime) files[sources.files_count++] = runtime;
+    bool sound = config_load(&sources, ret_config, errors);
+    memory_release(files);
+    return sound;
+}
+
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors)
+{
     struct config *config = NULL;
-    bool sound = config_load(&sources, &config, &errors) && config_check_exposure(config, &errors);
-    config_errors_print(&errors, stderr);
-    config_errors_clear(&errors);
+    if (!load_with(arguments, NULL, &config, errors)) return false;
+    char path[4200]; /* node.data_dir is not the runtime layer's to say: the other sources have decided where it lies */
+    if (!runtime) {
+        snprintf(path, sizeof path, "%s/runtime.conf", config_settings(config)->node.data_dir);
+        if (access(path, F_OK) == 0) runtime = path;
+    }
+    if (runtime) {
+        char *data_dir = memory_copy_string(span_of_string(config_settings(config)->node.data_dir));
+        config_release(config);
+        config = NULL;
+        bool sound = load_with(arguments, runtime, &config, errors);
+        if (sound && strcmp(config_settings(config)->node.data_dir, data_dir) != 0) {
+            config_errors_add(errors, NULL, "node.data_dir cannot be set in runtime.conf, which lies there; set it in ringmq.conf");
+            config_release(config);
+            sound = false;
+        }
+        memory_release(data_dir);
+        if (!sound) return false;
+    }
+    bool sound = config_check_exposure(config, errors);
     if (sound)
         *ret_config = config;
     else
         config_release(config);
+    return sound;
+}
+
+bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config)
+{
+    struct config_errors errors = {0};
+    bool sound = ringmqd_config_try(arguments, NULL, ret_config, &errors);
+    config_errors_print(&errors, stderr);
+    config_errors_clear(&errors);
     return sound;
 }
 

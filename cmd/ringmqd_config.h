@@ -18,7 +18,7 @@
 
 #define RINGMQD_EXIT_USAGE 2
 
-enum ringmqd_action { RINGMQD_RUN, RINGMQD_CHECK, RINGMQD_PRINT_EFFECTIVE };
+enum ringmqd_action { RINGMQD_RUN, RINGMQD_CHECK, RINGMQD_PRINT_EFFECTIVE, RINGMQD_PRINT_FEATURES, RINGMQD_PRINT_HOOKS };
 
 struct ringmqd_arguments {
     enum ringmqd_action action;
@@ -33,9 +33,13 @@ int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret
 void ringmqd_arguments_release(struct ringmqd_arguments *arguments);
 
 /* Loads and checks (config_check_exposure() included). Without --config: ./ringmq.conf, else /etc/ringmq/ringmq.conf, else
- * defaults only. False: the errors have been printed to stderr. May be called again for a reload. */
+ * defaults only; then node.data_dir/runtime.conf. False: the errors have been printed to stderr. May be called again for a reload. */
 bool ringmqd_config_load(const struct ringmqd_arguments *arguments, struct config **ret_config);
-/* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for RINGMQD_RUN. */
+/* The same without printing; `runtime` in place of node.data_dir/runtime.conf (NULL: that one, if there is one). False: errors were added. */
+bool ringmqd_config_try(const struct ringmqd_arguments *arguments, const char *runtime, struct config **ret_config, struct config_errors *errors);
+/* config_peek() in the same sources. */
+bool ringmqd_config_peek(const struct ringmqd_arguments *arguments, const char *path, char **ret_text);
+/* Does what --check or --print-effective ask for with a loaded config; returns the exit status. Not for the other actions. */
 int ringmqd_config_act(const struct ringmqd_arguments *arguments, const struct config *config);
 
 #endif

@@ -25,7 +25,7 @@ bool ringmqd_tls_check(const struct settings *settings)
         sound &= door != NULL;
         door_tls_close(door);
     }
-    door_tls_forget_tickets();
+    door_tls_forget();
     return sound;
 }
 

@@ -22,6 +22,7 @@
 #include "config/errors.h"
 
 struct config;
+struct schema_part;
 
 struct config_sources {
     const char *const *files; /* HOCON; each must be readable. A later one wins */
@@ -36,8 +37,17 @@ void config_release(struct config *config); /* accepts NULL */
 
 const struct settings *config_settings(const struct config *config);
 
+/* The keys of features (base/schema.h), known to every config_load() and print from now on. May be called again, with more, as long as no config
+ * has been loaded. False with a sentence in ret_error. */
+bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes);
+/* A part's settings; NULL: it is not one of those added. They live as long as the config. */
+const void *config_part(const struct config *config, const struct schema_part *part);
+/* What the sources say about one string key of the core, before all others are known: for features.load. "" if nothing. False: the sources
+ * cannot be read (config_load() will say so, too). *ret_text is the caller's (memory_release()). */
+bool config_peek(const struct config_sources *sources, const char *path, char **ret_text);
+
 /* False (with an error that says what to write) when a listener that is not on loopback would let anybody in without
- * mqtt.allow_anonymous having been set to true: as long as no access control is configured, that must be somebody's decision.
+ * mqtt.allow_anonymous having been set to true: as long as no authentication is configured (schema_part.guards), that must be somebody's decision.
  * Loopback is 127.0.0.0/8, ::1 and localhost; addresses are compared as numbers, nothing is looked up. */
 bool config_check_exposure(const struct config *config, struct config_errors *errors);
 
@@ -55,6 +65,21 @@ size_t config_diff(const struct config *old_config, const struct config *new_con
 /* A config with the new listeners, the new values of the reloadable keys and the old ones of all others: what SIGHUP may put in force now.
  * It shares nothing with its parents. */
 struct config *config_merge_reloadable(const struct config *old_config, const struct config *new_config);
+
+/* A key as somebody may want to see it. Texts live as long as the config, those marked "call" as long as the call. */
+struct config_entry {
+    const char *path;
+    const char *text;          /* strings without quotes, secrets masked */
+    const char *default_text;  /* NULL: must be given. call */
+    struct config_origin origin;
+    bool reloadable;
+    const char *wanted;        /* "a size from 1KiB to 256MiB, such as 1MiB". call */
+    const char *documentation;
+};
+/* In the order of the schema. */
+void config_each(const struct config *config, void (*each)(void *context, const struct config_entry *entry), void *context);
+/* False: there is no such key. */
+bool config_find(const struct config *config, const char *path, void (*found)(void *context, const struct config_entry *entry), void *context);
 
 /* Every key with its value and where that came from; valid HOCON. Secrets are shown as "******". */
 void config_print_effective(const struct config *config, FILE *file);

@@ -30,10 +30,10 @@ static bool below_listeners(const char *path)
     return strncmp(path, "listeners.", 10) == 0 && !strchr(path + 10, '.') && schema_kind_of(path + 10) < LISTENER_KINDS;
 }
 
-static void refuse_name(const struct hocon_member *member, struct config_errors *errors)
+static void refuse_name(const struct hocon_member *member, const char *of_what, struct config_errors *errors)
 {
-    config_errors_add(errors, &member->origin, "`%.100s` cannot be the name of a listener; use up to %d of a-z, 0-9, _ and -",
-                      member->name, SCHEMA_NAME_BYTES_MAX);
+    config_errors_add(errors, &member->origin, "`%.100s` cannot be the name of %s; use up to %d of a-z, 0-9, _ and -",
+                      member->name, of_what, SCHEMA_NAME_BYTES_MAX);
 }
 
 static void walk(const struct schema *schema, const struct hocon_value *object, const char *prefix, struct config_errors *errors)
@@ -43,17 +43,23 @@ static void walk(const struct schema *schema, const struct hocon_value *object, 
         char path[4 * SCHEMA_PATH_BYTES_MAX];
         int bytes = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", member->name);
         bool odd = bytes >= SCHEMA_PATH_BYTES_MAX || strchr(member->name, '.') != NULL;
+        const struct schema_key *own = odd ? NULL : schema_find(schema, path);
+        bool literal = own && !schema_has_name(own);
         if (odd) {
             config_errors_add(errors, &member->origin, "there is no key `%.200s`; ringmqd --print-sample shows all", path);
+        } else if (literal) {
+            continue;
         } else if (below_listeners(prefix) && !schema_name_valid(member->name)) {
-            refuse_name(member, errors);
+            refuse_name(member, "a listener", errors);
+        } else if (schema_is_group(schema, prefix) && !schema_name_valid(member->name)) {
+            refuse_name(member, "a section", errors);
         } else if (schema_is_section(schema, path)) {
             if (member->value->kind == HOCON_OBJECT)
                 walk(schema, member->value, path, errors);
             else if (member->value->kind != HOCON_NULL)
                 config_errors_add(errors, &member->value->origin, "`%s` is a section, not a value; write %s { KEY = VALUE } or "
                                   "%s.KEY = VALUE", path, path, path);
-        } else if (!schema_find(schema, path)) {
+        } else if (!own) {
             refuse_unknown(schema, member, path, errors);
         }
     }
@@ -139,7 +145,7 @@ static bool take_value(struct arena *arena, struct config_value *value, const st
 
 /* ---- all values --------------------------------------------------------------------------------------------------- */
 
-static const struct hocon_value *value_at(const struct hocon_value *root, const char *path)
+const struct hocon_value *values_at(const struct hocon_value *root, const char *path)
 {
     while (root && *path) {
         char name[SCHEMA_PATH_BYTES_MAX];
@@ -158,9 +164,9 @@ static void fill_key(struct config *config, const struct schema_key *key, const 
     char path[SCHEMA_PATH_BYTES_MAX];
     schema_path_of(key, name, path, sizeof path);
     struct config_value value = {.key = key, .path = path, .name = schema_has_name(key) ? name : NULL, .text = ""};
-    bool is_default = value.name && strcmp(strchr(name, '.') + 1, SCHEMA_DEFAULT_NAME) == 0 && key->default_of_default;
+    bool is_default = value.name && schema_of_listener(key) && strcmp(strchr(name, '.') + 1, SCHEMA_DEFAULT_NAME) == 0 && key->default_of_default;
     const char *default_text = is_default ? key->default_of_default[schema_kind_of(name)] : key->default_text;
-    const struct hocon_value *found = value_at(root, path);
+    const struct hocon_value *found = values_at(root, path);
     if (found) {
         value.origin = found->origin;
         if (!take_value(&config->arena, &value, found, errors)) return;
@@ -170,8 +176,9 @@ static void fill_key(struct config *config, const struct schema_key *key, const 
     } else {
         char section[SCHEMA_PATH_BYTES_MAX];
         snprintf(section, sizeof section, "%.*s", (int)(strrchr(path, '.') - path), path);
-        const struct hocon_value *object = value_at(root, section);
-        config_errors_add(errors, object ? &object->origin : NULL, "`%s` is missing; write one for this listener", path);
+        const struct hocon_value *object = values_at(root, section);
+        config_errors_add(errors, object ? &object->origin : NULL, "`%s` is missing; write one for this %s", path,
+                          schema_of_listener(key) ? "listener" : "section");
         return;
     }
     values_add_copy(config, &value);
@@ -187,7 +194,7 @@ static uint32_t listener_names(struct arena *arena, const struct hocon_value *ro
     for (int kind = 0; kind < LISTENER_KINDS; kind++) {
         char section[SCHEMA_PATH_BYTES_MAX], listener[SCHEMA_LISTENER_BYTES_MAX + 1];
         snprintf(section, sizeof section, "listeners.%s", listener_kind_names[kind]);
-        const struct hocon_value *listeners = value_at(root, section);
+        const struct hocon_value *listeners = values_at(root, section);
         for (uint32_t i = 0; listeners && listeners->kind == HOCON_OBJECT && i < listeners->count; i++) {
             const struct hocon_member *member = &listeners->members[i];
             if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name)) continue;
@@ -204,6 +211,46 @@ static uint32_t listener_names(struct arena *arena, const struct hocon_value *ro
     return count;
 }
 
+/* Sections of a group that are written down, sorted. */
+static uint32_t section_names(const struct schema *schema, const struct schema_group *group, const struct hocon_value *root,
+                              const char *ret_names[static SCHEMA_NAMES_MAX], struct config_errors *errors)
+{
+    char path[SCHEMA_PATH_BYTES_MAX];
+    uint32_t count = 0;
+    snprintf(path, sizeof path, "%.*s", (int)(strlen(group->path) - strlen(".NAME")), group->path);
+    const struct hocon_value *sections = values_at(root, path);
+    for (uint32_t i = 0; sections && sections->kind == HOCON_OBJECT && i < sections->count; i++) {
+        const struct hocon_member *member = &sections->members[i];
+        char whole[2 * SCHEMA_PATH_BYTES_MAX];
+        snprintf(whole, sizeof whole, "%s.%s", path, member->name);
+        const struct schema_key *own = schema_find(schema, whole);
+        if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name) || (own && !schema_has_name(own))) continue;
+        if (count == (group->max < SCHEMA_NAMES_MAX ? group->max : SCHEMA_NAMES_MAX)) {
+            config_errors_add(errors, &member->origin, "there are more than %u sections in `%s`; remove some", count, path);
+            break;
+        }
+        ret_names[count++] = member->name;
+    }
+    if (count) qsort(ret_names, count, sizeof *ret_names, compare_names);
+    return count;
+}
+
+/* Keys of one group are neighbours: all of the first section, then of the next. Returns where the group ends. */
+static size_t fill_group(struct config *config, size_t first, const struct hocon_value *root, struct config_errors *errors)
+{
+    const struct schema *schema = config->schema;
+    const struct schema_group *group = schema_group_of(&schema->keys[first]);
+    const char *names[SCHEMA_NAMES_MAX];
+    uint32_t count = section_names(schema, group, root, names, errors);
+    size_t end = first;
+    while (end < schema->keys_count && schema->keys[end].part && schema_group_of(&schema->keys[end]) == group)
+        end++;
+    for (uint32_t name = 0; name < count; name++)
+        for (size_t j = first; j < end; j++)
+            fill_key(config, &schema->keys[j], names[name], root, errors);
+    return end;
+}
+
 void values_fill(struct config *config, const struct hocon_value *root, struct config_errors *errors)
 {
     const struct schema *schema = config->schema;
@@ -215,8 +262,12 @@ void values_fill(struct config *config, const struct hocon_value *root, struct c
             fill_key(config, &schema->keys[i++], NULL, root, errors);
             continue;
         }
+        if (!schema_of_listener(&schema->keys[i])) {
+            i = fill_group(config, i, root, errors);
+            continue;
+        }
         size_t end = i;
-        while (end < schema->keys_count && schema_has_name(&schema->keys[end]))
+        while (end < schema->keys_count && schema_of_listener(&schema->keys[end]))
             end++;
         for (uint32_t name = 0; name < names_count; name++)
             for (size_t j = i; j < end; j++)

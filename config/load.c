@@ -91,6 +91,7 @@ bool config_load_with(const struct schema *schema, const struct config_sources *
         values_fill(config, root, errors);
         values_check(config, errors);
         values_apply(config);
+        if (errors->count == errors_before) values_check_parts(config, errors);
     }
     hocon_tree_release(tree);
     if (!root || errors->count != errors_before) {
@@ -101,7 +102,34 @@ bool config_load_with(const struct schema *schema, const struct config_sources *
     return true;
 }
 
+/* Of this process: the core's table, or that with the features'. */
+static const struct schema *whole = &SCHEMA;
+
+const struct schema *config_schema(void) { return whole; }
+
+bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes)
+{
+    const struct schema *before = whole;
+    if (!schema_compose(parts, count, &whole, ret_error, error_bytes)) return false;
+    if (before != &SCHEMA) schema_release(before);
+    return true;
+}
+
 bool config_load(const struct config_sources *sources, struct config **ret_config, struct config_errors *errors)
 {
-    return config_load_with(&SCHEMA, sources, ret_config, errors);
+    return config_load_with(whole, sources, ret_config, errors);
+}
+
+bool config_peek(const struct config_sources *sources, const char *path, char **ret_text)
+{
+    struct config_errors errors = {0};
+    struct hocon_tree *tree = hocon_tree_create(sources->environment);
+    const struct hocon_value *root = read_sources(tree, sources, &errors) ? hocon_resolve(tree, &errors) : NULL;
+    const struct hocon_value *found = root ? values_at(root, path) : NULL;
+    bool text = found && found->kind < HOCON_ARRAY; /* whatever else it is, config_load() says what is wrong with it */
+    *ret_text = memory_copy_string(text ? found->text : span_of("", 0));
+    bool sound = root != NULL;
+    hocon_tree_release(tree);
+    config_errors_clear(&errors);
+    return sound;
 }

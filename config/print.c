@@ -72,43 +72,44 @@ void config_print_effective(const struct config *config, FILE *file)
 
 /* ---- the sample --------------------------------------------------------------------------------------------------- */
 
-/* What stands inside the section's braces: "bind", "tls.certificate". */
-static const char *section_rest(const char *path)
+bool print_in_section(const struct schema *schema, const struct schema_key *key, const struct schema_section *section)
 {
-    const char *listener = strstr(path, SCHEMA_LISTENER ".");
-    return listener ? listener + strlen(SCHEMA_LISTENER ".") : strrchr(path, '.') + 1;
-}
-
-bool print_in_section(const struct schema_key *key, const struct schema_section *section)
-{
-    size_t bytes = strlen(section->path);
-    return strncmp(key->path, section->path, bytes) == 0 && key->path[bytes] == '.';
+    const char *rest;
+    return schema_section_of(schema, key, &rest) == section;
 }
 
 /* `whole`: the section is commented out as a whole. */
-static void print_sample_key(const struct schema_key *key, enum listener_kind kind, bool whole, FILE *file)
+static void print_sample_key(const struct schema *schema, const struct schema_key *key, enum listener_kind kind, bool whole, FILE *file)
 {
     char wanted[512], line[640];
+    const char *rest; /* what stands inside the section's braces: "bind", "tls.certificate" */
+    schema_section_of(schema, key, &rest);
     const char *of_default = key->default_of_default ? key->default_of_default[kind] : NULL;
     print_wrapped(file, whole ? "#   # " : "  # ", key->documentation);
     type_describe(key, wanted, sizeof wanted);
     snprintf(line, sizeof line, "Write %s.%s", wanted, key->reloadable ? "" : " Needs a restart.");
     print_wrapped(file, whole ? "#   # " : "  # ", line);
-    fprintf(file, "%s%s = ", whole ? "#   " : "  # ", section_rest(key->path));
+    fprintf(file, "%s%s = ", whole ? "#   " : "  # ", rest);
     if (of_default || key->default_text)
         print_default(key, of_default, file);
-    else
+    else if (schema_of_listener(key))
         fputs("\"/run/ringmq/mqtt.sock\"", file);
+    else
+        fputs(key->words ? key->words->name : "\"…\"", file);
     fputs(whole ? "\n#\n" : "\n\n", file);
 }
 
 static void print_sample_section(const struct schema *schema, const struct schema_section *section, FILE *file)
 {
     print_wrapped(file, "# ", section->documentation);
-    fprintf(file, "%s {\n", section->path);
+    bool named = strstr(section->path, ".NAME") != NULL; /* there is none unless it is written down */
+    if (named)
+        fprintf(file, "# %.*sexample {\n", (int)(strstr(section->path, "NAME") - section->path), section->path);
+    else
+        fprintf(file, "%s {\n", section->path);
     for (size_t i = 0; i < schema->keys_count; i++)
-        if (print_in_section(&schema->keys[i], section)) print_sample_key(&schema->keys[i], LISTENER_TCP, false, file);
-    fputs("}\n", file);
+        if (print_in_section(schema, &schema->keys[i], section)) print_sample_key(schema, &schema->keys[i], LISTENER_TCP, named, file);
+    fputs(named ? "# }\n" : "}\n", file);
 }
 
 /* All keys of a TCP listener, and of the other kinds, commented out as a whole, what they have beside those. */
@@ -120,8 +121,8 @@ static void print_sample_listeners(const struct schema *schema, const struct sch
         fprintf(file, first ? "listeners.%s.%s {\n" : "\n# listeners.%s.%s {\n", listener_kind_names[kind], SCHEMA_DEFAULT_NAME);
         for (size_t i = 0; i < schema->keys_count; i++) {
             const struct schema_key *key = &schema->keys[i];
-            if (!print_in_section(key, section) || !(key->kinds >> kind & 1)) continue;
-            if (first || !(key->kinds >> LISTENER_TCP & 1) || key->default_of_default) print_sample_key(key, (enum listener_kind)kind, !first, file);
+            if (!print_in_section(schema, key, section) || !(key->kinds >> kind & 1)) continue;
+            if (first || !(key->kinds >> LISTENER_TCP & 1) || key->default_of_default) print_sample_key(schema, key, (enum listener_kind)kind, !first, file);
         }
         fputs(first ? "}\n" : "# }\n", file);
     }
@@ -132,9 +133,10 @@ void config_print_sample(FILE *file)
     fputs("# ringmq.conf - the configuration of ringmqd. Every key stands here with its default, commented out: remove the #\n"
           "# of those to change. `ringmqd --check` looks for mistakes, `ringmqd --print-effective` shows what is in force and\n"
           "# where it comes from, docs/configuration.md explains the language. Made by `ringmqd --print-sample`.\n", file);
-    for (size_t i = 0; i < SCHEMA.sections_count; i++) {
-        bool listeners = strstr(SCHEMA.sections[i].path, SCHEMA_LISTENER) != NULL;
+    const struct schema *schema = config_schema();
+    for (size_t i = 0; i < schema->sections_count; i++) {
+        bool listeners = strstr(schema->sections[i].path, SCHEMA_LISTENER) != NULL;
         fputc('\n', file);
-        (listeners ? print_sample_listeners : print_sample_section)(&SCHEMA, &SCHEMA.sections[i], file);
+        (listeners ? print_sample_listeners : print_sample_section)(schema, &schema->sections[i], file);
     }
 }

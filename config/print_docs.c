@@ -24,7 +24,7 @@ static const char introduction[] =
     "| `ringmqd --check` | says whether the configuration is valid; lists up to 20 mistakes with file, line and column; exit status 0 or 1 |\n"
     "| `ringmqd --print-effective` | prints every key, its value and where it comes from; secrets are masked |\n"
     "| `ringmqd --print-sample` | prints a `ringmq.conf` with everything in it, commented out |\n"
-    "| `ringmqd --print-config-docs` | prints this page |\n"
+    "| `ringmqd --print-config-docs` | prints this page (`--print-config-man`: as the man page ringmq.conf(5)) |\n"
     "\n"
     "## The language\n"
     "HOCON, which is JSON with less punctuation:\n"
@@ -68,10 +68,10 @@ static const char introduction[] =
     "\n"
     "## Listening to other machines\n"
     "The default listener is reachable from this machine only. A listener on any other address is refused at start as long as no\n"
-    "access control is configured, because anybody could connect:\n"
+    "authentication is configured, because anybody could connect:\n"
     "\n"
     "```\n"
-    "ringmq.conf:3:10: `listeners.tcp.default.bind` is \"0.0.0.0:1883\", which other machines can reach, and no access control …\n"
+    "ringmq.conf:3:10: `listeners.tcp.default.bind` is \"0.0.0.0:1883\", which other machines can reach, and no authentication …\n"
     "```\n"
     "\n"
     "If that is what you want, say so: `mqtt.allow_anonymous = true`.\n";
@@ -79,7 +79,7 @@ static const char introduction[] =
 /* Which kinds of listeners have the key, and what those called default have. */
 static void print_kinds(const struct schema_key *key, FILE *file)
 {
-    if (!schema_has_name(key)) return;
+    if (!schema_of_listener(key)) return;
     const char *before = "Listeners: ";
     for (int kind = 0; kind < LISTENER_KINDS; kind++) {
         if (!(key->kinds >> kind & 1)) continue;
@@ -110,11 +110,12 @@ static void print_key(const struct schema_key *key, FILE *file)
 void config_print_docs(FILE *file)
 {
     fputs(introduction, file);
-    for (size_t i = 0; i < SCHEMA.sections_count; i++) {
-        const struct schema_section *section = &SCHEMA.sections[i];
+    const struct schema *schema = config_schema();
+    for (size_t i = 0; i < schema->sections_count; i++) {
+        const struct schema_section *section = &schema->sections[i];
         fprintf(file, "\n## `%s`\n", section->path);
         print_wrapped(file, "", section->documentation);
-        for (size_t j = 0; j < SCHEMA.keys_count; j++)
-            if (print_in_section(&SCHEMA.keys[j], section)) print_key(&SCHEMA.keys[j], file);
+        for (size_t j = 0; j < schema->keys_count; j++)
+            if (print_in_section(schema, &schema->keys[j], section)) print_key(&schema->keys[j], file);
     }
 }

@@ -11,6 +11,7 @@
 
 static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
+static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word anonymous[] = {
     {"loopback", ANONYMOUS_LOOPBACK}, {"true", ANONYMOUS_ALLOW}, {"false", ANONYMOUS_DENY}, {NULL, 0}};
@@ -23,7 +24,9 @@ static const struct schema_word proxy_protocols[] = {{"false", PROXY_PROTOCOL_OF
                                                      {"true", PROXY_PROTOCOL_ANY}, {NULL, 0}};
 static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NONE}, {"x_forwarded_for", CLIENT_HEADER_FORWARDED_FOR},
                                                     {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
+static const struct schema_word slow_types[] = {{"whole", 0}, {"internal", 1}, {NULL, 0}};
 static const struct schema_word verifications[] = {{"verify_none", 0}, {"verify_peer", 1}, {"none", 0}, {"peer", 1}, {NULL, 0}};
+static const struct schema_word ocsp_checks[] = {{"off", OCSP_CHECK_OFF}, {"soft", OCSP_CHECK_SOFT}, {"hard", OCSP_CHECK_HARD}, {NULL, 0}};
 /* tls/tls.h: enum tls_version, enum tls_name. */
 static const struct schema_word tls_versions[] = {{"tlsv1.2", 12}, {"tlsv1.3", 13}, {"1.2", 12}, {"1.3", 13}, {NULL, 0}};
 static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1}, {"dn", 2}, {"san", 3}, {"fingerprint", 4},
@@ -35,6 +38,8 @@ static const struct schema_word share_strategies[] = {{"random", 0},        {"ro
 static const struct schema_word durability_levels[] = {
     {"commit", DURABILITY_COMMIT}, {"lazy", DURABILITY_LAZY}, {"none", DURABILITY_NONE}, {NULL, 0}};
 static const struct schema_word damage_policies[] = {{"refuse", DAMAGE_REFUSE}, {"salvage", DAMAGE_SALVAGE}, {NULL, 0}};
+static const struct schema_word no_matches[] = {{"deny", AUTHORIZATION_DENY}, {"allow", AUTHORIZATION_ALLOW}, {NULL, 0}};
+static const struct schema_word deny_actions[] = {{"ignore", DENY_ACTION_IGNORE}, {"disconnect", DENY_ACTION_DISCONNECT}, {NULL, 0}};
 /* The orders of base/log.h. */
 static const struct schema_word log_levels[] = {{"debug", 0}, {"info", 1}, {"notice", 2}, {"warn", 3},
                                                 {"error", 4}, {"off", 5},  {"warning", 3}, {NULL, 0}};
@@ -153,6 +158,24 @@ static const char *check_durability_topics(struct span text)
 
 static const char *const default_binds[LISTENER_KINDS] = {"127.0.0.1:1883", "127.0.0.1:8883", "127.0.0.1:8083", "127.0.0.1:8084", NULL};
 
+#define RATE_MAX 10000000000ull
+#define RATE_KEY(prefix, total, what, where, place, member, kind, unit, rate_words, standard, who, more, does, how_many)               \
+    {prefix #total #what "_rate", TYPE_RATE, where, RELOAD, place(member[kind].per_s), .unit_us = unit, .min = 0, .max = RATE_MAX,     \
+     .words = rate_words, .default_text = standard, .documentation = does " per second, for " who "." more},                           \
+    {prefix #total #what "_burst", unit ? TYPE_SIZE : TYPE_UNSIGNED, where, RELOAD, place(member[kind].burst), .min = 0,               \
+     .max = RATE_MAX, .default_text = unit ? "0B" : "0",                                                                               \
+     .documentation = how_many " that may come at once before the rate above slows them down. 0: what one second allows."},
+/* Eight keys: what one level of broker/rates.h allows. */
+#define RATE_KEYS(prefix, total, where, place, member, words, standard, who, more)                                                     \
+    RATE_KEY(prefix, total, messages, where, place, member, RATE_MESSAGES, 0, words, standard, who, more,                              \
+             "PUBLISH packets the broker takes", "PUBLISH packets")                                                                    \
+    RATE_KEY(prefix, total, bytes, where, place, member, RATE_BYTES, 1, words, standard, who, more,                                    \
+             "Bytes of topic and payload the broker takes in PUBLISH packets (\"1MiB/s\")", "Bytes")                                   \
+    RATE_KEY(prefix, total, subscribes, where, place, member, RATE_SUBSCRIBES, 0, words, standard, who, more,                          \
+             "Filters in SUBSCRIBE packets the broker takes", "Filters")                                                               \
+    RATE_KEY(prefix, total, deliveries, where, place, member, RATE_DELIVERIES, 0, words, standard, who, more,                          \
+             "PUBLISH packets the broker sends (more wait in the sessions' queues)", "PUBLISH packets")
+
 static const struct schema_key keys[] = {
     /* node */
     {"node.name", TYPE_STRING, AT(node.name), .min = 1, .max = 64, .default_text = "ringmq", .check = check_node_name,
@@ -178,7 +201,7 @@ static const struct schema_key keys[] = {
      .documentation = "Where to listen: \"127.0.0.1:1883\", \"[::1]:1883\", \"localhost:1883\", or 1883 alone for all addresses. "
                       "Port 0 takes a free one. Only numeric addresses and localhost; put those with a colon in double quotes. "
                       "The listeners named default have the address shown above; every other one must be told. An address that is not "
-                      "loopback needs mqtt.allow_anonymous = true as long as no access control is configured."},
+                      "loopback needs mqtt.allow_anonymous = true as long as no authentication is configured."},
     {"listeners.KIND.NAME.bind", TYPE_STRING, .kinds = KIND(UNIX), RELOAD, OF(bind), .min = 1, .max = 107, .check = check_socket_path,
      .documentation = "The path of the socket, such as \"/run/ringmq/mqtt.sock\". A socket file that a dead process left behind is "
                       "replaced; one that somebody listens on is an error. Abstract sockets (@name) are not served: they have no owner "
@@ -196,6 +219,9 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.max_conn_burst", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(connections_burst), .min = 0, .max = 10000000,
      .default_text = "0",
      .documentation = "Connections that may come at once before max_conn_rate slows them down. 0: what one second allows."},
+    RATE_KEYS("listeners.KIND.NAME.", , .kinds = ALL_KINDS, OF, rates, inherit_rate, "inherit", "each client of this listener",
+              " inherit: as limiter.client says.")
+    RATE_KEYS("listeners.KIND.NAME.", total_, .kinds = ALL_KINDS, OF, total_rates, unlimited, "infinity", "all clients of this listener together", "")
     {"listeners.KIND.NAME.connect_timeout", TYPE_DURATION, .kinds = ALL_KINDS, RELOAD, OF(connect_timeout_ms), .unit_us = MS, .min = 1,
      .max = 3600000, .default_text = "10s",
      .documentation = "A connection that has not sent a whole CONNECT packet after this time is closed."},
@@ -273,6 +299,10 @@ static const struct schema_key keys[] = {
                       "only closed when they were silent for 1.5 times this one."},
     {"listeners.KIND.NAME.max_qos_allowed", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(qos_max), .min = 0, .max = 2, .words = inherit,
      .default_text = "inherit", .documentation = "In place of mqtt.max_qos_allowed."},
+    {"listeners.KIND.NAME.max_subscriptions", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(subscriptions_max), .min = 0, .max = UINT32_MAX - 1,
+     .words = inherit_or_unlimited, .default_text = "inherit", .documentation = "In place of mqtt.max_subscriptions."},
+    {"listeners.KIND.NAME.max_topic_levels", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(topic_levels_max), .min = 1, .max = TOPIC_LEVELS_MAX,
+     .words = inherit, .default_text = "inherit", .documentation = "In place of mqtt.max_topic_levels."},
     {"listeners.KIND.NAME.retain_available", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(retain_available), .words = switches,
      .default_text = "inherit", .documentation = "In place of mqtt.retain_available."},
     {"listeners.KIND.NAME.wildcard_subscription", TYPE_ENUM, .kinds = ALL_KINDS, RELOAD, OF(wildcard_available), .words = switches,
@@ -308,7 +338,19 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.tls.ocsp_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_files), .min = 0, .max = 8192,
      .default_text = "",
      .documentation = "An OCSP response (DER, as `openssl ocsp -respout` writes it) for each certificate, in the same order, to be sent "
-                      "along (stapled) to clients that ask. Fetch it by a timer; the new file is noticed."},
+                      "along (stapled) to clients that ask. A new file is noticed. ocsp_stapling fetches it instead."},
+    {"listeners.KIND.NAME.tls.ocsp_stapling", TYPE_BOOL, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_stapling), .default_text = "false",
+     .documentation = "Fetches the OCSP response for each certificate from the responder that it names, renews it before it is out of date, and "
+                      "sends it along to clients that ask. The issuer's certificate must follow in certfile, or be in cacertfile."},
+    {"listeners.KIND.NAME.tls.ocsp_check", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_check), .words = ocsp_checks,
+     .default_text = "off",
+     .documentation = "With verify_peer: asks by OCSP whether a client's certificate is revoked. off: does not ask. soft: a client comes in, too, "
+                      "when there is no answer. hard: only when the answer is that all is well."},
+    {"listeners.KIND.NAME.tls.ocsp_responder", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_responder), .min = 0, .max = 1000,
+     .default_text = "", .documentation = "The responder to ask (http://host:port/path), in place of those that the certificates name."},
+    {"listeners.KIND.NAME.tls.ocsp_timeout", TYPE_DURATION, .kinds = TLS_KINDS, RELOAD, OF(tls.ocsp_timeout_ms), .unit_us = MS,
+     .min = 100, .max = 60000, .default_text = "3s",
+     .documentation = "How long an answer may take. Less than handshake_timeout, or a client is gone before ocsp_check = soft lets it in."},
     {"listeners.KIND.NAME.tls.psk_file", TYPE_STRING, .kinds = TLS_KINDS, RELOAD, OF(tls.psk_file), .min = 0, .max = 4096,
      .default_text = "", .documentation = "Pre-shared keys: lines of identity:hexkey. Beside certificates, or in place of them."},
     {"listeners.KIND.NAME.tls.min_version", TYPE_ENUM, .kinds = TLS_KINDS, RELOAD, OF(tls.version_min), .words = tls_versions,
@@ -365,8 +407,9 @@ static const struct schema_key keys[] = {
 
     /* mqtt: who */
     {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
-     .documentation = "Who may connect while no access control is configured. loopback: anybody, and listeners on any other "
-                      "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody."},
+     .documentation = "Who may connect while no authentication is configured. loopback: anybody, and listeners on any other "
+                      "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody. With "
+                      "authentication configured this key is not looked at."},
     {"mqtt.max_clientid_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.client_id_bytes_max), .min = 23, .max = MQTT_STRING_BYTES_MAX,
      .default_text = "65535",
      .documentation = "Longest client id accepted, in bytes of UTF-8. The standard asks for at least 23."},
@@ -424,6 +467,19 @@ static const struct schema_key keys[] = {
      .documentation = "Which member of a shared group gets a message. round_robin: each in turn. random: any. sticky: the same "
                       "until it leaves. hash_clientid: chosen by the publisher. hash_topic: chosen by the topic. "
                       "least_inflight: the one with the fewest unacknowledged messages. Groups that exist keep theirs."},
+    {"mqtt.shared_subscription_group_strategies", TYPE_STRING, RELOAD, AT(mqtt.share_group_strategies), .max = 65535, .default_text = "",
+     .documentation = "The same for groups by name: GROUP STRATEGY, one a line or with ; between them. Groups that exist keep theirs until a member comes "
+                      "or goes."},
+    {"mqtt.subscription_max_qos_rules", TYPE_STRING, RELOAD, AT(mqtt.max_qos_rules), .max = 65535, .default_text = "",
+     .documentation = "The highest QoS that subscriptions get: FILTER QOS, one a line or with ; between them. The first rule holds whose filter covers "
+                      "the subscription's (sensors/# covers sensors/+/t). SUBACK tells the client what it got."},
+    {"mqtt.exclusive_subscription", TYPE_BOOL, RELOAD, AT(mqtt.exclusive_subscription), .default_text = "false",
+     .documentation = "Whether $exclusive/TOPIC subscriptions are served: TOPIC, for one session of the node at a time; others get 0x97. Without it "
+                      "$exclusive/TOPIC is a filter like any other."},
+    {"mqtt.max_sessions_per_user", TYPE_UNSIGNED, RELOAD, AT(mqtt.sessions_per_user_max), .min = 0, .max = UINT32_MAX, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Sessions one user name may have in the whole node, connected or not. More are refused with 0x97. Clients without a user name are "
+                      "not counted."},
     {"mqtt.max_subscriptions", TYPE_UNSIGNED, RELOAD, AT(mqtt.subscriptions_max), .min = 0, .max = UINT32_MAX,
      .words = unlimited, .default_text = "infinity",
      .documentation = "Subscriptions one session may have. More are refused with 0x97."},
@@ -464,6 +520,43 @@ static const struct schema_key keys[] = {
     {"retainer.max_payload_size", TYPE_SIZE, RELOAD, AT(mqtt.retained_payload_bytes_max), .min = 0, .max = 256 * MIB,
      .words = unlimited, .default_text = "infinity",
      .documentation = "Largest payload that is retained. infinity: whatever mqtt.max_packet_size lets in."},
+
+    {"retainer.msg_expiry_interval", TYPE_DURATION, RELOAD, AT(mqtt.retained_expiry_s), .unit_us = S, .min = 0, .max = 315360000, .default_text = "0s",
+     .documentation = "How long retained messages are kept that have no message expiry interval of their own. 0: for good."},
+    {"retainer.msg_clear_interval", TYPE_DURATION, RELOAD, AT(mqtt.retained_clear_s), .unit_us = S, .min = 0, .max = 31536000, .default_text = "1h",
+     .documentation = "How often retained messages are removed whose expiry is over (nobody is sent those meanwhile). 0: only when a subscription "
+                      "comes across them."},
+
+    /* delayed, rewrite, auto_subscribe, topic_metrics, slow_subs */
+    {"delayed.enable", TYPE_BOOL, RELOAD, AT(delayed.enable), .default_text = "false",
+     .documentation = "Whether a message to $delayed/SECONDS/TOPIC is published to TOPIC so many seconds later. Without it that is a topic like any "
+                      "other. What already waits is published in any case."},
+    {"delayed.max_delayed_messages", TYPE_UNSIGNED, RELOAD, AT(delayed.messages_max), .min = 0, .max = UINT32_MAX, .words = unlimited,
+     .default_text = "100000",
+     .documentation = "Messages of the whole node that may wait for their time. More are refused with 0x97. They count as retained messages, too."},
+    {"delayed.max_delay", TYPE_DURATION, RELOAD, AT(delayed.delay_max_s), .unit_us = S, .min = 1, .max = 4294967, .default_text = "4294967s",
+     .documentation = "The longest delay. A message with a longer one is refused with 0x90."},
+    {"rewrite.rules", TYPE_STRING, RELOAD, AT(rewrite_rules), .max = 1048576, .default_text = "",
+     .documentation = "ACTION FILTER EXPRESSION TEMPLATE, one a line or with ; between them; a word with blanks or ; in it stands in double quotes. ACTION: "
+                      "publish, subscribe or all. A topic or filter below FILTER in which the regular expression finds something becomes "
+                      "TEMPLATE, with $1 to $9, ${client_id} and ${username} filled in. The last rule that fits holds. Authorization looks at "
+                      "the name the client has used."},
+    {"auto_subscribe.topics", TYPE_STRING, RELOAD, AT(auto_subscribe_topics), .max = 65535, .default_text = "",
+     .documentation = "Subscriptions every client gets when it connects: FILTER [qos=0|1|2] [nl] [rap] [rh=0|1|2], one a line or with ; between them, with "
+                      "${client_id} and ${username} filled in. Authorization is not asked."},
+    {"topic_metrics.topics", TYPE_STRING, RELOAD, AT(topic_metrics_topics), .max = 1048576, .default_text = "",
+     .documentation = "Topics (up to 512) and filters with wildcards (up to 32 of them) whose messages are counted: one a line or with ; between them. "
+                      "$SYS/broker/topic_metrics has the counts."},
+    {"slow_subs.enable", TYPE_BOOL, RELOAD, AT(slow_subs.enable), .default_text = "false",
+     .documentation = "Whether the slowest subscribers are noted. $SYS/broker/slow_subs has them."},
+    {"slow_subs.threshold", TYPE_DURATION, RELOAD, AT(slow_subs.threshold_ms), .unit_us = MS, .min = 1, .max = 3600000, .default_text = "500ms",
+     .documentation = "A message that took longer than this was slow."},
+    {"slow_subs.top_k_num", TYPE_UNSIGNED, RELOAD, AT(slow_subs.top_k), .min = 1, .max = 1000, .default_text = "10",
+     .documentation = "How many subscribers are noted: the slowest."},
+    {"slow_subs.expire_interval", TYPE_DURATION, RELOAD, AT(slow_subs.expire_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "5m",
+     .documentation = "An entry goes when its subscriber has not been slow for so long."},
+    {"slow_subs.stats_type", TYPE_ENUM, RELOAD, AT(slow_subs.internal), .words = slow_types, .default_text = "whole",
+     .documentation = "whole: from the moment a message came to its acknowledgement. internal: until it was sent."},
 
     /* durability */
     {"durability.enable", TYPE_BOOL, AT(durability.enable), .default_text = "false",
@@ -548,6 +641,50 @@ static const struct schema_key keys[] = {
                       "full handshake has one in TLS 1.3 and two in TLS 1.2 or with a client's certificate. More wait, as long as "
                       "handshake_timeout lets them. Without a limit, too, a shard takes only one such step a turn."},
 
+    /* limiter */
+    RATE_KEYS("limiter.client.", , .kinds = 0, AT, limiter.client, unlimited, "infinity", "each client of listeners that say nothing else", "")
+    RATE_KEYS("limiter.node.", , .kinds = 0, AT, limiter.node, unlimited, "infinity", "all clients of this node together", "")
+    {"limiter.node.max_conn_rate", TYPE_RATE, RELOAD, AT(limiter.connections_rate), .min = 0, .max = 10000000, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Connections per second all listeners together accept (each shard gets its part). More wait in the kernel, up to backlog."},
+    {"limiter.node.max_conn_burst", TYPE_UNSIGNED, RELOAD, AT(limiter.connections_burst), .min = 0, .max = 10000000, .default_text = "0",
+     .documentation = "Connections that may come at once before limiter.node.max_conn_rate slows them down. 0: what one second allows."},
+    /* admin */
+    {"admin.enable", TYPE_BOOL, AT(admin.enable), .default_text = "true",
+     .documentation = "Serve the admin API: REST, metrics, dashboard."},
+    {"admin.bind", TYPE_STRING, AT(admin.bind), .min = 1, .max = 128, .default_text = "127.0.0.1:18083", .check = check_bind,
+     .documentation = "Where to serve it. An address that is not loopback should have admin.tls.certfile: passwords and tokens travel as they are "
+                      "otherwise. Port 0 takes a free one; the log says which. When it cannot be opened the broker runs without it, and says so."},
+    {"admin.default_password", TYPE_SECRET, AT(admin.default_password), .min = 0, .max = 256, .default_text = "",
+     .documentation = "Password of the user `admin` that is made at the first start, when there are no users yet. Empty: a random one is made and "
+                      "written to the log once."},
+    {"admin.workers", TYPE_UNSIGNED, AT(admin.workers), .min = 1, .max = 64, .default_text = "3",
+     .documentation = "Threads that answer requests. They sleep when nobody asks."},
+    {"admin.max_connections", TYPE_UNSIGNED, AT(admin.connections_max), .min = 1, .max = 10000, .default_text = "256",
+     .documentation = "Connections to the admin API, event streams included; half of them may be streams. More are told to come back (503)."},
+    {"admin.max_body", TYPE_SIZE, AT(admin.body_bytes_max), .min = KIB, .max = 256 * MIB, .default_text = "2MiB",
+     .documentation = "Largest body of a request."},
+    {"admin.max_payload", TYPE_SIZE, RELOAD, AT(admin.payload_bytes_max), .min = 0, .max = 256 * MIB, .default_text = "1MiB",
+     .documentation = "Largest payload of a retained message that the API shows; larger ones are shown without."},
+    {"admin.request_timeout", TYPE_DURATION, AT(admin.request_timeout_ms), .unit_us = MS, .min = 100, .max = 600000, .default_text = "10s",
+     .documentation = "A request must have arrived after this time, from its first byte to its last; a TLS handshake, too."},
+    {"admin.idle_timeout", TYPE_DURATION, AT(admin.idle_timeout_ms), .unit_us = MS, .min = 100, .max = 3600000, .default_text = "60s",
+     .documentation = "A connection without a request is closed after this time."},
+    {"admin.token_lifetime", TYPE_DURATION, RELOAD, AT(admin.token_lifetime_s), .unit_us = S, .min = 10, .max = 31536000, .default_text = "1h",
+     .documentation = "A login ends when its token was not used for this long."},
+    {"admin.metrics_auth", TYPE_BOOL, RELOAD, AT(admin.metrics_auth), .default_text = "true",
+     .documentation = "/metrics needs authentication, as all else: HTTP Basic with an API key. false serves the metrics to whoever reaches the port."},
+    {"admin.docs_auth", TYPE_BOOL, RELOAD, AT(admin.docs_auth), .default_text = "true",
+     .documentation = "/api/docs and /api/openapi.json need authentication."},
+    {"admin.status_auth", TYPE_BOOL, RELOAD, AT(admin.status_auth), .default_text = "false",
+     .documentation = "GET /api/v1/status needs authentication. It says no more than that the broker runs; load balancers ask it."},
+    {"admin.tls.certfile", TYPE_STRING, AT(admin.certificate_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Serve HTTPS with this certificate (PEM), followed by intermediates. Empty: HTTP."},
+    {"admin.tls.keyfile", TYPE_STRING, AT(admin.key_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Its private key (PEM). Left out: it is in the certificate's file."},
+    {"admin.tls.password", TYPE_SECRET, AT(admin.key_password), .min = 0, .max = 1024, .default_text = "",
+     .documentation = "Decrypts the private key."},
+
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
      .documentation = "The least important lines that are written."},
@@ -556,6 +693,21 @@ static const struct schema_key keys[] = {
                       "time). Always to standard error."},
     {"sys.interval", TYPE_DURATION, RELOAD, AT(sys.interval_s), .unit_us = S, .min = 0, .max = 86400, .default_text = "10s",
      .documentation = "How often the $SYS topics are published. 0: not at all."},
+
+    /* features, authorization */
+    {"features.load", TYPE_STRING, AT(features.load), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Modules to load, with commas between them: names, looked for in features.module_path, or paths. Only modules made for "
+                      "this version of ringmqd are accepted."},
+    {"features.module_path", TYPE_STRING, AT(features.module_path), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Folders with modules, with colons between them. Empty: features/ beside the program, then ../lib/ringmq."},
+    {"features.gate_budget", TYPE_DURATION, RELOAD, AT(features.gate_budget_us), .unit_us = US, .min = 1, .max = 10000000, .default_text = "200us",
+     .documentation = "A feature that takes longer than this to judge one packet is counted and logged by name: everybody on its shard waited."},
+    {"authorization.no_match", TYPE_ENUM, RELOAD, AT(authorization.no_match), .words = no_matches, .default_text = "deny",
+     .documentation = "What holds when authorization is configured and no rule decides about a PUBLISH or a filter of a SUBSCRIBE. Without any source of "
+                      "rules everything is allowed."},
+    {"authorization.deny_action", TYPE_ENUM, RELOAD, AT(authorization.deny_action), .words = deny_actions, .default_text = "ignore",
+     .documentation = "What happens to a PUBLISH or SUBSCRIBE that is denied. ignore: it has no effect; MQTT 5 clients are told with 0x87 in PUBACK, "
+                      "PUBREC or SUBACK, older ones with 0x80 in SUBACK. disconnect: the connection is ended (0x87)."},
 };
 
 static const struct schema_section sections[] = {
@@ -565,12 +717,23 @@ static const struct schema_section sections[] = {
                            "opens, closes and changes them: connections stay, and keep the options they came in with."},
     {"mqtt", "What clients may do, and what they get. A reload applies to connections made after it, unless the text says otherwise."},
     {"retainer", "Limits of retained messages."},
+    {"delayed", "Messages that are published later. See docs/extras.md."},
+    {"rewrite", "Topics and filters that become others. See docs/extras.md."},
+    {"auto_subscribe", "Subscriptions that clients need not ask for. See docs/extras.md."},
+    {"topic_metrics", "Counts of messages by topic. See docs/extras.md."},
+    {"slow_subs", "Who keeps messages waiting. See docs/extras.md."},
     {"durability", "What survives the process. See docs/durability.md."},
     {"io", "How a shard talks to the kernel. Each switch turns one feature off although the kernel could (the log says at "
            "start what is used); there is no reason to touch them other than to hunt a bug or to measure."},
     {"overload", "When a shard is asked for more than it can do. What happens is logged and counted."},
+    {"limiter.client", "How much each client may do. Who is too fast is read (or written to) more slowly; nothing is dropped. See docs/protection.md."},
+    {"limiter.node", "How much all clients of the node may do together, over all shards."},
+    {"admin", "The admin API, see docs/admin-api.md: users, metrics, what can be seen and done while the broker runs."},
+    {"admin.tls", "HTTPS for the admin API."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
+    {"features", "What plugs into the broker. docs/features.md."},
+    {"authorization", "What clients may publish and subscribe to. docs/access-control.md."},
 };
 
-const struct schema SCHEMA = {keys, sizeof keys / sizeof *keys, sections, sizeof sections / sizeof *sections};
+const struct schema SCHEMA = {keys, SCHEMA_COUNT(keys), sections, SCHEMA_COUNT(sections), NULL, 0};

@@ -12,7 +12,59 @@ static bool component_is(const char *pattern, size_t bytes, const char *word)
     return bytes == strlen(word) && memcmp(pattern, word, bytes) == 0;
 }
 
-bool schema_has_name(const struct schema_key *key) { return strstr(key->path, "." SCHEMA_LISTENER ".") != NULL; }
+#define NAME "NAME"
+
+/* Where the hole in a path is, and how long; NULL: there is none. */
+static const char *hole_of(const char *path, size_t *ret_bytes)
+{
+    const char *hole = strstr(path, "." SCHEMA_LISTENER ".");
+    *ret_bytes = strlen(hole ? SCHEMA_LISTENER : NAME);
+    if (!hole) hole = strstr(path, "." NAME ".");
+    return hole ? hole + 1 : NULL;
+}
+
+bool schema_has_name(const struct schema_key *key)
+{
+    size_t bytes;
+    return hole_of(key->path, &bytes) != NULL;
+}
+
+bool schema_of_listener(const struct schema_key *key) { return strstr(key->path, "." SCHEMA_LISTENER ".") != NULL; }
+
+const struct schema_group *schema_group_of(const struct schema_key *key)
+{
+    for (size_t i = 0; key->part && i < key->part->groups_count; i++) {
+        const struct schema_group *group = &key->part->groups[i];
+        size_t bytes = strlen(group->path);
+        if (strncmp(key->path, group->path, bytes) == 0 && key->path[bytes] == '.') return group;
+    }
+    return NULL;
+}
+
+bool schema_is_group(const struct schema *schema, const char *path)
+{
+    size_t bytes = strlen(path);
+    for (size_t i = 0; i < schema->parts_count; i++)
+        for (size_t j = 0; j < schema->parts[i]->groups_count; j++) {
+            const char *group = schema->parts[i]->groups[j].path;
+            if (strncmp(group, path, bytes) == 0 && strcmp(group + bytes, "." NAME) == 0) return true;
+        }
+    return false;
+}
+
+const struct schema_section *schema_section_of(const struct schema *schema, const struct schema_key *key, const char **ret_rest)
+{
+    const struct schema_section *best = NULL;
+    size_t best_bytes = 0;
+    for (size_t i = 0; i < schema->sections_count; i++) {
+        size_t bytes = strlen(schema->sections[i].path);
+        if (bytes <= best_bytes || strncmp(key->path, schema->sections[i].path, bytes) != 0 || key->path[bytes] != '.') continue;
+        best = &schema->sections[i];
+        best_bytes = bytes;
+    }
+    *ret_rest = key->path + best_bytes + 1;
+    return best;
+}
 
 enum listener_kind schema_kind_of(const char *listener)
 {
@@ -52,6 +104,8 @@ static const char *match(const struct schema_key *key, const char *path)
 
 const struct schema_key *schema_find(const struct schema *schema, const char *path)
 {
+    for (size_t i = 0; i < schema->keys_count; i++) /* a key of its own wins over one with a hole */
+        if (!schema_has_name(&schema->keys[i]) && strcmp(schema->keys[i].path, path) == 0) return &schema->keys[i];
     for (size_t i = 0; i < schema->keys_count; i++) {
         const char *rest = match(&schema->keys[i], path);
         if (rest && *rest == 0) return &schema->keys[i];
@@ -68,13 +122,14 @@ bool schema_is_section(const struct schema *schema, const char *path)
     return false;
 }
 
-void schema_path_of(const struct schema_key *key, const char *listener, char *ret_path, size_t bytes)
+void schema_path_of(const struct schema_key *key, const char *name, char *ret_path, size_t bytes)
 {
-    const char *hole = schema_has_name(key) && listener ? strstr(key->path, "." SCHEMA_LISTENER ".") + 1 : NULL;
-    if (!hole)
+    size_t hole_bytes;
+    const char *hole = hole_of(key->path, &hole_bytes);
+    if (!hole || !name)
         snprintf(ret_path, bytes, "%s", key->path);
     else
-        snprintf(ret_path, bytes, "%.*s%s%s", (int)(hole - key->path), key->path, listener, hole + strlen(SCHEMA_LISTENER));
+        snprintf(ret_path, bytes, "%.*s%s%s", (int)(hole - key->path), key->path, name, hole + hole_bytes);
 }
 
 /* ---- the nearest key ---------------------------------------------------------------------------------------------- */
@@ -110,6 +165,13 @@ static const char *last_component(const char *path)
 /* The listener (KIND.NAME) the path seems to mean, of a kind that has the key; or NULL. */
 static const char *listener_in(const struct schema_key *key, const char *path, char *ret_listener, size_t bytes)
 {
+    const struct schema_group *group = schema_group_of(key);
+    if (group) { /* what stands in place of NAME */
+        size_t before = strlen(group->path) - strlen(NAME);
+        if (strncmp(path, group->path, before) != 0 || !path[before]) return NULL;
+        snprintf(ret_listener, bytes, "%.*s", (int)component_bytes(path + before), path + before);
+        return ret_listener;
+    }
     size_t start = component_bytes(path);
     if (!schema_has_name(key) || path[start] != '.') return NULL;
     const char *kind = path + start + 1;

@@ -99,12 +99,13 @@ static bool parse_duration(struct span text, uint32_t unit_us, uint64_t *ret_num
     return sum_us % unit_us == 0;
 }
 
-static bool parse_rate(struct span text, uint64_t *ret_number)
+/* Of bytes, when the key's unit says so: then the number may have a unit, as a size has. */
+static bool parse_rate(struct span text, bool bytes, uint64_t *ret_number)
 {
     static const struct unit per[] = {{"s", 1}, {"m", 60}, {"h", 3600}, {NULL, 0}};
     uint32_t count;
     *ret_number = 0;
-    if (!take_digits(&text, ret_number, &count)) return false;
+    if (bytes ? !take_measure(&text, sizes, ret_number) : !take_digits(&text, ret_number, &count)) return false;
     if (text.bytes == 0) return *ret_number == 0;
     if (text.data[0] != '/') return false;
     text = span_skip(text, 1);
@@ -143,7 +144,7 @@ static bool parse_number(const struct schema_key *key, struct span text, uint64_
     case TYPE_UNSIGNED: return parse_unsigned(text, ret_number);
     case TYPE_SIZE: return take_measure(&text, sizes, ret_number) && text.bytes == end;
     case TYPE_DURATION: return parse_duration(text, key->unit_us, ret_number);
-    case TYPE_RATE: return parse_rate(text, ret_number);
+    case TYPE_RATE: return parse_rate(text, key->unit_us != 0, ret_number);
     default: return false; /* words only */
     }
 }

@@ -49,7 +49,7 @@ void values_collect_names(struct config *config)
     config->names = NULL;
     config->names_count = 0;
     for (size_t i = 0; i < config->count; i++) {
-        const char *name = config->values[i].name;
+        const char *name = config->values[i].key->part ? NULL : config->values[i].name;
         bool known = !name;
         for (uint32_t j = 0; j < config->names_count && !known; j++)
             known = strcmp(config->names[j], name) == 0;
@@ -78,8 +78,70 @@ static void store(const struct schema_key *key, void *whole, const struct config
     memcpy(member, sized, key->bytes);
 }
 
+/* The names in a group's sections, sorted: into ret_names. */
+static uint32_t group_names(const struct config *config, const struct schema_group *group, const char *ret_names[static SCHEMA_NAMES_MAX])
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < config->count; i++) {
+        const struct config_value *value = &config->values[i];
+        bool known = !value->name || !value->key->part || schema_group_of(value->key) != group;
+        for (uint32_t j = 0; j < count && !known; j++)
+            known = strcmp(ret_names[j], value->name) == 0;
+        if (known) continue;
+        CHECK(count < SCHEMA_NAMES_MAX); /* values_fill() has said so */
+        ret_names[count++] = value->name;
+    }
+    if (count) qsort(ret_names, count, sizeof *ret_names, compare_names);
+    return count;
+}
+
+static void apply_group(struct config *config, const struct schema_group *group, uint8_t *settings)
+{
+    const char *names[SCHEMA_NAMES_MAX];
+    uint32_t count = group_names(config, group, names);
+    uint8_t *items = arena_take(&config->arena, (count + 1) * group->item_bytes);
+    memcpy(settings + group->items_offset, &items, sizeof items);
+    memcpy(settings + group->count_offset, &count, sizeof count);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(items + i * group->item_bytes + group->name_offset, &names[i], sizeof names[i]);
+    for (size_t i = 0; i < config->count; i++) {
+        const struct config_value *value = &config->values[i];
+        if (!value->name || !value->key->part || schema_group_of(value->key) != group) continue;
+        uint32_t number = 0;
+        while (strcmp(names[number], value->name) != 0)
+            number++;
+        store(value->key, items + number * group->item_bytes, value);
+    }
+}
+
+static void apply_part(struct config *config, const struct schema_part *part, uint8_t *settings)
+{
+    for (size_t i = 0; i < config->count; i++)
+        if (config->values[i].key->part == part && !config->values[i].name) store(config->values[i].key, settings, &config->values[i]);
+    for (size_t i = 0; i < part->groups_count; i++)
+        apply_group(config, &part->groups[i], settings);
+}
+
+static void apply_parts(struct config *config)
+{
+    const struct schema *schema = config->schema;
+    config->parts = arena_take(&config->arena, (schema->parts_count + 1) * sizeof *config->parts);
+    for (size_t i = 0; i < schema->parts_count; i++) {
+        config->parts[i] = arena_take(&config->arena, schema->parts[i]->settings_bytes + 1);
+        apply_part(config, schema->parts[i], config->parts[i]);
+    }
+}
+
+const void *config_part(const struct config *config, const struct schema_part *part)
+{
+    for (size_t i = 0; i < config->schema->parts_count; i++)
+        if (config->schema->parts[i] == part) return config->parts[i];
+    return NULL;
+}
+
 void values_apply(struct config *config)
 {
+    apply_parts(config);
     struct settings *settings = &config->settings;
     *settings = (struct settings){.listeners_count = config->names_count};
     settings->listeners = arena_take(&config->arena, (config->names_count + 1) * sizeof *settings->listeners);
@@ -89,6 +151,7 @@ void values_apply(struct config *config)
     }
     for (size_t i = 0; i < config->count; i++) {
         const struct config_value *value = &config->values[i];
+        if (value->key->part) continue;
         uint32_t number = 0;
         while (value->name && strcmp(config->names[number], value->name) != 0)
             number++;
@@ -191,6 +254,21 @@ static void check_tls(const struct config *config, struct config_errors *errors)
     }
 }
 
+/* What a part says about its settings as a whole. It names its keys: the first one that lies there is where to look. */
+void values_check_parts(const struct config *config, struct config_errors *errors)
+{
+    for (size_t i = 0; i < config->schema->parts_count; i++) {
+        const struct schema_part *part = config->schema->parts[i];
+        char buffer[512];
+        const char *wrong = part->check ? part->check(config->parts[i], buffer, sizeof buffer) : NULL;
+        if (!wrong) continue;
+        const struct config_origin *origin = NULL;
+        for (size_t j = 0; j < config->count && !origin; j++)
+            if (config->values[j].key->part == part && strstr(wrong, config->values[j].path)) origin = &config->values[j].origin;
+        config_errors_add(errors, origin, "%s", wrong);
+    }
+}
+
 void values_check(const struct config *config, struct config_errors *errors)
 {
     check_collisions(config, errors);
@@ -204,13 +282,15 @@ bool config_check_exposure(const struct config *config, struct config_errors *er
 {
     const struct config_value *anonymous = values_find(config, "mqtt.allow_anonymous");
     if (!anonymous || anonymous->number != ANONYMOUS_LOOPBACK) return true;
+    for (size_t i = 0; i < config->schema->parts_count; i++)
+        if (config->schema->parts[i]->guards && config->schema->parts[i]->guards(config->parts[i])) return true;
     bool sound = true;
     for (uint32_t i = 0; i < config->names_count; i++) {
         struct bind_address address;
         if (!listener_open(config, config->names[i], &address) || address.loopback) continue;
         const struct config_value *bind = listener_value(config, config->names[i], "bind");
         config_errors_add(errors, &bind->origin,
-                          "`%s` is \"%s\", which other machines can reach, and no access control is configured: anybody could "
+                          "`%s` is \"%s\", which other machines can reach, and no authentication is configured: anybody could "
                           "connect. If that is what you want, write mqtt.allow_anonymous = true; if not, listen on "
                           "\"127.0.0.1:%u\"", bind->path, bind->text, address.port);
         sound = false;

@@ -11,7 +11,7 @@
 struct config_value {
     const struct schema_key *key;
     const char *path;     /* with the listener's name in it */
-    const char *name;     /* the listener's, as KIND.NAME; NULL for keys without */
+    const char *name;     /* the listener's, as KIND.NAME, or a section's NAME; NULL for keys without */
     const char *text;     /* as it would be written; strings without quotes */
     uint64_t number;      /* of types that are not text */
     struct config_origin origin;
@@ -25,6 +25,7 @@ struct config {
     const char **names; /* of the listeners, as KIND.NAME, sorted */
     uint32_t names_count;
     struct settings settings;
+    void **parts; /* the settings of schema->parts */
 };
 
 /* config_load() with another table, for tests: `schema` may leave out listeners altogether. */
@@ -36,8 +37,14 @@ struct config *values_create(const struct schema *schema);
 void values_fill(struct config *config, const struct hocon_value *root, struct config_errors *errors);
 /* What no single key can see: listeners in each other's way, limits that contradict. */
 void values_check(const struct config *config, struct config_errors *errors);
+/* The same within the settings of features, after values_apply(). */
+void values_check_parts(const struct config *config, struct config_errors *errors);
 /* Makes config->settings from the list. */
 void values_apply(struct config *config);
+
+/* The value at a path of the tree; NULL: there is none, or null. */
+const struct hocon_value *values_at(const struct hocon_value *root, const char *path);
+const struct schema *config_schema(void); /* what config_load() goes by */
 
 const struct config_value *values_find(const struct config *config, const char *path); /* NULL: none */
 void values_add_copy(struct config *config, const struct config_value *value);

@@ -31,6 +31,8 @@ void acceptors_init(struct shard *shard, const int *listener_fds)
     for (uint32_t i = 0; i < LISTENERS_MAX; i++)
         shard->acceptors[i] = (struct acceptor){.fd = i < shard->group->listeners_count ? listener_fds[i] : -1};
     shard->acceptors_count = shard->group->listeners_count;
+    shard->accept_rate = shard->settings->limiter.connections_rate;
+    shard->accept_burst = shard->settings->limiter.connections_burst;
     timer_init(&shard->accept_retry, accept_retry);
 }
 
@@ -40,29 +42,40 @@ static void retry_in(struct shard *shard, uint64_t ms)
     shard_start_timer(shard, &shard->accept_retry, ms);
 }
 
-/* This shard's part of the listener's rate, as the time between two connections; 0: no limit. */
-static uint64_t interval_ns(const struct shard *shard, const struct listener_settings *settings)
+/* A rate of connections: this shard's part of it, as the time between two. 0: no limit. */
+struct accept_rate {
+    uint64_t interval_ns, burst_ns; /* burst: how far the clock of tokens may be behind */
+};
+
+static struct accept_rate rate_of(const struct shard *shard, uint64_t per_s, uint64_t burst)
 {
-    return settings->connections_rate ? NS_PER_S * shard->group->shards_count / settings->connections_rate : 0;
+    struct accept_rate rate = {0, 0};
+    if (per_s == 0) return rate;
+    uint32_t shards = shard->group->shards_count;
+    rate.interval_ns = NS_PER_S * shards / per_s;
+    rate.burst_ns = rate.interval_ns * ((burst ? burst : per_s) / shards);
+    return rate;
 }
 
-/* How far the clock of tokens may be behind: a burst's worth of intervals. */
-static uint64_t burst_ns(const struct shard *shard, const struct listener_settings *settings)
+static struct accept_rate listener_rate(const struct shard *shard, const struct listener_settings *settings)
 {
-    uint64_t burst = settings->connections_burst ? settings->connections_burst : settings->connections_rate;
-    return interval_ns(shard, settings) * (burst / shard->group->shards_count);
+    return rate_of(shard, settings->connections_rate, settings->connections_burst);
+}
+
+static struct accept_rate node_rate(const struct shard *shard)
+{
+    return rate_of(shard, shard->accept_rate, shard->accept_burst);
 }
 
 /* True when the rate allows one more now; else the timer comes back to it. */
-static bool rate_allows(struct shard *shard, struct acceptor *acceptor, const struct listener_settings *settings)
+static bool rate_allows(struct shard *shard, struct accept_rate rate, uint64_t *tokens_ns)
 {
-    uint64_t interval = interval_ns(shard, settings);
-    if (interval == 0) return true;
-    uint64_t oldest_ns = shard->now_ns > burst_ns(shard, settings) ? shard->now_ns - burst_ns(shard, settings) : 0;
-    if (acceptor->tokens_ns < oldest_ns) acceptor->tokens_ns = oldest_ns;
-    if (acceptor->tokens_ns <= shard->now_ns) return true;
+    if (rate.interval_ns == 0) return true;
+    uint64_t oldest_ns = shard->now_ns > rate.burst_ns ? shard->now_ns - rate.burst_ns : 0;
+    if (*tokens_ns < oldest_ns) *tokens_ns = oldest_ns;
+    if (*tokens_ns <= shard->now_ns) return true;
     stats_count(&shard->stats.accepts_delayed, 1);
-    retry_in(shard, (acceptor->tokens_ns - shard->now_ns) / 1000000 + 1);
+    retry_in(shard, (*tokens_ns - shard->now_ns) / 1000000 + 1);
     return false;
 }
 
@@ -71,11 +84,13 @@ static void accept_arm(struct shard *shard, uint32_t number)
     struct acceptor *acceptor = &shard->acceptors[number];
     if (acceptor->armed || acceptor->fd < 0 || acceptor->closing || shard->overload.level >= OVERLOAD_NO_ACCEPT) return;
     const struct listener_settings *settings = shard->group->listeners[number].settings;
-    if (!rate_allows(shard, acceptor, settings)) return;
+    if (!rate_allows(shard, listener_rate(shard, settings), &acceptor->tokens_ns)) return;
+    if (!rate_allows(shard, node_rate(shard), &shard->accept_tokens_ns)) return;
     acceptor->armed = true;
     acceptor->cancelled = false;
     /* With a rate one at a time: a multishot accept would take all that wait. */
-    shard->group->verbs->accept(shard->ring, acceptor->fd, settings->connections_rate != 0, (uint64_t)USER_ACCEPT << 56 | number);
+    shard->group->verbs->accept(shard->ring, acceptor->fd, settings->connections_rate != 0 || shard->accept_rate != 0,
+                               (uint64_t)USER_ACCEPT << 56 | number);
 }
 
 void acceptors_arm(struct shard *shard)
@@ -90,6 +105,15 @@ static void accept_cancel(struct shard *shard, uint32_t number)
     if (!acceptor->armed || acceptor->cancelled) return;
     acceptor->cancelled = true;
     shard->group->verbs->cancel(shard->ring, (uint64_t)USER_ACCEPT << 56 | number);
+}
+
+void acceptors_limit(struct shard *shard, uint32_t per_s, uint32_t burst)
+{
+    if (shard->accept_rate == per_s && shard->accept_burst == burst) return;
+    shard->accept_rate = per_s;
+    shard->accept_burst = burst;
+    shard->accept_tokens_ns = shard->now_ns;
+    acceptors_rest(shard); /* and begin again: one at a time, or many */
 }
 
 void acceptors_rest(struct shard *shard)
@@ -134,7 +158,8 @@ void accept_completed(struct shard *shard, const struct kernel_completion *compl
     struct acceptor *acceptor = &shard->acceptors[number];
     if (!(completion->flags & KERNEL_MORE)) acceptor->armed = false;
     if (completion->result >= 0) {
-        acceptor->tokens_ns += interval_ns(shard, shard->group->listeners[number].settings);
+        acceptor->tokens_ns += listener_rate(shard, shard->group->listeners[number].settings).interval_ns;
+        shard->accept_tokens_ns += node_rate(shard).interval_ns;
         conn_accepted(shard, completion->result, (uint8_t)number);
     }
     if (acceptor->armed) return;

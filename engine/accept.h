@@ -21,6 +21,8 @@ struct acceptor {
 void acceptors_init(struct shard *shard, const int *listener_fds);
 /* Arms what should be and is not: at the start, after a rest, after a change. */
 void acceptors_arm(struct shard *shard);
+/* Connections per second of all listeners and shards together (0: no limit), and how many at once (0: what a second allows). */
+void acceptors_limit(struct shard *shard, uint32_t per_s, uint32_t burst);
 /* Takes all accepts back for a while (overload). */
 void acceptors_rest(struct shard *shard);
 void accept_completed(struct shard *shard, const struct kernel_completion *completion);

@@ -41,7 +41,7 @@ void conn_receive_cancel(struct shard *shard, struct conn *conn)
 void conn_receive_again(struct shard *shard, struct conn *conn)
 {
     conn->stalled = false;
-    bool wanted = conn->state == CONN_FINISHING || (conn->state == CONN_OPEN && !conn->paused);
+    bool wanted = conn->state == CONN_FINISHING || (conn->state == CONN_OPEN && !conn->holds);
     if (conn->filters && conn->filters->later && conn->filters->held_bytes > HOLD_BYTES_MAX) wanted = false;
     if (wanted && !conn->receive_armed && !conn->ended) conn_receive_arm(shard, conn);
 }
@@ -80,7 +80,7 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
     conn->carry_bytes = needed;
 }
 
-static bool conn_takes_bytes(const struct conn *conn) { return conn->state == CONN_OPEN && !conn->paused; }
+static bool conn_takes_bytes(const struct conn *conn) { return conn->state == CONN_OPEN && !conn->holds; }
 
 /* Gives `bytes` to the layer above and returns what it left. */
 static struct span conn_hand_up(struct shard *shard, struct conn *conn, struct span bytes)
@@ -119,7 +119,7 @@ void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
     if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
     if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
     if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
-    if (conn->state == CONN_OPEN && conn->paused && conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
+    if (conn->state == CONN_OPEN && conn->holds && conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
 }
 
 static bool has_output(const struct conn *conn)
@@ -161,8 +161,8 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
     if (completion->result == 0) conn->ended = true;
     if (conn->state == CONN_CLOSING) return conn_close_join(shard, conn);
     if (conn->state == CONN_MOVING) return conn_move_join(shard, conn);
-    /* A paused connection's end waits until its bytes have been used. */
-    if (completion->result == 0 && !(conn->paused && conn->carry_bytes)) return conn_end(shard, conn, CONN_END_PEER);
+    /* A held connection's end waits until its bytes have been used. */
+    if (completion->result == 0 && !(conn->holds && conn->carry_bytes)) return conn_end(shard, conn, CONN_END_PEER);
     if (completion->result == -ENOBUFS) {
         stats_count(&shard->stats.receive_stalls, 1);
         return shard_mark_stalled(shard, conn);
@@ -178,28 +178,28 @@ void conn_input_over(struct shard *shard, struct conn *conn)
     if (conn->state == CONN_OPEN && !conn->receive_armed && !conn->stalled) conn_receive_again(shard, conn);
 }
 
-void conn_pause(struct shard *shard, struct conn *conn)
+void conn_hold(struct conn *conn, uint8_t reason)
 {
-    DCHECK(conn->state == CONN_OPEN);
-    conn->paused = true;
+    DCHECK(conn->state == CONN_OPEN && reason && (reason & (reason - 1)) == 0);
+    conn->holds |= reason;
+}
+
+void conn_hold_firmly(struct shard *shard, struct conn *conn, uint8_t reason)
+{
+    conn_hold(conn, reason);
     conn_receive_cancel(shard, conn);
 }
 
-void conn_hold(struct conn *conn)
-{
-    DCHECK(conn->state == CONN_OPEN);
-    conn->paused = true;
-}
-
-void conn_resume(struct shard *shard, struct conn *conn)
+void conn_release(struct shard *shard, struct conn *conn, uint8_t reason)
 {
     DCHECK(conn->state == CONN_OPEN && !conn->in_handler);
-    if (!conn->paused) return;
-    conn->paused = false;
+    if (!(conn->holds & reason)) return;
+    conn->holds &= (uint8_t)~reason;
+    if (conn->holds) return;
     conn->carry_wanted = 0; /* look at what has gathered */
     conn_complete_carry(shard, conn, span_of(NULL, 0));
     if (conn->state == CONN_MOVING) return conn_move_join(shard, conn); /* a CONNECT that was held */
-    if (conn->state != CONN_OPEN || conn->paused) return;
+    if (conn->state != CONN_OPEN || conn->holds) return;
     if (conn->ended) return conn_end(shard, conn, CONN_END_PEER);
     if (!conn->stalled) conn_receive_again(shard, conn);
 }
@@ -393,7 +393,11 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger)
     DCHECK(conn->state == CONN_OPEN);
     conn->state = CONN_FINISHING;
     conn->lingers = linger;
-    conn->paused = false;
+    conn->holds = 0;
+    if (conn->filters && conn->filters->begins) { /* we opened it, and it never came to saying anything */
+        conn->filters->begins = 0;
+        outbuf_drop(shard, &conn->out);
+    }
     if (!conn->in_handler) conn_carry_release(shard, conn);
     wheel_stop(&shard->wheel, &conn->timer);
     timer_init(&conn->timer, linger_over);

@@ -39,12 +39,12 @@ struct conn {
     uint8_t stage_log2;      /* about what the last send took: where the next stage begins */
     uint8_t listener;        /* number in the group's list */
     uint8_t move_to;         /* MOVING: the shard */
-    uint16_t in_kernel;      /* operations that will still complete */
+    uint8_t in_kernel;       /* operations that will still complete; one of each kind at most */
+    uint8_t holds;           /* why nothing is handed up: the reasons of the layer above, a bit each; 0: received() runs */
     bool receive_armed : 1;  /* a receive is in the kernel */
     bool receive_cancelled : 1;
     bool send_in_kernel : 1;
     bool dirty : 1;          /* on the shard's list of connections to send for */
-    bool paused : 1;         /* the layer above wants no more bytes for now */
     bool stalled : 1;        /* waits for free receive buffers */
     bool wants_writable : 1; /* tell the layer above when the stage has emptied */
     bool ended : 1;          /* the peer has said its last byte */
@@ -60,7 +60,7 @@ struct conn {
     struct conn_filters *filters; /* engine/filters.h; NULL: none */
 
     /* second line */
-    uint8_t *carry;          /* bytes of a packet that has not arrived whole, or that came while paused */
+    uint8_t *carry;          /* bytes of a packet that has not arrived whole, or that came while held */
     uint32_t carry_start;    /* what lies before it has been used */
     uint32_t carry_bytes, carry_capacity;
     uint32_t carry_wanted;   /* total that makes the next call of received() worth it */
@@ -96,13 +96,16 @@ static inline uint64_t conn_backlog(const struct conn *conn)
     return outbuf_bytes(conn->out) + outbuf_bytes(conn->sending);
 }
 
-/* No more received() until conn_resume(). Inside received() return what was consumed and wanted = 0. */
-void conn_pause(struct shard *shard, struct conn *conn);
-void conn_resume(struct shard *shard, struct conn *conn);
-/* The same for a moment: what arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than
- * HOLD_BYTES_MAX. */
+/* No more received() while there is a reason against it. `reason` is one bit of the layer above; to hold for one that is there already,
+ * and to release one that is not, changes nothing. Inside received() return what was consumed and wanted = 0.
+ * What arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than HOLD_BYTES_MAX. */
 #define HOLD_BYTES_MAX (8 * 1024)
-void conn_hold(struct conn *conn);
+void conn_hold(struct conn *conn, uint8_t reason);
+/* The same, and what is in the kernel's hands is cancelled at once: for a peer that should feel it. */
+void conn_hold_firmly(struct shard *shard, struct conn *conn, uint8_t reason);
+/* With the last reason gone, what has gathered is handed up at once; the connection may have ended when this returns. Not inside
+ * received(). */
+void conn_release(struct shard *shard, struct conn *conn, uint8_t reason);
 
 /* Ends it at once. Bytes not yet sent are lost. */
 void conn_close(struct shard *shard, struct conn *conn);

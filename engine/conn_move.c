@@ -70,7 +70,7 @@ void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *
     wheel_stop(&shard->wheel, &conn->timer);
     conn_receive_cancel(shard, conn);
     /* Called inside received(): the caller still has bytes to put into the carry, and then comes to move_join(). A stalled
-     * or paused connection has no receive to wait for and is never moved: CONNECT has only just been read. */
+     * or held connection has no receive to wait for and is never moved: CONNECT has only just been read. */
     if (!conn->in_handler) conn_move_join(shard, conn);
 }
 
@@ -97,6 +97,6 @@ void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
         conn_input(shard, conn, span_of(handoff->carry, handoff->carry_bytes));
     memory_release(handoff);
     if (conn->filters && filters_waiting(conn->filters) && conn->state == CONN_OPEN) shard_mark_dirty(shard, conn);
-    if (conn->ended && conn->state == CONN_OPEN && !(conn->paused && conn->carry_bytes))
+    if (conn->ended && conn->state == CONN_OPEN && !(conn->holds && conn->carry_bytes))
         conn_end(shard, conn, CONN_END_PEER);
 }

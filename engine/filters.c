@@ -81,6 +81,36 @@ static void filter_has_own(struct shard *shard, struct conn *conn, uint32_t leve
     if (conn->state != CONN_MOVING) shard_mark_dirty(shard, conn); /* a moving one sends it from its new home */
 }
 
+void filters_begin(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->filters->count && !conn->out);
+    conn->filters->begins = 1;
+    filter_has_own(shard, conn, 0);
+}
+
+/* A level that has opened lets the next one speak, the last one what is staged. */
+static void begin_next(struct shard *shard, struct conn *conn)
+{
+    struct conn_filters *filters = conn->filters;
+    while (filters->begins && filters->levels[filters->begins - 1]->verbs->is_open(filters->levels[filters->begins - 1])) {
+        if (filters->begins == filters->count) {
+            filters->begins = 0;
+            return shard_mark_dirty(shard, conn);
+        }
+        filter_has_own(shard, conn, filters->begins++);
+    }
+}
+
+const char *filters_reason(const struct conn_filters *filters)
+{
+    for (uint32_t level = 0; filters && level < filters->count; level++) {
+        const struct filter *filter = filters->levels[level];
+        const char *reason = filter->verbs->reason ? filter->verbs->reason(filter) : "";
+        if (*reason) return reason;
+    }
+    return "";
+}
+
 static void hold(struct shard *shard, struct conn *conn, const uint8_t *data, size_t bytes)
 {
     struct conn_filters *filters = conn->filters;
@@ -114,7 +144,7 @@ static void later_append(struct shard *shard, struct conn *conn)
 static void filter_ended(struct shard *shard, struct conn *conn)
 {
     conn->ended = true;
-    if (conn->state == CONN_OPEN && !(conn->paused && conn->carry_bytes)) conn_end(shard, conn, CONN_END_PEER);
+    if (conn->state == CONN_OPEN && !(conn->holds && conn->carry_bytes)) conn_end(shard, conn, CONN_END_PEER);
 }
 
 static void filter_failed(struct shard *shard, struct conn *conn, const struct filter *filter)
@@ -127,6 +157,8 @@ static void filter_failed(struct shard *shard, struct conn *conn, const struct f
     else
         conn_end(shard, conn, CONN_END_FILTER);
 }
+
+static void park(struct shard *shard, struct conn *conn);
 
 static void level_input(struct shard *shard, struct conn *conn, uint32_t level, uint8_t *input, size_t bytes)
 {
@@ -144,6 +176,7 @@ static void level_input(struct shard *shard, struct conn *conn, uint32_t level, 
         input += step.consumed;
         bytes -= step.consumed;
         if (step.to_send) filter_has_own(shard, conn, level);
+        if (UNLIKELY(filters->begins)) begin_next(shard, conn);
         if (step.output_bytes) {
             level_input(shard, conn, level + 1, (uint8_t *)(uintptr_t)step.output, step.output_bytes);
             if (!takes_input(conn)) return;
@@ -152,6 +185,7 @@ static void level_input(struct shard *shard, struct conn *conn, uint32_t level, 
         case FILTER_GOES_ON: DCHECK(bytes == 0); return;
         case FILTER_MORE: continue;
         case FILTER_LATER: hold(shard, conn, input, bytes); return later_append(shard, conn);
+        case FILTER_PARKED: hold(shard, conn, input, bytes); return park(shard, conn);
         case FILTER_TRANSPARENT:
             filters->transparent |= (uint8_t)(1u << level);
             return level_input(shard, conn, level + 1, input, bytes);
@@ -166,6 +200,70 @@ void filters_input(struct shard *shard, struct conn *conn, uint8_t *data, size_t
     if (!takes_input(conn)) return;
     if (UNLIKELY(conn->filters->later)) return hold(shard, conn, data, bytes);
     level_input(shard, conn, 0, data, bytes);
+}
+
+/* With what was held meanwhile. */
+static void go_on(struct shard *shard, struct conn *conn)
+{
+    struct conn_filters *filters = conn->filters;
+    uint8_t *held = filters->held;
+    uint32_t held_bytes = filters->held_bytes;
+    filters->held = NULL;
+    filters->held_bytes = filters->held_capacity = 0;
+    filters->later = false;
+    level_input(shard, conn, 0, held, held_bytes); /* all levels below it are transparent by now */
+    memory_release(held);
+    conn_input_over(shard, conn);
+}
+
+/* ---- waiting for other threads -------------------------------------------------------------------------------------- */
+
+static bool is_ready(const struct conn_filters *filters)
+{
+    for (uint32_t level = 0; level < filters->count; level++) {
+        const struct filter *filter = filters->levels[level];
+        if (!is_transparent(filters, level) && filter->verbs->ready && filter->verbs->ready(filter)) return true;
+    }
+    return false;
+}
+
+/* Each is asked, and those that are ready go on; the others stay on the list. */
+static void parked_look(struct timer *timer, void *context)
+{
+    struct shard *shard = context;
+    uint32_t kept = 0, count = shard->parked_count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t name = shard->parked[i];
+        struct conn *conn = conn_find(shard, name);
+        bool waits = conn && conn->state == CONN_OPEN && conn->filters && conn->filters->later;
+        if (waits && !is_ready(conn->filters)) {
+            shard->parked[kept++] = name;
+            continue;
+        }
+        stats_count(&shard->stats.handshakes_parked, (uint64_t)-1);
+        if (waits) go_on(shard, conn); /* it may append itself anew */
+    }
+    memmove(shard->parked + kept, shard->parked + count, (shard->parked_count - count) * sizeof *shard->parked);
+    shard->parked_count -= count - kept;
+    if (shard->parked_count == 0) return;
+    timer_init(&shard->parked_timer, parked_look);
+    shard_start_timer(shard, &shard->parked_timer, FILTERS_PARKED_MS);
+}
+
+static void park(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN && !filters_open(conn->filters)); /* so it is never moved meanwhile */
+    conn->filters->later = true;
+    if (shard->parked_count == shard->parked_capacity) {
+        shard->parked_capacity = shard->parked_capacity ? shard->parked_capacity * 2 : 64;
+        shard->parked = memory_resize(shard->parked, shard->parked_capacity * sizeof *shard->parked);
+    }
+    if (shard->parked_count == 0) {
+        timer_init(&shard->parked_timer, parked_look);
+        shard_start_timer(shard, &shard->parked_timer, FILTERS_PARKED_MS);
+    }
+    shard->parked[shard->parked_count++] = conn_name(conn);
+    stats_count(&shard->stats.handshakes_parked, 1);
 }
 
 #define LATER_CREDIT_STEP 1000 /* of one step: a millisecond earns as many as there may be steps in a second */
@@ -205,15 +303,7 @@ bool filters_later_turn(struct shard *shard)
         stats_count(&shard->stats.handshakes_waiting, (uint64_t)-1);
         struct conn *conn = conn_find(shard, shard->later[shard->later_head++]);
         if (!conn || conn->state != CONN_OPEN || !conn->filters || !conn->filters->later) continue;
-        struct conn_filters *filters = conn->filters;
-        uint8_t *held = filters->held;
-        uint32_t held_bytes = filters->held_bytes;
-        filters->held = NULL;
-        filters->held_bytes = filters->held_capacity = 0;
-        filters->later = false;
-        level_input(shard, conn, 0, held, held_bytes); /* all levels below it are transparent by now */
-        memory_release(held);
-        conn_input_over(shard, conn);
+        go_on(shard, conn);
         stats_count(&shard->stats.handshake_steps, 1);
         taken++;
     }
@@ -287,8 +377,11 @@ static void take_batch(struct shard *shard, struct conn *conn)
     filters->plain_sent = filters->prefix_bytes;
     for (uint32_t level = filters->count; level-- > 0;) {
         struct filter *filter = filters->levels[level];
-        if (filter->verbs->prefix && !is_transparent(filters, level))
-            filters->plain_sent -= filter->verbs->prefix(filter, bytes, batch->stage + filters->prefix_bytes);
+        if (!filter->verbs->prefix || is_transparent(filters, level)) continue;
+        filters->plain_sent -= filter->verbs->prefix(filter, bytes, batch->stage + filters->prefix_bytes);
+        if (LIKELY(!filter->verbs->change)) continue;
+        DCHECK(batch->pieces_count == 0); /* those may be shared with others */
+        filter->verbs->change(filter, batch->stage + filters->prefix_bytes, bytes);
     }
 }
 
@@ -333,7 +426,7 @@ bool filters_prepare(struct shard *shard, struct conn *conn)
     struct outbuf *wire = NULL;
     bool sound = true;
     if (filters->to_send) sound = all_own_bytes(shard, filters, &wire);
-    bool batch_next = sound && !filters->plain && conn->out && (filters->transformer >= 0 || !wire || !wire->bytes);
+    bool batch_next = sound && !filters->plain && conn->out && !filters->begins && (filters->transformer >= 0 || !wire || !wire->bytes);
     if (batch_next) take_batch(shard, conn);
     if (sound && filters->plain && filters->transformer >= 0) sound = transform_slice(shard, filters, &wire);
     conn->sent = 0;

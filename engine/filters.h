@@ -20,7 +20,8 @@ struct conn_filters {
     uint8_t ended_from;  /* levels from here on were told that the connection ends */
     uint8_t prefix_bytes; /* room at the front of every stage */
     int8_t transformer;  /* the level whose send() changes bytes; -1: none */
-    bool later;          /* waits on the shard's list for its next expensive step */
+    uint8_t begins;      /* of a connection that we opened: 1 + the level whose handshake is on; 0: all are over, or it came */
+    bool later;          /* waits on one of the shard's lists: for its next expensive step, or for another thread's answer */
     bool send_failed;    /* nothing more can be sent */
     uint32_t held_bytes, held_capacity;
     struct filter *levels[FILTER_LEVELS_MAX];
@@ -40,6 +41,12 @@ struct span filters_fact(const struct conn_filters *filters, enum filter_fact fa
 /* True when every handshake is over. */
 bool filters_open(const struct conn_filters *filters); /* accepts NULL */
 
+/* Of a connection that we opened (conn_dialled()), after its filters were added and before anything is staged: what is staged waits
+ * until every handshake is over. */
+void filters_begin(struct shard *shard, struct conn *conn);
+/* Why the connection failed, by the filter that said so; "": none did. */
+const char *filters_reason(const struct conn_filters *filters); /* accepts NULL */
+
 /* ---- for the engine ------------------------------------------------------------------------------------------------ */
 
 /* Bytes from the socket: through the filters to conn_input(). */
@@ -54,6 +61,9 @@ bool filters_end_next(struct conn_filters *filters);
 void filters_drop_output(struct shard *shard, struct conn *conn);
 /* Filters that wait for their next expensive step, a few a turn. True: some still wait. */
 bool filters_later_turn(struct shard *shard);
+
+/* Filters that wait for another thread, asked once in FILTERS_PARKED_MS while there are any. */
+#define FILTERS_PARKED_MS 4
 
 /* Filters that take an expensive step in one turn: 0.3 to 0.7 ms each, which is what everybody else on the shard waits. */
 #define FILTERS_LATER_PER_TURN 1

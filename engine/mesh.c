@@ -11,7 +11,7 @@ struct overflow {
 };
 
 struct mesh {
-    uint32_t shards_count, producers_count; /* producers: the shards and the control thread */
+    uint32_t shards_count, producers_count; /* producers: the shards, the control thread, the admin thread */
     size_t lanes_bytes;
     struct lane *lanes; /* [to][from] */
     struct overflow *overflows;
@@ -35,7 +35,7 @@ struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max)
     CHECK(cells_max <= LANE_SLOTS);
     struct mesh *mesh = memory_acquire_zeroed(sizeof *mesh);
     mesh->shards_count = shards_count;
-    mesh->producers_count = shards_count + 1;
+    mesh->producers_count = shards_count + MESH_OUTSIDERS;
     /* Pages that no record ever touches cost nothing: 64 shards have 4,160 lanes and use few of them. */
     mesh->lanes_bytes = (size_t)shards_count * mesh->producers_count * sizeof(struct lane);
     void *lanes = mmap(NULL, mesh->lanes_bytes, PROT_READ | PROT_WRITE,

@@ -9,7 +9,7 @@
  * order, as soon as there is room; mesh_blocked() tells the sender to read less from whoever causes it (back-pressure).
  *
  * Threads: producer `from` calls mesh_send/flush for its own row, consumer `to` drains its own column. The control thread is
- *          producer number shards_count. */
+ *          producer number shards_count, whoever holds the admin's lock (node_send_admin()) the one after it. */
 #ifndef RINGMQ_ENGINE_MESH_H
 #define RINGMQ_ENGINE_MESH_H
 
@@ -18,6 +18,9 @@
 #include "engine/kernel.h"
 
 struct mesh;
+
+/* Producers that are no shards. */
+#define MESH_OUTSIDERS 2
 
 /* Kinds below this belong to the engine; the layer above numbers its own from here. */
 #define RECORD_KIND_FIRST   16

@@ -113,11 +113,21 @@ bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t 
     return false;
 }
 
+static void send_as(struct node *node, uint32_t outsider, struct stats *stats, uint32_t to_shard, const struct lane_cell *cells, uint32_t count)
+{
+    uint32_t from = node->group.shards_count + outsider;
+    mesh_send(node->group.mesh, from, to_shard, cells, count, stats);
+    mesh_flush(node->group.mesh, from, node->group.verbs, NULL, stats);
+}
+
 void node_send(struct node *node, uint32_t to_shard, const struct lane_cell *cells, uint32_t count)
 {
-    uint32_t control = node->group.shards_count;
-    mesh_send(node->group.mesh, control, to_shard, cells, count, &node->control_stats);
-    mesh_flush(node->group.mesh, control, node->group.verbs, NULL, &node->control_stats);
+    send_as(node, 0, &node->control_stats, to_shard, cells, count);
+}
+
+void node_send_admin(struct node *node, uint32_t to_shard, const struct lane_cell *cells, uint32_t count)
+{
+    send_as(node, 1, &node->admin_stats, to_shard, cells, count);
 }
 
 /* All threads have ended when the first shard is destroyed: until then a lane may still name any shard's memory. */

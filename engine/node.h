@@ -20,6 +20,8 @@ struct node *node_create(const struct settings *settings, uint32_t shards_count,
 bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t error_bytes);
 /* Sends a record from the control thread to a shard and wakes it. */
 void node_send(struct node *node, uint32_t to_shard, const struct lane_cell *cells, uint32_t count);
+/* The same from the admin's threads, one at a time. */
+void node_send_admin(struct node *node, uint32_t to_shard, const struct lane_cell *cells, uint32_t count);
 /* Opens, closes and changes listeners until they are as in `settings` (of which nothing is kept). Connections stay, with the options they came
  * in with; a listener that cannot be changed or opened stays as it was, and the log says why. Returns how many could not. */
 uint32_t node_listeners_change(struct node *node, const struct settings *settings);

@@ -26,7 +26,7 @@ struct node {
     uint32_t listener_versions; /* given so far */
     pthread_barrier_t opened, decided, started;
     bool go;
-    struct stats control_stats;
+    struct stats control_stats, admin_stats;
 };
 
 /* Opens what the settings name. False with a sentence in ret_error. */

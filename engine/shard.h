@@ -5,7 +5,9 @@
 #define RINGMQ_ENGINE_SHARD_H
 
 #include <sys/socket.h>
+#include <time.h>
 
+#include "base/spread.h"
 #include "base/qsbr.h"
 #include "base/random.h"
 #include "base/settings.h"
@@ -67,6 +69,7 @@ struct shard_group {
 
 struct shard {
     uint32_t number;
+    clockid_t cpu_clock;  /* of its thread: any thread may ask how much it has used */
     bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
     bool more_next_turn;  /* something was left over: the next turn does not sleep */
     uint64_t now_ns;      /* read once a turn; monotonic */
@@ -89,6 +92,9 @@ struct shard {
     bool later_rests;     /* the settings allow no more steps for the moment */
     uint64_t later_credit, later_earned_ms;
     struct timer later_timer;
+    uint64_t *parked;     /* names of connections whose filter waits for another thread */
+    uint32_t parked_count, parked_capacity;
+    struct timer parked_timer; /* runs while there are any */
     uint8_t *filter_rooms[FILTER_LEVELS_MAX], *filter_gather; /* scratch, made at the first use */
 
     struct pool pool;
@@ -97,6 +103,8 @@ struct shard {
     struct timer accept_retry;
     struct acceptor acceptors[LISTENERS_MAX]; /* by the listener's number */
     uint32_t acceptors_count;                 /* numbers below were used */
+    uint32_t accept_rate, accept_burst;       /* of the node, see acceptors_limit() */
+    uint64_t accept_tokens_ns;                /* as an acceptor's */
     struct overload overload;
     struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;
@@ -107,6 +115,9 @@ struct shard {
     uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
+    struct spread spreads[SPREADS];
+    bool sampling;           /* the layer above: the packet at hand is a sample */
+    uint64_t sampled_ns;     /* when a sample of this turn was routed; 0: there was none */
 };
 
 /* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the

@@ -17,6 +17,12 @@ struct micro_case {
 
 extern const struct micro_case micro_codec[], micro_route[], micro_queue[], micro_retain[], micro_path[]; /* each ends with name NULL */
 
+/* Features on the broker of micro_path.c. */
+enum micro_features { MICRO_NONE, MICRO_PASS, MICRO_ACL, MICRO_ACL_EACH };
+struct broker;
+struct settings;
+void micro_features_attach(struct broker *broker, const struct settings *settings, enum micro_features which);
+
 /* Keeps the compiler from leaving the work out. */
 static inline void micro_keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"); }
 

@@ -1,12 +1,14 @@
 /* micro_path.c - the broker's own work on one message, without a kernel: decode → route → encode.
  *
- * One shard on a kernel that hands it prepared bytes and swallows what it sends. PUBLISH packets of one publisher go to its
- * subscribers (same shard), `batch` of them to a receive, as a busy socket brings them. */
+ * Shards on a kernel that hands them prepared bytes and swallows what they send. PUBLISH packets of one publisher go to its
+ * subscribers, `batch` of them to a receive, as a busy socket brings them. Publisher and subscribers live on one shard, or
+ * (`cross`) on two, and both shards' work counts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
@@ -19,35 +21,43 @@
 
 #define SOCKETS_MAX 2048
 
-static struct {
+#define LOOP_SHARDS 2
+
+/* What one shard has of it. */
+struct loop {
     uint64_t receive_user[SOCKETS_MAX];
     struct kernel_completion waiting[SOCKETS_MAX * 2];
     uint32_t waiting_count;
-    int next_fd;
     uint64_t accept_user;
+};
+
+static struct loop loops[LOOP_SHARDS];
+static struct {
+    int next_fd;
     uint64_t sent_bytes;
     uint64_t now_ns;
     uint8_t acks[1 << 16]; /* what the subscriber answers */
     uint32_t acks_bytes;
     bool subscriber_answers;
-} loop;
+} world;
 
 static const struct kernel_features features = {.send_vectorized = true, .multishot_accept = true, .multishot_receive = true};
 
 static struct kernel_ring *loop_open(uint32_t shard, const struct settings *settings, char *error, size_t bytes)
 {
-    return (struct kernel_ring *)&loop;
+    return (struct kernel_ring *)&loops[shard];
 }
+static struct loop *loop_of(struct kernel_ring *ring) { return (struct loop *)ring; }
 static void loop_close(struct kernel_ring *ring) {}
 static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
-static uint64_t loop_now(struct kernel_ring *ring) { return loop.now_ns += 1000; }
-static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop.accept_user = user; }
-static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop.receive_user[fd] = user; }
+static uint64_t loop_now(struct kernel_ring *ring) { return world.now_ns += 1000; }
+static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop_of(ring)->accept_user = user; }
+static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
 
-static void complete(uint64_t user, int result, const void *data, uint32_t flags)
+static void complete(struct loop *loop, uint64_t user, int result, const void *data, uint32_t flags)
 {
-    loop.waiting[loop.waiting_count++] =
+    loop->waiting[loop->waiting_count++] =
         (struct kernel_completion){.user = user, .result = result, .data = data, .flags = flags};
 }
 
@@ -60,35 +70,36 @@ static void answer(const uint8_t *data, size_t bytes)
         struct mqtt_decoded decoded = mqtt_decode(span_of(data + at, bytes - at), &limits, &packet);
         CHECK(decoded.status == MQTT_DECODED);
         if (packet.type == MQTT_PUBLISH && packet.publish.qos == 1)
-            loop.acks_bytes += (uint32_t)mqtt_write_ack(loop.acks + loop.acks_bytes, MQTT_PUBACK, packet.publish.packet_id);
+            world.acks_bytes += (uint32_t)mqtt_write_ack(world.acks + world.acks_bytes, MQTT_PUBACK, packet.publish.packet_id);
         at += decoded.bytes;
     }
 }
 
 static void loop_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
 {
-    loop.sent_bytes += bytes;
-    if (fd >= 1 && loop.subscriber_answers) answer(data, bytes);
-    complete(user, (int)bytes, NULL, 0);
+    world.sent_bytes += bytes;
+    if (fd >= 1 && world.subscriber_answers) answer(data, bytes);
+    complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
 static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
         bytes += pieces[i].iov_len;
-    loop.sent_bytes += bytes;
-    complete(user, (int)bytes, NULL, 0);
+    world.sent_bytes += bytes;
+    complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
-static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(target, -125, NULL, 0); }
-static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(user, 0, NULL, 0); }
-static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(user, 0, NULL, 0); }
+static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(loop_of(ring), target, -125, NULL, 0); }
+static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
+static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
 static void loop_wake(struct kernel_ring *from, uint32_t to) {}
 static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t min, struct kernel_completion *out, uint32_t max)
 {
-    uint32_t count = loop.waiting_count < max ? loop.waiting_count : max;
-    memcpy(out, loop.waiting, count * sizeof *out);
-    memmove(loop.waiting, loop.waiting + count, (loop.waiting_count - count) * sizeof *out);
-    loop.waiting_count -= count;
+    struct loop *loop = loop_of(ring);
+    uint32_t count = loop->waiting_count < max ? loop->waiting_count : max;
+    memcpy(out, loop->waiting, count * sizeof *out);
+    memmove(loop->waiting, loop->waiting + count, (loop->waiting_count - count) * sizeof *out);
+    loop->waiting_count -= count;
     return count;
 }
 static bool loop_ready(struct kernel_ring *ring) { return true; }
@@ -101,40 +112,54 @@ static const struct kernel_verbs kernel_loop = {
 
 /* ---- the scene -------------------------------------------------------------------------------------------------- */
 
-static struct shard *shard;
+static struct shard *shards[LOOP_SHARDS];
+static uint32_t shards_count;
 
-static void feed(int fd, const void *data, size_t bytes) { complete(loop.receive_user[fd], (int)bytes, data, KERNEL_MORE); }
+static void feed(uint32_t shard, int fd, const void *data, size_t bytes)
+{
+    complete(&loops[shard], loops[shard].receive_user[fd], (int)bytes, data, KERNEL_MORE);
+}
 
 static void turns(uint32_t count)
 {
     while (count--)
-        shard_turn(shard, 0);
+        for (uint32_t i = 0; i < shards_count; i++)
+            shard_turn(shards[i], 0);
 }
 
-static int client_connect(uint32_t number)
+struct client {
+    int fd;
+    uint32_t shard;
+};
+
+/* The next client whose home is that shard. */
+static struct client client_connect(uint32_t home)
 {
-    int fd = loop.next_fd++;
+    static uint32_t number;
+    struct client client = {world.next_fd++, home};
     uint8_t packet[128];
     char id[24];
-    snprintf(id, sizeof id, "bench-%u", number);
+    do {
+        snprintf(id, sizeof id, "bench-%u", number++);
+    } while (broker_home(broker_of(shards[0])->broker, hash_span(span_of_string(id))) != home);
     struct mqtt_packet connect = {.type = MQTT_CONNECT,
                                   .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
     connect.connect.properties.present = 0;
     size_t bytes = mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &connect);
-    complete(loop.accept_user, fd, NULL, KERNEL_MORE);
+    complete(&loops[home], loops[home].accept_user, client.fd, NULL, KERNEL_MORE);
     turns(1);
-    feed(fd, packet, bytes);
+    feed(home, client.fd, packet, bytes);
     turns(2);
-    return fd;
+    return client;
 }
 
-static void client_subscribe(int fd, uint8_t qos)
+static void client_subscribe(struct client client, uint8_t qos)
 {
     uint8_t packet[128];
     struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/topic/1"), .qos = qos};
     struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}};
     subscribe.subscribe.properties.present = 0;
-    feed(fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
+    feed(client.shard, client.fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
     turns(4);
 }
 
@@ -142,20 +167,23 @@ static struct {
     uint8_t *bytes;
     size_t bytes_count;
     uint32_t batch;
-    int publisher;
+    struct client publisher;
+    uint32_t subscribers_shard;
 } scene;
 
 static void receive_once(void)
 {
-    feed(scene.publisher, scene.bytes, scene.bytes_count);
+    feed(scene.publisher.shard, scene.publisher.fd, scene.bytes, scene.bytes_count);
     turns(2);
-    if (!loop.acks_bytes) return;
-    feed(1, loop.acks, loop.acks_bytes);
-    loop.acks_bytes = 0;
+    if (!world.acks_bytes) return;
+    feed(scene.subscribers_shard, 1, world.acks, world.acks_bytes);
+    world.acks_bytes = 0;
     turns(1);
 }
 
-static void shard_open(void)
+static enum micro_features wanted;
+
+static void shards_open(uint32_t count)
 {
     static struct listener_settings listener_settings = {
         .name = "bench", .protocol_versions = "3.1, 3.1.1, 5.0", .mountpoint = "", .packet_bytes_max = LISTENER_INHERIT,
@@ -171,28 +199,34 @@ static void shard_open(void)
         .listeners = &listener_settings, .listeners_count = 1};
     static struct listener listener = {.settings = &listener_settings};
     static struct shard_group group;
-    struct broker *broker = broker_create(&settings, 1, 1);
-    group = (struct shard_group){.shards_count = 1, .verbs = &kernel_loop, .handler = &broker_handler,
-                                 .mesh = mesh_create(1, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
+    shards_count = count;
+    struct broker *broker = broker_create(&settings, count, 1);
+    settings.features.gate_budget_us = 1000000;
+    if (wanted) micro_features_attach(broker, &settings, wanted);
+    group = (struct shard_group){.shards_count = count, .verbs = &kernel_loop, .handler = &broker_handler,
+                                 .mesh = mesh_create(count, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
                                  .listeners_count = 1};
     int listener_fd = 0;
     char error[100];
-    loop.now_ns = 1000000000000;
-    shard = shard_create(0, &group, &settings, &listener_fd, 1, broker->shards[0], error, sizeof error);
-    CHECK(shard);
-    shard_start(shard);
+    world.now_ns = 1000000000000;
+    for (uint32_t i = 0; i < count; i++) {
+        shards[i] = shard_create(i, &group, &settings, &listener_fd, 1, broker->shards[i], error, sizeof error);
+        CHECK(shards[i]);
+        shard_start(shards[i]);
+    }
 }
 
 /* One publisher, and `subscribers` to what it publishes. */
-static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint32_t subscribers)
+static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint32_t subscribers, bool cross)
 {
     log_configure(LOG_OFF, LOG_TEXT);
-    shard_open();
+    shards_open(cross ? 2 : 1);
     scene.batch = batch;
     scene.publisher = client_connect(0);
+    scene.subscribers_shard = cross ? 1 : 0;
     for (uint32_t i = 1; i <= subscribers; i++)
-        client_subscribe(client_connect(i), qos);
-    loop.subscriber_answers = qos == 1;
+        client_subscribe(client_connect(scene.subscribers_shard), qos);
+    world.subscriber_answers = qos == 1;
 
     static uint8_t payload[65536];
     uint8_t *at = scene.bytes = memory_acquire(batch * (payload_bytes + 64));
@@ -209,19 +243,41 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
     scene.bytes_count = (size_t)(at - scene.bytes);
 }
 
-static void setup_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1); }
-static void setup_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1); }
-static void setup_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size); }
-static void setup_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 1); }
-static void setup_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1); }
+static void setup_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1, false); }
+static void setup_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1, false); }
+static void setup_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, false); }
+static void setup_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 1, false); }
+static void setup_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, false); }
+
+static void setup_cross_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1, true); }
+static void setup_cross_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1, true); }
+static void setup_cross_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, true); }
+static void setup_cross_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, true); }
+
+static void setup_pass(uint64_t size)
+{
+    wanted = MICRO_PASS;
+    setup_batch(size);
+}
+static void setup_acl(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_batch(size);
+}
+static void setup_acl_each(uint64_t size)
+{
+    wanted = MICRO_ACL_EACH;
+    setup_batch(size);
+}
 
 /* Counts deliveries. */
 static uint64_t run(uint64_t count)
 {
-    uint64_t before = shard->stats.publish_sent;
+    const struct stats *stats = &shards[scene.subscribers_shard]->stats;
+    uint64_t before = stats->publish_sent;
     for (uint64_t sent = 0; sent < count; sent += scene.batch)
         receive_once();
-    return shard->stats.publish_sent - before;
+    return stats->publish_sent - before;
 }
 
 const struct micro_case micro_path[] = {
@@ -229,7 +285,14 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64", setup_batch, run, 16, 4096},
     {"path-qos0-1k-64", setup_batch, run, 1024, 4096},
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
+    {"path-gate-64", setup_pass, run, 16, 4096},
+    {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
+    {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},
+    {"path-cross-qos0-64", setup_cross_batch, run, 16, 4096},
+    {"path-cross-qos0-64-to-100", setup_cross_fan, run, 100, 1024},
+    {"path-cross-qos1-64", setup_cross_batch_qos1, run, 16, 4096},
     {0},
 };

@@ -35,7 +35,7 @@
 #define GATHER_FROM      (3 * 256 / 2)
 #define GATHER_WEIGHT    16
 
-enum { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE };
+enum { USER_ACCEPT = 1, USER_RECEIVE, USER_SEND, USER_CLOSE, USER_CANCEL };
 
 struct stage {
     uint8_t *bytes;
@@ -45,6 +45,8 @@ struct stage {
 struct connection {
     bool open, greeted, dirty, sending;
     struct relay_greeting greeting;
+    uint32_t greeting_bytes; /* arrived so far */
+    uint32_t lived_bytes;    /* RELAY_LIVES: that have gone back */
     struct stage out, sent; /* being filled; the kernel's */
     uint8_t *partial;       /* the beginning of a greeting or record */
     uint32_t partial_bytes;
@@ -183,17 +185,16 @@ static void relay(uint32_t channel_number, const uint8_t *data, uint32_t bytes)
         stage_append(channel->subscribers[i], data, bytes);
 }
 
-static void greet(uint32_t fd, const uint8_t *data)
+static void greet(uint32_t fd)
 {
     struct connection *connection = &connections[fd];
-    memcpy(&connection->greeting, data, sizeof connection->greeting);
     const struct relay_greeting *greeting = &connection->greeting;
     if (greeting->magic != RELAY_MAGIC || greeting->channel >= DESCRIPTORS_MAX || greeting->record_bytes == 0)
         fail("a connection began with something that is no greeting", 0);
     connection->greeted = true;
     connection->partial = grown(NULL, greeting->record_bytes + sizeof *greeting);
-    stage_append(fd, data, sizeof *greeting);
-    if (!greeting->subscribes) return;
+    stage_append(fd, (const uint8_t *)greeting, sizeof *greeting);
+    if (greeting->role != RELAY_SUBSCRIBES) return;
     struct channel *channel = &channels[greeting->channel];
     if (channel->count == channel->capacity) {
         channel->capacity = channel->capacity ? channel->capacity * 2 : 4;
@@ -202,16 +203,33 @@ static void greet(uint32_t fd, const uint8_t *data)
     channel->subscribers[channel->count++] = fd;
 }
 
+/* One that lives only: its first record goes back, and what comes then is its farewell. */
+static void lives(uint32_t fd, const uint8_t *data, uint32_t bytes)
+{
+    struct connection *connection = &connections[fd];
+    if (connection->lived_bytes < connection->greeting.record_bytes) {
+        connection->lived_bytes += bytes;
+        return stage_append(fd, data, bytes);
+    }
+    struct io_uring_sqe *sqe = sqe_next(USER_CANCEL, fd); /* of its receive, whose last completion closes it */
+    io_uring_prep_cancel64(sqe, (uint64_t)USER_RECEIVE << 32 | fd, 0);
+    sqe->user_data = (uint64_t)USER_CANCEL << 32 | fd;
+}
+
 static void received(uint32_t fd, const uint8_t *data, uint32_t bytes)
 {
     struct connection *connection = &connections[fd];
-    if (!connection->greeted) { /* 16 bytes at the front of a stream: one piece */
-        if (bytes < sizeof(struct relay_greeting)) fail("a greeting in pieces", 0);
-        greet(fd, data);
-        data += sizeof(struct relay_greeting);
-        bytes -= (uint32_t)sizeof(struct relay_greeting);
+    if (!connection->greeted) { /* in two pieces when a receive buffer ended in it */
+        uint32_t missing = (uint32_t)sizeof connection->greeting - connection->greeting_bytes, taken = bytes < missing ? bytes : missing;
+        memcpy((uint8_t *)&connection->greeting + connection->greeting_bytes, data, taken);
+        connection->greeting_bytes += taken;
+        if (taken < missing) return;
+        greet(fd);
+        data += taken;
+        bytes -= taken;
     }
     if (bytes == 0) return;
+    if (connection->greeting.role == RELAY_LIVES) return lives(fd, data, bytes);
     const struct relay_greeting *greeting = &connection->greeting;
     if (connection->partial_bytes) {
         uint32_t missing = greeting->record_bytes - connection->partial_bytes, taken = bytes < missing ? bytes : missing;
@@ -236,7 +254,7 @@ static void left(uint32_t fd)
 {
     struct connection *connection = &connections[fd];
     struct channel *channel = &channels[connection->greeting.channel];
-    for (uint32_t i = 0; connection->greeted && connection->greeting.subscribes && i < channel->count; i++)
+    for (uint32_t i = 0; connection->greeted && connection->greeting.role == RELAY_SUBSCRIBES && i < channel->count; i++)
         if (channel->subscribers[i] == fd) channel->subscribers[i--] = channel->subscribers[--channel->count];
     connection->open = false;
     if (connection->sending) return; /* send_done() comes back here */

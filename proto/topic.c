@@ -123,3 +123,16 @@ bool mqtt_topic_matches_filter(struct span topic, struct span filter)
     }
     return topic_rest.data == NULL;
 }
+
+bool mqtt_filter_covers(struct span wide, struct span filter)
+{
+    struct span wide_level, level;
+    bool hidden = filter.bytes && filter.data[0] == '$' && wide.bytes && (wide.data[0] == '+' || wide.data[0] == '#');
+    if (hidden) return false; /* [MQTT-4.7.2-1] */
+    while (mqtt_level_next(&wide, &wide_level)) {
+        if (span_equal(wide_level, SPAN_LITERAL("#"))) return true;
+        if (!mqtt_level_next(&filter, &level) || span_equal(level, SPAN_LITERAL("#"))) return false;
+        if (!span_equal(wide_level, SPAN_LITERAL("+")) && !span_equal(wide_level, level)) return false;
+    }
+    return filter.data == NULL;
+}

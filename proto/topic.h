@@ -34,6 +34,10 @@ bool mqtt_share_split(struct span full_filter, struct span *ret_group, struct sp
  * good enough for a handful of filters. */
 bool mqtt_topic_matches_filter(struct span topic, struct span filter);
 
+/* Does every topic that matches `filter` match `wide`, too, as far as their levels tell: `a/+/b` lies below `a/#` and `a/+/+`, `a/#` only below a
+ * `#`. Both valid, without $share. */
+bool mqtt_filter_covers(struct span wide, struct span filter);
+
 /* Takes the next level off the front:
  *     struct span rest = topic, level;
  *     while (mqtt_level_next(&rest, &level)) …

@@ -24,7 +24,7 @@ missing_commands() {
   done
 }
 
-build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev librocksdb-dev node-llhttp)
+build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev librocksdb-dev libpcre2-dev node-llhttp libjansson-dev libcrypt-dev libncurses-dev)
 
 # build PRESET [cmake option…]: configures (once) and builds build/PRESET.
 build() {

@@ -156,13 +156,14 @@ uint64_t store_put_detach(struct wal *wal, uint64_t session, uint32_t expiry_s, 
     return wal_append(wal, STORE_DETACH, &part, 1, now_ms);
 }
 
-enum { SUBSCRIPTION_NO_LOCAL = 4, SUBSCRIPTION_RETAIN_AS_PUBLISHED = 8 };
+enum { SUBSCRIPTION_NO_LOCAL = 4, SUBSCRIPTION_RETAIN_AS_PUBLISHED = 8, SUBSCRIPTION_EXCLUSIVE = 16 };
 
 void record_put_subscription(struct record_writer *writer, const struct stored_subscription *subscription)
 {
     record_put_u32(writer, subscription->subscription_id);
     record_put_u8(writer, (uint8_t)(subscription->qos | (subscription->no_local ? SUBSCRIPTION_NO_LOCAL : 0) |
-                                    (subscription->retain_as_published ? SUBSCRIPTION_RETAIN_AS_PUBLISHED : 0)));
+                                    (subscription->retain_as_published ? SUBSCRIPTION_RETAIN_AS_PUBLISHED : 0) |
+                                    (subscription->exclusive ? SUBSCRIPTION_EXCLUSIVE : 0)));
     record_put_text(writer, subscription->filter);
     record_put_text(writer, subscription->group);
 }
@@ -325,6 +326,7 @@ struct stored_subscription record_take_subscription(struct record_reader *reader
     subscription.qos = flags & 3;
     subscription.no_local = (flags & SUBSCRIPTION_NO_LOCAL) != 0;
     subscription.retain_as_published = (flags & SUBSCRIPTION_RETAIN_AS_PUBLISHED) != 0;
+    subscription.exclusive = (flags & SUBSCRIPTION_EXCLUSIVE) != 0;
     subscription.filter = record_take_text(reader);
     subscription.group = record_take_text(reader);
     if (subscription.qos > 2 || subscription.filter.bytes == 0) reader->bad = true;

@@ -72,7 +72,7 @@ struct stored_subscription {
     struct span filter, group;
     uint32_t subscription_id;
     uint8_t qos;
-    bool no_local, retain_as_published;
+    bool no_local, retain_as_published, exclusive;
 };
 
 struct stored_delivery {

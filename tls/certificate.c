@@ -1,64 +1,12 @@
 #include "tls/certificate.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
 
 #include "base/memory.h"
-
-/* ---- DER (X.690): one element after another ----------------------------------------------------------------------- */
-
-enum der_tag {
-    DER_BOOLEAN = 0x01,
-    DER_INTEGER = 0x02,
-    DER_BIT_STRING = 0x03,
-    DER_OCTET_STRING = 0x04,
-    DER_OID = 0x06,
-    DER_UTF8 = 0x0C,
-    DER_NUMERIC = 0x12,
-    DER_PRINTABLE = 0x13,
-    DER_T61 = 0x14,
-    DER_IA5 = 0x16,
-    DER_UTC_TIME = 0x17,
-    DER_TIME = 0x18,
-    DER_VISIBLE = 0x1A,
-    DER_UNIVERSAL = 0x1C,
-    DER_BMP = 0x1E,
-    DER_SEQUENCE = 0x30,
-    DER_SET = 0x31
-};
-
-struct element {
-    uint8_t tag;
-    struct span content;
-    struct span whole;
-};
-
-/* The next element of `rest`. False at its end, and when it is broken. */
-static bool next(struct span *rest, struct element *ret_element)
-{
-    if (rest->bytes < 2) return false;
-    size_t header = 2, length = rest->data[1];
-    if (length > 0x80) {
-        size_t count = length - 0x80;
-        if (count > 3 || rest->bytes < 2 + count) return false;
-        length = 0;
-        for (size_t i = 0; i < count; i++)
-            length = length << 8 | rest->data[2 + i];
-        header += count;
-    } else if (length == 0x80) {
-        return false; /* indefinite: not DER */
-    }
-    if (rest->bytes - header < length) return false;
-    *ret_element = (struct element){rest->data[0], span_of(rest->data + header, length), span_of(rest->data, header + length)};
-    *rest = span_skip(*rest, header + length);
-    return true;
-}
-
-static bool next_is(struct span *rest, uint8_t tag, struct element *ret_element)
-{
-    return next(rest, ret_element) && ret_element->tag == tag;
-}
+#include "tls/der.h"
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
 
@@ -129,7 +77,7 @@ static uint32_t take_utf8(struct span *rest)
 }
 
 /* A string of whatever ASN.1 type. */
-static void put_element(struct text *text, const struct element *element)
+static void put_element(struct text *text, const struct der_element *element)
 {
     struct span rest = element->content;
     size_t width = element->tag == DER_BMP ? 2 : element->tag == DER_UNIVERSAL ? 4 : 1;
@@ -209,8 +157,8 @@ static void put_escaped(struct text *text, const struct text *value)
 /* "CN=sensor-7" of one AttributeTypeAndValue. */
 static void put_attribute(struct text *text, struct span attribute, struct text *common_name)
 {
-    struct element oid, value;
-    if (!next_is(&attribute, DER_OID, &oid) || !next(&attribute, &value)) {
+    struct der_element oid, value;
+    if (!der_next_is(&attribute, DER_OID, &oid) || !der_next(&attribute, &value)) {
         text->bad = true;
         return;
     }
@@ -241,9 +189,9 @@ static void read_subject(struct span subject, struct certificate_names *names)
 {
     struct span sets[RDNS_MAX];
     uint32_t count = 0;
-    struct element element;
+    struct der_element element;
     struct text text = {.bytes = 0}, common_name = {.bytes = 0};
-    while (next_is(&subject, DER_SET, &element)) {
+    while (der_next_is(&subject, DER_SET, &element)) {
         if (count == RDNS_MAX) return;
         sets[count++] = element.content;
     }
@@ -251,14 +199,14 @@ static void read_subject(struct span subject, struct certificate_names *names)
     for (uint32_t i = 0; i < count; i++) {
         struct span set = sets[i];
         struct text unused = {.bytes = 0};
-        while (next_is(&set, DER_SEQUENCE, &element))
+        while (der_next_is(&set, DER_SEQUENCE, &element))
             put_attribute(&unused, element.content, &common_name);
     }
     for (uint32_t i = count; i-- > 0;) {
         struct text unused = {.bytes = 1};
         bool several = false;
         if (text.bytes) put(&text, ",", 1);
-        while (next_is(&sets[i], DER_SEQUENCE, &element)) {
+        while (der_next_is(&sets[i], DER_SEQUENCE, &element)) {
             if (several) put(&text, "+", 1);
             put_attribute(&text, element.content, &unused);
             several = true;
@@ -270,16 +218,24 @@ static void read_subject(struct span subject, struct certificate_names *names)
 
 /* ---- the other parts ---------------------------------------------------------------------------------------------- */
 
-enum { SAN_EMAIL = 0x81, SAN_DNS = 0x82, SAN_URI = 0x86 };
+enum { SAN_EMAIL = 0x81, SAN_DNS = 0x82, SAN_URI = 0x86, SAN_ADDRESS = 0x87 };
+
+static void add_address(struct span address, struct certificate_names *names)
+{
+    if ((address.bytes != 4 && address.bytes != 16) || names->addresses_count == CERTIFICATE_ADDRESSES_MAX) return;
+    memcpy(names->addresses[names->addresses_count], address.data, address.bytes);
+    names->address_bytes[names->addresses_count++] = (uint8_t)address.bytes;
+}
 
 static void read_alternative_names(struct span extension, struct certificate_names *names)
 {
-    struct element list, name;
-    if (!next_is(&extension, DER_SEQUENCE, &list)) return;
-    while (next(&list.content, &name)) {
+    struct der_element list, name;
+    if (!der_next_is(&extension, DER_SEQUENCE, &list)) return;
+    while (der_next(&list.content, &name)) {
+        if (name.tag == SAN_ADDRESS) add_address(name.content, names);
         if (name.tag != SAN_EMAIL && name.tag != SAN_DNS && name.tag != SAN_URI) continue;
         struct text text = {.bytes = 0};
-        struct element string = name;
+        struct der_element string = name;
         string.tag = DER_IA5;
         put_element(&text, &string);
         char *copy = text_copy(&text);
@@ -298,13 +254,13 @@ static void read_alternative_names(struct span extension, struct certificate_nam
 static void read_extensions(struct span rest, struct certificate_names *names)
 {
     static const struct span alternative_names = SPAN_LITERAL("\x55\x1D\x11");
-    struct element tagged, list, extension, oid, value;
-    while (next(&rest, &tagged)) {
-        if (tagged.tag != 0xA3 || !next_is(&tagged.content, DER_SEQUENCE, &list)) continue;
-        while (next_is(&list.content, DER_SEQUENCE, &extension)) {
-            if (!next_is(&extension.content, DER_OID, &oid) || !span_equal(oid.content, alternative_names)) continue;
-            if (!next(&extension.content, &value)) continue;
-            if (value.tag == DER_BOOLEAN && !next(&extension.content, &value)) continue;
+    struct der_element tagged, list, extension, oid, value;
+    while (der_next(&rest, &tagged)) {
+        if (tagged.tag != 0xA3 || !der_next_is(&tagged.content, DER_SEQUENCE, &list)) continue;
+        while (der_next_is(&list.content, DER_SEQUENCE, &extension)) {
+            if (!der_next_is(&extension.content, DER_OID, &oid) || !span_equal(oid.content, alternative_names)) continue;
+            if (!der_next(&extension.content, &value)) continue;
+            if (value.tag == DER_BOOLEAN && !der_next(&extension.content, &value)) continue;
             if (value.tag == DER_OCTET_STRING) read_alternative_names(value.content, names);
         }
     }
@@ -316,19 +272,19 @@ static void read_key(struct span key, struct certificate_names *names)
                              ec = SPAN_LITERAL("\x2A\x86\x48\xCE\x3D\x02\x01"), ed25519 = SPAN_LITERAL("\x2B\x65\x70"),
                              p256 = SPAN_LITERAL("\x2A\x86\x48\xCE\x3D\x03\x01\x07"),
                              p384 = SPAN_LITERAL("\x2B\x81\x04\x00\x22"), p521 = SPAN_LITERAL("\x2B\x81\x04\x00\x23");
-    struct element algorithm, oid, curve, bits, numbers, modulus;
-    if (!next_is(&key, DER_SEQUENCE, &algorithm) || !next_is(&algorithm.content, DER_OID, &oid)) return;
+    struct der_element algorithm, oid, curve, bits, numbers, modulus;
+    if (!der_next_is(&key, DER_SEQUENCE, &algorithm) || !der_next_is(&algorithm.content, DER_OID, &oid)) return;
     if (span_equal(oid.content, ed25519)) names->key = CERTIFICATE_KEY_ED25519;
-    if (span_equal(oid.content, ec) && next_is(&algorithm.content, DER_OID, &curve)) {
+    if (span_equal(oid.content, ec) && der_next_is(&algorithm.content, DER_OID, &curve)) {
         if (span_equal(curve.content, p256)) names->key = CERTIFICATE_KEY_EC_256;
         if (span_equal(curve.content, p384)) names->key = CERTIFICATE_KEY_EC_384;
         if (span_equal(curve.content, p521)) names->key = CERTIFICATE_KEY_EC_521;
     }
     if (!span_equal(oid.content, rsa)) return;
     names->key = CERTIFICATE_KEY_RSA;
-    if (!next_is(&key, DER_BIT_STRING, &bits) || bits.content.bytes < 1) return;
+    if (!der_next_is(&key, DER_BIT_STRING, &bits) || bits.content.bytes < 1) return;
     struct span inside = span_skip(bits.content, 1);
-    if (!next_is(&inside, DER_SEQUENCE, &numbers) || !next_is(&numbers.content, DER_INTEGER, &modulus)) return;
+    if (!der_next_is(&inside, DER_SEQUENCE, &numbers) || !der_next_is(&numbers.content, DER_INTEGER, &modulus)) return;
     struct span digits = modulus.content;
     while (digits.bytes && digits.data[0] == 0)
         digits = span_skip(digits, 1);
@@ -346,8 +302,8 @@ static int number_of(const char *digits, size_t count)
 /* "YYMMDD…Z" or "YYYYMMDD…Z" (RFC 5280 §4.1.2.5). */
 static void read_expiry(struct span validity, struct certificate_names *names)
 {
-    struct element from, until;
-    if (!next(&validity, &from) || !next(&validity, &until)) return;
+    struct der_element from, until;
+    if (!der_next(&validity, &from) || !der_next(&validity, &until)) return;
     struct span digits = until.content;
     size_t year_digits = until.tag == DER_UTC_TIME ? 2 : 4;
     if ((until.tag != DER_UTC_TIME && until.tag != DER_TIME) || digits.bytes < year_digits + 4) return;
@@ -363,24 +319,41 @@ static void read_expiry(struct span validity, struct certificate_names *names)
     snprintf(names->expires, sizeof names->expires, "%04d-%02d-%02d", year, until_day.tm_mon + 1, until_day.tm_mday);
 }
 
+/* The parts up to the public key, and what follows them. */
+static bool take_apart(struct span der, struct der_element *ret_validity, struct der_element *ret_subject, struct der_element *ret_key,
+                       struct span *ret_rest)
+{
+    struct der_element certificate, tbs, part;
+    if (!der_next_is(&der, DER_SEQUENCE, &certificate) || !der_next_is(&certificate.content, DER_SEQUENCE, &tbs)) return false;
+    *ret_rest = tbs.content;
+    if (!der_next(ret_rest, &part)) return false;
+    if (part.tag == 0xA0 && !der_next(ret_rest, &part)) return false;         /* version, then the serial number */
+    if (!der_next(ret_rest, &part) || !der_next(ret_rest, &part)) return false; /* signature algorithm, issuer */
+    return der_next_is(ret_rest, DER_SEQUENCE, ret_validity) && der_next_is(ret_rest, DER_SEQUENCE, ret_subject) &&
+           der_next_is(ret_rest, DER_SEQUENCE, ret_key);
+}
+
 bool certificate_read(struct span der, struct certificate_names *ret_names)
 {
     *ret_names = (struct certificate_names){0};
-    struct element certificate, tbs, part, validity, subject, key;
-    if (!next_is(&der, DER_SEQUENCE, &certificate) || !next_is(&certificate.content, DER_SEQUENCE, &tbs)) return false;
-    struct span rest = tbs.content;
-    if (!next(&rest, &part)) return false;
-    if (part.tag == 0xA0 && !next(&rest, &part)) return false;    /* version, then the serial number */
-    if (!next(&rest, &part) || !next(&rest, &part)) return false; /* signature algorithm, issuer */
-    if (!next_is(&rest, DER_SEQUENCE, &validity) || !next_is(&rest, DER_SEQUENCE, &subject) ||
-        !next_is(&rest, DER_SEQUENCE, &key))
-        return false;
+    struct der_element validity, subject, key;
+    struct span rest;
+    if (!take_apart(der, &validity, &subject, &key, &rest)) return false;
     ret_names->expires_s = INT64_MAX;
     read_expiry(validity.content, ret_names);
     read_subject(subject.content, ret_names);
     read_key(key.content, ret_names);
     read_extensions(rest, ret_names);
     return true;
+}
+
+struct span certificate_public_key(struct span der)
+{
+    struct der_element validity, subject, key, algorithm, bits;
+    struct span rest;
+    bool found = take_apart(der, &validity, &subject, &key, &rest) && der_next_is(&key.content, DER_SEQUENCE, &algorithm) &&
+                 der_next_is(&key.content, DER_BIT_STRING, &bits) && bits.content.bytes > 1;
+    return found ? span_skip(bits.content, 1) : span_of(NULL, 0);
 }
 
 void certificate_release(struct certificate_names *names)
@@ -400,8 +373,18 @@ static bool matches(const char *pattern, const char *host)
     return dot && dot != host && strchr(pattern + 2, '.') && strcasecmp(pattern + 1, dot) == 0;
 }
 
+static bool has_address(const struct certificate_names *names, const uint8_t *address, size_t bytes)
+{
+    for (uint32_t i = 0; i < names->addresses_count; i++)
+        if (names->address_bytes[i] == bytes && memcmp(names->addresses[i], address, bytes) == 0) return true;
+    return false;
+}
+
 bool certificate_is_for(const struct certificate_names *names, const char *host)
 {
+    uint8_t address[16];
+    if (inet_pton(AF_INET, host, address) == 1) return has_address(names, address, 4);
+    if (inet_pton(AF_INET6, host, address) == 1) return has_address(names, address, 16);
     for (uint32_t i = 0; i < names->dns_count; i++)
         if (matches(names->dns[i], host)) return true;
     return names->dns_count == 0 && names->common_name && matches(names->common_name, host);

@@ -18,6 +18,7 @@ enum certificate_key {
 };
 
 #define CERTIFICATE_DNS_MAX 64
+#define CERTIFICATE_ADDRESSES_MAX 16
 
 struct certificate_names {
     char *common_name;              /* the first CN of the subject; NULL: none */
@@ -27,6 +28,9 @@ struct certificate_names {
                           none */
     char *dns[CERTIFICATE_DNS_MAX]; /* all DNS names, in lower case */
     uint32_t dns_count;
+    uint8_t addresses[CERTIFICATE_ADDRESSES_MAX][16]; /* the IP addresses; an IPv4 one in its first four bytes */
+    uint8_t address_bytes[CERTIFICATE_ADDRESSES_MAX]; /* 4 or 16 */
+    uint32_t addresses_count;
     enum certificate_key key;
     uint32_t key_bits; /* RSA: of the modulus */
     int64_t expires_s;         /* realtime; INT64_MAX: not readable */
@@ -35,9 +39,11 @@ struct certificate_names {
 
 /* False when the bytes are no certificate; the names are empty then. */
 bool certificate_read(struct span der, struct certificate_names *ret_names);
+/* The subject's public key: what is in the BIT STRING of SubjectPublicKeyInfo. Empty: it is no certificate. */
+struct span certificate_public_key(struct span der);
 void certificate_release(struct certificate_names *names);
-/* Is the certificate for this host name (lower case)? By its DNS names, a wildcard standing for one label
- * (RFC 6125); by its CN only when it has none. */
+/* Is the certificate for this host? A name: by its DNS names, a wildcard standing for one label (RFC 6125); by its CN only when it
+ * has none. An address, as inet_pton() reads it: by its IP addresses only. */
 bool certificate_is_for(const struct certificate_names *names, const char *host);
 const char *certificate_key_name(enum certificate_key key); /* "rsa", "ecdsa-256" */
 

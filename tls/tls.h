@@ -21,6 +21,7 @@
 struct tls_context;
 struct tls_tickets;
 struct tls_psk;
+struct tls_checker;
 
 enum tls_version { TLS_1_2 = 12, TLS_1_3 = 13 };
 
@@ -38,6 +39,7 @@ struct tls_certificate {
     struct tls_file key;      /* PEM: PKCS#8 (encrypted or not), EC or RSA */
     const char *key_password; /* NULL or "": none */
     struct tls_file staple;   /* DER: an OCSP response for ours; none: nothing is stapled */
+    bool staple_comes;        /* … until tls_context_set_staple() */
 };
 
 struct tls_options {
@@ -54,6 +56,8 @@ struct tls_options {
     const char *alpn;                  /* protocols in our order, separated by commas; "": ALPN is ignored */
     struct tls_tickets *tickets;       /* NULL: no session tickets. The context takes its own reference */
     bool psk_username;                 /* the identity of the pre-shared key is FACT_USERNAME */
+    const struct tls_checker *checker; /* asked about each certificate of a client (tls/ocsp.h); NULL: nobody is */
+    void *checker_context;             /* the context retains it */
     enum tls_name username, client_id; /* facts FACT_USERNAME and FACT_CLIENT_ID; a certificate without that name is refused */
 };
 
@@ -75,6 +79,9 @@ void tls_context_release(struct tls_context *context); /* accepts NULL */
 bool tls_context_describe(const struct tls_context *context, uint32_t number, char *ret_text, size_t bytes);
 bool tls_context_expiry(const struct tls_context *context, uint32_t number, int64_t *ret_realtime_s);
 
+/* Replaces the staple of a certificate while handshakes go on. The bytes are copied. Any thread. */
+void tls_context_set_staple(struct tls_context *context, uint32_t number, struct span response);
+
 /* The place of a listener's context: taken by each new connection, set by a reload. */
 struct tls_slot;
 struct tls_slot *tls_slot_create(struct tls_context *context); /* takes the reference */
@@ -87,6 +94,8 @@ void tls_slot_release(struct tls_slot *slot);
 /* Takes a reference of its own on the context. Never NULL. Costs about 200 bytes until the client's hello has
  * arrived. */
 struct filter *tls_filter_create(struct tls_context *context);
+/* `who` is handed to the context's checker. */
+struct filter *tls_filter_create_for(struct tls_context *context, void *who);
 /* True after a handshake that a ticket made short. */
 bool tls_filter_is_resumed(const struct filter *filter);
 
@@ -120,6 +129,8 @@ void tls_tickets_rotate(struct tls_tickets *tickets);  /* call it once in lifeti
 /* Once, before anything else here; again is harmless. */
 void tls_library_start(void);
 const char *tls_library_version(void);
+/* The first certificate of a PEM as DER, to be released with memory_release(). NULL: there is none. */
+uint8_t *tls_pem_certificate(struct span pem, uint32_t *ret_bytes);
 /* How fast it seals AES-128-GCM, measured now (about a millisecond): below TLS_LIBRARY_SLOW it was built
  * without AES-NI. */
 uint32_t tls_library_megabytes_per_s(void);

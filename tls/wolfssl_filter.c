@@ -7,12 +7,13 @@
 
 /* What the peer sent is gathered until a hello is whole; then a library session is made and the steps of the
  * handshake follow. Each step with a private-key operation, or a certificate to verify, asks for its turn
- * first (FILTER_LATER). */
+ * first (FILTER_LATER). A connection that we open begins at PHASE_HANDSHAKE and is always in a hurry. */
 enum phase {
     PHASE_HELLO,       /* gathers the client's hello; there is no library session */
     PHASE_HELLO_READY, /* has it, and waits for its turn */
     PHASE_HANDSHAKE,   /* our flight is made; gathers the client's */
     PHASE_STEP_READY,  /* has records of it, and waits for its turn */
+    PHASE_CHECKING,    /* all is said; whether the client's certificate is revoked is being asked */
     PHASE_OPEN,
     PHASE_ENDED, /* the peer has said close_notify */
     PHASE_FAILED
@@ -42,6 +43,9 @@ struct tls_filter {
     char *psk_identity; /* whose key was used; set while it is looked for, so only good once the handshake is
                            over */
     struct certificate_names *peer;
+    struct tls_chain *chain; /* the peer's, until it has been handed to the checker */
+    struct tls_check *check;
+    void *who;
 };
 
 #define GATHERED_BYTES_MAX (64 * 1024) /* a client's certificates with their chain; who sends more is made to wait */
@@ -135,6 +139,12 @@ static int library_writes(WOLFSSL *ssl, char *data, int bytes, void *context)
     return bytes;
 }
 
+const struct tls_context *tls_filter_context(WOLFSSL *ssl)
+{
+    const struct tls_filter *tls = wolfSSL_GetIOReadCtx(ssl);
+    return tls->context;
+}
+
 void tls_filter_prepare(WOLFSSL_CTX *library)
 {
     wolfSSL_CTX_SetIORecv(library, library_reads);
@@ -200,7 +210,11 @@ static enum filter_wants library_failed(struct tls_filter *tls, int error)
 {
     WOLFSSL_ALERT_HISTORY history;
     bool theirs = wolfSSL_get_alert_history(tls->ssl, &history) == WOLFSSL_SUCCESS && history.last_rx.level == alert_fatal;
-    return theirs ? peer_alerted(tls, history.last_rx.code) : fail(tls, tls_error_words(error));
+    if (theirs) return peer_alerted(tls, history.last_rx.code);
+    bool said = history.last_tx.level == alert_fatal;
+    if (!said && tls->phase < PHASE_OPEN && (error == BAD_BINDER || error == NO_PEER_CERT)) /* the library leaves the peer in the dark */
+        tls_send_alert(tls->ssl, error == BAD_BINDER ? decrypt_error : handshake_failure);
+    return fail(tls, tls_error_words(error));
 }
 
 /* An alert where no session has been made: in the clear (RFC 8446 §6). */
@@ -210,11 +224,10 @@ static void alert_plainly(struct tls_filter *tls, uint8_t description)
     append(&tls->own, &tls->own_start, &tls->own_bytes, &tls->own_capacity, record, sizeof record);
 }
 
-/* An alert of ours after a handshake that went well: the library has no function for it, close_notify must
- * do. */
-static enum filter_wants refuse(struct tls_filter *tls, const char *reason)
+/* An alert of ours after a handshake that went well. */
+static enum filter_wants refuse(struct tls_filter *tls, int alert, const char *reason)
 {
-    wolfSSL_shutdown(tls->ssl);
+    tls_send_alert(tls->ssl, alert);
     tls->said_goodbye = true;
     return fail(tls, reason);
 }
@@ -231,6 +244,7 @@ static void session_begin(struct tls_filter *tls, const struct hello *hello)
     char *alpn = tls->context->alpn;
     if (alpn[0])
         CHECK(wolfSSL_UseALPN(tls->ssl, alpn, (unsigned)strlen(alpn), WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);
+    if (tls->context->checker) tls_chain_begin(tls->ssl, &tls->chain);
     if (hello->server_name[0]) tls->server_name = memory_copy_string(span_of_string(hello->server_name));
 }
 
@@ -254,14 +268,49 @@ static bool identify(struct tls_filter *tls)
     return sound;
 }
 
+static void check_over(struct tls_filter *tls)
+{
+    if (tls->check) tls->context->checker->release(tls->check, tls->who);
+    tls->check = NULL;
+}
+
+/* Is there a verdict? */
+static enum filter_wants checked(struct tls_filter *tls)
+{
+    const struct tls_checker *checker = tls->context->checker;
+    enum tls_check_state state = checker->look(tls->check);
+    if (state == TLS_CHECK_PENDING) return FILTER_PARKED;
+    enum filter_wants wants = FILTER_GOES_ON;
+    tls->phase = PHASE_OPEN;
+    if (state == TLS_CHECK_REFUSED)
+        wants = refuse(tls, checker->is_revoked(tls->check) ? certificate_revoked : bad_certificate_status_response, checker->reason(tls->check));
+    check_over(tls);
+    return wants;
+}
+
+static bool tls_ready(const struct filter *filter)
+{
+    const struct tls_filter *tls = const_tls_of(filter);
+    return tls->phase == PHASE_CHECKING && tls->context->checker->look(tls->check) != TLS_CHECK_PENDING;
+}
+
 static enum filter_wants handshake_over(struct tls_filter *tls)
 {
     tls->phase = PHASE_OPEN;
     tls->resumed = wolfSSL_session_reused(tls->ssl) && !tls->context->psk;
+    if (tls->context->is_client) {
+        const char *wrong = tls_client_judge(tls->context, tls->ssl, tls->server_name);
+        return wrong ? refuse(tls, bad_certificate, wrong) : FILTER_GOES_ON;
+    }
     if (tls->psk_identity && tls->context->psk_username) tls->username = memory_copy_string(span_of_string(tls->psk_identity));
     if (tls->context->asks_certificate && !tls->psk_identity && !identify(tls))
-        return refuse(tls, "the client's certificate lacks the name that the listener takes as username or client id");
-    return FILTER_GOES_ON;
+        return refuse(tls, certificate_unknown, "the client's certificate lacks the name that the listener takes as username or client id");
+    if (!tls->chain || tls->psk_identity) return FILTER_GOES_ON;
+    tls->check = tls->context->checker->begin(tls->context->checker_context, tls->who, tls->chain->certificates, tls->chain->count);
+    tls_chain_release(tls->chain);
+    tls->chain = NULL;
+    tls->phase = PHASE_CHECKING;
+    return checked(tls);
 }
 
 /* ---- up ----------------------------------------------------------------------------------------------------------- */
@@ -270,7 +319,7 @@ static enum filter_wants handshake_over(struct tls_filter *tls)
 static enum filter_wants handshake_step(struct tls_filter *tls)
 {
     tls->offered = (uint32_t)records_whole(gathered(tls));
-    int done = wolfSSL_accept(tls->ssl);
+    int done = tls->context->is_client ? wolfSSL_connect(tls->ssl) : wolfSSL_accept(tls->ssl);
     if (done == WOLFSSL_SUCCESS) return handshake_over(tls);
     int error = wolfSSL_get_error(tls->ssl, done);
     if (error != WOLFSSL_ERROR_WANT_READ) return library_failed(tls, error);
@@ -278,8 +327,8 @@ static enum filter_wants handshake_step(struct tls_filter *tls)
     /* TLS 1.3 without a client's certificate: only its Finished is to come. Everything else costs a key
      * exchange or a verification. A second hello (after HelloRetryRequest) costs, too: then we are not as
      * far. */
-    tls->hurried = wolfSSL_version(tls->ssl) == TLS1_3_VERSION && !tls->context->asks_certificate &&
-                   tls->own_bytes > HELLO_RETRY_BYTES_MAX;
+    tls->hurried = tls->context->is_client || (wolfSSL_version(tls->ssl) == TLS1_3_VERSION && !tls->context->asks_certificate &&
+                                               tls->own_bytes > HELLO_RETRY_BYTES_MAX);
     return FILTER_GOES_ON;
 }
 
@@ -344,6 +393,7 @@ static enum filter_wants handshake(struct tls_filter *tls, const uint8_t *input,
     if (tls->phase == PHASE_HELLO) return hello_arrives(tls);
     if (tls->phase == PHASE_HELLO_READY) wants = hello_turn(tls);
     if (tls->phase == PHASE_STEP_READY) wants = handshake_step(tls);
+    else if (tls->phase == PHASE_CHECKING) wants = checked(tls);
     if (tls->phase != PHASE_HANDSHAKE || wants != FILTER_GOES_ON) return wants;
     if (records_whole(gathered(tls)) == 0) return FILTER_GOES_ON;
     /* In the clear, though in TLS 1.3 we expect ciphertext by now: a client that refuses our certificate may
@@ -360,7 +410,11 @@ static struct filter_step tls_receive(struct filter *filter, uint8_t *input, siz
 {
     struct tls_filter *tls = tls_of(filter);
     struct filter_step step = {.wants = FILTER_GOES_ON};
-    DCHECK(tls->phase < PHASE_ENDED);
+    DCHECK(tls->phase != PHASE_ENDED);
+    if (tls->phase == PHASE_FAILED) { /* a hello that could not be made */
+        step.wants = FILTER_FAILED;
+        return step;
+    }
     if (tls->phase < PHASE_OPEN) {
         step.wants = handshake(tls, input, bytes, &step.consumed);
         /* What did not fit is asked for again. */
@@ -374,7 +428,7 @@ static struct filter_step tls_receive(struct filter *filter, uint8_t *input, siz
         tls->input_bytes = 0;
         step = plain;
     }
-    step.to_send = tls->own_bytes > 0;
+    step.to_send = tls->own_bytes > 0 && tls->phase != PHASE_CHECKING;
     return step;
 }
 
@@ -400,6 +454,7 @@ static struct filter_step tls_send(struct filter *filter, struct span input, uin
 {
     struct tls_filter *tls = tls_of(filter);
     struct filter_step step = {.output = room};
+    if (tls->phase == PHASE_CHECKING) return step; /* the last flight waits for the verdict */
     tls->room = room;
     tls->room_bytes = (uint32_t)room_bytes;
     tls->room_used = 0;
@@ -463,6 +518,8 @@ static struct span tls_fact(const struct filter *filter, enum filter_fact fact)
 static void tls_release(struct filter *filter)
 {
     struct tls_filter *tls = tls_of(filter);
+    check_over(tls);
+    tls_chain_release(tls->chain);
     wolfSSL_free(tls->ssl);
     tls_context_release(tls->context);
     memory_release(tls->gathered);
@@ -482,6 +539,7 @@ static const struct filter_verbs tls_filter_verbs = {
     .receive = tls_receive,
     .send = tls_send,
     .send_bytes_max = tls_send_bytes_max,
+    .ready = tls_ready,
     .is_open = tls_is_open,
     .end = tls_end,
     .reason = tls_reason,
@@ -495,6 +553,30 @@ struct filter *tls_filter_create(struct tls_context *context)
     tls->filter.verbs = &tls_filter_verbs;
     tls->context = tls_context_retain(context);
     return &tls->filter;
+}
+
+struct filter *tls_filter_create_for(struct tls_context *context, void *who)
+{
+    struct filter *filter = tls_filter_create(context);
+    tls_of(filter)->who = who;
+    return filter;
+}
+
+struct filter *tls_client_create(struct tls_context *context, const char *host, const struct tls_session *resume)
+{
+    struct tls_filter *tls = tls_of(tls_filter_create(context));
+    CHECK(context->is_client);
+    tls->server_name = memory_copy_string(span_of_string(host));
+    tls->ssl = tls_client_begin(context, host, resume);
+    wolfSSL_SetIOReadCtx(tls->ssl, tls);
+    wolfSSL_SetIOWriteCtx(tls->ssl, tls);
+    handshake_step(tls); /* our hello; what goes wrong is told by the next receive() */
+    return &tls->filter;
+}
+
+struct tls_session *tls_client_session(struct filter *filter)
+{
+    return tls_is_open(filter) ? tls_client_take_session(tls_of(filter)->ssl) : NULL;
 }
 
 bool tls_filter_is_resumed(const struct filter *filter)

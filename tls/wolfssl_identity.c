@@ -57,35 +57,3 @@ char *tls_peer_name(const struct certificate_names *names, enum tls_name which, 
     if (which == TLS_NAME_FINGERPRINT) return fingerprint(der);
     return name ? memory_copy_string(span_of_string(name)) : NULL;
 }
-
-/* ---- words -------------------------------------------------------------------------------------------------------- */
-
-const char *tls_alert_name(int alert)
-{
-    switch (alert) {
-    case 10: return "unexpected_message";
-    case 20: return "bad_record_mac";
-    case 22: return "record_overflow";
-    case 40: return "handshake_failure";
-    case 42: return "bad_certificate";
-    case 43: return "unsupported_certificate";
-    case 44: return "certificate_revoked";
-    case 45: return "certificate_expired";
-    case 46: return "certificate_unknown";
-    case 47: return "illegal_parameter";
-    case 48: return "unknown_ca";
-    case 49: return "access_denied";
-    case 50: return "decode_error";
-    case 51: return "decrypt_error";
-    case 70: return "protocol_version";
-    case 71: return "insufficient_security";
-    case 80: return "internal_error";
-    case 90: return "user_canceled";
-    case 109: return "missing_extension";
-    case 112: return "unrecognized_name";
-    case 115: return "unknown_psk_identity";
-    case 116: return "certificate_required";
-    case 120: return "no_application_protocol";
-    default: return "unknown";
-    }
-}

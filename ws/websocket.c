@@ -25,18 +25,23 @@ struct own {
 
 struct websocket {
     struct filter filter;
-    const struct websocket_options *options;
+    union {
+        const struct websocket_options *options;
+        const struct websocket_client_options *client_options;
+    };
     union {
         struct upgrade *upgrade; /* until the handshake is over or has failed */
+        struct request *request; /* the client's; also when it has failed: the reason is in it */
         uint64_t left;           /* open: bytes of the frame's payload to come */
         const char *reason;      /* failed */
     };
-    uint8_t mask[4];          /* turned to the next byte */
+    uint8_t mask[4];          /* of what comes, turned to the next byte; the client's: of what leaves */
     uint8_t head_bytes;       /* of a head that has not come whole */
     uint8_t opcode : 4;       /* of the frame at hand */
     uint8_t final : 1;
     uint8_t in_frame : 1;     /* the head has come whole */
     uint8_t in_message : 1;   /* a fragmented message has begun and not ended */
+    uint8_t ours : 1;         /* we are the client */
     uint8_t open : 1;
     uint8_t failed : 1;
     uint8_t close_sent : 1;
@@ -51,6 +56,15 @@ struct websocket {
 };
 
 static struct websocket *websocket_of(const struct filter *filter) { return (struct websocket *)(uintptr_t)filter; }
+
+static bool is_client(const struct websocket *websocket) { return websocket->ours; }
+
+/* A fresh one for each frame (§5.3). */
+static void mask_choose(struct websocket *websocket, uint8_t ret_mask[4])
+{
+    uint64_t random = websocket->client_options->random(websocket->client_options->context);
+    memcpy(ret_mask, &random, 4);
+}
 
 /* ---- frames of our own ---------------------------------------------------------------------------------------------- */
 
@@ -69,7 +83,15 @@ static void own_append(struct websocket *websocket, struct span bytes)
 static void own_control(struct websocket *websocket, enum opcode opcode, struct span payload)
 {
     DCHECK(payload.bytes <= CONTROL_BYTES_MAX);
-    own_append(websocket, span_of(((uint8_t[]){0x80 | (uint8_t)opcode, (uint8_t)payload.bytes}), 2));
+    uint8_t second = (uint8_t)payload.bytes, mask[4], masked[CONTROL_BYTES_MAX];
+    if (is_client(websocket)) second |= 0x80;
+    own_append(websocket, span_of(((uint8_t[]){0x80 | (uint8_t)opcode, second}), 2));
+    if (is_client(websocket)) {
+        mask_choose(websocket, mask);
+        own_append(websocket, span_of(mask, sizeof mask));
+        unmask(masked, payload.data, payload.bytes, mask);
+        payload.data = masked;
+    }
     own_append(websocket, payload);
 }
 
@@ -110,6 +132,22 @@ static bool receive_upgrade(struct websocket *websocket, struct span input, stru
     return false;
 }
 
+/* The client's. False: no more of the input is to be looked at. */
+static bool receive_answer(struct websocket *websocket, struct span input, struct filter_step *step)
+{
+    enum request_status status = request_receive(websocket->request, input, &step->consumed);
+    if (status == REQUEST_MORE) return false;
+    websocket->open = status == REQUEST_ACCEPTED;
+    if (websocket->open) {
+        request_release(websocket->request);
+        websocket->left = 0;
+        return true;
+    }
+    step->wants = FILTER_FAILED;
+    websocket->failed = true;
+    return false;
+}
+
 /* ---- heads ---------------------------------------------------------------------------------------------------------- */
 
 static bool fail(struct websocket *websocket, struct filter_step *step, enum close_code code, const char *reason)
@@ -146,7 +184,8 @@ static const char *head_wrong(const struct websocket *websocket, uint8_t first, 
     bool control = opcode >= OPCODE_CLOSE, final = first & 0x80;
     if (first & 0x70) return "a reserved bit is set"; /* no extension was agreed */
     if (opcode > OPCODE_PONG || (opcode > OPCODE_BINARY && !control)) return "an opcode that RFC 6455 does not know";
-    if (!(second & 0x80)) return "a frame of a client is not masked"; /* §5.1 */
+    if (!(second & 0x80) && !is_client(websocket)) return "a frame of a client is not masked"; /* §5.1 */
+    if (second & 0x80 && is_client(websocket)) return "a frame of a server is masked";         /* §5.1 */
     if (control && !final) return "a control frame is fragmented";    /* §5.5 */
     if (control && (second & 0x7f) > CONTROL_BYTES_MAX) return "a control frame is longer than 125 bytes";
     if (opcode == OPCODE_CONTINUATION && !websocket->in_message) return "a continuation without a beginning"; /* §5.4 */
@@ -162,9 +201,9 @@ static bool head_take(struct websocket *websocket, const uint8_t *head, struct f
     if (written >= 126 && (length < 126 || (written == 127 && length <= UINT16_MAX)))
         return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "a length is not written in the fewest bytes");
     if (length >> 63) return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "a length has its highest bit set");
-    uint64_t limit = websocket->options->frame_bytes_max;
+    uint64_t limit = is_client(websocket) ? 0 : websocket->options->frame_bytes_max;
     if (limit && length > limit) return fail(websocket, step, CLOSE_TOO_LARGE, "a frame is larger than websocket.max_frame_size");
-    memcpy(websocket->mask, head + head_wants(head, 2) - 4, 4);
+    if (!is_client(websocket)) memcpy(websocket->mask, head + head_wants(head, 2) - 4, 4);
     websocket->opcode = head[0] & 0x0f;
     websocket->final = head[0] >> 7;
     websocket->left = length;
@@ -255,19 +294,28 @@ static bool frame_over(struct websocket *websocket, struct filter_step *step)
     return goes_on;
 }
 
+static void take_payload(struct websocket *websocket, uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    if (UNLIKELY(is_client(websocket))) { /* a server does not mask */
+        memmove(to, from, bytes);
+        return;
+    }
+    unmask(to, from, bytes, websocket->mask);
+    mask_turn(websocket->mask, bytes);
+}
+
 static struct filter_step websocket_receive(struct filter *filter, uint8_t *input, size_t bytes, uint8_t *room, size_t room_bytes)
 {
     struct websocket *websocket = websocket_of(filter);
     struct filter_step step = {.output = input, .wants = FILTER_GOES_ON};
-    if (!websocket->open && !receive_upgrade(websocket, span_of(input, bytes), &step)) return step;
+    if (!websocket->open && !(is_client(websocket) ? receive_answer : receive_upgrade)(websocket, span_of(input, bytes), &step)) return step;
     for (;;) {
         if (!websocket->in_frame && !receive_head(websocket, input, bytes, &step)) return step;
         size_t here = bytes - step.consumed < websocket->left ? bytes - step.consumed : (size_t)websocket->left;
         bool control = websocket->opcode >= OPCODE_CLOSE;
         if (here) { /* output never overtakes input: each frame's head lies between them */
             uint8_t *to = control ? websocket->control + websocket->control_bytes : input + step.output_bytes;
-            unmask(to, input + step.consumed, here, websocket->mask);
-            mask_turn(websocket->mask, here);
+            take_payload(websocket, to, input + step.consumed, here);
             websocket->left -= here;
             step.consumed += here;
             if (control)
@@ -301,12 +349,26 @@ static struct filter_step websocket_send(struct filter *filter, struct span inpu
 static size_t websocket_prefix(struct filter *filter, uint64_t bytes, uint8_t *end)
 {
     size_t length_bytes = bytes < 126 ? 0 : bytes <= UINT16_MAX ? 2 : 8;
+    bool masks = is_client(websocket_of(filter));
+    if (masks) {
+        mask_choose(websocket_of(filter), websocket_of(filter)->mask);
+        end -= 4;
+        memcpy(end, websocket_of(filter)->mask, 4);
+    }
     for (size_t i = 0; i < length_bytes; i++)
         end[-1 - (int)i] = (uint8_t)(bytes >> 8 * i);
     uint8_t *head = end - length_bytes - 2;
     head[0] = 0x80 | OPCODE_BINARY;
     head[1] = length_bytes == 0 ? (uint8_t)bytes : length_bytes == 2 ? 126 : 127;
-    return length_bytes + 2;
+    if (masks) head[1] |= 0x80;
+    return length_bytes + 2 + (masks ? 4 : 0);
+}
+
+static void websocket_change(struct filter *filter, uint8_t *bytes, size_t count)
+{
+    struct websocket *websocket = websocket_of(filter);
+    unmask(bytes, bytes, count, websocket->mask);
+    mask_turn(websocket->mask, count);
 }
 
 static bool websocket_is_open(const struct filter *filter) { return websocket_of(filter)->open; }
@@ -319,7 +381,9 @@ static void websocket_end(struct filter *filter)
 
 static const char *websocket_reason(const struct filter *filter)
 {
-    return websocket_of(filter)->failed ? websocket_of(filter)->reason : "";
+    const struct websocket *websocket = websocket_of(filter);
+    if (!websocket->failed) return "";
+    return is_client(websocket) && !websocket->open ? request_reason(websocket->request) : websocket->reason;
 }
 
 static struct span websocket_fact(const struct filter *filter, enum filter_fact fact)
@@ -331,7 +395,8 @@ static struct span websocket_fact(const struct filter *filter, enum filter_fact 
 static void websocket_release(struct filter *filter)
 {
     struct websocket *websocket = websocket_of(filter);
-    if (!websocket->open && !websocket->failed) upgrade_release(websocket->upgrade);
+    if (is_client(websocket) && !websocket->open) request_release(websocket->request);
+    if (!is_client(websocket) && !websocket->open && !websocket->failed) upgrade_release(websocket->upgrade);
     if (websocket->in_frame && websocket->opcode >= OPCODE_CLOSE) memory_release(websocket->control);
     own_release(websocket);
     memory_release(websocket->client);
@@ -341,6 +406,23 @@ static void websocket_release(struct filter *filter)
 static const struct filter_verbs websocket_verbs = {.name = "websocket", .receive = websocket_receive, .send = websocket_send,
                                                     .prefix = websocket_prefix, .is_open = websocket_is_open, .end = websocket_end,
                                                     .reason = websocket_reason, .fact = websocket_fact, .release = websocket_release};
+
+/* Beside those of the server: its bytes are masked. */
+static const struct filter_verbs websocket_client_verbs = {.name = "websocket", .receive = websocket_receive, .send = websocket_send,
+                                                           .prefix = websocket_prefix, .change = websocket_change,
+                                                           .is_open = websocket_is_open, .end = websocket_end,
+                                                           .reason = websocket_reason, .fact = websocket_fact, .release = websocket_release};
+
+struct filter *websocket_client_create(const struct websocket_client_options *options)
+{
+    struct websocket *websocket = memory_acquire_zeroed(sizeof *websocket);
+    websocket->filter.verbs = &websocket_client_verbs;
+    websocket->ours = true;
+    websocket->client_options = options;
+    websocket->request = request_create(options);
+    own_append(websocket, request_bytes(websocket->request));
+    return &websocket->filter;
+}
 
 struct filter *websocket_create(const struct websocket_options *options, bool trusted)
 {

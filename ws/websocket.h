@@ -10,9 +10,14 @@
 #define RINGMQ_WS_WEBSOCKET_H
 
 #include "base/filter.h"
+#include "ws/request.h"
 #include "ws/upgrade.h"
 
 /* `options` must outlive the filter. `trusted`: see upgrade_create(). */
 struct filter *websocket_create(const struct websocket_options *options, bool trusted);
+
+/* The other end, on a connection that we opened: its own bytes are the request from the beginning, what leaves is masked (change()),
+ * what comes must not be. `options` must outlive the filter. */
+struct filter *websocket_client_create(const struct websocket_client_options *options);
 
 #endif

@@ -167,9 +167,10 @@ start_sub will -t "$top/will" -W 0.6
 timeout -s TERM 0.3 "$ringmq" sub -h "$host" -p "$port" -t "$top/nothing" --will-topic "$top/will" --will-payload gone
 wait_sub; equal "no will after SIGTERM" "$(cat "$dir/will")" ""
 for signal in INT TERM; do
+    rm -f "$dir/signal.err" # or what the one before has written would be taken for this one's
     # a background job of a script ignores SIGINT unless its shell says otherwise
     (trap - INT; exec "$ringmq" sub -h "$host" -p "$port" -t "$top/nothing" -d > /dev/null 2> "$dir/signal.err") & sub_pid=$!
-    for _ in $(seq 100); do grep -q SUBACK "$dir/signal.err" && break; sleep 0.02; done
+    for _ in $(seq 100); do grep -qs SUBACK "$dir/signal.err" && break; sleep 0.02; done
     [ $signal = INT ] && name=2 || name=15
     kill -$name $sub_pid; wait_sub
     equal "SIG$signal: DISCONNECT and status 0" "$sub_status $(grep -c -- '--> DISCONNECT' "$dir/signal.err")" "0 1"

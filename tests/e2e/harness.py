@@ -104,7 +104,8 @@ class Broker:
     def start(self, wait=True):
         check(os.access(self.program, os.X_OK), f"{self.program} is not there; build it first")
         command = [self.program, "--config", self.config_file,
-                   "--set", f"listeners.tcp.default.bind=127.0.0.1:{self.port}", "--set", "node.pin_cores=false"]
+                   "--set", f"listeners.tcp.default.bind=127.0.0.1:{self.port}", "--set", "node.pin_cores=false",
+                   "--set", "admin.enable=false"]
         for value in os.environ.get("E2E_SETS", "").split() + self.sets:
             command += ["--set", value]
         if self.descriptors:

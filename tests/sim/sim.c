@@ -5,7 +5,7 @@
  *
  * What must hold, whatever the schedule: every publisher's messages arrive in the order sent; what was acknowledged reaches
  * every steady subscriber (QoS 1 at least once, QoS 2 exactly once) and exactly one member of a shared group; and when all
- * clients have left, no connection, session, message, buffer or pool block is left. */
+ * clients have left, no connection, session, message, buffer or pool block is left. In half of the runs a feature makes packets wait at random. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,9 @@
 #include "broker/broker.h"
 #include "broker/records.h"
 #include "engine/listener.h"
+#include "base/hash.h"
 #include "tests/sim/fake_disk.h"
+#include "tests/sim/fake_feature.h"
 #include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
 #include "tests/sim/fake_shelf.h"
@@ -35,6 +37,7 @@ struct sim {
     struct shard_group group;
     struct shard_handler handler; /* the broker's, with filters of our own */
     struct broker *broker;
+    struct features *features; /* NULL: none; half of the seeds */
     struct shard *shards[8];
     struct sim_client clients[SIM_CLIENTS_MAX];
     struct sim_rules rules;
@@ -91,6 +94,25 @@ static struct settings settings_make(struct sim *sim)
     };
 }
 
+static struct rate_settings rate_choose(struct sim *sim, uint32_t low, uint32_t high)
+{
+    if (pick(sim, 0, 1)) return (struct rate_settings){0, 0};
+    return (struct rate_settings){pick(sim, low, high), pick(sim, 1, 20)};
+}
+
+/* A third of the runs has rates that clients do run into. */
+static void rates_choose(struct sim *sim)
+{
+    static const uint32_t lowest[RATE_KINDS] = {[RATE_MESSAGES] = 300, [RATE_BYTES] = 100000, [RATE_SUBSCRIBES] = 20, [RATE_DELIVERIES] = 1000};
+    if (pick(sim, 0, 2)) return;
+    for (uint32_t i = 0; i < RATE_KINDS; i++) {
+        sim->settings.limiter.client[i] = rate_choose(sim, lowest[i], lowest[i] * 8);
+        sim->settings.limiter.node[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.total_rates[i] = rate_choose(sim, lowest[i] * 6, lowest[i] * 40);
+        sim->listener_settings.rates[i].per_s = pick(sim, 0, 3) ? RATE_INHERIT : 0;
+    }
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -129,10 +151,12 @@ static void node_make(struct sim *sim)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, sim->seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 8, 40)),
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
+    uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
+    if (fate & 1) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
     struct state state;
     if (sim->disk) store_make(sim, shards, &state);
     int listener_fd = FAKE_LISTENER;
@@ -167,6 +191,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         .topic_alias_max = LISTENER_INHERIT, .keep_alive_max_s = LISTENER_INHERIT, .qos_max = LISTENER_INHERIT,
         .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
+    rates_choose(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
@@ -200,6 +225,8 @@ static void sim_turn(struct sim *sim)
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
+    if (sim->features) fake_feature_step();
+    if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     if (sim->spill && pick(sim, 0, 3) == 0) spill_step(sim->spill, fake_now_ns() / 1000000);
     fake_advance_ns(random_below(&sim->random, 600000));
@@ -299,9 +326,9 @@ static void sim_check(const struct sim *sim)
             }
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
-               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
+               SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, publishers_limited), SUM(sim, deliveries_limited), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
                SUM(sim, durable_write_failures), sim->crashes);
 }
 
@@ -354,6 +381,8 @@ static void node_unmake(struct sim *sim)
         shard_destroy(sim->shards[s]); /* CHECKs that every pool block came home */
     mesh_destroy(sim->group.mesh);
     store_end(sim);
+    if (sim->features) fake_feature_destroy(sim->features);
+    sim->features = NULL;
     broker_destroy(sim->broker);
 }
 
@@ -434,6 +463,7 @@ int main(int argc, char **argv)
         for (uint64_t i = 0; i < count; i++)
             sim_run(first + i);
     }
+    if (verbose) printf("packets that waited for a feature: %" PRIu64 "\n", fake_feature_waited());
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }

@@ -7,10 +7,13 @@
 
 static int parse(const char *const *words, struct ringmqd_arguments *ret_arguments)
 {
-    char *argv[16];
+    static char written[16][64]; /* as main()'s, which may be written to */
+    char *argv[17];
     int argc = 0;
-    for (; words[argc]; argc++)
-        argv[argc] = (char *)words[argc];
+    for (; words[argc]; argc++) {
+        snprintf(written[argc], sizeof written[argc], "%s", words[argc]);
+        argv[argc] = written[argc];
+    }
     argv[argc] = NULL;
     freopen("/dev/null", "w", stderr);
     int stdout_copy = dup(1);
@@ -40,7 +43,7 @@ Test(arguments, all)
 Test(arguments, ends)
 {
     struct ringmqd_arguments arguments;
-    static const char *const said[] = {"--help", "-h", "--version", "--print-sample", "--print-config-docs"};
+    static const char *const said[] = {"--help", "-h", "--version", "--print-sample", "--print-config-docs", "--print-config-man", "--help=man", "--help=bash", "--help=zsh"};
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         cr_assert_eq(parse(LIST("ringmqd", said[i]), &arguments), 0, "%s", said[i]);
     static const char *const wrong[] = {"--nope", "file.conf", "--set", "--set=x", "-c"};

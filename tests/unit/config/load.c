@@ -271,10 +271,10 @@ Test(exposure, says_where_and_what_to_write)
     struct config *config = load_sound(LIST("open.conf"), NULL, NULL);
     cr_assert_not(config_check_exposure(config, &errors));
     assert_text(errors_text(&errors),
-                "open.conf:3:15: `listeners.tcp.east.bind` is \"1885\", which other machines can reach, and no access control is "
+                "open.conf:3:15: `listeners.tcp.east.bind` is \"1885\", which other machines can reach, and no authentication is "
                 "configured: anybody could connect. If that is what you want, write mqtt.allow_anonymous = true; if not, listen on "
                 "\"127.0.0.1:1885\"\n"
-                "open.conf:2:15: `listeners.tcp.west.bind` is \"0.0.0.0:1884\", which other machines can reach, and no access control is "
+                "open.conf:2:15: `listeners.tcp.west.bind` is \"0.0.0.0:1884\", which other machines can reach, and no authentication is "
                 "configured: anybody could connect. If that is what you want, write mqtt.allow_anonymous = true; if not, listen on "
                 "\"127.0.0.1:1884\"", "");
     config_release(config);

@@ -68,7 +68,7 @@ static const struct schema_key secret_keys[] = {
     {"node.password", TYPE_SECRET, .reloadable = true, .bytes = sizeof(char *), .offset = offsetof(struct settings, node.name), .max = 20,
      .default_text = "", .documentation = "A secret."},
 };
-static const struct schema secret_schema = {secret_keys, 1, NULL, 0};
+static const struct schema secret_schema = {.keys = secret_keys, .keys_count = 1};
 
 static struct config *load_secret(const char *set, char **ret_errors)
 {

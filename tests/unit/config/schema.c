@@ -153,28 +153,7 @@ Test(schema, nearest)
     }
 }
 
-/* ---- files made from the table ------------------------------------------------------------------------------------- */
-
-static void check_fresh(const char *name, void (*print)(FILE *), const char *option)
-{
-    char path[1024], *expected = printed_by(print);
-    snprintf(path, sizeof path, "%.*s%s", (int)(strlen(__FILE__) - strlen("tests/unit/config/schema.c")), __FILE__, name);
-    FILE *file = fopen(path, "r");
-    cr_assert(file, "%s is missing: ringmqd %s > %s", path, option, name);
-    size_t bytes = strlen(expected);
-    char *actual = memory_acquire(bytes + 2);
-    size_t got = fread(actual, 1, bytes + 1, file);
-    fclose(file);
-    cr_assert(got == bytes && memcmp(actual, expected, bytes) == 0, "%s is stale: ringmqd %s > %s", name, option, name);
-    memory_release(actual);
-    memory_release(expected);
-}
-
-Test(schema, generated_files_are_fresh)
-{
-    check_fresh("docs/configuration.md", config_print_docs, "--print-config-docs");
-    check_fresh("ringmq.conf", config_print_sample, "--print-sample");
-}
+/* ---- files made from the table (that those in the tree are fresh: tests/e2e/run-config, with all features) -------------- */
 
 /* As it stands, and with every key uncommented. */
 Test(schema, sample_is_the_defaults)

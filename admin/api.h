@@ -1,0 +1,81 @@
+/* api.h - the REST API: one table of routes (routes.c), a handler for each operation (api_*.c), and what handlers have at hand.
+ *
+ *     request ─► route ─► who is it (auth.h), may they ─► parameters and body against their schemas ─► handler ─► JSON
+ *
+ * All of it on worker threads. A handler answers exactly once: api_reply(), api_done(), api_error() or an http_…() of its own.
+ * Errors have the form {"code": "NOT_FOUND", "message": "…"}. */
+#ifndef RINGMQ_ADMIN_API_H
+#define RINGMQ_ADMIN_API_H
+
+#include <jansson.h>
+
+#include "admin/admin.h"
+#include "admin/auth.h"
+#include "admin/http.h"
+#include "admin/routes.h"
+
+struct inspect;
+
+#define API_PARAMETERS_MAX 24
+
+struct api_call {
+    struct admin *admin;
+    struct http_exchange *exchange;
+    const struct api_route *route;
+    struct auth_identity who;
+    const char *texts[API_PARAMETERS_MAX]; /* by place in route->parameters; NULL: not given */
+    json_t *body;                          /* checked; NULL: the route has none */
+    char *storage;
+    bool answered;
+};
+
+/* Everything that comes in. The http_handler; context: struct admin. */
+void api_handle(void *context, struct http_exchange *exchange);
+
+/* ---- parameters ------------------------------------------------------------------------------------------------- */
+
+/* NULL: not given. The name must be one of the route's. */
+const char *api_text(const struct api_call *call, const char *name);
+/* Given, or the default of the table. */
+int64_t api_number(const struct api_call *call, const char *name);
+bool api_given(const struct api_call *call, const char *name);
+
+/* ---- answers ---------------------------------------------------------------------------------------------------- */
+
+/* 200 (or the route's success) with this object, which is taken over. */
+void api_reply(struct api_call *call, json_t *reply);
+/* The route's success without a body. */
+void api_done(struct api_call *call);
+void api_error(struct api_call *call, int status, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* UTF-8 as it is; other bytes are replaced by U+FFFD. */
+json_t *api_string(struct span text);
+json_t *api_string_of(const char *text, size_t bytes);
+/* RFC 3339 in UTC with milliseconds; 0: null. */
+json_t *api_time(uint64_t unix_ms);
+/* False: it is no RFC 3339 time and no number of milliseconds. */
+bool api_time_parse(const char *text, uint64_t *ret_unix_ms);
+
+/* ---- asking shards ---------------------------------------------------------------------------------------------- */
+
+/* Sends it to its shard and waits. False: it has answered the call (503, 504) and taken `inspect` over. */
+bool api_ask(struct api_call *call, struct inspect *inspect);
+/* A page over all shards, in their order: rows [(page - 1) * limit, page * limit) as JSON by `row_json`, and `meta`. `make` gives a fresh question
+ * for a shard. count: all there are, or negative: nobody knows without looking at everything. */
+void api_page(struct api_call *call, struct inspect *(*make)(struct api_call *call), json_t *(*row_json)(struct api_call *call, const void *row), int64_t count);
+/* True when nothing but `page` and `limit` is given. */
+bool api_unfiltered(const struct api_call *call);
+/* The shard where a client id lives, where a retained topic lives. */
+uint32_t api_client_home(const struct api_call *call, const char *client_id);
+uint32_t api_topic_owner(const struct api_call *call, struct span topic);
+
+/* api_configs.c: sets one key in the runtime layer and applies it. False: answered. */
+bool api_config_set(struct api_call *call, const char *key, const char *value);
+
+/* ---- handlers: named as the operations of routes.def ------------------------------------------------------------- */
+
+#define API_OPERATION(name) void api_##name(struct api_call *call);
+#include "admin/operations.def"
+#undef API_OPERATION
+
+#endif

@@ -1,0 +1,435 @@
+/* api_clients.c - clients and their sessions. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/api.h"
+#include "admin/numbers.h"
+#include "base/check.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/inspect.h"
+#include "proto/topic.h"
+
+static json_t *text_or_null(const char *text, size_t bytes) { return bytes ? api_string_of(text, bytes) : json_null(); }
+
+/* "192.0.2.7:4711", "[2001:db8::1]:4711", "unix" */
+static void put_address(json_t *object, const char *text, size_t bytes)
+{
+    const char *colon = bytes ? memrchr(text, ':', bytes) : NULL;
+    if (!colon) {
+        json_object_set_new(object, "ip_address", json_null());
+        json_object_set_new(object, "port", json_null());
+        return;
+    }
+    size_t host_bytes = (size_t)(colon - text);
+    if (*text == '[' && host_bytes > 2) {
+        text++;
+        host_bytes -= 2;
+    }
+    char port[8];
+    snprintf(port, sizeof port, "%.*s", (int)(bytes - (size_t)(colon + 1 - text) > 5 ? 5 : 5), colon + 1);
+    json_object_set_new(object, "ip_address", api_string_of(text, host_bytes));
+    json_object_set_new(object, "port", json_integer(strtol(port, NULL, 10)));
+}
+
+static json_t *client_json(struct api_call *call, const void *row)
+{
+    const struct inspect_client *client = row;
+    const char *user_name = client->text + client->client_id_bytes, *listener = user_name + client->user_name_bytes,
+               *address = listener + client->listener_bytes;
+    json_t *object = json_object();
+    json_object_set_new(object, "clientid", api_string_of(client->text, client->client_id_bytes));
+    json_object_set_new(object, "username", text_or_null(user_name, client->user_name_bytes));
+    json_object_set_new(object, "connected", json_boolean(client->connected));
+    put_address(object, address, client->address_bytes);
+    json_object_set_new(object, "listener", text_or_null(listener, client->listener_bytes));
+    json_object_set_new(object, "proto_ver", json_string(client->version == 5 ? "5.0" : client->version == 4 ? "3.1.1" : "3.1"));
+    json_object_set_new(object, "keepalive", json_integer(client->keep_alive_s));
+    json_object_set_new(object, "connected_at", api_time(client->connected_ms));
+    json_object_set_new(object, "expires_at", api_time(client->expires_ms));
+    json_object_set_new(object, "expiry_interval", client->expiry_s == UINT32_MAX ? json_null() : json_integer(client->expiry_s));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {{"subscriptions_cnt", client->subscriptions}, {"inflight_cnt", client->inflight}, {"inflight_max", client->inflight_max},
+                   {"mqueue_len", client->queue_messages}, {"mqueue_bytes", client->queue_bytes}, {"send_backlog_bytes", client->backlog_bytes},
+                   {"recv_msg", client->published}, {"recv_msg_bytes", client->published_bytes}, {"send_msg", client->sent}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+    json_object_set_new(object, "durable", json_boolean(client->durable));
+    json_object_set_new(object, "slowed", json_boolean(client->paused));
+    json_object_set_new(object, "will", json_boolean(client->will));
+    json_object_set_new(object, "shard", json_integer(client->shard));
+    return object;
+}
+
+static void not_found(struct api_call *call, const char *client_id)
+{
+    api_error(call, 404, "NOT_FOUND", "there is no session of the client id %.200s", client_id);
+}
+
+/* Asks the client's home. NULL: answered. */
+static struct inspect *ask_client(struct api_call *call, enum inspect_kind kind, const char *client_id)
+{
+    struct inspect *inspect = inspect_create(kind);
+    inspect->text = memory_copy_string(span_of_string(client_id));
+    inspect->client_id = span_of_string(inspect->text);
+    inspect->shard = api_client_home(call, client_id);
+    return api_ask(call, inspect) ? inspect : NULL;
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name;
+    enum inspect_sort sort;
+} sorts[] = {{"clientid", INSPECT_BY_CLIENT_ID}, {"connected_at", INSPECT_BY_CONNECTED}, {"mqueue_len", INSPECT_BY_QUEUE},
+             {"mqueue_bytes", INSPECT_BY_QUEUE_BYTES}, {"inflight_cnt", INSPECT_BY_INFLIGHT}, {"subscriptions_cnt", INSPECT_BY_SUBSCRIPTIONS},
+             {"recv_msg", INSPECT_BY_PUBLISHED}, {"send_msg", INSPECT_BY_SENT}};
+
+static enum inspect_sort sort_wanted(const struct api_call *call)
+{
+    const char *name = api_text(call, "sort");
+    for (size_t i = 0; name && i < sizeof sorts / sizeof *sorts; i++)
+        if (strcmp(sorts[i].name, name) == 0) return sorts[i].sort;
+    return INSPECT_UNSORTED;
+}
+
+static struct span parameter_span(const struct api_call *call, const char *name)
+{
+    const char *text = api_text(call, name);
+    return text ? span_of_string(text) : span_of(NULL, 0);
+}
+
+/* The texts live as long as the call; a question that was given up must not point to them, so it has copies. */
+static struct span keep(struct inspect *inspect, size_t *used, struct span text)
+{
+    if (text.bytes == 0) return span_of(NULL, 0);
+    char *copy = inspect->text + *used;
+    memcpy(copy, text.data, text.bytes);
+    *used += text.bytes;
+    return span_of(copy, text.bytes);
+}
+
+static struct inspect *clients_question(struct api_call *call)
+{
+    struct inspect *inspect = inspect_create(INSPECT_CLIENTS);
+    struct inspect_client_filter *filter = &inspect->client;
+    struct span like = parameter_span(call, "like_clientid"), listener = parameter_span(call, "listener"), user = parameter_span(call, "username"),
+                like_user = parameter_span(call, "like_username");
+    size_t used = 0;
+    inspect->text = memory_acquire(like.bytes + listener.bytes + user.bytes + like_user.bytes + 1);
+    filter->user_name = keep(inspect, &used, user);
+    filter->like_user_name = keep(inspect, &used, like_user);
+    filter->like_client_id = keep(inspect, &used, like);
+    filter->listener = keep(inspect, &used, listener);
+    const char *state = api_text(call, "conn_state"), *version = api_text(call, "proto_ver");
+    if (state) filter->connected = strcmp(state, "connected") == 0;
+    if (version) filter->version = strcmp(version, "5.0") == 0 ? 5 : strcmp(version, "3.1.1") == 0 ? 4 : 3;
+    if (api_given(call, "gte_connected_at")) CHECK(api_time_parse(api_text(call, "gte_connected_at"), &filter->connected_from_ms));
+    if (api_given(call, "lte_connected_at")) CHECK(api_time_parse(api_text(call, "lte_connected_at"), &filter->connected_to_ms));
+    filter->queue_min = (uint32_t)api_number(call, "gte_mqueue_len");
+    filter->inflight_min = (uint32_t)api_number(call, "gte_inflight_cnt");
+    filter->subscriptions_min = (uint32_t)api_number(call, "gte_subscriptions_cnt");
+    inspect->sort = sort_wanted(call);
+    inspect->descending = strcmp(api_text(call, "order"), "desc") == 0;
+    return inspect;
+}
+
+#define SORTED_MAX 10000
+
+struct sorted {
+    const struct inspect_client *client;
+    enum inspect_sort sort;
+    bool descending;
+};
+
+static int compare_sorted(const void *a, const void *b)
+{
+    const struct sorted *one = a, *other = b;
+    return inspect_client_compare(one->sort, one->descending, one->client, other->client);
+}
+
+/* Each shard brings its first page × limit; the page is cut from all of them together. */
+static void sorted_page(struct api_call *call)
+{
+    uint32_t shards = admin_broker(call->admin)->shards_count;
+    uint64_t page = (uint64_t)api_number(call, "page"), limit = (uint64_t)api_number(call, "limit"), wanted = page * limit;
+    if (wanted > SORTED_MAX)
+        return api_error(call, 400, "BAD_REQUEST", "page x limit must be at most %d with sort; ask for fewer with a filter", SORTED_MAX);
+    struct inspect *inspects[SHARDS_MAX];
+    for (uint32_t s = 0; s < shards; s++) {
+        inspects[s] = clients_question(call);
+        inspects[s]->shard = s;
+        inspects[s]->limit = (uint32_t)wanted;
+    }
+    if (!admin_ask_all(call->admin, inspects, shards))
+        return api_error(call, 504, "TIMEOUT", "a shard has not answered in time; it is very busy, or the broker stops");
+    uint64_t count = 0, seen = 0;
+    for (uint32_t s = 0; s < shards; s++)
+        count += inspects[s]->rows_count;
+    struct sorted *rows = memory_acquire((count + 1) * sizeof *rows);
+    count = 0;
+    for (uint32_t s = 0; s < shards; s++) {
+        seen += inspects[s]->seen;
+        for (uint32_t i = 0; i < inspects[s]->rows_count; i++)
+            rows[count++] = (struct sorted){inspects[s]->rows[i], inspects[s]->sort, inspects[s]->descending};
+    }
+    qsort(rows, count, sizeof *rows, compare_sorted);
+    json_t *data = json_array();
+    for (uint64_t i = (page - 1) * limit; i < count && i < wanted; i++)
+        json_array_append_new(data, client_json(call, rows[i].client));
+    memory_release(rows);
+    for (uint32_t s = 0; s < shards; s++)
+        inspect_release(inspects[s]);
+    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:I, s:b}}", "data", data, "meta", "page", (json_int_t)page, "limit", (json_int_t)limit, "count",
+                              (json_int_t)seen, "hasnext", seen > wanted));
+}
+
+static void one_client_page(struct api_call *call, const char *client_id)
+{
+    struct inspect *inspect = ask_client(call, INSPECT_CLIENT, client_id);
+    if (!inspect) return;
+    json_t *data = json_array();
+    uint32_t count = inspect->rows_count;
+    if (count && api_number(call, "page") == 1) json_array_append_new(data, client_json(call, inspect->rows[0]));
+    inspect_release(inspect);
+    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:i, s:b}}", "data", data, "meta", "page", (json_int_t)api_number(call, "page"), "limit",
+                              (json_int_t)api_number(call, "limit"), "count", count, "hasnext", 0));
+}
+
+void api_list_clients(struct api_call *call)
+{
+    static const char *const times[] = {"gte_connected_at", "lte_connected_at"};
+    uint64_t ignored;
+    for (size_t i = 0; i < 2; i++)
+        if (api_given(call, times[i]) && !api_time_parse(api_text(call, times[i]), &ignored))
+            return api_error(call, 400, "BAD_REQUEST", "%s must be a time such as 2026-11-25T18:00:00Z, or milliseconds since 1970", times[i]);
+    if (api_given(call, "clientid")) return one_client_page(call, api_text(call, "clientid"));
+    if (sort_wanted(call) != INSPECT_UNSORTED) return sorted_page(call);
+    struct stats stats;
+    node_numbers(admin_broker(call->admin), &stats);
+    api_page(call, clients_question, client_json, api_unfiltered(call) ? (int64_t)stats.sessions : -1);
+}
+
+/* ---- one client ------------------------------------------------------------------------------------------------- */
+
+void api_get_client(struct api_call *call)
+{
+    const char *client_id = api_text(call, "clientid");
+    struct inspect *inspect = ask_client(call, INSPECT_CLIENT, client_id);
+    if (!inspect) return;
+    if (inspect->status == INSPECT_DONE && inspect->rows_count)
+        api_reply(call, client_json(call, inspect->rows[0]));
+    else
+        not_found(call, client_id);
+    inspect_release(inspect);
+}
+
+void api_kick_client(struct api_call *call)
+{
+    const char *client_id = api_text(call, "clientid");
+    struct inspect *inspect = ask_client(call, INSPECT_KICK, client_id);
+    if (!inspect) return;
+    if (inspect->status == INSPECT_DONE)
+        api_done(call);
+    else
+        api_error(call, 404, "NOT_FOUND", "no client with the id %.200s is connected", client_id);
+    inspect_release(inspect);
+}
+
+void api_kick_clients(struct api_call *call)
+{
+    const json_t *ids = json_object_get(call->body, "clientids");
+    uint32_t kicked = 0;
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        struct inspect *inspect = ask_client(call, INSPECT_KICK, json_string_value(json_array_get(ids, i)));
+        if (!inspect) return;
+        kicked += inspect->status == INSPECT_DONE;
+        inspect_release(inspect);
+    }
+    api_reply(call, json_pack("{s:i}", "kicked", kicked));
+}
+
+void api_delete_session(struct api_call *call)
+{
+    const char *client_id = api_text(call, "clientid");
+    struct inspect *inspect = ask_client(call, INSPECT_END_SESSION, client_id);
+    if (!inspect) return;
+    if (inspect->status == INSPECT_DONE)
+        api_done(call);
+    else if (inspect->status == INSPECT_BUSY)
+        api_error(call, 409, "BUSY", "the session is being restored or written; try again");
+    else
+        not_found(call, client_id);
+    inspect_release(inspect);
+}
+
+/* ---- subscriptions ---------------------------------------------------------------------------------------------- */
+
+static json_t *subscription_shown(struct span client_id, struct span filter, struct span group, const struct inspect_subscription *row)
+{
+    json_t *object = json_object();
+    struct http_text topic = {0};
+    if (group.bytes) http_text_print(&topic, "$share/%.*s/", SPAN_PRINT(group));
+    http_text_add(&topic, filter.data, filter.bytes);
+    json_object_set_new(object, "clientid", api_string(client_id));
+    json_object_set_new(object, "topic", api_string_of(topic.data, topic.bytes));
+    json_object_set_new(object, "qos", json_integer(row->qos));
+    json_object_set_new(object, "nl", json_boolean(row->no_local));
+    json_object_set_new(object, "rap", json_boolean(row->retain_as_published));
+    json_object_set_new(object, "share", group.bytes ? api_string(group) : json_null());
+    json_object_set_new(object, "subscription_id", row->subscription_id ? json_integer(row->subscription_id) : json_null());
+    json_object_set_new(object, "shard", json_integer(row->shard));
+    http_text_release(&topic);
+    return object;
+}
+
+static json_t *subscription_json(struct api_call *call, const void *row)
+{
+    const struct inspect_subscription *subscription = row;
+    const char *filter = subscription->text + subscription->client_id_bytes;
+    return subscription_shown(span_of(subscription->text, subscription->client_id_bytes), span_of(filter, subscription->filter_bytes),
+                              span_of(filter + subscription->filter_bytes, subscription->group_bytes), subscription);
+}
+
+static void session_subscriptions(struct api_call *call, const char *client_id, bool filtered)
+{
+    uint64_t page = (uint64_t)api_number(call, "page"), limit = (uint64_t)api_number(call, "limit");
+    struct inspect *inspect = inspect_create(INSPECT_CLIENT_SUBSCRIPTIONS);
+    inspect->text = memory_copy_string(span_of_string(client_id));
+    inspect->client_id = span_of_string(inspect->text);
+    inspect->shard = api_client_home(call, client_id);
+    inspect->skip = (page - 1) * limit;
+    inspect->limit = (uint32_t)limit + 1;
+    if (!api_ask(call, inspect)) return;
+    if (inspect->status == INSPECT_NOT_FOUND && !filtered) {
+        not_found(call, client_id);
+        return inspect_release(inspect);
+    }
+    json_t *data = json_array();
+    for (uint32_t i = 0; i < inspect->rows_count && i < limit; i++)
+        json_array_append_new(data, subscription_json(call, inspect->rows[i]));
+    bool more = inspect->rows_count > limit;
+    inspect_release(inspect);
+    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:n, s:b}}", "data", data, "meta", "page", (json_int_t)page, "limit", (json_int_t)limit, "count", "hasnext", more));
+}
+
+void api_list_client_subscriptions(struct api_call *call) { session_subscriptions(call, api_text(call, "clientid"), false); }
+
+static struct inspect *filters_question_of(struct api_call *call, enum inspect_kind kind, bool subscriptions)
+{
+    struct inspect *inspect = inspect_create(kind);
+    struct span filter = parameter_span(call, "topic"), like = parameter_span(call, "like_topic"), match = parameter_span(call, "match_topic");
+    struct span client = subscriptions ? parameter_span(call, "like_clientid") : span_of(NULL, 0), group = subscriptions ? parameter_span(call, "share") : span_of(NULL, 0);
+    size_t used = 0;
+    inspect->text = memory_acquire(filter.bytes + like.bytes + match.bytes + client.bytes + group.bytes + 1);
+    inspect->filter = keep(inspect, &used, filter);
+    inspect->like_filter = keep(inspect, &used, like);
+    inspect->match_topic = keep(inspect, &used, match);
+    inspect->client.like_client_id = keep(inspect, &used, client);
+    inspect->group = keep(inspect, &used, group);
+    if (subscriptions && api_given(call, "qos")) inspect->qos = (uint32_t)api_number(call, "qos");
+    return inspect;
+}
+
+static struct inspect *subscriptions_question(struct api_call *call) { return filters_question_of(call, INSPECT_SUBSCRIPTIONS, true); }
+static struct inspect *filters_question(struct api_call *call) { return filters_question_of(call, INSPECT_FILTERS, false); }
+
+/* A topic name to be matched must be one. False: answered. */
+static bool match_topic_valid(struct api_call *call)
+{
+    struct span match = parameter_span(call, "match_topic");
+    if (match.bytes == 0 || mqtt_topic_name_valid(match, 0)) return true;
+    api_error(call, 400, "BAD_REQUEST", "match_topic must be a topic name, without wildcards");
+    return false;
+}
+
+void api_list_subscriptions(struct api_call *call)
+{
+    static const char *const others[] = {"topic", "like_topic", "match_topic", "share", "qos", "like_clientid"};
+    if (!match_topic_valid(call)) return;
+    struct stats stats;
+    node_numbers(admin_broker(call->admin), &stats);
+    if (!api_given(call, "clientid"))
+        return api_page(call, subscriptions_question, subscription_json, api_unfiltered(call) ? (int64_t)stats.subscriptions : -1);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (api_given(call, others[i])) return api_error(call, 400, "BAD_REQUEST", "clientid cannot be combined with %s", others[i]);
+    session_subscriptions(call, api_text(call, "clientid"), true);
+}
+
+static json_t *topic_json(struct api_call *call, const void *row)
+{
+    const struct inspect_filter *filter = row;
+    return json_pack("{s:o, s:o, s:I, s:I, s:s}", "topic", api_string_of(filter->text, filter->filter_bytes), "share",
+                     text_or_null(filter->text + filter->filter_bytes, filter->group_bytes), "subscribers", (json_int_t)filter->subscribers, "shard",
+                     (json_int_t)filter->shard, "node", admin_node_name(call->admin));
+}
+
+void api_list_topics(struct api_call *call)
+{
+    if (match_topic_valid(call)) api_page(call, filters_question, topic_json, -1);
+}
+
+/* ---- on behalf of a client -------------------------------------------------------------------------------------- */
+
+static int body_number(const struct api_call *call, const char *name) { return (int)json_integer_value(json_object_get(call->body, name)); }
+static bool body_true(const struct api_call *call, const char *name) { return json_is_true(json_object_get(call->body, name)); }
+
+/* NULL: answered. Otherwise it is DONE. */
+static struct inspect *change_subscription(struct api_call *call, enum inspect_kind kind)
+{
+    const char *client_id = api_text(call, "clientid"), *topic = json_string_value(json_object_get(call->body, "topic"));
+    struct span group, filter, full = span_of_string(topic);
+    if (!mqtt_topic_filter_valid(full, TOPIC_LEVELS_MAX) || !mqtt_share_split(full, &group, &filter)) {
+        api_error(call, 400, "BAD_REQUEST", "topic must be a topic filter such as a/+/c or $share/group/a/#");
+        return NULL;
+    }
+    struct inspect *inspect = inspect_create(kind);
+    size_t id_bytes = strlen(client_id);
+    inspect->text = memory_acquire(id_bytes + full.bytes);
+    memcpy(inspect->text, client_id, id_bytes);
+    memcpy(inspect->text + id_bytes, full.data, full.bytes);
+    inspect->client_id = span_of(inspect->text, id_bytes);
+    inspect->group = group.bytes ? span_of(inspect->text + id_bytes + (group.data - full.data), group.bytes) : span_of(NULL, 0);
+    inspect->filter = span_of(inspect->text + id_bytes + (filter.data - full.data), filter.bytes);
+    inspect->qos = (uint32_t)body_number(call, "qos");
+    inspect->no_local = body_true(call, "nl");
+    inspect->retain_as_published = body_true(call, "rap");
+    inspect->retain_handling = (uint8_t)body_number(call, "rh");
+    inspect->shard = api_client_home(call, client_id);
+    if (!api_ask(call, inspect)) return NULL;
+    switch (inspect->status) {
+    case INSPECT_DONE: return inspect;
+    case INSPECT_AWAY: api_error(call, 409, "NOT_CONNECTED", "the client is not connected"); break;
+    case INSPECT_BUSY: api_error(call, 409, "BUSY", "the session is being restored or written; try again"); break;
+    case INSPECT_REFUSED: api_error(call, 400, "REFUSED", "the broker refuses the subscription: %s", mqtt_reason_name((enum mqtt_reason)inspect->reason)); break;
+    default:
+        if (inspect->reason == MQTT_REASON_NO_SUBSCRIPTION_EXISTED)
+            api_error(call, 404, "NOT_FOUND", "the client has no such subscription");
+        else
+            not_found(call, client_id);
+    }
+    inspect_release(inspect);
+    return NULL;
+}
+
+void api_subscribe_client(struct api_call *call)
+{
+    if (body_true(call, "nl") && strncmp(json_string_value(json_object_get(call->body, "topic")), "$share/", 7) == 0) /* [MQTT-3.8.3-4] */
+        return api_error(call, 400, "BAD_REQUEST", "a shared subscription must not have nl");
+    struct inspect *inspect = change_subscription(call, INSPECT_SUBSCRIBE);
+    if (!inspect) return;
+    struct inspect_subscription row = {.qos = inspect->reason, .no_local = inspect->no_local, .retain_as_published = inspect->retain_as_published,
+                                       .shard = inspect->shard};
+    api_reply(call, subscription_shown(inspect->client_id, inspect->filter, inspect->group, &row));
+    inspect_release(inspect);
+}
+
+void api_unsubscribe_client(struct api_call *call)
+{
+    struct inspect *inspect = change_subscription(call, INSPECT_UNSUBSCRIBE);
+    if (!inspect) return;
+    api_done(call);
+    inspect_release(inspect);
+}

@@ -1,0 +1,100 @@
+/* auth_audit.c - who has done what: a line of JSON each, behind one another in audit.log. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/api.h"
+#include "admin/auth_inside.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+static void audit_path(const struct auth *auth, const char *end, char *ret_path, size_t bytes) { snprintf(ret_path, bytes, "%s/audit.log%s", auth->directory, end); }
+
+void auth_audit_open(struct auth *auth)
+{
+    char path[4300];
+    struct stat status;
+    audit_path(auth, "", path, sizeof path);
+    auth->audit = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (auth->audit < 0) {
+        LOG(ERROR, "audit log cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
+        return;
+    }
+    auth->audit_bytes = fstat(auth->audit, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+static void rotate(struct auth *auth)
+{
+    char path[4300], old[4300];
+    audit_path(auth, "", path, sizeof path);
+    audit_path(auth, ".1", old, sizeof old);
+    close(auth->audit);
+    if (rename(path, old) != 0) LOG(ERROR, "audit log not renamed", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
+    auth_audit_open(auth);
+}
+
+void auth_audit(struct auth *auth, const struct auth_identity *who, const char *peer, const char *operation, const char *method, struct span path, int status)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    LOG(NOTICE, "admin action", "who=%s kind=%s peer=%s operation=%s path=%s status=%d", log_quoted(span_of_string(who->name)), auth_kind_names[who->kind], peer,
+        operation, log_quoted(path), status);
+    json_t *entry = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:i}", "at", api_time(now_ms), "who", who->name, "kind", auth_kind_names[who->kind], "peer", peer,
+                              "operation", operation, "method", method, "path", api_string(path), "status", status);
+    char *line = entry ? json_dumps(entry, JSON_COMPACT) : NULL;
+    json_decref(entry);
+    if (!line) return;
+    size_t bytes = strlen(line);
+    line = realloc(line, bytes + 2);
+    strcpy(line + bytes, "\n");
+    pthread_mutex_lock(&auth->audit_lock);
+    if (auth->audit >= 0 && auth->audit_bytes + bytes > AUTH_AUDIT_BYTES_MAX) rotate(auth);
+    if (auth->audit >= 0) {
+        ssize_t wrote = write(auth->audit, line, bytes + 1);
+        if (wrote > 0) auth->audit_bytes += (uint64_t)wrote;
+        if (wrote != (ssize_t)bytes + 1) LOG_LIMITED(ERROR, 1000, "audit log not written", "error=\"%s\"", strerror(errno));
+    }
+    pthread_mutex_unlock(&auth->audit_lock);
+    free(line);
+}
+
+/* The last `limit` whole lines of a file, the newest first, behind those that `list` has. */
+static void read_back(const char *path, uint32_t limit, json_t *list)
+{
+    char *text = NULL;
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    uint64_t size = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0, wanted = limit * 2048ull;
+    uint64_t from = size > wanted ? size - wanted : 0;
+    text = memory_acquire(size - from + 1);
+    ssize_t got = pread(fd, text, size - from, (off_t)from);
+    close(fd);
+    char *end = text + (got > 0 ? got : 0);
+    while (end > text && json_array_size(list) < limit) {
+        if (end[-1] == '\n') end--;
+        char *start = end;
+        while (start > text && start[-1] != '\n')
+            start--;
+        json_t *entry = json_loadb(start, (size_t)(end - start), 0, NULL); /* the first line may have been cut */
+        if (entry) json_array_append_new(list, entry);
+        end = start;
+    }
+    memory_release(text);
+}
+
+json_t *auth_audit_read(struct auth *auth, uint32_t limit)
+{
+    char path[4300];
+    json_t *list = json_array();
+    audit_path(auth, "", path, sizeof path);
+    read_back(path, limit, list);
+    audit_path(auth, ".1", path, sizeof path);
+    if (json_array_size(list) < limit) read_back(path, limit, list);
+    return list;
+}

@@ -1,0 +1,289 @@
+/* routes.c - the table of routes. The objects they speak of are in routes_schemas.c. */
+#include "admin/routes.h"
+
+#include "base/check.h"
+
+const char *const api_operation_names[OPERATIONS] = {
+#define API_OPERATION(name) #name,
+#include "admin/operations.def"
+#undef API_OPERATION
+};
+const char *const api_role_names[ROLES] = {"none", "viewer", "operator", "administrator"};
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define PARAMETERS(array) .parameters = array, .parameters_count = COUNT(array)
+#define ERRORS(...) .errors = (const int[]){__VA_ARGS__, 0}
+
+/* ---- parameters ------------------------------------------------------------------------------------------------- */
+
+#define PAGE \
+    {"page", FIELD_INTEGER, .min = 1, .max = 1000000, .fallback = "1", .says = "Which page."}, \
+    {"limit", FIELD_INTEGER, .min = 1, .max = 10000, .fallback = "100", .says = "Rows a page."}
+
+#define CLIENT_ID {"clientid", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 65535, .says = "The client id."}
+
+static const char *const connection_states[] = {"connected", "disconnected", NULL};
+static const char *const versions[] = {"3.1", "3.1.1", "5.0", NULL};
+static const char *const client_sorts[] = {"clientid", "connected_at", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "recv_msg", "send_msg", NULL};
+static const char *const orders[] = {"asc", "desc", NULL};
+
+static const struct api_field client_parameters[] = {CLIENT_ID};
+
+static const struct api_field clients_parameters[] = {
+    PAGE,
+    {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this client id."},
+    {"like_clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Client ids with this in them."},
+    {"username", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this user name."},
+    {"like_username", FIELD_STRING, .min = 1, .max = 65535, .says = "User names with this in them."},
+    {"conn_state", FIELD_STRING, .words = connection_states, .says = "Only clients that are connected, or sessions whose client is away."},
+    {"proto_ver", FIELD_STRING, .words = versions, .says = "The version of MQTT."},
+    {"listener", FIELD_STRING, .min = 1, .max = 64, .says = "The listener they came by, such as tcp.default."},
+    {"gte_connected_at", FIELD_STRING, .max = 64, .says = "Connected at or after this time: RFC 3339, or milliseconds since 1970."},
+    {"lte_connected_at", FIELD_STRING, .max = 64, .says = "Connected at or before this time."},
+    {"gte_mqueue_len", FIELD_INTEGER, .min = 0, .max = UINT32_MAX, .says = "At least so many messages wait."},
+    {"gte_inflight_cnt", FIELD_INTEGER, .min = 0, .max = 65535, .says = "At least so many messages without acknowledgement."},
+    {"gte_subscriptions_cnt", FIELD_INTEGER, .min = 0, .max = 65535, .says = "At least so many subscriptions."},
+    {"sort", FIELD_STRING, .words = client_sorts,
+     .says = "Order of the rows. The first page × limit clients in this order are found among all, at most 10000; without it they come in the order of the "
+             "broker's tables, which stays the same while nothing changes."},
+    {"order", FIELD_STRING, .words = orders, .fallback = "desc", .says = "asc or desc, with sort."},
+};
+
+static const struct api_field client_subscriptions_parameters[] = {CLIENT_ID, PAGE};
+
+static const struct api_field subscriptions_parameters[] = {
+    PAGE,
+    {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Only those of this client."},
+    {"like_clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "Of clients with this in their id."},
+    {"topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this filter (without $share/GROUP/)."},
+    {"like_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Filters with this in them."},
+    {"match_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Filters that match this topic name: who would get a message."},
+    {"share", FIELD_STRING, .min = 1, .max = 65535, .says = "Shared subscriptions of this group."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .says = "The granted QoS."},
+};
+
+static const struct api_field topics_parameters[] = {
+    PAGE,
+    {"topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Exactly this filter."},
+    {"like_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Filters with this in them."},
+    {"match_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Filters that match this topic name."},
+};
+
+static const struct api_field retained_parameters[] = {
+    PAGE,
+    {"topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Topics that match this filter, such as site/+/state. Without it: all, those that begin with $ included."},
+};
+
+static const struct api_field retained_topic_parameters[] = {
+    {"topic", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 65535, .says = "The topic, percent-encoded: a/b is a%2Fb."},
+};
+
+static const struct api_field retained_matching_parameters[] = {
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = 65535, .says = "All topics that match this filter; # is everything that does not begin with $."},
+};
+
+static const struct api_field user_parameters[] = {
+    {"username", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "The user's name."}};
+static const struct api_field key_parameters[] = {
+    {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "The key's name."}};
+
+static const struct api_field audit_parameters[] = {
+    {"limit", FIELD_INTEGER, .min = 1, .max = 1000, .fallback = "100", .says = "The last so many entries, the newest first."}};
+
+static const struct api_field listener_parameters[] = {
+    {"id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "KIND.NAME, such as tcp.default."}};
+static const char *const listener_actions[] = {"start", "stop", "restart", NULL};
+static const struct api_field listener_action_parameters[] = {
+    {"id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "KIND.NAME, such as tcp.default."},
+    {"action", FIELD_STRING, .required = true, .in_path = true, .words = listener_actions, .says = "What to do."}};
+
+static const char *const layers[] = {"default", "file", "environment", "command_line", "runtime", NULL};
+static const struct api_field configs_parameters[] = {
+    {"like_key", FIELD_STRING, .min = 1, .max = 128, .says = "Keys with this in them."},
+    {"layer", FIELD_STRING, .words = layers, .says = "Only values that come from there."}};
+static const char *const diff_bases[] = {"default", "pending", NULL};
+static const struct api_field diff_parameters[] = {
+    {"against", FIELD_STRING, .words = diff_bases, .fallback = "default",
+     .says = "default: what differs from the built-in defaults. pending: what the files, the environment and the runtime layer say now and is not in force."}};
+static const struct api_field dry_run_parameters[] = {
+    {"dry_run", FIELD_BOOLEAN, .fallback = "false", .says = "Only say what would change, and whether it is valid."}};
+
+static const struct api_field alarms_parameters[] = {
+    PAGE, {"activated", FIELD_BOOLEAN, .fallback = "true", .says = "true: alarms that are raised. false: those that have been cleared."}};
+
+static const struct api_field stream_parameters[] = {
+    {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
+
+/* ---- routes ----------------------------------------------------------------------------------------------------- */
+
+const struct api_route api_routes[] = {
+    /* who */
+    {METHOD_POST, "/login", OPERATION_login, ROLE_NONE, "login", "login", .body = "Login", .answer = "Token", .success = 200,
+     .summary = "Exchanges a user name and password for a token.",
+     .says = "Send the token as `Authorization: Bearer TOKEN`. It ends admin.token_lifetime after it was last used, and at once when the user is changed. "
+             "After several wrong passwords an address and a user have to wait (429)."},
+    {METHOD_POST, "/logout", OPERATION_logout, ROLE_VIEWER, "login", "logout", .success = 204, .summary = "Ends the token this request came with."},
+    {METHOD_GET, "/whoami", OPERATION_whoami, ROLE_VIEWER, "login", "whoami", .answer = "Identity", .success = 200,
+     .summary = "Who the server takes this request to come from."},
+    {METHOD_GET, "/users", OPERATION_list_users, ROLE_ADMINISTRATOR, "users", "users list", .answer = "User", .list = true, .success = 200,
+     .summary = "All users of this API."},
+    {METHOD_POST, "/users", OPERATION_create_user, ROLE_ADMINISTRATOR, "users", "users create", .body = "NewUser", .answer = "User", .success = 201,
+     ERRORS(409), .summary = "Creates a user."},
+    {METHOD_PUT, "/users/{username}", OPERATION_update_user, ROLE_ADMINISTRATOR, "users", "users update", PARAMETERS(user_parameters),
+     .body = "UserChange", .answer = "User", .success = 200, ERRORS(404, 409),
+     .summary = "Changes a user's role, description or password. The last administrator stays one."},
+    {METHOD_DELETE, "/users/{username}", OPERATION_delete_user, ROLE_ADMINISTRATOR, "users", "users delete", PARAMETERS(user_parameters),
+     .success = 204, ERRORS(404, 409), .summary = "Removes a user. The last administrator stays."},
+    {METHOD_POST, "/users/{username}/change_password", OPERATION_change_password, ROLE_VIEWER, "users", "users password", PARAMETERS(user_parameters),
+     .body = "PasswordChange", .success = 204, ERRORS(404), .summary = "Changes one's own password; the old one is asked for.",
+     .says = "Ends all tokens of the user."},
+    {METHOD_GET, "/api_keys", OPERATION_list_api_keys, ROLE_ADMINISTRATOR, "api_keys", "keys list", .answer = "ApiKey", .list = true, .success = 200,
+     .summary = "All API keys, without their secrets."},
+    {METHOD_POST, "/api_keys", OPERATION_create_api_key, ROLE_ADMINISTRATOR, "api_keys", "keys create", .body = "NewApiKey", .answer = "ApiKeySecret",
+     .success = 201, ERRORS(409), .summary = "Creates an API key.",
+     .says = "The secret is shown here and never again. Programs send key and secret as user and password of HTTP Basic authentication."},
+    {METHOD_PUT, "/api_keys/{name}", OPERATION_update_api_key, ROLE_ADMINISTRATOR, "api_keys", "keys update", PARAMETERS(key_parameters),
+     .body = "ApiKeyChange", .answer = "ApiKey", .success = 200, ERRORS(404), .summary = "Changes an API key's role, expiry or description, or switches it off."},
+    {METHOD_DELETE, "/api_keys/{name}", OPERATION_delete_api_key, ROLE_ADMINISTRATOR, "api_keys", "keys delete", PARAMETERS(key_parameters),
+     .success = 204, ERRORS(404), .summary = "Removes an API key."},
+    {METHOD_GET, "/audit", OPERATION_get_audit, ROLE_ADMINISTRATOR, "audit", "audit", PARAMETERS(audit_parameters), .answer = "AuditEntry", .list = true,
+     .success = 200, .summary = "Who has changed what through this API.",
+     .says = "Every request that changes something, and every login, is a line of JSON in node.data_dir/admin/audit.log."},
+
+    /* the node */
+    {METHOD_GET, "/status", OPERATION_get_status, ROLE_NONE, "node", "status", .answer = "Status", .success = 200,
+     .summary = "Whether the broker runs: for load balancers. Needs no authentication unless admin.status_auth is set."},
+    {METHOD_GET, "/nodes", OPERATION_list_nodes, ROLE_VIEWER, "node", "node", .answer = "Node", .list = true, .success = 200,
+     .summary = "The nodes of the cluster: for now this one."},
+    {METHOD_GET, "/stats", OPERATION_get_stats, ROLE_VIEWER, "node", "stats", .answer = "Stats", .success = 200,
+     .summary = "All counters, summed up and of each shard, and the latency histograms.", .says = "docs/metrics.md says what each means."},
+    {METHOD_GET, "/metrics", OPERATION_get_metrics, ROLE_VIEWER, "node", "metrics", .answer = "Metrics", .success = 200,
+     .summary = "The summed-up counters as one flat object."},
+    {METHOD_GET, "/stats/stream", OPERATION_stream_stats, ROLE_VIEWER, "node", NULL, PARAMETERS(stream_parameters), .success = 200,
+     .summary = "The counters as server-sent events (text/event-stream): event `stats`, data as of GET /stats."},
+
+    /* clients */
+    {METHOD_GET, "/clients", OPERATION_list_clients, ROLE_VIEWER, "clients", "clients list", PARAMETERS(clients_parameters), .answer = "Client",
+     .page = true, .success = 200, .summary = "Sessions, with and without a connected client."},
+    {METHOD_GET, "/clients/{clientid}", OPERATION_get_client, ROLE_VIEWER, "clients", "clients get", PARAMETERS(client_parameters), .answer = "Client",
+     .success = 200, ERRORS(404), .summary = "One session."},
+    {METHOD_DELETE, "/clients/{clientid}", OPERATION_kick_client, ROLE_OPERATOR, "clients", "clients kick", PARAMETERS(client_parameters), .success = 204,
+     ERRORS(404), .summary = "Disconnects a client (reason code 0x98); its session lives on as its expiry says."},
+    {METHOD_POST, "/clients/kickout", OPERATION_kick_clients, ROLE_OPERATOR, "clients", "clients kickout", .body = "ClientIds", .answer = "Kicked", .success = 200,
+     .summary = "Disconnects several clients."},
+    {METHOD_GET, "/clients/{clientid}/subscriptions", OPERATION_list_client_subscriptions, ROLE_VIEWER, "clients", "clients subscriptions",
+     PARAMETERS(client_subscriptions_parameters), .answer = "Subscription", .page = true, .success = 200, ERRORS(404), .summary = "The subscriptions of one session."},
+    {METHOD_POST, "/clients/{clientid}/subscribe", OPERATION_subscribe_client, ROLE_OPERATOR, "clients", "clients subscribe",
+     PARAMETERS(client_parameters), .body = "NewSubscription", .answer = "Subscription", .success = 200, ERRORS(404, 409),
+     .summary = "Subscribes on behalf of a connected client.", .says = "Access control is not asked. Retained messages are sent as for a SUBSCRIBE of the client's own."},
+    {METHOD_POST, "/clients/{clientid}/unsubscribe", OPERATION_unsubscribe_client, ROLE_OPERATOR, "clients", "clients unsubscribe",
+     PARAMETERS(client_parameters), .body = "Unsubscription", .success = 204, ERRORS(404, 409), .summary = "Unsubscribes on behalf of a connected client."},
+    {METHOD_DELETE, "/sessions/{clientid}", OPERATION_delete_session, ROLE_OPERATOR, "clients", "sessions delete", PARAMETERS(client_parameters),
+     .success = 204, ERRORS(404, 409), .summary = "Ends a session: client, subscriptions, queue. A will is published."},
+
+    /* subscriptions, topics, messages */
+    {METHOD_GET, "/subscriptions", OPERATION_list_subscriptions, ROLE_VIEWER, "subscriptions", "subscriptions list", PARAMETERS(subscriptions_parameters),
+     .answer = "Subscription", .page = true, .success = 200, .summary = "Subscriptions of all sessions."},
+    {METHOD_GET, "/topics", OPERATION_list_topics, ROLE_VIEWER, "subscriptions", "topics list", PARAMETERS(topics_parameters), .answer = "Topic",
+     .page = true, .success = 200, .summary = "Filters somebody subscribes to, a row for each shard that has subscribers."},
+    {METHOD_GET, "/retained", OPERATION_list_retained, ROLE_VIEWER, "retained", "retained list", PARAMETERS(retained_parameters), .answer = "RetainedHead",
+     .page = true, .success = 200, .summary = "Retained messages, without their payloads."},
+    {METHOD_GET, "/retained/{topic}", OPERATION_get_retained, ROLE_VIEWER, "retained", "retained get", PARAMETERS(retained_topic_parameters),
+     .answer = "Retained", .success = 200, ERRORS(404), .summary = "A retained message."},
+    {METHOD_DELETE, "/retained/{topic}", OPERATION_delete_retained, ROLE_OPERATOR, "retained", "retained delete", PARAMETERS(retained_topic_parameters),
+     .success = 204, ERRORS(404), .summary = "Removes a retained message, without telling subscribers."},
+    {METHOD_DELETE, "/retained", OPERATION_delete_retained_matching, ROLE_OPERATOR, "retained", "retained clear", PARAMETERS(retained_matching_parameters),
+     .answer = "Deleted", .success = 200, .summary = "Removes all retained messages that match a filter."},
+    {METHOD_POST, "/publish", OPERATION_publish, ROLE_OPERATOR, "messages", "publish", .body = "Message", .answer = "Published", .success = 200,
+     .summary = "Publishes a message."},
+    {METHOD_POST, "/publish/bulk", OPERATION_publish_bulk, ROLE_OPERATOR, "messages", "publish-bulk", .body = "Messages", .answer = "Published", .list = true,
+     .success = 200, .summary = "Publishes several messages, in this order. All are checked before the first is published."},
+
+    /* listeners, configuration */
+    {METHOD_GET, "/listeners", OPERATION_list_listeners, ROLE_VIEWER, "listeners", "listeners list", .answer = "Listener", .list = true, .success = 200,
+     .summary = "The listeners of the configuration and what they are doing."},
+    {METHOD_GET, "/listeners/{id}", OPERATION_get_listener, ROLE_VIEWER, "listeners", "listeners get", PARAMETERS(listener_parameters), .answer = "Listener",
+     .success = 200, ERRORS(404), .summary = "One listener."},
+    {METHOD_POST, "/listeners/{id}/{action}", OPERATION_act_on_listener, ROLE_ADMINISTRATOR, "listeners", "listeners do",
+     PARAMETERS(listener_action_parameters), .answer = "Listener", .success = 200, ERRORS(404, 409), .summary = "Starts, stops or restarts a listener.",
+     .says = "start and stop write listeners.KIND.NAME.enable into the runtime layer, so they hold after a restart. Connections stay. restart closes the "
+             "sockets and opens them again."},
+    {METHOD_GET, "/configs", OPERATION_list_configs, ROLE_VIEWER, "configs", "config list", PARAMETERS(configs_parameters), .answer = "ConfigValue",
+     .list = true, .success = 200, .summary = "Every key with its value, where it comes from, and what it means. Secrets are masked."},
+    {METHOD_PUT, "/configs", OPERATION_change_configs, ROLE_ADMINISTRATOR, "configs", "config set", PARAMETERS(dry_run_parameters), .body = "ConfigChange",
+     .answer = "ConfigResult", .success = 200, ERRORS(409), .summary = "Changes keys: checked as a whole, written to node.data_dir/runtime.conf, applied.",
+     .says = "null takes a key out of the runtime layer. What can change while the broker runs does at once; `needs_restart` lists the rest. Values from the "
+             "environment and from --set win over the runtime layer: a change that would have no effect is refused."},
+    {METHOD_GET, "/configs/diff", OPERATION_diff_configs, ROLE_VIEWER, "configs", "config diff", PARAMETERS(diff_parameters), .answer = "ConfigDifference",
+     .list = true, .success = 200, .summary = "What is not as it was built in, or not yet in force."},
+    {METHOD_GET, "/configs/history", OPERATION_list_config_history, ROLE_VIEWER, "configs", "config history", .answer = "ConfigVersion", .list = true,
+     .success = 200, .summary = "Earlier versions of the runtime layer that can be brought back."},
+    {METHOD_POST, "/configs/rollback", OPERATION_roll_back_configs, ROLE_ADMINISTRATOR, "configs", "config rollback", PARAMETERS(dry_run_parameters),
+     .body = "Rollback", .answer = "ConfigResult", .success = 200, ERRORS(404, 409), .summary = "Puts an earlier version of the runtime layer in force."},
+    {METHOD_POST, "/configs/reload", OPERATION_reload_configs, ROLE_ADMINISTRATOR, "configs", "config reload", .answer = "ConfigResult", .success = 200, ERRORS(409),
+     .summary = "Reads the configuration files again, as SIGHUP does."},
+
+    /* alarms */
+    {METHOD_GET, "/alarms", OPERATION_list_alarms, ROLE_VIEWER, "alarms", "alarms list", PARAMETERS(alarms_parameters), .answer = "Alarm", .page = true, .success = 200,
+     .summary = "What needs somebody's attention, or did."},
+    {METHOD_DELETE, "/alarms", OPERATION_delete_alarms, ROLE_OPERATOR, "alarms", "alarms clear", .success = 204, .summary = "Forgets the alarms that have been cleared."},
+};
+const uint32_t api_routes_count = COUNT(api_routes);
+
+/* ---- finding ---------------------------------------------------------------------------------------------------- */
+
+const struct api_field *api_field_find(const struct api_field *fields, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(fields[i].name, name) == 0) return &fields[i];
+    return NULL;
+}
+
+static struct span segment_next(struct span *rest)
+{
+    const uint8_t *slash = memchr(rest->data, '/', rest->bytes);
+    struct span segment = span_of(rest->data, slash ? (size_t)(slash - rest->data) : rest->bytes);
+    *rest = span_skip(*rest, segment.bytes + (slash != NULL));
+    if (!slash) rest->data = NULL;
+    return segment;
+}
+
+/* Level by level, both begin with a slash. An empty level matches no {…}. */
+static bool path_matches(const char *pattern, struct span path, struct span ret_values[API_PATH_VALUES_MAX])
+{
+    struct span rest_pattern = span_skip(span_of_string(pattern), 1), rest = span_skip(path, 1);
+    uint32_t values = 0;
+    while (rest_pattern.data && rest.data) {
+        struct span wanted = segment_next(&rest_pattern), got = segment_next(&rest);
+        if (wanted.bytes && wanted.data[0] == '{') {
+            if (got.bytes == 0) return false;
+            CHECK(values < API_PATH_VALUES_MAX);
+            ret_values[values++] = got;
+        } else if (!span_equal(wanted, got)) {
+            return false;
+        }
+    }
+    return !rest_pattern.data && !rest.data;
+}
+
+static bool has_parameter(const struct api_route *route) { return strchr(route->path, '{') != NULL; }
+
+const struct api_route *api_route_find(enum http_method method, struct span path, struct span ret_values[API_PATH_VALUES_MAX], uint32_t *ret_methods)
+{
+    const struct api_route *found = NULL;
+    *ret_methods = 0;
+    if (method == METHOD_HEAD) method = METHOD_GET;
+    if (path.bytes == 0 || path.data[0] != '/') return NULL;
+    bool literal = false; /* "/clients/kickout" goes before "/clients/{clientid}" */
+    struct span values[API_PATH_VALUES_MAX];
+    for (uint32_t i = 0; i < api_routes_count; i++) {
+        const struct api_route *route = &api_routes[i];
+        if (!path_matches(route->path, path, values)) continue;
+        *ret_methods |= 1u << route->method;
+        if (route->method != method || literal) continue;
+        found = route;
+        literal = !has_parameter(route);
+        memcpy(ret_values, values, sizeof values);
+    }
+    return found;
+}

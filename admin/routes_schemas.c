@@ -1,0 +1,353 @@
+/* routes_schemas.c - the objects that requests and answers are made of. */
+#include "admin/routes.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#define NAME_MAX_BYTES .min = 1, .max = 64
+
+static const char *const roles[] = {"viewer", "operator", "administrator", NULL};
+static const char *const encodings[] = {"plain", "base64", NULL};
+static const char *const states[] = {"running", "stopped", "failed", NULL};
+static const char *const origins[] = {"default", "file", "environment", "command_line", "runtime", NULL};
+static const char *const severities[] = {"warning", "critical", NULL};
+static const char *const kinds[] = {"user", "api_key", "anonymous", NULL};
+
+static const struct api_field error[] = {
+    {"code", FIELD_STRING, .says = "A word for programs: NOT_FOUND, BAD_REQUEST, …"},
+    {"message", FIELD_STRING, .says = "What is wrong and what to do, for people."},
+};
+static const struct api_field meta[] = {
+    {"page", FIELD_INTEGER, .says = "This page."},
+    {"limit", FIELD_INTEGER, .says = "Rows a page."},
+    {"count", FIELD_INTEGER, .nullable = true, .says = "All rows there are; null when counting them would mean looking at everything."},
+    {"hasnext", FIELD_BOOLEAN, .says = "Whether there is a next page."},
+};
+static const struct api_field login[] = {
+    {"username", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "The user's name."},
+    {"password", FIELD_STRING, .required = true, .min = 1, .max = 256, .says = "The password."},
+};
+static const struct api_field token[] = {
+    {"token", FIELD_STRING, .says = "The token."},
+    {"username", FIELD_STRING, .says = "Whose it is."},
+    {"role", FIELD_STRING, .words = roles, .says = "What it allows."},
+    {"expires_in", FIELD_INTEGER, .says = "Seconds it lives when it is not used."},
+    {"version", FIELD_STRING, .says = "The broker's."},
+};
+static const struct api_field identity[] = {
+    {"name", FIELD_STRING, .says = "Name of the user or key."},
+    {"kind", FIELD_STRING, .words = kinds, .says = "What it is the name of."},
+    {"role", FIELD_STRING, .says = "What it allows."},
+};
+static const struct api_field user[] = {
+    {"username", FIELD_STRING, .says = "The user's name."},
+    {"role", FIELD_STRING, .words = roles, .says = "viewer: sees. operator: and acts on clients and messages. administrator: and changes configuration and users."},
+    {"description", FIELD_STRING, .says = "For people."},
+};
+static const struct api_field new_user[] = {
+    {"username", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "Letters, digits, _ - . and @."},
+    {"password", FIELD_STRING, .required = true, .min = 8, .max = 256, .says = "At least 8 characters."},
+    {"role", FIELD_STRING, .required = true, .words = roles, .says = "What the user may do."},
+    {"description", FIELD_STRING, .max = 256, .says = "For people."},
+};
+static const struct api_field user_change[] = {
+    {"password", FIELD_STRING, .min = 8, .max = 256, .says = "A new password."},
+    {"role", FIELD_STRING, .words = roles, .says = "A new role."},
+    {"description", FIELD_STRING, .max = 256, .says = "A new description."},
+};
+static const struct api_field password_change[] = {
+    {"old_password", FIELD_STRING, .required = true, .min = 1, .max = 256, .says = "The one in force."},
+    {"new_password", FIELD_STRING, .required = true, .min = 8, .max = 256, .says = "The next one."},
+};
+static const struct api_field api_key[] = {
+    {"name", FIELD_STRING, .says = "The key's name."},
+    {"api_key", FIELD_STRING, .says = "The user name of HTTP Basic authentication."},
+    {"role", FIELD_STRING, .words = roles, .says = "What it allows."},
+    {"enable", FIELD_BOOLEAN, .says = "Whether it works."},
+    {"expired_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it ends to work; null: never."},
+    {"expired", FIELD_BOOLEAN, .says = "Whether that time is over."},
+    {"description", FIELD_STRING, .says = "For people."},
+    {"created_at", FIELD_STRING, .format = "date-time", .says = "When it was made."},
+};
+static const struct api_field new_api_key[] = {
+    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "Letters, digits, _ - . and @."},
+    {"role", FIELD_STRING, .required = true, .words = roles, .says = "What it allows."},
+    {"expired_at", FIELD_STRING, .max = 64, .says = "RFC 3339; left out: it does not expire."},
+    {"description", FIELD_STRING, .max = 256, .says = "For people."},
+};
+static const struct api_field api_key_secret[] = {
+    {"name", FIELD_STRING, .says = "The key's name."},
+    {"api_key", FIELD_STRING, .says = "The user name of HTTP Basic authentication."},
+    {"api_secret", FIELD_STRING, .says = "The password. It is not shown again."},
+    {"role", FIELD_STRING, .words = roles, .says = "What it allows."},
+    {"expired_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it ends to work; null: never."},
+};
+static const struct api_field api_key_change[] = {
+    {"role", FIELD_STRING, .words = roles, .says = "A new role."},
+    {"enable", FIELD_BOOLEAN, .says = "Switches it on or off."},
+    {"expired_at", FIELD_STRING, .nullable = true, .max = 64, .says = "RFC 3339; null: never."},
+    {"description", FIELD_STRING, .max = 256, .says = "A new description."},
+};
+static const struct api_field audit_entry[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When."},
+    {"who", FIELD_STRING, .says = "Name of the user or key."},
+    {"kind", FIELD_STRING, .words = kinds, .says = "What it is the name of."},
+    {"peer", FIELD_STRING, .says = "The address."},
+    {"operation", FIELD_STRING, .says = "The operationId."},
+    {"method", FIELD_STRING, .says = "The method."},
+    {"path", FIELD_STRING, .says = "The path, as sent."},
+    {"status", FIELD_INTEGER, .says = "The answer's."},
+};
+static const struct api_field status[] = {
+    {"status", FIELD_STRING, .says = "running."},
+    {"node", FIELD_STRING, .says = "node.name."},
+};
+static const struct api_field node[] = {
+    {"node", FIELD_STRING, .says = "node.name."},
+    {"version", FIELD_STRING, .says = "The broker's."},
+    {"status", FIELD_STRING, .says = "running."},
+    {"pid", FIELD_INTEGER, .says = "The process."},
+    {"uptime_s", FIELD_INTEGER, .says = "Seconds since it started."},
+    {"started_at", FIELD_STRING, .format = "date-time", .says = "When it started."},
+    {"shards", FIELD_INTEGER, .says = "Threads that serve clients."},
+    {"connections", FIELD_INTEGER, .says = "Open sockets of clients."},
+    {"clients", FIELD_INTEGER, .says = "Connected clients."},
+    {"sessions", FIELD_INTEGER, .says = "Sessions, connected or not."},
+    {"subscriptions", FIELD_INTEGER, .says = "Subscriptions."},
+    {"retained", FIELD_INTEGER, .says = "Retained messages."},
+    {"memory_bytes", FIELD_INTEGER, .says = "Resident memory of the process."},
+    {"cpu_seconds", FIELD_NUMBER, .says = "Processor time of the process."},
+    {"open_files", FIELD_INTEGER, .says = "Descriptors in the process's table."},
+    {"data_dir", FIELD_STRING, .says = "node.data_dir."},
+};
+static const struct api_field shard_stats[] = {
+    {"shard", FIELD_INTEGER, .says = "Its number."},
+    {"cpu_seconds", FIELD_NUMBER, .says = "Processor time of its thread."},
+    {"counters", FIELD_MAP, .of = "integer", .says = "By name, as in docs/metrics.md."},
+};
+static const struct api_field histogram[] = {
+    {"name", FIELD_STRING, .says = "As in docs/metrics.md."},
+    {"unit", FIELD_STRING, .says = "Of the bounds: seconds, or what is counted."},
+    {"bounds", FIELD_ARRAY, .of = "number", .says = "Upper bounds of the buckets; the last bucket has none."},
+    {"counts", FIELD_ARRAY, .of = "integer", .says = "Values in each bucket, over all shards."},
+    {"sum", FIELD_NUMBER, .says = "Of all values."},
+    {"count", FIELD_INTEGER, .says = "How many there were."},
+    {"p50", FIELD_NUMBER, .nullable = true, .says = "Half of them were at most this (interpolated); null: there were none."},
+    {"p99", FIELD_NUMBER, .nullable = true, .says = "Likewise 99 %."},
+};
+static const struct api_field stats[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When."},
+    {"uptime_s", FIELD_INTEGER, .says = "Seconds since the start."},
+    {"counters", FIELD_MAP, .of = "integer", .says = "Summed up over all shards, by name."},
+    {"shards", FIELD_ARRAY, .of = "ShardStats", .says = "Of each shard."},
+    {"histograms", FIELD_ARRAY, .of = "Histogram", .says = "How long things take, and how much comes at a time."},
+};
+static const struct api_field metrics[] = {
+    {"counters", FIELD_MAP, .of = "integer", .says = "By name, as in docs/metrics.md."},
+};
+static const struct api_field client[] = {
+    {"clientid", FIELD_STRING, .says = "The client id."},
+    {"username", FIELD_STRING, .nullable = true, .says = "The user name; null: it gave none, or no feature (authentication, access control) is in force that would remember it."},
+    {"connected", FIELD_BOOLEAN, .says = "false: only the session is there."},
+    {"ip_address", FIELD_STRING, .nullable = true, .says = "Its address; null: not connected, a Unix socket, or more than 1000 rows."},
+    {"port", FIELD_INTEGER, .nullable = true, .says = "Its port."},
+    {"listener", FIELD_STRING, .nullable = true, .says = "The listener it came by."},
+    {"proto_ver", FIELD_STRING, .says = "The version of MQTT."},
+    {"keepalive", FIELD_INTEGER, .says = "Seconds; 0: none."},
+    {"connected_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it connected."},
+    {"expires_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When a session that is away ends; null: connected, or never."},
+    {"expiry_interval", FIELD_INTEGER, .nullable = true, .says = "Seconds the session outlives its connection; null: it does not end."},
+    {"subscriptions_cnt", FIELD_INTEGER, .says = "Subscriptions."},
+    {"inflight_cnt", FIELD_INTEGER, .says = "Messages sent and not acknowledged."},
+    {"inflight_max", FIELD_INTEGER, .says = "As many as there may be."},
+    {"mqueue_len", FIELD_INTEGER, .says = "Messages that wait."},
+    {"mqueue_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"send_backlog_bytes", FIELD_INTEGER, .says = "Written to the connection and not taken by the kernel yet."},
+    {"recv_msg", FIELD_INTEGER, .says = "PUBLISH packets from it since it connected (modulo 2^32)."},
+    {"recv_msg_bytes", FIELD_INTEGER, .says = "Their payload."},
+    {"send_msg", FIELD_INTEGER, .says = "PUBLISH packets to it since it connected (modulo 2^32)."},
+    {"durable", FIELD_BOOLEAN, .says = "The session is on disk."},
+    {"slowed", FIELD_BOOLEAN, .says = "It publishes faster than its subscribers take, and is read more slowly at this moment."},
+    {"will", FIELD_BOOLEAN, .says = "It has left a will."},
+    {"shard", FIELD_INTEGER, .says = "Where it lives."},
+};
+static const struct api_field client_ids[] = {
+    {"clientids", FIELD_ARRAY, .required = true, .of = "string", .min = 1, .max = 1000, .says = "Whom."},
+};
+static const struct api_field kicked[] = {
+    {"kicked", FIELD_INTEGER, .says = "Clients disconnected; the others were not connected."},
+};
+static const struct api_field subscription[] = {
+    {"clientid", FIELD_STRING, .says = "Whose."},
+    {"topic", FIELD_STRING, .says = "The filter, with $share/GROUP/ in front where it is shared."},
+    {"qos", FIELD_INTEGER, .says = "As granted."},
+    {"nl", FIELD_BOOLEAN, .says = "No local."},
+    {"rap", FIELD_BOOLEAN, .says = "Retain as published."},
+    {"share", FIELD_STRING, .nullable = true, .says = "The group; null: not shared."},
+    {"subscription_id", FIELD_INTEGER, .nullable = true, .says = "Subscription identifier; null: none."},
+    {"shard", FIELD_INTEGER, .says = "Where the client lives."},
+};
+static const struct api_field new_subscription[] = {
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = 65535, .says = "The filter; $share/GROUP/FILTER for a shared one."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "As asked for."},
+    {"nl", FIELD_BOOLEAN, .fallback = "false", .says = "No local."},
+    {"rap", FIELD_BOOLEAN, .fallback = "false", .says = "Retain as published."},
+    {"rh", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "Retain handling: 0 sends retained messages, 1 if the subscription is new, 2 none."},
+};
+static const struct api_field unsubscription[] = {
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = 65535, .says = "The filter, with $share/GROUP/ where it is shared."},
+};
+static const struct api_field topic[] = {
+    {"topic", FIELD_STRING, .says = "The filter."},
+    {"share", FIELD_STRING, .nullable = true, .says = "The group; null: not shared."},
+    {"subscribers", FIELD_INTEGER, .says = "On this shard."},
+    {"shard", FIELD_INTEGER, .says = "Its number."},
+    {"node", FIELD_STRING, .says = "Its node."},
+};
+#define RETAINED_HEAD \
+    {"topic", FIELD_STRING, .says = "The topic."}, {"qos", FIELD_INTEGER, .says = "As published."}, \
+    {"payload_bytes", FIELD_INTEGER, .says = "Its size."}, \
+    {"expires_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it expires; null: never."}, \
+    {"shard", FIELD_INTEGER, .says = "Where it lives."}
+static const struct api_field retained_head[] = {RETAINED_HEAD};
+static const struct api_field user_property[] = {
+    {"name", FIELD_STRING, .required = true, .max = 65535, .says = "Its name."},
+    {"value", FIELD_STRING, .required = true, .max = 65535, .says = "Its value."},
+};
+#define PROPERTIES \
+    {"payload_format_indicator", FIELD_INTEGER, .min = 0, .max = 1, .says = "1: the payload is UTF-8."}, \
+    {"message_expiry_interval", FIELD_INTEGER, .min = 1, .max = UINT32_MAX, .says = "Seconds."}, \
+    {"response_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Where to answer."}, \
+    {"correlation_data", FIELD_STRING, .max = 65535, .says = "Base64."}, \
+    {"content_type", FIELD_STRING, .max = 65535, .says = "Of the payload."}, \
+    {"user_properties", FIELD_ARRAY, .of = "UserProperty", .max = 1000, .says = "In this order; names may repeat."}
+static const struct api_field message_properties[] = {PROPERTIES};
+static const struct api_field retained[] = {
+    RETAINED_HEAD,
+    {"payload", FIELD_STRING, .nullable = true, .says = "Base64; null: it is larger than admin.max_payload."},
+    {"properties", FIELD_OBJECT, .of = "MessageProperties", .says = "Those of MQTT 5 that it came with."},
+};
+static const struct api_field deleted[] = {{"deleted", FIELD_INTEGER, .says = "How many."}};
+static const struct api_field message[] = {
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = 65535, .says = "No wildcards, and none of $SYS/."},
+    {"payload", FIELD_STRING, .max = 16 << 20, .fallback = "", .says = "The payload."},
+    {"payload_encoding", FIELD_STRING, .words = encodings, .fallback = "plain", .says = "base64 for anything that is no text."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "Quality of service."},
+    {"retain", FIELD_BOOLEAN, .fallback = "false", .says = "Keep it for later subscribers; with an empty payload: keep none."},
+    {"properties", FIELD_OBJECT, .of = "MessageProperties", .says = "Of MQTT 5."},
+};
+static const struct api_field messages[] = {
+    {"messages", FIELD_ARRAY, .required = true, .of = "Message", .min = 1, .max = 1000, .says = "The messages."},
+};
+static const struct api_field published[] = {
+    {"topic", FIELD_STRING, .says = "Of the message."},
+    {"matched", FIELD_BOOLEAN, .says = "Somebody subscribes to it."},
+    {"reason_code", FIELD_INTEGER, .says = "0, or 16: no matching subscribers."},
+};
+static const struct api_field listener[] = {
+    {"id", FIELD_STRING, .says = "KIND.NAME."},
+    {"type", FIELD_STRING, .says = "tcp, tls, ws, wss, unix."},
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"bind", FIELD_STRING, .says = "As configured."},
+    {"port", FIELD_INTEGER, .nullable = true, .says = "The one in use; null: it does not run, or has none."},
+    {"enable", FIELD_BOOLEAN, .says = "As configured."},
+    {"status", FIELD_STRING, .words = states, .says = "failed: it is enabled and could not be opened."},
+    {"current_connections", FIELD_INTEGER, .says = "Connections that came by it, whatever its options were then."},
+    {"max_connections", FIELD_INTEGER, .nullable = true, .says = "null: no limit of its own."},
+};
+static const struct api_field config_value[] = {
+    {"key", FIELD_STRING, .says = "The key."},
+    {"value", FIELD_STRING, .says = "As it would be written, strings without quotes."},
+    {"default", FIELD_STRING, .nullable = true, .says = "null: it must be given."},
+    {"origin", FIELD_STRING, .says = "Where it was set: file, line and column, environment variable, …"},
+    {"layer", FIELD_STRING, .words = origins, .says = "The kind of place."},
+    {"type", FIELD_STRING, .says = "What may be written."},
+    {"reloadable", FIELD_BOOLEAN, .says = "Whether a change takes effect at once."},
+    {"documentation", FIELD_STRING, .says = "What it means."},
+};
+static const struct api_field config_change[] = {
+    {"changes", FIELD_MAP, .required = true, .of = "any", .says = "New values by key: strings, numbers, booleans; null removes the key from the runtime layer."},
+};
+static const struct api_field config_difference[] = {
+    {"key", FIELD_STRING, .says = "The key."},
+    {"old", FIELD_STRING, .nullable = true, .says = "The default, or what is in force; null: there is no such key."},
+    {"new", FIELD_STRING, .nullable = true, .says = "What is in force, or what is pending; null: the key goes."},
+    {"origin", FIELD_STRING, .says = "Where the new value comes from."},
+    {"reloadable", FIELD_BOOLEAN, .says = "false: takes effect at the next start."},
+};
+static const struct api_field config_result[] = {
+    {"applied", FIELD_BOOLEAN, .says = "false: it was a dry run."},
+    {"changed", FIELD_ARRAY, .of = "ConfigDifference", .says = "What is different now."},
+    {"needs_restart", FIELD_ARRAY, .of = "string", .says = "Keys that take effect at the next start."},
+    {"listeners_failed", FIELD_INTEGER, .says = "Listeners that could not be changed; see their status and the log."},
+    {"version", FIELD_INTEGER, .nullable = true, .says = "Number of the runtime layer before the change, for a rollback; null: nothing was written."},
+};
+static const struct api_field config_version[] = {
+    {"version", FIELD_INTEGER, .says = "For POST /configs/rollback."},
+    {"at", FIELD_STRING, .format = "date-time", .says = "When it was replaced."},
+    {"text", FIELD_STRING, .says = "The file."},
+};
+static const struct api_field rollback[] = {
+    {"version", FIELD_INTEGER, .required = true, .min = 1, .max = 1000000, .says = "A version of the history."},
+};
+static const struct api_field alarm[] = {
+    {"name", FIELD_STRING, .says = "What it is about."},
+    {"severity", FIELD_STRING, .words = severities, .says = "How bad."},
+    {"message", FIELD_STRING, .says = "What is wrong, and what to do."},
+    {"subject", FIELD_STRING, .nullable = true, .says = "Which shard, listener, …"},
+    {"activated_at", FIELD_STRING, .format = "date-time", .says = "When it was raised."},
+    {"deactivated_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it was cleared; null: it is raised."},
+};
+
+#define SCHEMA(title, fields_of, text) {title, text, fields_of, COUNT(fields_of)}
+const struct api_schema api_schemas[] = {
+    SCHEMA("Error", error, "What went wrong."),
+    SCHEMA("Meta", meta, "Which part of the rows this is."),
+    SCHEMA("Login", login, "A user's name and password."),
+    SCHEMA("Token", token, "A login."),
+    SCHEMA("Identity", identity, "Who asks."),
+    SCHEMA("User", user, "A user of this API."),
+    SCHEMA("NewUser", new_user, "A user to be created."),
+    SCHEMA("UserChange", user_change, "What is to change; the rest stays."),
+    SCHEMA("PasswordChange", password_change, "A change of one's own password."),
+    SCHEMA("ApiKey", api_key, "A key for programs."),
+    SCHEMA("NewApiKey", new_api_key, "A key to be created."),
+    SCHEMA("ApiKeySecret", api_key_secret, "A new key with its secret."),
+    SCHEMA("ApiKeyChange", api_key_change, "What is to change; the rest stays."),
+    SCHEMA("AuditEntry", audit_entry, "Something that was done."),
+    SCHEMA("Status", status, "Life."),
+    SCHEMA("Node", node, "A broker process."),
+    SCHEMA("ShardStats", shard_stats, "Counters of one shard."),
+    SCHEMA("Histogram", histogram, "How values are distributed."),
+    SCHEMA("Stats", stats, "All counters."),
+    SCHEMA("Metrics", metrics, "The counters of the node."),
+    SCHEMA("Client", client, "A session, and its client when it is connected."),
+    SCHEMA("ClientIds", client_ids, "Several clients."),
+    SCHEMA("Kicked", kicked, "What became of them."),
+    SCHEMA("Subscription", subscription, "A subscription."),
+    SCHEMA("NewSubscription", new_subscription, "A subscription to be made."),
+    SCHEMA("Unsubscription", unsubscription, "A subscription to be ended."),
+    SCHEMA("Topic", topic, "A filter with subscribers."),
+    SCHEMA("RetainedHead", retained_head, "A retained message without its payload."),
+    SCHEMA("Retained", retained, "A retained message."),
+    SCHEMA("UserProperty", user_property, "A user property."),
+    SCHEMA("MessageProperties", message_properties, "Properties of MQTT 5; each may be left out."),
+    SCHEMA("Deleted", deleted, "What was removed."),
+    SCHEMA("Message", message, "A message to be published."),
+    SCHEMA("Messages", messages, "Messages to be published."),
+    SCHEMA("Published", published, "What became of a message."),
+    SCHEMA("Listener", listener, "A way in."),
+    SCHEMA("ConfigValue", config_value, "A key of the configuration."),
+    SCHEMA("ConfigChange", config_change, "Changes of the runtime layer."),
+    SCHEMA("ConfigDifference", config_difference, "A key whose value differs."),
+    SCHEMA("ConfigResult", config_result, "What a change has done."),
+    SCHEMA("ConfigVersion", config_version, "An earlier runtime layer."),
+    SCHEMA("Rollback", rollback, "Which version."),
+    SCHEMA("Alarm", alarm, "Something that needs attention."),
+};
+const uint32_t api_schemas_count = COUNT(api_schemas);
+
+const struct api_schema *api_schema_find(const char *name)
+{
+    for (uint32_t i = 0; i < api_schemas_count; i++)
+        if (strcmp(api_schemas[i].name, name) == 0) return &api_schemas[i];
+    return NULL;
+}

@@ -1,0 +1,40 @@
+/* delayed.h - `$delayed/SECONDS/TOPIC`: a message that is published to TOPIC when its time has come.
+ *
+ * A waiting message lies among the retained messages of the shard that owns its name, `$delayed<FF>/DUE/NUMBER/TOPIC`: no client can
+ * write or read such a name, since <FF> is no UTF-8. So everything that retained messages have holds for it: it survives a restart when
+ * the message is durable (PUBACK then waits for the disk), checkpoints write it again, and retainer.max_messages counts it. Its timer is made
+ * from the name, at start, too: DUE is Unix time in ms. A crash between publishing and forgetting it publishes it twice.
+ *
+ * Threads: the publisher's shard takes it, the owner's keeps it. The number of those waiting is the node's (atomic). */
+#ifndef RINGMQ_BROKER_DELAYED_H
+#define RINGMQ_BROKER_DELAYED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "proto/mqtt.h"
+
+struct broker_shard;
+struct message;
+struct publication;
+struct session;
+
+/* Longest delay that a client may ask for at all: 2^32 - 1 ms, as elsewhere. */
+#define DELAYED_SECONDS_MAX 4294967u
+
+/* Splits $delayed/SECONDS/TOPIC: *topic becomes TOPIC. A topic that does not begin so is left alone: SUCCESS with 0 seconds. An error is
+ * logged and counted. `0` publishes at once. */
+enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session *session, struct span *topic, uint32_t *ret_delay_s);
+/* Keeps the publication (whose topic is the real one) for so long. */
+enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
+
+/* For the store of retained messages: is this the name of a waiting one? */
+static inline bool delayed_is(struct span name) { return name.bytes > 9 && name.data[0] == '$' && name.data[8] == 0xFF; }
+/* It is in (was not put into) the store of its owner. */
+void delayed_kept(struct broker_shard *broker, struct span name);
+void delayed_lost(struct broker_shard *broker);
+void delayed_start(struct broker_shard *broker);
+void delayed_stop(struct broker_shard *broker);
+
+#endif

@@ -1,0 +1,105 @@
+#include "broker/door_ocsp_work.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "broker/door_ocsp.h"
+#include "broker/http_post.h"
+#include "tls/ocsp.h"
+
+#define THREADS   4   /* responders asked at a time */
+#define QUEUE_MAX 256 /* questions that wait for one of them */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct ocsp_work *first, **last;
+    uint32_t queued;
+    bool started;
+    _Atomic bool stopping; /* what is under way is given up */
+    pthread_t threads[THREADS];
+} workers = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void *work_on(void *argument)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    log_thread_attach("ocsp");
+    pthread_mutex_lock(&workers.lock);
+    for (;;) {
+        while (!workers.first && !workers.stopping)
+            pthread_cond_wait(&workers.wake, &workers.lock);
+        struct ocsp_work *work = workers.first;
+        if (!work) break;
+        workers.first = work->next;
+        if (!workers.first) workers.last = &workers.first;
+        workers.queued--;
+        pthread_mutex_unlock(&workers.lock);
+        work->run(work);
+        pthread_mutex_lock(&workers.lock);
+    }
+    pthread_mutex_unlock(&workers.lock);
+    return NULL;
+}
+
+void ocsp_workers_start(void)
+{
+    pthread_mutex_lock(&workers.lock);
+    if (!workers.started) {
+        workers.last = &workers.first;
+        for (uint32_t i = 0; i < THREADS; i++) {
+            CHECK(pthread_create(&workers.threads[i], NULL, work_on, NULL) == 0);
+            pthread_setname_np(workers.threads[i], "ocsp");
+        }
+        workers.started = true;
+    }
+    pthread_mutex_unlock(&workers.lock);
+}
+
+void door_ocsp_stop(void)
+{
+    pthread_mutex_lock(&workers.lock);
+    bool started = workers.started;
+    workers.stopping = true;
+    pthread_cond_broadcast(&workers.wake);
+    pthread_mutex_unlock(&workers.lock);
+    for (uint32_t i = 0; started && i < THREADS; i++)
+        pthread_join(workers.threads[i], NULL);
+}
+
+bool ocsp_workers_take(struct ocsp_work *work)
+{
+    pthread_mutex_lock(&workers.lock);
+    bool taken = workers.queued < QUEUE_MAX && !workers.stopping;
+    if (taken) {
+        work->next = NULL;
+        *workers.last = work;
+        workers.last = &work->next;
+        workers.queued++;
+        pthread_cond_signal(&workers.wake);
+    }
+    pthread_mutex_unlock(&workers.lock);
+    return taken;
+}
+
+uint64_t ocsp_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool ocsp_post(void *context, const char *url, struct span request, uint8_t **ret_response, size_t *ret_bytes)
+{
+    struct ocsp_post *post = context;
+    snprintf(post->url, sizeof post->url, "%s", url);
+    post->wrong = http_post(url, "application/ocsp-request", request, TLS_OCSP_RESPONSE_MAX, post->deadline_ms, &workers.stopping,
+                            ret_response, ret_bytes);
+    return post->wrong == NULL;
+}

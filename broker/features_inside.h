@@ -1,0 +1,25 @@
+/* features_inside.h - what the files of the frame (broker/features*.c) share. */
+#ifndef RINGMQ_BROKER_FEATURES_INSIDE_H
+#define RINGMQ_BROKER_FEATURES_INSIDE_H
+
+#include "broker/features.h"
+
+struct feature_part {
+    const struct feature *feature;
+    struct feature_node node;
+    bool opened;
+    struct feature_setup setup; /* in force, or about to be: read by the shards at RECORD_SETTINGS */
+    struct feature_setup next;  /* prepared and not taken, or taken from and not released */
+};
+
+void features_taps_create(struct features *features, uint32_t shards_count);
+void features_taps_destroy(struct features *features);
+/* Which events somebody wants, from the setups. */
+void features_taps_want(struct features *features);
+
+/* expiring_count has grown. */
+void features_expiry_counted(struct broker_shard *broker);
+/* A client that nobody waits for any more. */
+void client_record_release(struct client_record *record);
+
+#endif

@@ -1,0 +1,24 @@
+/* inspect_inside.h - what inspect.c and inspect_lists.c share. */
+#ifndef RINGMQ_BROKER_INSPECT_INSIDE_H
+#define RINGMQ_BROKER_INSPECT_INSIDE_H
+
+#include "broker/inspect.h"
+
+struct session;
+
+enum inspect_slice { INSPECT_SLICE_GOES_ON, INSPECT_SLICE_FULL };
+
+/* Takes the row. */
+void inspect_row_add(struct inspect *inspect, void *row, size_t bytes);
+bool inspect_full(const struct inspect *inspect);
+/* One more matches; true: it is one of those to be passed over. */
+bool inspect_passes_over(struct inspect *inspect);
+bool inspect_like(struct span text, struct span part);
+uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms);
+
+void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *inspect, const struct session *session);
+enum inspect_slice inspect_filters_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);
+enum inspect_slice inspect_retained_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);
+enum inspect_status inspect_message_answer(struct broker_shard *broker, struct inspect *inspect);
+
+#endif

@@ -1,0 +1,169 @@
+/* inspect_lists.c - questions about subscriptions, filters and messages, and publishing from outside. */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/inspect_inside.h"
+#include "proto/topic.h"
+
+/* ---- subscriptions ---------------------------------------------------------------------------------------------- */
+
+static void subscription_row(struct broker_shard *broker, struct inspect *inspect, const struct sink *sink, struct span filter, struct span group)
+{
+    struct span client_id = session_client_id(sink->who);
+    size_t bytes = sizeof(struct inspect_subscription) + client_id.bytes + filter.bytes + group.bytes;
+    struct inspect_subscription *row = memory_acquire(bytes);
+    *row = (struct inspect_subscription){.client_id_bytes = (uint16_t)client_id.bytes, .filter_bytes = (uint16_t)filter.bytes,
+                                         .group_bytes = (uint16_t)group.bytes, .qos = sink->qos, .no_local = sink->no_local,
+                                         .retain_as_published = sink->retain_as_published, .subscription_id = sink->subscription_id,
+                                         .shard = broker->shard->number};
+    char *at = mempcpy(row->text, client_id.data, client_id.bytes);
+    at = mempcpy(at, filter.data, filter.bytes);
+    if (group.bytes) memcpy(at, group.data, group.bytes);
+    inspect_row_add(inspect, row, bytes);
+}
+
+void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
+{
+    for (uint32_t i = 0; i < session->subscriptions_count && !inspect_full(inspect); i++) {
+        struct span filter, group;
+        CHECK(sinks_text(broker->sinks, session->subscriptions[i], &filter, &group));
+        const struct sink *sink = sinks_find_sink(broker->sinks, session->subscriptions[i], session);
+        CHECK(sink);
+        if (!inspect_passes_over(inspect)) subscription_row(broker, inspect, sink, filter, group);
+    }
+}
+
+static bool filter_matches(const struct inspect *inspect, struct span filter, struct span group)
+{
+    if (inspect->filter.bytes && !span_equal(inspect->filter, filter)) return false;
+    if (inspect->group.bytes && !span_equal(inspect->group, group)) return false;
+    if (!inspect_like(filter, inspect->like_filter)) return false;
+    return inspect->match_topic.bytes == 0 || mqtt_topic_matches_filter(inspect->match_topic, filter);
+}
+
+static void filter_row(struct broker_shard *broker, struct inspect *inspect, struct span filter, struct span group, uint32_t subscribers)
+{
+    size_t bytes = sizeof(struct inspect_filter) + filter.bytes + group.bytes;
+    struct inspect_filter *row = memory_acquire(bytes);
+    *row = (struct inspect_filter){.filter_bytes = (uint16_t)filter.bytes, .group_bytes = (uint16_t)group.bytes, .subscribers = subscribers,
+                                   .shard = broker->shard->number};
+    char *at = mempcpy(row->text, filter.data, filter.bytes);
+    if (group.bytes) memcpy(at, group.data, group.bytes);
+    inspect_row_add(inspect, row, bytes);
+}
+
+/* The subscribers of the filter at hand, from place_within on. False: budget or room is used up. */
+static bool sinks_of_filter(struct broker_shard *broker, struct inspect *inspect, struct span filter, struct span group, uint32_t *budget)
+{
+    struct sinks_view view = sinks_get(broker->sinks, inspect->place);
+    for (; inspect->place_within < view.count; inspect->place_within++) {
+        const struct sink *sink = &view.sinks[inspect->place_within];
+        if (*budget == 0 || inspect_full(inspect)) return false;
+        --*budget;
+        if (inspect->qos != INSPECT_ANY && sink->qos != inspect->qos) continue;
+        if (!inspect_like(session_client_id(sink->who), inspect->client.like_client_id)) continue;
+        if (!inspect_passes_over(inspect)) subscription_row(broker, inspect, sink, filter, group);
+    }
+    return true;
+}
+
+/* The filter at `place` may be in the middle of its subscribers (place_within), and may have gone meanwhile: then the next one is taken. */
+enum inspect_slice inspect_filters_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget)
+{
+    bool subscriptions = inspect->kind == INSPECT_SUBSCRIPTIONS;
+    if (inspect->place == SINKS_ID_NONE) inspect->place = sinks_next(broker->sinks, SINKS_ID_NONE);
+    for (; inspect->place != SINKS_ID_NONE; inspect->place = sinks_next(broker->sinks, inspect->place), inspect->place_within = 0) {
+        struct span filter, group;
+        if (inspect_full(inspect)) return INSPECT_SLICE_FULL;
+        if (budget == 0) return INSPECT_SLICE_GOES_ON;
+        budget--;
+        if (!sinks_text(broker->sinks, inspect->place, &filter, &group) || !filter_matches(inspect, filter, group)) continue;
+        if (subscriptions) {
+            if (!sinks_of_filter(broker, inspect, filter, group, &budget)) return inspect_full(inspect) ? INSPECT_SLICE_FULL : INSPECT_SLICE_GOES_ON;
+        } else if (!inspect_passes_over(inspect)) {
+            filter_row(broker, inspect, filter, group, sinks_get(broker->sinks, inspect->place).count);
+        }
+    }
+    inspect->status = INSPECT_DONE;
+    return INSPECT_SLICE_FULL;
+}
+
+/* ---- retained messages ------------------------------------------------------------------------------------------ */
+
+static void message_row(struct broker_shard *broker, struct inspect *inspect, const struct message *message, bool with_payload)
+{
+    struct span topic = message_topic(message), properties = message_properties(message), payload = message_payload(message);
+    size_t bytes = sizeof(struct inspect_message) + topic.bytes + properties.bytes + (with_payload ? payload.bytes : 0);
+    struct inspect_message *row = memory_acquire(bytes);
+    *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .payload_left_out = !with_payload,
+                                    .properties_bytes = (uint32_t)properties.bytes, .payload_bytes = (uint32_t)payload.bytes,
+                                    .shard = broker->shard->number};
+    if (message->expires_ms) row->expires_ms = inspect_realtime_ms(broker, message->expires_ms);
+    char *at = mempcpy(row->text, topic.data, topic.bytes);
+    if (properties.bytes) at = mempcpy(at, properties.data, properties.bytes);
+    if (with_payload && payload.bytes) memcpy(at, payload.data, payload.bytes);
+    inspect_row_add(inspect, row, bytes);
+}
+
+struct retained_visit {
+    struct broker_shard *broker;
+    struct inspect *inspect;
+};
+
+static enum retain_answer retained_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+{
+    struct retained_visit *visit = context;
+    const struct message *message = stored;
+    if (message->expires_ms && message->expires_ms <= visit->broker->shard->now_ms) return RETAIN_NEXT; /* a subscriber's scan removes it */
+    if (inspect_full(visit->inspect)) return RETAIN_STOP_BEFORE;
+    if (!inspect_passes_over(visit->inspect)) message_row(visit->broker, visit->inspect, message, false);
+    return RETAIN_NEXT;
+}
+
+enum inspect_slice inspect_retained_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget)
+{
+    struct retained_visit visit = {broker, inspect};
+    if (!inspect->cursor) inspect->cursor = retain_scan_begin(inspect->client_id);
+    bool more = retain_scan_next(broker->retained, inspect->cursor, budget, retained_visit, &visit);
+    if (!more) inspect->status = INSPECT_DONE;
+    return !more || inspect_full(inspect) ? INSPECT_SLICE_FULL : INSPECT_SLICE_GOES_ON;
+}
+
+/* ---- one message ------------------------------------------------------------------------------------------------ */
+
+static enum inspect_status publish(struct broker_shard *broker, struct inspect *inspect)
+{
+    if (broker->stopping) return INSPECT_STOPPED;
+    uint32_t ceiling_s = broker->settings->mqtt.message_expiry_max_s, expiry_s = inspect->expiry_s;
+    if (ceiling_s && (expiry_s == 0 || ceiling_s < expiry_s)) expiry_s = ceiling_s;
+    struct publication publication = {.topic = inspect->client_id, .payload = inspect->payload, .properties = inspect->properties,
+                                      .qos = (uint8_t)inspect->qos, .retain = inspect->retain,
+                                      .publisher_hash = hash_span(inspect->client_id),
+                                      .level = broker->durable ? durable_level(broker, inspect->client_id) : DURABILITY_COMMIT,
+                                      .expires_ms = expiry_s ? broker->shard->now_ms + expiry_s * 1000ull : 0};
+    bool wanted = publication_publish(broker, &publication);
+    publication_end(broker->shard, &publication);
+    inspect->reason = wanted ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
+    return INSPECT_DONE;
+}
+
+static enum inspect_status retained_one(struct broker_shard *broker, struct inspect *inspect)
+{
+    const struct message *message = retain_get(broker->retained, inspect->client_id);
+    if (!message || (message->expires_ms && message->expires_ms <= broker->shard->now_ms)) return INSPECT_NOT_FOUND;
+    message_row(broker, inspect, message, message->payload_bytes <= inspect->payload_bytes_max);
+    return INSPECT_DONE;
+}
+
+enum inspect_status inspect_message_answer(struct broker_shard *broker, struct inspect *inspect)
+{
+    switch (inspect->kind) {
+    case INSPECT_PUBLISH: return publish(broker, inspect);
+    case INSPECT_RETAINED_ONE: return retained_one(broker, inspect);
+    case INSPECT_RETAINED_DELETE: return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
+    default: break;
+    }
+    UNREACHABLE("not a question about one message");
+}

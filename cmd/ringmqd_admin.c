@@ -1,0 +1,37 @@
+#include "cmd/ringmqd_admin.h"
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+
+#include "admin/pages.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "broker/broker.h"
+
+int ringmqd_admin_prepare(const struct settings *settings, struct broker *broker)
+{
+    if (!settings->admin.enable) return -1;
+    broker->inspected_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(broker->inspected_wake >= 0);
+    return broker->inspected_wake;
+}
+
+struct admin *ringmqd_admin_start(const struct admin_options *options)
+{
+    char error[700];
+    if (!options->settings->admin.enable) return NULL;
+    struct admin *admin = admin_start(options, error, sizeof error);
+    if (!admin) LOG(ERROR, "no admin API", "what=%s", log_quoted(span_of_string(error)));
+    return admin;
+}
+
+void ringmqd_admin_print(bool metrics)
+{
+    struct http_text text = {0};
+    if (metrics)
+        metrics_write_docs(&text);
+    else
+        http_text_add(&text, openapi_document().data, openapi_document().bytes);
+    fwrite(text.data, 1, text.bytes, stdout);
+    http_text_release(&text);
+}

@@ -1,0 +1,216 @@
+/* acl.c - authorization by rules: those that came with a login first, then the rule file. Nothing decided: PASS, and whoever comes after in the
+ * order of gates, or authorization.no_match, has the last word. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/feature.h"
+#include "features/acl/acl_cache.h"
+#include "features/acl/rules.h"
+
+#define FILE_BYTES_MAX (256u << 20)
+
+struct acl_settings {
+    char *file, *rules;
+    bool cache;
+    uint32_t cache_size, cache_ttl_ms;
+};
+
+#define IN(member) SCHEMA_MEMBER(struct acl_settings, member)
+
+static const struct schema_key keys[] = {
+    {"authorization.file", TYPE_STRING, IN(file), .reloadable = true, .max = 4096, .default_text = "",
+     .documentation = "The rule file: who may publish and subscribe to what, a rule a line (docs/access-control.md). Read at start and on SIGHUP. "
+                      "A relative path starts at the working directory. Empty: no file."},
+    {"authorization.rules", TYPE_STRING, IN(rules), .reloadable = true, .max = 1 << 20, .default_text = "",
+     .documentation = "The same kind of rules right here, between three double quotes before and after; they come before those of the file."},
+    {"authorization.cache.enable", TYPE_BOOL, IN(cache), .reloadable = true, .default_text = "true",
+     .documentation = "Remember verdicts per client. A reload forgets all of them."},
+    {"authorization.cache.max_size", TYPE_UNSIGNED, IN(cache_size), .reloadable = true, .min = 1, .max = ACL_CACHE_SIZE_MAX, .default_text = "32",
+     .documentation = "Topics remembered per client, rounded up to a power of two."},
+    {"authorization.cache.ttl", TYPE_DURATION, IN(cache_ttl_ms), .reloadable = true, .unit_us = SCHEMA_MS, .min = 1, .max = 86400000,
+     .default_text = "1m", .documentation = "How long a verdict is remembered."},
+};
+
+static const struct schema_section sections[] = {{"authorization.cache", "Verdicts that are remembered."}};
+
+static const struct schema_part part = {.name = "acl", .keys = keys, .keys_count = SCHEMA_COUNT(keys), .sections = sections,
+                                        .sections_count = SCHEMA_COUNT(sections), .settings_bytes = sizeof(struct acl_settings)};
+
+/* ---- the rules in force ------------------------------------------------------------------------------------------ */
+
+struct prepared {
+    struct acl_rules *inline_rules, *file_rules; /* NULL: none */
+    bool cache;
+    uint32_t cache_size;
+    uint32_t cache_ttl_ms;
+};
+
+static bool file_read(const char *path, char **ret_text, size_t *ret_bytes, char *ret_error, size_t error_bytes)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        snprintf(ret_error, error_bytes, "authorization.file: cannot read %s: %s", path, strerror(errno));
+        return false;
+    }
+    char *text = NULL;
+    size_t used = 0, capacity = 0, bytes;
+    do {
+        capacity = capacity ? capacity * 2 : 65536;
+        text = memory_resize(text, capacity);
+        used += bytes = fread(text + used, 1, capacity - used, file);
+    } while (used == capacity && used <= FILE_BYTES_MAX);
+    const char *wrong = ferror(file) ? strerror(errno) : used > FILE_BYTES_MAX ? "it is larger than 256 MiB" : NULL;
+    fclose(file);
+    if (wrong) {
+        snprintf(ret_error, error_bytes, "authorization.file: cannot read %s: %s", path, wrong);
+        memory_release(text);
+        return false;
+    }
+    *ret_text = text;
+    *ret_bytes = used;
+    return true;
+}
+
+static struct acl_rules *compile(struct span text, const char *name, char *ret_error, size_t error_bytes)
+{
+    char error[ACL_ERROR_BYTES_MAX];
+    struct acl_rules *rules = acl_rules_compile(text, name, error);
+    if (!rules) snprintf(ret_error, error_bytes, "%s", error);
+    return rules;
+}
+
+static void prepared_release(struct feature_node *node, void *old)
+{
+    struct prepared *prepared = old;
+    acl_rules_release(prepared->inline_rules);
+    acl_rules_release(prepared->file_rules);
+    memory_release(prepared);
+}
+
+static bool rules_read(struct prepared *prepared, const struct acl_settings *settings, char *ret_error, size_t error_bytes)
+{
+    if (*settings->rules) {
+        prepared->inline_rules = compile(span_of_string(settings->rules), "authorization.rules", ret_error, error_bytes);
+        if (!prepared->inline_rules) return false;
+    }
+    if (!*settings->file) return true;
+    char *text;
+    size_t bytes;
+    if (!file_read(settings->file, &text, &bytes, ret_error, error_bytes)) return false;
+    prepared->file_rules = compile(span_of(text, bytes), settings->file, ret_error, error_bytes);
+    memory_release(text);
+    return prepared->file_rules != NULL;
+}
+
+static bool acl_prepare(struct feature_node *node, const void *given, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
+{
+    const struct acl_settings *settings = given;
+    if (!*settings->file && !*settings->rules && !node->rules_expected) return true;
+    struct prepared *prepared = memory_acquire_zeroed(sizeof *prepared);
+    if (!rules_read(prepared, settings, ret_error, error_bytes)) {
+        prepared_release(node, prepared);
+        return false;
+    }
+    prepared->cache = settings->cache;
+    for (prepared->cache_size = 1; prepared->cache_size < settings->cache_size;)
+        prepared->cache_size *= 2;
+    prepared->cache_ttl_ms = settings->cache_ttl_ms;
+    *ret_setup = (struct feature_setup){.prepared = prepared, .moments = FEATURE_GATE(publish) | FEATURE_GATE(subscribe), .authorizes = true};
+    LOG(INFO, "authorization", "rules=%u rules_of_file=%u file=%s", prepared->inline_rules ? acl_rules_count(prepared->inline_rules) : 0,
+        prepared->file_rules ? acl_rules_count(prepared->file_rules) : 0, log_quoted(span_of_string(settings->file)));
+    return true;
+}
+
+/* ---- a shard's --------------------------------------------------------------------------------------------------- */
+
+struct acl_shard {
+    uint32_t generation; /* of the rules: caches of an older one are forgotten */
+};
+
+static void acl_apply(struct feature_shard *shard)
+{
+    if (!shard->state) shard->state = memory_acquire_zeroed(sizeof(struct acl_shard));
+    ((struct acl_shard *)shard->state)->generation++;
+}
+
+static void acl_stop(struct feature_shard *shard)
+{
+    memory_release(shard->state);
+    shard->state = NULL;
+}
+
+static void acl_client_gone(struct feature_shard *shard, struct feature_client *client)
+{
+    acl_cache_release(client->slots[shard->slot]);
+    client->slots[shard->slot] = NULL;
+}
+
+/* ---- gates ------------------------------------------------------------------------------------------------------- */
+
+static struct acl_outcome decide(const struct prepared *prepared, const struct feature_client *client, enum acl_action action, struct span topic,
+                                 uint8_t qos, bool retain)
+{
+    const struct acl_rules *const sources[] = {client->rules, prepared->inline_rules, prepared->file_rules};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        if (!sources[i]) continue;
+        struct acl_outcome outcome = acl_rules_decide(sources[i], client, action, topic, qos, retain);
+        if (outcome.decision != ACL_NO_MATCH) return outcome;
+    }
+    return (struct acl_outcome){ACL_NO_MATCH, 0};
+}
+
+static struct feature_verdict verdict_of(uint8_t decision)
+{
+    switch ((enum acl_decision)decision) {
+    case ACL_ALLOW: return FEATURE_VERDICT(ALLOW);
+    case ACL_DENY: return (struct feature_verdict){.decision = FEATURE_DENY, .what = "a rule denies it"};
+    case ACL_NO_MATCH: break;
+    }
+    return FEATURE_VERDICT(PASS);
+}
+
+static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
+                                  bool retain)
+{
+    const struct prepared *prepared = shard->prepared;
+    if (!prepared->cache) return verdict_of((uint8_t)decide(prepared, client, action, topic, qos, retain).decision);
+    const struct acl_shard *mine = shard->state;
+    struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
+    const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
+    if (same) return verdict_of(same->decision);
+    struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
+    client->slots[shard->slot] = cache;
+    struct acl_cache_verdict known;
+    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision);
+    struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);
+    acl_cache_put(cache, &key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
+    return verdict_of((uint8_t)outcome.decision);
+}
+
+static struct feature_verdict acl_publish(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)
+{
+    return ask(shard, client, ACL_PUBLISH, publish->topic, publish->qos, publish->retain);
+}
+
+static struct feature_verdict acl_subscribe(struct feature_shard *shard, struct feature_client *client, const struct mqtt_subscription *subscription)
+{
+    return ask(shard, client, ACL_SUBSCRIBE, subscription->filter, subscription->qos, false);
+}
+
+const struct feature feature_acl = {
+    .abi = FEATURE_ABI,
+    .name = "acl",
+    .version = RINGMQ_VERSION,
+    .documentation = "Authorization by rules: a rule file, and rules that come with a login.",
+    .stage = FEATURE_STAGE_AUTHORIZATION,
+    .configuration = &part,
+    .prepare = acl_prepare,
+    .release = prepared_release,
+    .apply = acl_apply,
+    .stop = acl_stop,
+    .publish = acl_publish,
+    .subscribe = acl_subscribe,
+    .client_gone = acl_client_gone,
+};

@@ -1,0 +1,74 @@
+#include "features/acl/acl_cache.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+struct acl_cache *acl_cache_create(uint32_t size)
+{
+    struct acl_cache *cache = memory_acquire_zeroed(sizeof *cache + size * sizeof *cache->entries);
+    cache->size = size;
+    return cache;
+}
+
+void acl_cache_release(struct acl_cache *cache)
+{
+    if (!cache) return;
+    for (uint32_t i = 0; i < cache->size; i++)
+        memory_release(cache->entries[i]);
+    memory_release(cache);
+}
+
+struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules)
+{
+    if (cache && cache->size == size && cache->generation == generation && cache->rules == rules) return cache;
+    acl_cache_release(cache);
+    cache = acl_cache_create(size);
+    cache->generation = generation;
+    cache->rules = rules;
+    return cache;
+}
+
+static uint64_t hash_of(const struct acl_cache_key *key)
+{
+    return hash_span(key->topic) + (uint64_t)(key->action << 3 | key->qos << 1 | key->retain) * 0x9e3779b97f4a7c15ull;
+}
+
+
+bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict)
+{
+    struct acl_cache_entry *entry = cache->recent;
+    if (!entry || !acl_cache_entry_is(entry, key)) {
+        key->hash = hash_of(key);
+        entry = cache->entries[key->hash & (cache->size - 1)];
+        if (!entry || entry->hash != key->hash || !acl_cache_entry_is(entry, key)) return false;
+        cache->recent = entry;
+    }
+    if (entry->until_ms <= now_ms) {
+        key->hash = entry->hash;
+        return false;
+    }
+    *ret_verdict = entry->verdict;
+    return true;
+}
+
+void acl_cache_put(struct acl_cache *cache, const struct acl_cache_key *key, uint64_t until_ms, struct acl_cache_verdict verdict)
+{
+    cache->recent = NULL; /* it may be the one that goes */
+    if (key->topic.bytes > ACL_CACHE_TOPIC_BYTES_MAX) return;
+    struct acl_cache_entry **place = &cache->entries[key->hash & (cache->size - 1)];
+    if (!*place || (*place)->capacity < key->topic.bytes) {
+        size_t capacity = key->topic.bytes < 32 ? 32 : key->topic.bytes;
+        memory_release(*place);
+        *place = memory_acquire(sizeof **place + capacity);
+        (*place)->capacity = (uint16_t)capacity;
+    }
+    struct acl_cache_entry *entry = *place;
+    entry->hash = key->hash;
+    entry->until_ms = until_ms;
+    entry->verdict = verdict;
+    entry->action = key->action;
+    entry->qos = key->qos;
+    entry->retain = key->retain;
+    entry->bytes = (uint16_t)key->topic.bytes;
+    memcpy(entry->topic, key->topic.data, key->topic.bytes);
+}

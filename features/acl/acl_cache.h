@@ -1,0 +1,71 @@
+/* acl_cache.h - verdicts of one client that were given before: one lookup in place of the rules.
+ *
+ * Direct-mapped: a topic has one place, and takes it from whoever was there. An entry counts only for exactly this topic, action, QoS and retain
+ * flag, within its time, and with the rules it was decided by. Topics longer than ACL_CACHE_TOPIC_BYTES_MAX are not remembered.
+ * Owner: the client's slot. Threads: its shard. */
+#ifndef RINGMQ_FEATURES_ACL_CACHE_H
+#define RINGMQ_FEATURES_ACL_CACHE_H
+
+#include "features/acl/rules.h"
+
+#define ACL_CACHE_TOPIC_BYTES_MAX 1024
+#define ACL_CACHE_SIZE_MAX        1024
+
+struct acl_cache_key {
+    struct span topic;
+    uint8_t action, qos;
+    bool retain;
+    uint64_t hash; /* written by acl_cache_find() when it has not found it, for acl_cache_put() */
+};
+
+struct acl_cache_verdict {
+    uint8_t decision; /* enum acl_decision */
+    uint32_t line;
+};
+
+/* For acl_cache.c and what is inline below. */
+struct acl_cache_entry {
+    uint64_t hash, until_ms;
+    struct acl_cache_verdict verdict;
+    uint8_t action, qos;
+    bool retain;
+    uint16_t bytes, capacity;
+    uint8_t topic[];
+};
+
+struct acl_cache {
+    uint32_t size, generation;
+    const void *rules;
+    struct acl_cache_entry *recent; /* the last that was found: most clients publish to one topic, over and over */
+    struct acl_cache_entry *entries[];
+};
+
+static inline bool acl_cache_entry_is(const struct acl_cache_entry *entry, const struct acl_cache_key *key)
+{
+    return entry->bytes == key->topic.bytes && entry->action == key->action && entry->qos == key->qos && entry->retain == key->retain &&
+           memcmp(entry->topic, key->topic.data, key->topic.bytes) == 0;
+}
+
+/* The same question as the one before, of the same rules and in time: its verdict; NULL: look further. Accepts NULL. */
+static inline const struct acl_cache_verdict *acl_cache_same(const struct acl_cache *cache, uint32_t generation, const void *rules,
+                                                             const struct acl_cache_key *key, uint64_t now_ms)
+{
+    const struct acl_cache_entry *entry = cache ? cache->recent : NULL;
+    bool same = entry && cache->generation == generation && cache->rules == rules && entry->until_ms > now_ms && acl_cache_entry_is(entry, key);
+    return same ? &entry->verdict : NULL;
+}
+
+/* `size`: a power of two. */
+struct acl_cache *acl_cache_create(uint32_t size);
+void acl_cache_release(struct acl_cache *cache); /* accepts NULL */
+/* Forgets everything when the rules are others (`generation`, `rules`) or the size is. Returns the cache to use from now on. */
+struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules);
+static inline struct acl_cache_key acl_cache_key(enum acl_action action, struct span topic, uint8_t qos, bool retain)
+{
+    return (struct acl_cache_key){.topic = topic, .action = (uint8_t)action, .qos = qos, .retain = retain};
+}
+/* False: not known, or too old. */
+bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict);
+void acl_cache_put(struct acl_cache *cache, const struct acl_cache_key *key, uint64_t until_ms, struct acl_cache_verdict verdict);
+
+#endif

@@ -1,0 +1,62 @@
+/* micro_features.c - what features cost on a message's way: a gate that lets everything pass, and a thousand rules. */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "config/config.h"
+#include "perf/micro.h"
+
+extern const struct feature feature_acl;
+
+static struct feature_verdict pass(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)
+{
+    return FEATURE_VERDICT(PASS);
+}
+
+static bool pass_prepare(struct feature_node *node, const void *settings, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
+{
+    ret_setup->moments = FEATURE_GATE(publish);
+    return true;
+}
+
+static const struct feature feature_pass = {.abi = FEATURE_ABI, .name = "pass", .version = "1", .documentation = "", .prepare = pass_prepare, .publish = pass};
+
+static const void *settings_of(void *config, const struct feature *feature)
+{
+    return feature->configuration ? config_part(config, feature->configuration) : NULL;
+}
+
+/* Half of the rules are for users one by one, a third are about topics, the rest may match anybody anywhere; the one that counts is the last. */
+static char *thousand_rules(void)
+{
+    char *text = memory_acquire(200000);
+    size_t used = (size_t)sprintf(text, "authorization.rules=");
+    for (int i = 0; i < 500; i++)
+        used += (size_t)sprintf(text + used, "allow all user=user-%d site/%d/#\n", i, i);
+    for (int i = 0; i < 350; i++)
+        used += (size_t)sprintf(text + used, "deny publish secret-%d/# other-%d/+/x\n", i, i);
+    for (int i = 0; i < 149; i++)
+        used += (size_t)sprintf(text + used, "deny publish +/private-%d/#\n", i);
+    sprintf(text + used, "allow all bench/#\n");
+    return text;
+}
+
+void micro_features_attach(struct broker *broker, const struct settings *settings, enum micro_features which)
+{
+    static struct feature_list list;
+    const struct schema_part *const parts[] = {feature_acl.configuration};
+    char error[512], *rules = thousand_rules();
+    const char *sets[] = {rules, which == MICRO_ACL_EACH ? "authorization.cache.enable=false" : "authorization.cache.enable=true"};
+    struct config_sources sources = {.sets = sets, .sets_count = 2};
+    struct config_errors errors = {0};
+    struct config *config;
+    CHECK(config_add_parts(parts, 1, error, sizeof error));
+    if (!config_load(&sources, &config, &errors)) {
+        config_errors_print(&errors, stderr);
+        CHECK(false);
+    }
+    CHECK(feature_list_add(&list, which == MICRO_PASS ? &feature_pass : &feature_acl, error, sizeof error));
+    CHECK(features_create(&list, broker, settings, settings_of, config, error, sizeof error));
+    memory_release(rules);
+}

@@ -1,0 +1,154 @@
+// app.js - the frame around the pages: login, navigation, theme, live state.
+import { h, fill, field, act, toast } from './dom.js'
+import { loggedIn, login, logout, may, session, get } from './api.js'
+import * as live from './live.js'
+import { overview } from './overview.js'
+import { clients, client } from './clients.js'
+import { subscriptions, topics, retained } from './topics.js'
+import { listeners } from './listeners.js'
+import { configuration } from './configuration.js'
+import { metrics } from './metrics.js'
+import { messages } from './console.js'
+import { alarms } from './alarms.js'
+import { access } from './access.js'
+import { more } from './more.js'
+
+const PAGES = [
+  { path: 'overview', label: 'Overview', page: overview },
+  { path: 'clients', label: 'Clients', page: (root, context) => context.rest ? client(root, context) : clients(root, context) },
+  { path: 'subscriptions', label: 'Subscriptions', page: subscriptions },
+  { path: 'topics', label: 'Topics', page: topics },
+  { path: 'retained', label: 'Retained', page: retained },
+  { path: 'console', label: 'Messages', page: messages },
+  { path: 'listeners', label: 'Listeners', page: listeners },
+  { path: 'alarms', label: 'Alarms', page: alarms },
+  { path: 'metrics', label: 'Metrics', page: metrics },
+  { path: 'configuration', label: 'Configuration', page: configuration },
+  { path: 'access', label: 'Users & keys', page: access, role: 'administrator' },
+  { path: 'more', label: 'More', page: more }
+]
+
+const app = document.getElementById('app')
+let leave = () => {} // the page that is shown ends
+
+// ---- theme ----------------------------------------------------------------------------------------------------------
+
+const THEMES = ['auto', 'light', 'dark']
+function theme () { return THEMES.includes(localStorage.getItem('theme')) ? localStorage.getItem('theme') : 'auto' }
+function themeApply () { document.documentElement.dataset.theme = theme() }
+function themeButton () {
+  const button = h('button', { type: 'button', class: 'plain', id: 'theme', onclick: () => {
+    localStorage.setItem('theme', THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length])
+    themeApply()
+    say()
+  } })
+  const say = () => { button.textContent = `Theme: ${theme()}` }
+  say()
+  return button
+}
+themeApply()
+
+// ---- login ----------------------------------------------------------------------------------------------------------
+
+function showLogin () {
+  leave()
+  leave = () => {}
+  live.stop()
+  const name = h('input', { name: 'username', autocomplete: 'username', required: true, autofocus: true })
+  const password = h('input', { name: 'password', type: 'password', autocomplete: 'current-password', required: true })
+  const problem = h('p', { class: 'problem', role: 'alert' })
+  fill(app, h('main', { class: 'login' }, h('form', {
+    onsubmit: act(async () => {
+      problem.textContent = ''
+      try {
+        await login(name.value, password.value)
+      } catch (error) {
+        problem.textContent = error.message
+        password.select()
+        return
+      }
+      showFrame()
+    })
+  },
+  h('h1', null, 'ringmq'), field('User', name), field('Password', password), problem, h('button', { class: 'primary' }, 'Log in')), themeButton()),
+  h('div', { id: 'toasts', role: 'status' }))
+  name.focus()
+}
+
+// ---- the frame ------------------------------------------------------------------------------------------------------
+
+function showFrame () {
+  const links = PAGES.filter((one) => !one.role || may(one.role)).map((one) => h('a', { href: `#/${one.path}`, 'data-page': one.path }, one.label))
+  const state = h('span', { id: 'state', role: 'status' })
+  const node = h('span', { id: 'node' })
+  const stateShow = () => { state.textContent = live.connected ? 'live' : 'connecting …'; state.className = live.connected ? 'good' : 'bad' }
+  live.changes.addEventListener('state', stateShow)
+  stateShow()
+  fill(app,
+    h('a', { href: '#main', class: 'skip', onclick: (event) => { event.preventDefault(); document.getElementById('main').focus() } }, 'Skip to content'),
+    h('header', { class: 'top' }, h('strong', null, 'ringmq'), node, state, h('span', { class: 'space' }), themeButton(),
+      h('span', null, `${session.username} (${session.role})`), h('button', { type: 'button', class: 'plain', id: 'logout', onclick: logout }, 'Log out')),
+    h('nav', { class: 'side', 'aria-label': 'Pages' }, links),
+    h('main', { id: 'main', tabindex: '-1' }),
+    h('div', { id: 'toasts', role: 'status' }))
+  get('/nodes').then(({ data: [one] }) => { node.textContent = `${one.node} · ${one.version}` }).catch(() => {})
+  live.start()
+  showPage()
+}
+
+// "#/clients/a%2Fb?x=1": page, what follows it, and the query.
+function location () {
+  const [path, query = ''] = window.location.hash.replace(/^#\/?/, '').split('?')
+  const [page, ...rest] = path.split('/')
+  let name = null
+  try { name = rest.length ? decodeURIComponent(rest.join('/')) : null } catch { /* not percent-encoded: no such page */ }
+  return { page: PAGES.find((one) => one.path === page && (!one.role || may(one.role))) ?? PAGES[0], rest: name, query: Object.fromEntries(new URLSearchParams(query)) }
+}
+
+async function showPage () {
+  if (!loggedIn()) return showLogin()
+  const root = document.getElementById('main')
+  if (!root) return
+  leave()
+  const aborter = new AbortController()
+  const ends = []
+  leave = () => { aborter.abort(); ends.forEach((end) => end()) }
+  const { page, rest, query } = location()
+  document.title = `${page.label} – ringmq`
+  for (const link of document.querySelectorAll('nav.side a')) {
+    if (link.dataset.page === page.path) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current')
+  }
+  const place = h('div', { class: 'page' })
+  fill(root, place)
+  // onEnd: called when the page is left. every: again and again until then, never two at a time.
+  const context = {
+    rest,
+    query,
+    signal: aborter.signal,
+    onEnd: (end) => ends.push(end),
+    every (ms, work) {
+      const again = async () => {
+        if (aborter.signal.aborted) return
+        if (!document.hidden) await work().catch((error) => { if (error.name !== 'AbortError' && error.status !== 401) toast(error.message, 'bad') })
+        timer = setTimeout(again, ms)
+      }
+      let timer = setTimeout(again, ms)
+      ends.push(() => clearTimeout(timer))
+    }
+  }
+  try {
+    await page.page(place, context)
+  } catch (error) {
+    if (error.name === 'AbortError' || error.status === 401) return
+    fill(place, h('h1', null, page.label), h('p', { class: 'problem', role: 'alert' }, error.message))
+  }
+}
+
+addEventListener('hashchange', showPage)
+addEventListener('ringmq-logout', showLogin)
+addEventListener('keydown', (event) => { // "/": to the search field
+  if (event.key !== '/' || event.target.matches('input, textarea, select')) return
+  const search = document.querySelector('main input[type=search]')
+  if (search) { event.preventDefault(); search.focus() }
+})
+if (loggedIn()) showFrame(); else showLogin()
