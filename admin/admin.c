@@ -252,7 +252,7 @@ static void release(struct admin *admin)
 static struct http_options http_options_of(struct admin *admin, const struct admin_settings *settings)
 {
     return (struct http_options){.bind = settings->bind, .workers = settings->workers, .connections_max = settings->connections_max,
-                                 .streams_max = settings->connections_max / 2 + 1, .waiting_max = 4 * settings->workers + 64, .header_bytes_max = 72 * 1024,
+                                 .streams_max = settings->connections_max / 2 + 1, .waiting_max = 4 * settings->workers + 64, .header_bytes_max = 128 * 1024,
                                  .body_bytes_max = settings->body_bytes_max, .request_timeout_ms = settings->request_timeout_ms,
                                  .idle_timeout_ms = settings->idle_timeout_ms, .send_timeout_ms = 30000, .requests_max = 10000,
                                  .tls = admin->tls ? tls_filter : NULL, .tls_context = admin};

@@ -116,27 +116,35 @@ json_t *api_time(uint64_t unix_ms)
     return json_string(whole);
 }
 
+/* Digits where the pattern has 0, the pattern's own characters elsewhere. */
+static bool looks_like(const char *text, const char *pattern)
+{
+    for (; *pattern; pattern++, text++)
+        if (*pattern == '0' ? *text < '0' || *text > '9' : (*text & ~32) != (*pattern & ~32)) return false;
+    return true;
+}
+
+static int two(const char *digits) { return (digits[0] - '0') * 10 + digits[1] - '0'; }
+
 bool api_time_parse(const char *text, uint64_t *ret_unix_ms)
 {
-    size_t digits = strspn(text, "0123456789");
-    if (digits && text[digits] == 0 && digits < 16) {
-        *ret_unix_ms = strtoull(text, NULL, 10);
-        return true;
-    }
-    struct tm tm = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!rest) return false;
+    if (!looks_like(text, "0000-00-00T00:00:00")) return false;
+    struct tm tm = {.tm_year = two(text) * 100 + two(text + 2) - 1900, .tm_mon = two(text + 5) - 1, .tm_mday = two(text + 8), .tm_hour = two(text + 11),
+                    .tm_min = two(text + 14), .tm_sec = two(text + 17)};
+    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 || tm.tm_mday > days[tm.tm_mon] || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60) return false;
+    const char *rest = text + 19;
     uint64_t ms = 0;
-    if (*rest == '.') {
+    if (*rest == '.' && rest[1] >= '0' && rest[1] <= '9') {
         uint32_t scale = 100;
         for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10)
             ms += scale * (uint64_t)(*rest - '0');
     }
-    int hours = 0, minutes = 0, used = 0;
     bool zone = (*rest == 'Z' || *rest == 'z') && rest[1] == 0;
-    bool shifted = !zone && (*rest == '+' || *rest == '-') && sscanf(rest + 1, "%2d:%2d%n", &hours, &minutes, &used) == 2 && rest[1 + used] == 0;
-    if (!zone && !shifted) return false;
-    int64_t seconds = timegm(&tm) - (int64_t)(*rest == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    bool shifted = !zone && (*rest == '+' || *rest == '-') && looks_like(rest + 1, "00:00") && rest[6] == 0;
+    int shift_min = shifted ? two(rest + 1) * 60 + two(rest + 4) : 0;
+    if ((!zone && !shifted) || shift_min >= 24 * 60) return false;
+    int64_t seconds = timegm(&tm) - (int64_t)(*rest == '-' ? -60 : 60) * shift_min;
     if (seconds < 0) return false;
     *ret_unix_ms = (uint64_t)seconds * 1000 + ms;
     return true;
@@ -268,9 +276,7 @@ static bool cross_site(const struct http_request *request)
 /* May they? False: answered. */
 bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_role role, bool browser, struct auth_identity *ret_who)
 {
-    uint32_t wait_s = 0;
-    char text[16];
-    switch (auth_check(admin_auth(admin), exchange, ret_who, &wait_s)) {
+    switch (auth_check(admin_auth(admin), exchange, ret_who)) {
     case AUTH_OK:
         if (ret_who->role >= role) return true;
         refuse(exchange, 403, "FORBIDDEN", "this needs the role %s; %s has %s", api_role_names[role], ret_who->name, api_role_names[ret_who->role]);
@@ -281,10 +287,6 @@ bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_rol
         refuse(exchange, 401, "UNAUTHORIZED", "log in: POST " API_PREFIX "/login, or send an API key by HTTP Basic authentication");
         return false;
     case AUTH_WAIT:
-        snprintf(text, sizeof text, "%u", wait_s);
-        http_add_header(exchange, "Retry-After", text);
-        refuse(exchange, 429, "TOO_MANY_REQUESTS", "too many wrong passwords; try again in %u seconds", wait_s);
-        return false;
     case AUTH_WRONG:
         if (role == ROLE_NONE) return true; /* nobody is asked who they are */
         http_add_header(exchange, "WWW-Authenticate", browser ? "Basic realm=\"ringmq\"" : "Bearer");

@@ -53,7 +53,7 @@ json_t *api_string(struct span text);
 json_t *api_string_of(const char *text, size_t bytes);
 /* RFC 3339 in UTC with milliseconds; 0: null. */
 json_t *api_time(uint64_t unix_ms);
-/* False: it is no RFC 3339 time and no number of milliseconds. */
+/* False: it is no RFC 3339 time, or one before 1970. */
 bool api_time_parse(const char *text, uint64_t *ret_unix_ms);
 
 /* ---- asking shards ---------------------------------------------------------------------------------------------- */

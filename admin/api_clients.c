@@ -118,7 +118,9 @@ static struct inspect *clients_question(struct api_call *call)
     struct span like = parameter_span(call, "like_clientid"), listener = parameter_span(call, "listener"), user = parameter_span(call, "username"),
                 like_user = parameter_span(call, "like_username");
     size_t used = 0;
-    inspect->text = memory_acquire(like.bytes + listener.bytes + user.bytes + like_user.bytes + 1);
+    struct span one = parameter_span(call, "clientid");
+    inspect->text = memory_acquire(like.bytes + listener.bytes + user.bytes + like_user.bytes + one.bytes + 1);
+    inspect->client_id = keep(inspect, &used, one);
     filter->user_name = keep(inspect, &used, user);
     filter->like_user_name = keep(inspect, &used, like_user);
     filter->like_client_id = keep(inspect, &used, like);
@@ -188,8 +190,10 @@ static void sorted_page(struct api_call *call)
 
 static void one_client_page(struct api_call *call, const char *client_id)
 {
-    struct inspect *inspect = ask_client(call, INSPECT_CLIENT, client_id);
-    if (!inspect) return;
+    struct inspect *inspect = clients_question(call);
+    inspect->kind = INSPECT_CLIENT;
+    inspect->shard = api_client_home(call, client_id);
+    if (!api_ask(call, inspect)) return;
     json_t *data = json_array();
     uint32_t count = inspect->rows_count;
     if (count && api_number(call, "page") == 1) json_array_append_new(data, client_json(call, inspect->rows[0]));
@@ -204,7 +208,7 @@ void api_list_clients(struct api_call *call)
     uint64_t ignored;
     for (size_t i = 0; i < 2; i++)
         if (api_given(call, times[i]) && !api_time_parse(api_text(call, times[i]), &ignored))
-            return api_error(call, 400, "BAD_REQUEST", "%s must be a time such as 2026-11-25T18:00:00Z, or milliseconds since 1970", times[i]);
+            return api_error(call, 400, "BAD_REQUEST", "%s must be a time such as 2026-11-25T18:00:00Z", times[i]);
     if (api_given(call, "clientid")) return one_client_page(call, api_text(call, "clientid"));
     if (sort_wanted(call) != INSPECT_UNSORTED) return sorted_page(call);
     struct stats stats;
@@ -293,12 +297,33 @@ static json_t *subscription_json(struct api_call *call, const void *row)
                               span_of(filter + subscription->filter_bytes, subscription->group_bytes), subscription);
 }
 
+static struct inspect *filters_question_of(struct api_call *call, enum inspect_kind kind, bool subscriptions)
+{
+    struct inspect *inspect = inspect_create(kind);
+    struct span filter = parameter_span(call, "topic"), like = parameter_span(call, "like_topic"), match = parameter_span(call, "match_topic");
+    struct span client = subscriptions ? parameter_span(call, "like_clientid") : span_of(NULL, 0), group = subscriptions ? parameter_span(call, "share") : span_of(NULL, 0);
+    size_t used = 0;
+    struct span one = kind == INSPECT_CLIENT_SUBSCRIPTIONS ? parameter_span(call, "clientid") : span_of(NULL, 0);
+    inspect->text = memory_acquire(filter.bytes + like.bytes + match.bytes + client.bytes + group.bytes + one.bytes + 1);
+    inspect->filter = keep(inspect, &used, filter);
+    inspect->like_filter = keep(inspect, &used, like);
+    inspect->match_topic = keep(inspect, &used, match);
+    inspect->client.like_client_id = keep(inspect, &used, client);
+    inspect->group = keep(inspect, &used, group);
+    inspect->text_bytes = used; /* behind it there is room for the client id */
+    if (subscriptions && api_given(call, "qos")) inspect->qos = (uint32_t)api_number(call, "qos");
+    return inspect;
+}
+
 static void session_subscriptions(struct api_call *call, const char *client_id, bool filtered)
 {
+    struct span like = filtered ? parameter_span(call, "like_clientid") : span_of(NULL, 0);
+    bool never = like.bytes && !strstr(client_id, (const char *)like.data); /* two wishes that exclude each other */
     uint64_t page = (uint64_t)api_number(call, "page"), limit = (uint64_t)api_number(call, "limit");
-    struct inspect *inspect = inspect_create(INSPECT_CLIENT_SUBSCRIPTIONS);
-    inspect->text = memory_copy_string(span_of_string(client_id));
-    inspect->client_id = span_of_string(inspect->text);
+    struct inspect *inspect = filtered ? filters_question_of(call, INSPECT_CLIENT_SUBSCRIPTIONS, true) : inspect_create(INSPECT_CLIENT_SUBSCRIPTIONS);
+    size_t used = inspect->text_bytes, bytes = strlen(client_id);
+    if (!filtered) inspect->text = memory_acquire(bytes + 1);
+    inspect->client_id = keep(inspect, &used, span_of_string(client_id));
     inspect->shard = api_client_home(call, client_id);
     inspect->skip = (page - 1) * limit;
     inspect->limit = (uint32_t)limit + 1;
@@ -308,30 +333,14 @@ static void session_subscriptions(struct api_call *call, const char *client_id, 
         return inspect_release(inspect);
     }
     json_t *data = json_array();
-    for (uint32_t i = 0; i < inspect->rows_count && i < limit; i++)
+    for (uint32_t i = 0; !never && i < inspect->rows_count && i < limit; i++)
         json_array_append_new(data, subscription_json(call, inspect->rows[i]));
-    bool more = inspect->rows_count > limit;
+    bool more = !never && inspect->rows_count > limit;
     inspect_release(inspect);
     api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:n, s:b}}", "data", data, "meta", "page", (json_int_t)page, "limit", (json_int_t)limit, "count", "hasnext", more));
 }
 
 void api_list_client_subscriptions(struct api_call *call) { session_subscriptions(call, api_text(call, "clientid"), false); }
-
-static struct inspect *filters_question_of(struct api_call *call, enum inspect_kind kind, bool subscriptions)
-{
-    struct inspect *inspect = inspect_create(kind);
-    struct span filter = parameter_span(call, "topic"), like = parameter_span(call, "like_topic"), match = parameter_span(call, "match_topic");
-    struct span client = subscriptions ? parameter_span(call, "like_clientid") : span_of(NULL, 0), group = subscriptions ? parameter_span(call, "share") : span_of(NULL, 0);
-    size_t used = 0;
-    inspect->text = memory_acquire(filter.bytes + like.bytes + match.bytes + client.bytes + group.bytes + 1);
-    inspect->filter = keep(inspect, &used, filter);
-    inspect->like_filter = keep(inspect, &used, like);
-    inspect->match_topic = keep(inspect, &used, match);
-    inspect->client.like_client_id = keep(inspect, &used, client);
-    inspect->group = keep(inspect, &used, group);
-    if (subscriptions && api_given(call, "qos")) inspect->qos = (uint32_t)api_number(call, "qos");
-    return inspect;
-}
 
 static struct inspect *subscriptions_question(struct api_call *call) { return filters_question_of(call, INSPECT_SUBSCRIPTIONS, true); }
 static struct inspect *filters_question(struct api_call *call) { return filters_question_of(call, INSPECT_FILTERS, false); }
@@ -347,14 +356,11 @@ static bool match_topic_valid(struct api_call *call)
 
 void api_list_subscriptions(struct api_call *call)
 {
-    static const char *const others[] = {"topic", "like_topic", "match_topic", "share", "qos", "like_clientid"};
     if (!match_topic_valid(call)) return;
     struct stats stats;
     node_numbers(admin_broker(call->admin), &stats);
     if (!api_given(call, "clientid"))
         return api_page(call, subscriptions_question, subscription_json, api_unfiltered(call) ? (int64_t)stats.subscriptions : -1);
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (api_given(call, others[i])) return api_error(call, 400, "BAD_REQUEST", "clientid cannot be combined with %s", others[i]);
     session_subscriptions(call, api_text(call, "clientid"), true);
 }
 

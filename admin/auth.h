@@ -39,9 +39,9 @@ void auth_close(struct auth *auth); /* accepts NULL */
 /* Seconds a token lives unused. */
 void auth_configure(struct auth *auth, uint32_t token_lifetime_s);
 
-enum auth_verdict { AUTH_OK, AUTH_NONE /* no credentials */, AUTH_WRONG, AUTH_WAIT };
-/* By the request's Authorization header: Bearer TOKEN or Basic KEY:SECRET. */
-enum auth_verdict auth_check(struct auth *auth, const struct http_exchange *exchange, struct auth_identity *ret_identity, uint32_t *ret_wait_s);
+enum auth_verdict { AUTH_OK, AUTH_NONE /* no credentials */, AUTH_WRONG, AUTH_WAIT /* auth_login() only */ };
+/* By the request's Authorization header: Bearer TOKEN or Basic KEY:SECRET. Never AUTH_WAIT: these cannot be guessed. */
+enum auth_verdict auth_check(struct auth *auth, const struct http_exchange *exchange, struct auth_identity *ret_identity);
 
 #define AUTH_TOKEN_BYTES 44 /* with its NUL */
 enum auth_verdict auth_login(struct auth *auth, const char *user, const char *password, const char *peer, char ret_token[AUTH_TOKEN_BYTES],

@@ -132,7 +132,11 @@ static bool flush(struct http_connection *connection)
     do {
         if (connection->state == HTTP_WRITING && !file_refill(connection)) return false;
         if (connection->tls) {
-            if (!http_tls_send(connection) || !send_text(connection, &connection->wire, &connection->wire_sent)) return false;
+            size_t before;
+            do { /* records are made a piece at a time */
+                before = connection->out_sent;
+                if (!http_tls_send(connection) || !send_text(connection, &connection->wire, &connection->wire_sent)) return false;
+            } while (connection->wire.bytes == 0 && connection->out_sent > before && connection->out_sent < connection->out.bytes);
             if (connection->out_sent == connection->out.bytes) connection->out.bytes = connection->out_sent = 0;
         } else if (!send_text(connection, &connection->out, &connection->out_sent)) {
             return false;
@@ -157,6 +161,7 @@ bool http_connection_refuse(struct http_connection *connection, int status, cons
     connection->exchange.request = NULL;
     http_answer(&connection->exchange, status, "application/json", span_of(body, (size_t)bytes));
     if (status == 503) http_add_header(&connection->exchange, "Retry-After", "1");
+    if (status == 405) http_add_header(&connection->exchange, "Allow", "GET, HEAD, POST, PUT, DELETE");
     http_format(connection);
     connection->server->counts.refused_requests++;
     connection->server->counts.answers[status / 100]++;

@@ -139,6 +139,9 @@ static int request_fill(struct http_parser *parser)
     const uint8_t *question = memchr(request->target.data, '?', request->target.bytes);
     request->path = span_of(request->target.data, question ? (size_t)(question - request->target.data) : request->target.bytes);
     request->query = question ? span_skip(request->target, request->path.bytes + 1) : span_of(NULL, 0);
+    for (uint32_t i = 0; i < request->headers_count; i++) /* RFC 9112 §5.1: a blank before the colon is how requests are smuggled past proxies */
+        if (memchr(request->headers[i].name.data, ' ', request->headers[i].name.bytes) || memchr(request->headers[i].name.data, '\t', request->headers[i].name.bytes))
+            return refuse(parser, 400, "there is a blank in a header's name");
     if (request->path.bytes == 0 || request->path.data[0] != '/') return refuse(parser, 400, "the request's target must be a path");
     if (memchr(request->target.data, '#', request->target.bytes)) return refuse(parser, 400, "a request's target has no fragment");
     if (count_headers(request, "host") > 1) return refuse(parser, 400, "there is more than one Host header");
@@ -225,6 +228,15 @@ void http_parser_release(struct http_parser *parser)
     memory_release(parser);
 }
 
+/* Does it begin as a request of some method? (Only looked at when llhttp knows it not.) */
+static bool is_token(struct span bytes)
+{
+    size_t letters = 0;
+    while (letters < bytes.bytes && letters < 32 && bytes.data[letters] >= 'A' && bytes.data[letters] <= 'Z')
+        letters++;
+    return letters && letters < bytes.bytes && bytes.data[letters] == ' ';
+}
+
 enum http_progress http_parser_feed(struct http_parser *parser, struct span bytes, size_t *ret_used)
 {
     DCHECK(!parser->complete);
@@ -239,7 +251,8 @@ enum http_progress http_parser_feed(struct http_parser *parser, struct span byte
     *ret_used = bytes.bytes;
     if (parser->status) return HTTP_FEED_REFUSED;
     if (error != HPE_OK) {
-        refuse(parser, error == HPE_PAUSED_UPGRADE ? 501 : 400, error == HPE_INVALID_METHOD ? "this is no HTTP/1.1 request" : "this is no valid HTTP/1.1 request");
+        bool method = error == HPE_INVALID_METHOD && is_token(bytes);
+        refuse(parser, error == HPE_PAUSED_UPGRADE ? 501 : method ? 405 : 400, method ? "there is no such method here" : "this is no valid HTTP/1.1 request");
         return HTTP_FEED_REFUSED;
     }
     if (!parser->wants_continue) return HTTP_FEED_MORE;

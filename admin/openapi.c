@@ -21,7 +21,7 @@ static json_t *items_of(const char *of)
     if (api_schema_find(of)) return reference_to("schemas", of);
     if (strcmp(of, "any") == 0) return json_pack("{s:[s, s, s, s]}", "type", "string", "number", "boolean", "null");
     json_t *items = json_pack("{s:s}", "type", of);
-    if (strcmp(of, "string") == 0) json_object_update_new(items, json_pack("{s:i, s:i}", "minLength", 1, "maxLength", 65535));
+    if (strcmp(of, "string") == 0) json_object_update_new(items, json_pack("{s:i, s:i}", "minLength", 1, "maxLength", API_WORD_BYTES_MAX));
     return items;
 }
 
@@ -59,6 +59,7 @@ static json_t *field_schema(const struct api_field *field, bool with_text)
         json_object_set_new(schema, "enum", words);
     }
     put_limits(schema, field);
+    if (field->type == FIELD_STRING && !field->words && !field->format) json_object_set_new(schema, "pattern", json_string(field->pattern ? field->pattern : "^[^\\u0000]*$"));
     if (field->format) json_object_set_new(schema, "format", json_string(field->format));
     if (field->fallback) json_object_set_new(schema, "default", fallback_json(field));
     if (field->type == FIELD_ARRAY) json_object_set_new(schema, "items", items_of(field->of));
@@ -148,7 +149,7 @@ static void put_error(json_t *answers, int status)
 
 static json_t *operation_json(const struct api_route *route)
 {
-    static const int usual[] = {400, 401, 403, 429, 500, 503, 504};
+    static const int usual[] = {400, 401, 403, 408, 429, 431, 500, 503, 504};
     char status[8], says[1024];
     snprintf(status, sizeof status, "%d", route->success);
     json_t *answers = json_object();
@@ -197,7 +198,7 @@ static json_t *errors_json(void)
         int status;
         const char *says;
     } errors[] = {{400, "The request is not as it must be; the message says where."}, {401, "Log in first."}, {403, "The role does not allow it."},
-                  {404, "It is not there."}, {409, "It cannot be done in this state; the message says why."}, {413, "The body is too large."},
+                  {404, "It is not there."}, {409, "It cannot be done in this state; the message says why."}, {408, "The request took too long to arrive."}, {413, "The body is too large."}, {431, "Request line and headers are too long."},
                   {415, "The body is no JSON."}, {429, "Too many wrong passwords; see Retry-After."}, {500, "The broker could not do it; see its log."},
                   {503, "Too much at once, or the broker stops; try again."}, {504, "A shard has not answered in time."}};
     json_t *answers = json_object();

@@ -102,3 +102,47 @@ struct span openapi_page(void)
     pthread_once(&made, make);
     return span_of(page.data, page.bytes);
 }
+
+/* ---- Markdown ---------------------------------------------------------------------------------------------------- */
+
+static void write_fields(struct http_text *text, const struct api_field *fields, uint32_t count, bool asked)
+{
+    http_text_print(text, "| name | type | meaning |\n|---|---|---|\n");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct api_field *field = &fields[i];
+        http_text_print(text, "| `%s`%s | %s%s%s | %s", field->name, asked && !field->required ? " (optional)" : "", type_names[field->type], field->of ? field->of : "",
+                        field->nullable ? " or null" : "", field->says);
+        for (const char *const *word = field->words; word && *word; word++)
+            http_text_print(text, "%s `%s`", word == field->words ? " One of" : ",", *word);
+        if (field->fallback && *field->fallback) http_text_print(text, " Default: `%s`.", field->fallback);
+        http_text_print(text, " |\n");
+    }
+    http_text_print(text, "\n");
+}
+
+void openapi_write_docs(struct http_text *text)
+{
+    http_text_print(text, "# Reference of the admin API\n\nMade by `ringmqd --print-api-docs`. How to use it: [admin-api.md](admin-api.md).\n\n");
+    const char *tag = "";
+    for (uint32_t i = 0; i < api_routes_count; i++) {
+        const struct api_route *route = &api_routes[i];
+        if (strcmp(tag, route->tag) != 0) http_text_print(text, "## %s\n\n", tag = route->tag);
+        http_text_print(text, "### `%s " API_PREFIX "%s`\n\n%s%s%s\n\nRole: %s.", http_method_names[route->method], route->path, route->summary, route->says ? " " : "",
+                        route->says ? route->says : "", api_role_names[route->role]);
+        if (route->command) http_text_print(text, " Command: `ringmq ctl %s`.", route->command);
+        if (route->body) http_text_print(text, " Body: [%s](#object-%s).", route->body, route->body);
+        http_text_print(text, " Answer: %d", route->success);
+        if (route->answer) http_text_print(text, ", %s[%s](#object-%s)", route->page || route->list ? "a list of " : "", route->answer, route->answer);
+        http_text_print(text, ".\n\n");
+        if (route->parameters_count) write_fields(text, route->parameters, route->parameters_count, true);
+    }
+    http_text_print(text, "## Objects\n\n");
+    for (uint32_t i = 0; i < api_schemas_count; i++) {
+        const struct api_schema *schema = &api_schemas[i];
+        bool asked = false;
+        for (uint32_t f = 0; f < schema->fields_count; f++)
+            asked |= schema->fields[f].required;
+        http_text_print(text, "### <a id=\"object-%s\"></a>%s\n\n%s\n\n", schema->name, schema->name, schema->says);
+        write_fields(text, schema->fields, schema->fields_count, asked);
+    }
+}

@@ -40,8 +40,12 @@ struct api_field {
     const char *of;     /* OBJECT: name of its schema. ARRAY: of the items' schema, or "string", "integer". MAP: type of the values, "string" or "any" */
     const char *fallback; /* default, as text */
     const char *format; /* of JSON schema: "date-time"; NULL: none */
+    const char *pattern; /* of JSON schema, checked by the handler; NULL: any text */
     const char *says;
 };
+
+/* Of the strings in an array. */
+#define API_WORD_BYTES_MAX 4096
 
 struct api_schema {
     const char *name;

@@ -3,6 +3,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define NAME_MAX_BYTES .min = 1, .max = 64
+#define NAME_PATTERN   "^[A-Za-z0-9_.@-]+$"
 
 static const char *const roles[] = {"viewer", "operator", "administrator", NULL};
 static const char *const encodings[] = {"plain", "base64", NULL};
@@ -43,7 +44,7 @@ static const struct api_field user[] = {
     {"description", FIELD_STRING, .says = "For people."},
 };
 static const struct api_field new_user[] = {
-    {"username", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "Letters, digits, _ - . and @."},
+    {"username", FIELD_STRING, .required = true, NAME_MAX_BYTES, .pattern = NAME_PATTERN, .says = "Letters, digits, _ - . and @."},
     {"password", FIELD_STRING, .required = true, .min = 8, .max = 256, .says = "At least 8 characters."},
     {"role", FIELD_STRING, .required = true, .words = roles, .says = "What the user may do."},
     {"description", FIELD_STRING, .max = 256, .says = "For people."},
@@ -68,9 +69,9 @@ static const struct api_field api_key[] = {
     {"created_at", FIELD_STRING, .format = "date-time", .says = "When it was made."},
 };
 static const struct api_field new_api_key[] = {
-    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .says = "Letters, digits, _ - . and @."},
+    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .pattern = NAME_PATTERN, .says = "Letters, digits, _ - . and @."},
     {"role", FIELD_STRING, .required = true, .words = roles, .says = "What it allows."},
-    {"expired_at", FIELD_STRING, .max = 64, .says = "RFC 3339; left out: it does not expire."},
+    {"expired_at", FIELD_STRING, .min = 1, .max = 64, .format = "date-time", .says = "RFC 3339; left out: it does not expire."},
     {"description", FIELD_STRING, .max = 256, .says = "For people."},
 };
 static const struct api_field api_key_secret[] = {
@@ -83,7 +84,7 @@ static const struct api_field api_key_secret[] = {
 static const struct api_field api_key_change[] = {
     {"role", FIELD_STRING, .words = roles, .says = "A new role."},
     {"enable", FIELD_BOOLEAN, .says = "Switches it on or off."},
-    {"expired_at", FIELD_STRING, .nullable = true, .max = 64, .says = "RFC 3339; null: never."},
+    {"expired_at", FIELD_STRING, .nullable = true, .min = 1, .max = 64, .format = "date-time", .says = "RFC 3339; null: never."},
     {"description", FIELD_STRING, .max = 256, .says = "A new description."},
 };
 static const struct api_field audit_entry[] = {
@@ -216,7 +217,7 @@ static const struct api_field user_property[] = {
     {"payload_format_indicator", FIELD_INTEGER, .min = 0, .max = 1, .says = "1: the payload is UTF-8."}, \
     {"message_expiry_interval", FIELD_INTEGER, .min = 1, .max = UINT32_MAX, .says = "Seconds."}, \
     {"response_topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Where to answer."}, \
-    {"correlation_data", FIELD_STRING, .max = 65535, .says = "Base64."}, \
+    {"correlation_data", FIELD_STRING, .max = 65535, .pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$", .says = "Base64."}, \
     {"content_type", FIELD_STRING, .max = 65535, .says = "Of the payload."}, \
     {"user_properties", FIELD_ARRAY, .of = "UserProperty", .max = 1000, .says = "In this order; names may repeat."}
 static const struct api_field message_properties[] = {PROPERTIES};

@@ -68,8 +68,8 @@ static bool check_array(const struct api_field *field, const json_t *value, cons
         if (items && !json_is_object(item)) return wrong(ret_error, error_bytes, "", place, "must be an object");
         if (items && !object_at(items, item, place, depth + 1, ret_error, error_bytes)) return false;
         if (!items && !json_is_string(item)) return wrong(ret_error, error_bytes, "", place, "must be a string");
-        if (!items && (json_string_length(item) == 0 || json_string_length(item) > 65535))
-            return wrong(ret_error, error_bytes, "", place, "must have 1 to 65535 bytes");
+        if (!items && (json_string_length(item) == 0 || json_string_length(item) > API_WORD_BYTES_MAX))
+            return wrong(ret_error, error_bytes, "", place, "must have 1 to 4096 bytes");
     }
     return true;
 }
@@ -113,11 +113,24 @@ static bool check_value(const struct api_field *field, const json_t *value, cons
     UNREACHABLE("a field of no type");
 }
 
+/* For JSON schema 5.0 is an integer, too. */
+static void integers_mend(const struct api_schema *schema, json_t *value)
+{
+    for (uint32_t i = 0; i < schema->fields_count; i++) {
+        const json_t *member = json_object_get(value, schema->fields[i].name);
+        if (schema->fields[i].type != FIELD_INTEGER || !json_is_real(member)) continue;
+        double number = json_real_value(member);
+        if (number >= -9007199254740992.0 && number <= 9007199254740992.0 && (double)(json_int_t)number == number)
+            json_object_set_new(value, schema->fields[i].name, json_integer((json_int_t)number));
+    }
+}
+
 static bool object_at(const struct api_schema *schema, const json_t *value, const char *where, int depth, char *ret_error, size_t error_bytes)
 {
     const char *key;
     json_t *member;
     CHECK(schema && depth < 8); /* the table's own depth */
+    integers_mend(schema, (json_t *)(uintptr_t)value);
     json_object_foreach((json_t *)(uintptr_t)value, key, member)
     {
         const struct api_field *field = api_field_find(schema->fields, schema->fields_count, key);

@@ -307,7 +307,9 @@ static enum inspect_status client_answer(struct broker_shard *broker, struct ins
     struct session *session = session_find(broker, inspect->client_id);
     if (!session) return INSPECT_NOT_FOUND;
     switch (inspect->kind) {
-    case INSPECT_CLIENT: client_row(broker, inspect, session); return INSPECT_DONE;
+    case INSPECT_CLIENT:
+        if (client_matches(broker, session, &inspect->client)) client_row(broker, inspect, session);
+        return INSPECT_DONE;
     case INSPECT_CLIENT_SUBSCRIPTIONS: inspect_session_subscriptions(broker, inspect, session); return INSPECT_DONE;
     case INSPECT_KICK: return kick(broker, inspect, session);
     case INSPECT_END_SESSION: return end_session(broker, inspect, session);
@@ -436,7 +438,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
-    return !list_empty(&broker->inspections);
+    return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 
 void inspect_start(struct broker_shard *broker)

@@ -90,6 +90,7 @@ struct inspect {
     uint32_t expiry_s;           /* PUBLISH; 0: none */
     uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload */
     char *text;                  /* memory_acquire()d, released with it; NULL: none */
+    size_t text_bytes;           /* the asker's: how much of it is used */
 
     /* the answer */
     enum inspect_status status;

@@ -24,6 +24,14 @@ static void subscription_row(struct broker_shard *broker, struct inspect *inspec
     inspect_row_add(inspect, row, bytes);
 }
 
+static bool filter_matches(const struct inspect *inspect, struct span filter, struct span group)
+{
+    if (inspect->filter.bytes && !span_equal(inspect->filter, filter)) return false;
+    if (inspect->group.bytes && !span_equal(inspect->group, group)) return false;
+    if (!inspect_like(filter, inspect->like_filter)) return false;
+    return inspect->match_topic.bytes == 0 || mqtt_topic_matches_filter(inspect->match_topic, filter);
+}
+
 void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
 {
     for (uint32_t i = 0; i < session->subscriptions_count && !inspect_full(inspect); i++) {
@@ -31,16 +39,9 @@ void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *
         CHECK(sinks_text(broker->sinks, session->subscriptions[i], &filter, &group));
         const struct sink *sink = sinks_find_sink(broker->sinks, session->subscriptions[i], session);
         CHECK(sink);
+        if (!filter_matches(inspect, filter, group) || (inspect->qos != INSPECT_ANY && sink->qos != inspect->qos)) continue;
         if (!inspect_passes_over(inspect)) subscription_row(broker, inspect, sink, filter, group);
     }
-}
-
-static bool filter_matches(const struct inspect *inspect, struct span filter, struct span group)
-{
-    if (inspect->filter.bytes && !span_equal(inspect->filter, filter)) return false;
-    if (inspect->group.bytes && !span_equal(inspect->group, group)) return false;
-    if (!inspect_like(filter, inspect->like_filter)) return false;
-    return inspect->match_topic.bytes == 0 || mqtt_topic_matches_filter(inspect->match_topic, filter);
 }
 
 static void filter_row(struct broker_shard *broker, struct inspect *inspect, struct span filter, struct span group, uint32_t subscribers)

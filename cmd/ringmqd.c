@@ -386,6 +386,11 @@ int main(int argc, char **argv)
     if (!ringmqd_features_know()) return 1;
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;
+    enum ringmqd_action action = control.arguments.action;
+    if (action == RINGMQD_PRINT_METRICS_DOCS || action == RINGMQD_PRINT_API_DOCS || action == RINGMQD_PRINT_API) {
+        ringmqd_arguments_release(&control.arguments);
+        return ringmqd_admin_print(action);
+    }
     bool prints = control.arguments.action == RINGMQD_PRINT_FEATURES || control.arguments.action == RINGMQD_PRINT_HOOKS;
     if (!ringmqd_features_load(&control.arguments)) {
         status = 1;

@@ -25,13 +25,16 @@ struct admin *ringmqd_admin_start(const struct admin_options *options)
     return admin;
 }
 
-void ringmqd_admin_print(bool metrics)
+int ringmqd_admin_print(enum ringmqd_action action)
 {
     struct http_text text = {0};
-    if (metrics)
+    if (action == RINGMQD_PRINT_METRICS_DOCS)
         metrics_write_docs(&text);
+    else if (action == RINGMQD_PRINT_API_DOCS)
+        openapi_write_docs(&text);
     else
         http_text_add(&text, openapi_document().data, openapi_document().bytes);
-    fwrite(text.data, 1, text.bytes, stdout);
+    bool printed = fwrite(text.data, 1, text.bytes, stdout) == text.bytes && fflush(stdout) == 0;
     http_text_release(&text);
+    return printed ? 0 : 1;
 }

@@ -12,14 +12,13 @@
 #include "cmd/ringmq_manual.h"
 #include "cmd/ringmq_options.h"
 #include "cmd/ringmq_roff.h"
-#include "cmd/ringmqd_admin.h"
 
 static const char *const usual_files[] = {"ringmq.conf", "/etc/ringmq/ringmq.conf"};
 
 /* What the command line says. */
 struct command_line {
     struct text_list files, sets;
-    bool check, effective, sample, docs, manual, metrics, api, features, hooks, help;
+    bool check, effective, sample, docs, manual, metrics, api, api_docs, features, hooks, help;
 };
 
 static bool take_set(void *target, struct option_arguments *arguments)
@@ -49,6 +48,7 @@ static const struct option action_options[] = {
     {0, "print-config-man", NULL, OPTION_FLAG, FIELD(manual), .help = "print it as the man page ringmq.conf(5)"},
     {0, "print-metrics-docs", NULL, OPTION_FLAG, FIELD(metrics), .help = "print the manual of the metrics (Markdown)"},
     {0, "print-api", NULL, OPTION_FLAG, FIELD(api), .help = "print the admin API as an OpenAPI document (JSON)"},
+    {0, "print-api-docs", NULL, OPTION_FLAG, FIELD(api_docs), .help = "print the same as a manual (Markdown)"},
     {0, "print-features", NULL, OPTION_FLAG, FIELD(features), .help = "print the features that are built in or loaded"},
     {0, "print-hooks", NULL, OPTION_FLAG, FIELD(hooks), .help = "print the moments at which features take part (Markdown)"},
     {'h', "help", NULL, OPTION_FLAG, FIELD(help), .help = "print this"},
@@ -99,7 +99,6 @@ static int act(const struct option_program *program, const struct command_line *
     if (line->help) return options_print_help(program), printed();
     if (line->sample) return config_print_sample(stdout), printed();
     if (line->docs) return config_print_docs(stdout), printed();
-    if (line->metrics || line->api) return ringmqd_admin_print(line->metrics), printed();
     if (line->manual) return print_config_man();
     return -1;
 }
@@ -120,6 +119,9 @@ int ringmqd_arguments_parse(int argc, char **argv, struct ringmqd_arguments *ret
                                                     : line.effective ? RINGMQD_PRINT_EFFECTIVE
                                                     : line.features  ? RINGMQD_PRINT_FEATURES
                                                     : line.hooks     ? RINGMQD_PRINT_HOOKS
+                                                    : line.metrics   ? RINGMQD_PRINT_METRICS_DOCS
+                                                    : line.api       ? RINGMQD_PRINT_API
+                                                    : line.api_docs  ? RINGMQD_PRINT_API_DOCS
                                                                      : RINGMQD_RUN,
                                           .files = line.files.items, .files_count = line.files.count,
                                           .sets = line.sets.items, .sets_count = line.sets.count};

@@ -18,7 +18,7 @@
 struct entry {
     struct list link; /* oldest first */
     uint8_t key[AUTH_KEY_BYTES];
-    uint64_t until_ms;
+    uint64_t until_ms, epoch;
     struct auth_answer *answer;
     uint64_t user_hash; /* of the user's name */
 };
@@ -37,6 +37,8 @@ struct auth_cache {
     struct stripe stripes[STRIPES];
 };
 
+static _Atomic uint64_t epoch; /* of the users: entries of an older one count no more */
+
 static struct span key_of(const void *value) { return span_of(((const struct entry *)value)->key, AUTH_KEY_BYTES); }
 
 struct auth_cache *auth_cache_create(void)
@@ -49,6 +51,8 @@ struct auth_cache *auth_cache_create(void)
         map_init(&cache->stripes[i].by_key, key_of);
         list_init(&cache->stripes[i].entries);
     }
+    uint8_t key[AUTH_KEY_BYTES]; /* libcrypto reads its configuration when first used: not on a shard */
+    auth_cache_key(cache, &(struct auth_query){0}, key);
     return cache;
 }
 
@@ -81,7 +85,9 @@ void auth_cache_configure(struct auth_cache *cache, uint32_t ttl_ms, uint32_t ne
     atomic_store(&cache->entries_max, entries_max);
 }
 
-uint64_t auth_cache_generation(const struct auth_cache *cache) { return atomic_load(&cache->generation); }
+void auth_cache_outdate(void) { atomic_fetch_add(&epoch, 1); }
+/* Both only grow, so the sum is the same only if both are. */
+uint64_t auth_cache_generation(const struct auth_cache *cache) { return atomic_load(&cache->generation) + atomic_load(&epoch); }
 uint32_t auth_cache_count(const struct auth_cache *cache) { return atomic_load(&cache->count); }
 
 /* Each piece with its length before it, so that no two queries make one text. */
@@ -119,7 +125,7 @@ static struct auth_answer *find_locked(struct auth_cache *cache, struct stripe *
 {
     struct entry *entry = map_find(&stripe->by_key, span_of(key, AUTH_KEY_BYTES));
     if (!entry) return NULL;
-    if (entry->until_ms > now_ms && (!entry->answer->expires_s || entry->answer->expires_s > auth_unix_s())) return auth_answer_share(entry->answer);
+    if (entry->until_ms > now_ms && entry->epoch == atomic_load(&epoch) && (!entry->answer->expires_s || entry->answer->expires_s > auth_unix_s())) return auth_answer_share(entry->answer);
     drop(cache, stripe, entry);
     return NULL;
 }
@@ -164,6 +170,7 @@ void auth_cache_put(struct auth_cache *cache, const uint8_t key[AUTH_KEY_BYTES],
     entry = memory_acquire_zeroed(sizeof *entry);
     memcpy(entry->key, key, AUTH_KEY_BYTES);
     entry->until_ms = now_ms + ttl_ms;
+    entry->epoch = generation - atomic_load(&cache->generation);
     entry->answer = auth_answer_share(answer);
     entry->user_hash = hash_span_seeded(user_name, cache->seed);
     map_insert(&stripe->by_key, entry);

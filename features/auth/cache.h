@@ -28,6 +28,8 @@ struct auth_answer *auth_cache_find_quick(struct auth_cache *cache, const uint8_
 void auth_cache_put(struct auth_cache *cache, const uint8_t key[AUTH_KEY_BYTES], struct span user_name, struct auth_answer *answer, uint64_t generation,
                     uint64_t now_ms);
 uint64_t auth_cache_generation(const struct auth_cache *cache);
+/* The users themselves have changed (a file, the built-in database): everything remembered by any cache is void. */
+void auth_cache_outdate(void);
 /* Those of one user (empty: all). Returns how many went. */
 uint32_t auth_cache_purge(struct auth_cache *cache, struct span user_name);
 uint32_t auth_cache_count(const struct auth_cache *cache);

@@ -151,7 +151,12 @@ static void hash_thread_end(void *context, uint32_t number)
         if (chain->sources[i].workers == chain->hashing) detach(&chain->sources[i], number);
 }
 
-static void hash_thread_idle(void *context, uint32_t number) {}
+static void hash_thread_idle(void *context, uint32_t number)
+{
+    struct auth_chain *chain = context;
+    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
+}
 
 /* While the breaker is open one thread asks the server how it is. */
 static void source_thread_idle(void *context, uint32_t number)
@@ -290,6 +295,7 @@ static void go_on(struct auth_chain *chain, struct auth_job *job)
         job->at++;
     if (job->at == end && authorizing) return finish(chain, job);
     if (job->at == end) {
+        if (!job->query.has_password) job->answer->cacheable = false; /* nobody was asked, perhaps: remembering it would take a lock on a shard */
         auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
         return conclude(chain, job, AUTH_DENY, "chain");
     }

@@ -124,7 +124,7 @@ static void apply_allow(struct feature_shard *shard, struct feature_client *clie
         if (!feature_attribute_set(client, span_of_string(answer->names[i]), span_of_string(answer->values[i])))
             LOG_LIMITED(WARN, 1000, "client attribute left out", "client=%s name=%s", log_quoted(client->client_id), answer->names[i]);
     login->applied = true;
-    COUNT(shard, allowed);
+    if (!login->scram_user) COUNT(shard, allowed); /* else it was counted when it proved itself */
     LOG(DEBUG, "login", "client=%s user=%s source=%s", log_quoted(client->client_id), log_quoted(client->user_name), answer->source);
     if (answer->superuser || !prepared->settings.rules_ttl_ms || !auth_chain_has_authorizers(prepared->chain, client->listener)) return;
     login->refresh_at_ms = *shard->now_ms + prepared->settings.rules_ttl_ms;

@@ -19,7 +19,7 @@
 #include "features/auth/settings.h"
 #include "features/auth/template.h"
 
-#define AUTH_SOURCE_ABI 1u
+#define AUTH_SOURCE_ABI 2u /* raised with every change of struct auth_source_kind or struct auth_tools */
 
 struct auth_tools {
     void (*log)(bool warning, const char *event, const char *source, const char *what); /* limited to a line a second */
@@ -57,6 +57,8 @@ struct auth_source_kind {
     enum auth_verdict (*authorize)(void *instance, void *link, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer);
     /* Is the server there? False with a reason. NULL: nothing to look at. */
     bool (*probe)(void *instance, void *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes);
+    /* About every 100 ms on one of its threads while nobody is asked. NULL: nothing to do. */
+    void (*tick)(void *instance);
     /* The HTTP source only: what a GET answers with 200, at most 1 MiB, by the TLS settings given. For key sets. */
     bool (*fetch)(const struct auth_source_settings *settings, const char *url, const struct auth_tools *tools, uint64_t deadline_ms, struct auth_text *ret_body,
                   char *ret_error, size_t error_bytes);

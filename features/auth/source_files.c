@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "features/auth/cache.h"
 #include "features/auth/password_file.h"
 #include "features/auth/source.h"
 #include "features/auth/users.h"
@@ -67,6 +68,7 @@ static void file_look(struct file_source *source)
             old = source->file;
             source->file = file;
             pthread_rwlock_unlock(&source->lock);
+            auth_cache_outdate();
             LOG(NOTICE, "password file read again", "source=%s users=%u", source->settings->name, password_file_count(file));
         } else {
             LOG(ERROR, "password file not read again", "source=%s what=%s", source->settings->name, log_quoted(span_of_string(error)));
@@ -75,6 +77,9 @@ static void file_look(struct file_source *source)
     }
     pthread_mutex_unlock(&source->looking);
 }
+
+/* Also when all who log in are remembered, and nobody is asked: the change makes those verdicts void. */
+static void file_tick(void *instance) { file_look(instance); }
 
 static struct span user_of(const struct auth_source_settings *settings, const struct auth_query *query)
 {
@@ -103,7 +108,8 @@ static enum auth_verdict file_authenticate(void *instance, void *link, const str
 }
 
 const struct auth_source_kind auth_source_password_file = {
-    .abi = AUTH_SOURCE_ABI, .name = "password_file", .local = true, .closed = true, .open = file_open, .close = file_close, .authenticate = file_authenticate};
+    .abi = AUTH_SOURCE_ABI, .name = "password_file", .local = true, .closed = true, .open = file_open, .close = file_close, .authenticate = file_authenticate,
+    .tick = file_tick};
 
 /* ---- built_in_database ------------------------------------------------------------------------------------------ */
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "features/auth/cache.h"
 #include "features/auth/encode.h"
 #include "features/auth/reply.h"
 #include "features/auth/users_json.h"
@@ -41,6 +42,7 @@ static void remember(struct auth_users *users, const struct auth_user *user)
         map_insert(&users->by_name, known);
     }
     pthread_rwlock_unlock(&users->reading);
+    auth_cache_outdate();
 }
 
 static bool forget(struct auth_users *users, struct span name)
@@ -48,9 +50,11 @@ static bool forget(struct auth_users *users, struct span name)
     pthread_rwlock_wrlock(&users->reading);
     struct auth_user *known = map_remove(&users->by_name, name);
     pthread_rwlock_unlock(&users->reading);
+    bool was = known != NULL;
     if (known) secret_wipe(known, sizeof *known);
     memory_release(known);
-    return known != NULL;
+    auth_cache_outdate();
+    return was;
 }
 
 bool auth_users_find(struct auth_users *users, struct span name, struct auth_user *ret_user)

@@ -1,10 +1,13 @@
 """Real servers for the tests of authentication, each with a folder and a port of its own: start(), stop(), freeze(), thaw()."""
 import glob
+import hashlib
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -17,9 +20,22 @@ SHA256 = {"ann": ("x", "ann-secret"), "root": ("y", "root-secret")}  # user: sal
 
 
 def hashed(user):
-    import hashlib
     salt, password = SHA256[user]
     return hashlib.sha256((salt + password).encode()).hexdigest()
+
+
+def own_port():
+    """A port nobody has, below those the kernel hands out: a server that is stopped finds it free when it comes back."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest = int(file.read().split()[0])
+    for _ in range(1000 if lowest > 12000 else 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(10000, lowest)))
+                return probe.getsockname()[1]
+            except OSError:
+                pass
+    return free_port()
 
 
 class Server:
@@ -28,7 +44,7 @@ class Server:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="ringmq-auth-", dir="/tmp")
-        self.port = free_port()
+        self.port = own_port()
         self.process = None
         if self.as_other():
             shutil.chown(self.folder, self.user, self.user)
@@ -238,7 +254,6 @@ rootpw admin-secret
         return ["/usr/sbin/slapd", "-h", f"ldap://127.0.0.1:{self.port}", "-f", "slapd.conf", "-d", "0"]
 
     def answers(self):
-        import socket
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -256,7 +271,7 @@ class Http:
     """An HTTP server whose users are ann and root, in this process. What it was asked is in .requests, as (path, parameters, headers)."""
 
     def __init__(self, port=None):
-        self.port = port or free_port()
+        self.port = port or own_port()
         self.requests, self.connections = [], set()
         self.reply, self.server = None, None  # reply: (status, content type, body) in place of the usual
         self.gate = threading.Event()

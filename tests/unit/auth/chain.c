@@ -392,6 +392,11 @@ Test(cache, time_purge_and_room, .init = set_up)
     cr_assert_eq(auth_cache_purge(cache, SPAN_LITERAL("u499")), 1);
     auth_cache_put(cache, key, SPAN_LITERAL("u499"), answer, before, 6000);
     cr_assert_null(auth_cache_find(cache, key, 6000), "an answer that a purge has overtaken");
+    auth_cache_put(cache, key, SPAN_LITERAL("u499"), answer, auth_cache_generation(cache), 6000);
+    auth_answer_release(found = auth_cache_find(cache, key, 6000));
+    cr_assert_not_null(found);
+    auth_cache_outdate();
+    cr_assert_null(auth_cache_find(cache, key, 6000), "the users have changed");
     struct auth_answer *denied = auth_answer_create();
     denied->verdict = AUTH_DENY;
     auth_cache_put(cache, key, SPAN_LITERAL("x"), denied, auth_cache_generation(cache), 6000);

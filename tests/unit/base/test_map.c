@@ -40,3 +40,46 @@ Test(map, agrees_with_a_flag_per_value)
     cr_assert_null(map_remove(&map, SPAN_LITERAL("never there")));
     map_free(&map);
 }
+
+/* ---- walks in slices ---- */
+
+struct named {
+    char name[16];
+    uint32_t seen;
+};
+
+static struct span named_key(const void *value) { return span_of_string(((const struct named *)value)->name); }
+static void named_seen(void *context, void *value) { ((struct named *)value)->seen++; }
+
+/* Those that stay are seen exactly once, whatever is added and removed between the slices. */
+Test(map, walk_while_it_changes)
+{
+    enum { STAY = 500, COME = 4000 };
+    static struct named stay[STAY], come[COME];
+    struct map map;
+    struct map_walk walk = {0};
+    map_init(&map, named_key);
+    for (uint32_t i = 0; i < STAY; i++) {
+        stay[i] = (struct named){0};
+        snprintf(stay[i].name, sizeof stay[i].name, "stay-%u", i);
+        map_insert(&map, &stay[i]);
+    }
+    uint32_t added = 0, removed = 0;
+    for (uint32_t step = 0; map_walk_next(&map, &walk, named_seen, NULL); step++) {
+        for (uint32_t i = 0; i < 7 && added < COME; i++, added++) { /* the table grows three times */
+            come[added] = (struct named){0};
+            snprintf(come[added].name, sizeof come[added].name, "come-%u", added);
+            map_insert(&map, &come[added]);
+        }
+        for (uint32_t i = 0; i < 2 && removed < added; i++, removed++)
+            map_remove(&map, named_key(&come[removed]));
+    }
+    cr_assert(added > 3 * STAY, "the table should have grown");
+    for (uint32_t i = 0; i < STAY; i++)
+        cr_assert_eq(stay[i].seen, 1, "%s was seen %u times", stay[i].name, stay[i].seen);
+    for (uint32_t i = 0; i < added; i++)
+        cr_assert(come[i].seen <= 1);
+    map_free(&map);
+    walk = (struct map_walk){0};
+    cr_assert_not(map_walk_next(&map, &walk, named_seen, NULL), "an empty table");
+}
