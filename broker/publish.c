@@ -296,8 +296,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
     uint32_t delay_s = 0;
     enum mqtt_reason denied = MQTT_REASON_SUCCESS;
-    const bool extra = (broker->extras_bits & EXTRAS_PUBLISH) != 0; /* the one test of all of them */
-    if (UNLIKELY(extra) && (broker->extras_bits & EXTRA_DELAYED)) denied = delayed_split(broker, session, &publication.topic, &delay_s);
+    if (UNLIKELY(broker->extras_bits & EXTRA_DELAYED)) denied = delayed_split(broker, session, &publication.topic, &delay_s);
     if (!denied && feature_attached(broker, FEATURE_GATE(publish)) &&
         !(publish->qos == 2 && mqtt_incoming_has(&session->incoming, publish->packet_id))) { /* it was let in the first time */
         enum gate_result result = features_publish(broker, session, publish, publication.topic, &denied);
@@ -322,7 +321,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     publication.stored = 0;
     bool durable = broker->durable != NULL; /* without it nobody looks at what else a publication has for it */
     if (UNLIKELY(durable)) durable_publication_init(&publication);
-    if (UNLIKELY(extra) && (broker->extras_bits & EXTRA_REWRITE_PUBLISH) && !denied) denied = extras_rewrite_topic(broker, session, &publication.topic);
+    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH) && !denied) denied = extras_rewrite_topic(broker, session, &publication.topic);
     bool reserved = topic_reserved(publication.topic);
     if (UNLIKELY(session->mounted)) {
         publication.topic = mount_topic(broker, session, publication.topic);
@@ -359,10 +358,10 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         publication.retain = publish->retain;
         publication.congested = false;
         if (UNLIKELY(durable)) durable_publish_begin(broker, session, &publication, publish->packet_id);
-        if (UNLIKELY(extra) && (broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_IN_0 + publish->qos);
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_IN_0 + publish->qos);
         bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
         uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
-        if (UNLIKELY(extra) && delay_s)
+        if (UNLIKELY(delay_s))
             answer = delayed_keep(broker, &publication, delay_s);
         else if (!publication_publish(broker, &publication))
             answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
