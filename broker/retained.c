@@ -78,6 +78,7 @@ static bool full(enum retain_verdict verdict) { return verdict == RETAIN_FULL_CO
 /* Into the store, and into the log; false: there is no room. */
 static bool keep(struct broker_shard *broker, struct publication *publication)
 {
+    bool kept_before = kept_on_disk(broker, publication->topic);
     struct message *message = message_ref(publication_message(broker->shard, publication));
     enum retain_verdict verdict = retain_set(broker->retained, publication->topic, message, message_bytes(message));
     if (full(verdict)) {
