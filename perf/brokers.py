@@ -17,7 +17,7 @@ def _write(folder, name, text):
 
 
 def ringmq(program, port, folder, shards):
-    return [program, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", "log.level=warn",
+    return [program, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", "log.level=warn", "--set", "admin.enable=false",
             "--set", f"node.data_dir={folder}", "--set", "listeners.tcp.default.max_connections=infinity", "--set", "node.max_connections=200000"], {}
 
 

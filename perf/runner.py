@@ -119,7 +119,7 @@ def relay(port, folder):
 
 
 def ringmq(port, folder, shards=1):
-    return [RINGMQD, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", "log.level=warn",
+    return [RINGMQD, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", "log.level=warn", "--set", "admin.enable=false",
             "--set", f"node.data_dir={folder}"]
 
 
