@@ -588,7 +588,7 @@ static const struct schema_key keys[] = {
      .documentation = "Messages that stay in memory at each end of a durable session's queue. What is between them is on disk only, and is "
                       "read back when its client takes it. infinity: the whole queue stays in memory."},
     {"durability.queue_window_bytes", TYPE_SIZE, AT(durability.queue_window_bytes), .min = 64 * KIB, .max = TIB, .default_text = "1MiB",
-     .documentation = "The same in bytes."},
+     .documentation = "The same in bytes: the window ends with whichever of the two is reached first."},
     {"durability.on_damage", TYPE_ENUM, AT(durability.on_damage), .words = damage_policies, .default_text = "refuse",
      .documentation = "What a start does when the log has a hole: something that was on disk cannot be read any more. refuse: it "
                       "ends with an error. salvage: it goes on with what can be read, and says what it passed over."},
