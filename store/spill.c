@@ -244,17 +244,53 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
     return true;
 }
 
-static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
+/* The shelf takes nothing, and READs stand behind WRITEs that wait. What those would have written is still here: it is given from there, behind
+ * what the shelf has, so that no queue stands still because of a full disk. */
+static void reads_serve(struct spill *spill, uint32_t shard)
 {
     struct spill_desk *desk = &spill->desks[shard];
+    const struct shelf *shelf = &spill->config.shelf;
+    for (struct spill_request **at = &desk->todo; *at;) {
+        struct spill_request *request = *at;
+        if (request->kind != SPILL_READ) {
+            at = &request->next;
+            continue;
+        }
+        *at = request->next;
+        struct reading reading = {request, 0};
+        request->error = shelf->read(shelf->context, request->session, request->from, block_take, &reading);
+        for (struct spill_request *write = desk->todo; write != *at && !request->error && request->bytes < SPILL_READ_BYTES; write = write->next)
+            if (write->kind == SPILL_WRITE && write->session == request->session)
+                block_take(&reading, write->session, write->from, span_of(write->data, write->bytes));
+        answer(spill, shard, request);
+    }
+    desk->todo_end = &desk->todo;
+    while (*desk->todo_end)
+        desk->todo_end = &(*desk->todo_end)->next;
+}
+
+static void desk_take(struct spill_desk *desk)
+{
     *desk->todo_end = stack_take(&desk->sent);
     while (*desk->todo_end)
         desk->todo_end = &(*desk->todo_end)->next;
+}
+
+static void desk_read(struct spill *spill, uint32_t shard)
+{
+    desk_take(&spill->desks[shard]);
+    reads_serve(spill, shard);
+}
+
+static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
+{
+    struct spill_desk *desk = &spill->desks[shard];
+    desk_take(desk);
     while (desk->todo) {
         struct spill_request *request = desk->todo, *next = request->next;
         if (!request_do(spill, shard, request, now_ms)) {
             spill->again_ms = now_ms + FAILED_AGAIN_MS;
-            return;
+            return reads_serve(spill, shard);
         }
         desk->todo = next;
         if (!next) desk->todo_end = &desk->todo;
@@ -300,9 +336,13 @@ static void backup_do(struct spill *spill, uint64_t now_ms)
 uint64_t spill_step(struct spill *spill, uint64_t now_ms)
 {
     if (UNLIKELY(spill->kept != NULL) && !atomic_load(&spill->held)) kept_again(spill);
-    if (now_ms >= spill->again_ms)
-        for (uint32_t s = 0; s < spill->config.shards_count; s++)
+    bool again = now_ms >= spill->again_ms; /* else only what can be read meanwhile */
+    for (uint32_t s = 0; s < spill->config.shards_count; s++) {
+        if (again)
             desk_serve(spill, s, now_ms);
+        else
+            desk_read(spill, s);
+    }
     if (sync_due(spill, now_ms)) sync_now(spill, now_ms);
     backup_do(spill, now_ms);
     if (spill->again_ms > now_ms) return spill->again_ms;
