@@ -1,6 +1,6 @@
 /* broker.h - the broker: what a packet means. One struct broker a node, one struct broker_shard a shard.
  *
- * Files: connect.c (CONNECT, takeover, DISCONNECT), publish.c (PUBLISH in, fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
+ * Files: connect.c (CONNECT, takeover, DISCONNECT), publish_in.c (PUBLISH in), publish.c (fan-out), ack.c (PUBACK … PUBCOMP), subscribe.c,
  *        doors.c, limits.c, mount.c (what the listener they came by does to clients), session.c and deliver.c (a session's life and what goes out to it), retained.c, will.c, sys.c ($SYS), packets.c
  *        (from bytes to those), records.c (what shards tell each other), features.h (the frame of features), broker.c (start, turn, stop).
  * Threads: a shard touches its own struct broker_shard, and of struct broker only what is constant or atomic. */
