@@ -13,8 +13,8 @@
  *               name. Core only; the key then lies in an element of settings.listeners.
  *   NAME        authentication.NAME.server: any number of sections of the same form, each with a name of its own (a-z 0-9 _ -). Features
  *               only: a struct schema_group says into which array of structs they go. Keys of one group are neighbours in the table.
- * A key without a hole wins over one with: authentication.chain and authentication.NAME.server may stand side by side, and then no section
- * may be called chain.
+ * A key without a hole wins over one with: authentication.chain, authentication.cache.ttl and authentication.NAME.server may stand side by side, and then no
+ * section may be called chain or cache.
  *
  * Owner: static tables. Threads: immutable. */
 #ifndef RINGMQ_BASE_SCHEMA_H

@@ -100,6 +100,10 @@
     X(durable_write_failures, "segments given up because a write or sync failed")                                    \
     X(durable_refused, "PUBLISH, SUBSCRIBE and CONNECT packets refused: the disk takes nothing")                     \
     X(durable_checkpoints, "times that what lives was written once more")                                            \
+    X(queues_spilled, "gauge: sessions whose queue is partly on disk only")                                          \
+    X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
+    X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
+    X(dropped_damaged, "queued messages lost because the store was damaged")                          \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
     X(tap_events, "events for features")                                                                             \

@@ -39,6 +39,7 @@ struct broker {
     _Atomic uint32_t sys_filters;    /* filters below $SYS, on all shards */
     _Atomic uint32_t settings_taken; /* shards that use the newest settings (reload) */
     struct store *store;             /* NULL: durability is off */
+    struct spill *spill;             /* NULL: long queues stay in memory */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
     struct inspect *_Atomic inspected; /* broker/inspect.h: answered, a stack */

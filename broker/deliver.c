@@ -3,14 +3,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/delivery_queue.h"
 #include "broker/mount.h"
 #include "proto/encode.h"
-
-static inline struct message *delivery_message(struct delivery delivery)
-{
-    return (struct message *)(uintptr_t)(delivery.tagged & DELIVERY_POINTER_MASK);
-}
-static inline uint8_t delivery_qos(struct delivery delivery) { return delivery.tagged >> DELIVERY_QOS_SHIFT & 3; }
 
 /* ---- writing one PUBLISH ---------------------------------------------------------------------------------------- */
 
@@ -195,7 +190,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     uint32_t id;
     struct outgoing outgoing = outgoing_of(&publication, delivery, false, &id);
     struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
-    bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+    bool expired = (message->expires_ms && message->expires_ms <= broker->shard->now_ms) || UNLIKELY(delivery.tagged & DELIVERY_PAST);
     if (expired) {
         COUNT(broker, dropped_expired);
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_DROPPED);
@@ -207,6 +202,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
         if (UNLIKELY(logged)) durable_packet(broker, session, STORE_DROP, 0);
         session_delivery_release(broker, delivery);
     } else if (outgoing.qos == 0) {
+        if (UNLIKELY(logged)) durable_packet(broker, session, STORE_DROP, 0);
         publish_write(broker, session, &outgoing, &properties, 0);
         session_delivery_release(broker, delivery);
     } else {
@@ -236,52 +232,48 @@ void session_publish_held(struct broker_shard *broker, struct session *session, 
 
 /* ---- the queue -------------------------------------------------------------------------------------------------- */
 
-#define QUEUE_CAPACITY_MIN 8
-
 static void queue_push(struct broker_shard *broker, struct session *session, struct delivery delivery)
 {
-    struct delivery_queue *queue = &session->queue;
-    if (queue->count == queue->capacity) {
-        uint32_t capacity = queue->capacity ? queue->capacity * 2 : QUEUE_CAPACITY_MIN;
-        struct delivery *entries = memory_acquire(capacity * sizeof *entries);
-        for (uint32_t i = 0; i < queue->count; i++)
-            entries[i] = queue->entries[(queue->head + i) & (queue->capacity - 1)];
-        memory_release(queue->entries);
-        *queue = (struct delivery_queue){entries, 0, queue->count, capacity, queue->sent};
-    }
-    queue->entries[(queue->head + queue->count++) & (queue->capacity - 1)] = delivery;
     uint64_t bytes = message_bytes(delivery_message(delivery));
     session->queue_bytes += bytes;
     COUNT(broker, queued_messages);
     COUNT_BY(broker, queued_bytes, bytes);
+    if (UNLIKELY(session->spilled)) return durable_spill_push(broker, session, delivery);
+    delivery_queue_put(&session->queue, delivery);
 }
 
 static struct delivery queue_pop(struct broker_shard *broker, struct session *session)
 {
-    struct delivery_queue *queue = &session->queue;
     if (UNLIKELY(session->durable) && session->durable->snapshotting) durable_queue_pops(broker, session);
-    struct delivery delivery = queue->entries[queue->head];
-    queue->head = (queue->head + 1) & (queue->capacity - 1);
-    queue->count--;
+    struct delivery delivery = delivery_queue_take(&session->queue);
     uint64_t bytes = message_bytes(delivery_message(delivery));
     session->queue_bytes -= bytes;
     UNCOUNT(broker, queued_messages);
     COUNT_BY(broker, queued_bytes, -bytes);
-    if (queue->count == 0) {
-        memory_release(queue->entries);
-        *queue = (struct delivery_queue){.sent = queue->sent};
-    }
+    if (UNLIKELY(session->spilled)) durable_spill_popped(broker, session, delivery);
     return delivery;
+}
+
+/* Entries, wherever they are. */
+static inline uint64_t queue_count(const struct session *session)
+{
+    return session->queue.count + (UNLIKELY(session->spilled) ? durable_spill_count(session) : 0);
 }
 
 /* Room for one more message of these bytes? Applies the policy; false: this one is to be dropped. */
 static bool queue_make_room(struct broker_shard *broker, struct session *session, uint64_t bytes)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    while (session->queue.count >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max) {
+    while (queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max) {
         if (mqtt->queue_policy == QUEUE_DISCONNECT && session->conn)
             session_kick(broker, session, MQTT_REASON_QUOTA_EXCEEDED);
-        if (mqtt->queue_policy != QUEUE_DROP_OLDEST || session->queue.count == 0) return false;
+        if (mqtt->queue_policy != QUEUE_DROP_OLDEST || queue_count(session) == 0) return false;
+        if (session->queue.count == 0) { /* the oldest one is on the shelf */
+            durable_spill_drop(broker, session);
+            COUNT(broker, dropped_oldest);
+            log_drop(broker, session, span_of_string(""), "queue_full_oldest");
+            continue;
+        }
         struct delivery oldest = queue_pop(broker, session);
         if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
@@ -298,7 +290,7 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
 static bool queue_pushes_back(const struct broker_shard *broker, const struct session *session)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    bool half = session->queue.count * 2ull > mqtt->queue_messages_max || session->queue_bytes * 2 > mqtt->queue_bytes_max;
+    bool half = queue_count(session) * 2ull > mqtt->queue_messages_max || session->queue_bytes * 2 > mqtt->queue_bytes_max;
     return half && session->conn && (uint32_t)broker->shard->now_ms - session->progress_ms < PROGRESS_EXPECTED_MS;
 }
 
@@ -324,10 +316,13 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         return;
     }
     struct delivery delivery = delivery_make(broker, publication, options);
-    if (options->qos > 0 && UNLIKELY(session_is_durable(session)) && durable_deliver(broker, session, publication, options, 0))
+    if (UNLIKELY(session_is_durable(session)) && (options->qos > 0 || session->spilled) &&
+        durable_deliver(broker, session, publication, options, 0))
         delivery.tagged |= DELIVERY_LOGGED;
     queue_push(broker, session, delivery);
+    if (UNLIKELY(session_is_durable(session)) && !session->spilled) durable_spill_consider(broker, session);
     COUNT(broker, deliveries_queued);
+    if (UNLIKELY(session->spilled)) publication->congested |= durable_spill_congested(broker);
     if (!session->conn) return;
     session->conn->wants_writable = true;
     publication->congested |= queue_pushes_back(broker, session);
@@ -339,7 +334,7 @@ void session_deliver(struct broker_shard *broker, struct session *session, struc
 {
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
-    bool at_once = conn && session->queue.count == 0 && conn_has_room(broker->shard, conn) &&
+    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
                    (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
                                           !(session->durable && (options->qos == 2 || publication->partial))));
     if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
@@ -384,6 +379,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
     if (!session->conn || session->kicked) return;
+    if (UNLIKELY(session->spilled)) durable_spill_advance(broker, session);
     session->progress_ms = (uint32_t)broker->shard->now_ms;
     while (queue->count && conn_has_room(broker->shard, session->conn)) {
         struct delivery next = queue->entries[queue->head];
@@ -394,7 +390,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     }
     if (queue->count)
         session->conn->wants_writable = true;
-    else if (UNLIKELY(session->querying))
+    else if (UNLIKELY(session->querying) && !session->spilled)
         retained_wake(broker, session);
 }
 
@@ -438,7 +434,7 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
     if (message) {
         struct publication publication = publication_of(message);
         delivery = delivery_make(broker, &publication, options);
-        delivery.tagged |= DELIVERY_LOGGED;
+        delivery.tagged |= DELIVERY_LOGGED | (options->qos == 0 ? DELIVERY_PAST : 0);
         publication_end(broker->shard, &publication);
         entry.state = MQTT_INFLIGHT_PUBLISHED;
         entry.message = (void *)(uintptr_t)delivery.tagged;
@@ -453,5 +449,5 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
 
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
 {
-    return session->conn && session->queue.count == 0 && conn_has_room(broker->shard, session->conn);
+    return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, session->conn);
 }

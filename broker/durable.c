@@ -38,6 +38,7 @@ static void heartbeat(struct timer *timer, void *context)
 {
     struct broker_shard *broker = broker_of(context);
     if (!list_empty(&broker->durable->sessions)) wal_touch(&broker->durable->wal, broker->shard->now_ms);
+    if (broker->broker->spill) durable_spill_retry(broker);
     shard_start_timer(broker->shard, timer, STORE_HEARTBEAT_MS);
 }
 
@@ -48,6 +49,15 @@ void broker_use_store(struct broker *broker, struct store *store, const struct s
     broker->store = store;
     broker->recovered = state;
     broker->restoring = state ? broker->shards_count : 0;
+}
+
+void broker_use_spill(struct broker *broker, struct spill *spill) { broker->spill = spill; }
+
+void broker_spill_wake(void *context, uint32_t shard)
+{
+    struct broker *broker = context;
+    struct shard *there = broker->shards[shard]->shard;
+    if (there) there->group->verbs->wake(NULL, shard);
 }
 
 void durable_start(struct broker_shard *broker)
@@ -63,6 +73,8 @@ void durable_start(struct broker_shard *broker)
     list_init(&durable->committing);
     list_init(&durable->origins);
     list_init(&durable->sessions);
+    list_init(&durable->spills);
+    list_init(&durable->spill_writes);
     timer_init(&durable->timer, timer_fired);
     timer_init(&durable->heartbeat, heartbeat);
     map_init(&durable->prepared, prepared_key);
@@ -113,6 +125,7 @@ bool durable_turn(struct broker_shard *broker)
     struct shard *shard = broker->shard;
     if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
     durable_waits_release(broker);
+    if (broker->broker->spill && !durable->restoring) durable_spill_turn(broker);
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
     uint64_t again_ms = wal_turn(&durable->wal, shard->now_ms, durable_realtime_ms(broker, shard->now_ms));
@@ -183,6 +196,7 @@ void durable_finish(struct broker_shard *broker)
         if (wait->kind == WAIT_BARRIER) durable_wait_free(broker, wait);
     }
     durable_checkpoint_release(durable);
+    durable_spill_release(broker);
     wal_release(&durable->wal);
     map_free(&durable->prepared);
     memory_release(durable->held);

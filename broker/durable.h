@@ -18,6 +18,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "broker/durable_spill.h"
 #include "broker/session.h"
 #include "proto/packet.h"
 #include "store/store.h"
@@ -55,6 +56,7 @@ struct durable_shard {
     struct durable_notice notices[SHARDS_MAX + 1];
     struct {
         bool running;
+        bool waits;            /* all sessions that are left wait for something that makes a turn */
         struct list sessions;  /* those still to be written */
         struct retain_cursor *retained;
         uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
@@ -66,6 +68,11 @@ struct durable_shard {
     } checkpoint;
     uint64_t *held;            /* connections whose CONNECT waits for the end of the restore */
     uint32_t held_count;
+    struct list spills;        /* struct durable_spill */
+    struct list spill_writes;  /* blocks that are not synced yet, in their order */
+    uint64_t spill_tickets, spill_synced;
+    uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
+    uint32_t spill_ended_count, spill_ended_before_count;
     bool restoring;
     struct subscribe_request *restore_request;
     /* read by other shards */
@@ -88,6 +95,9 @@ struct durable_session {
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers, in the order they must leave */
     uint32_t waits_count;
+    uint64_t front, next;      /* numbers of the queue's first entry and of the next one to come, as the log counts */
+    uint64_t restored;         /* entries with numbers below were queued before the last start */
+    struct durable_spill *spill; /* NULL: its queue was never too long for memory */
     struct list partials;      /* QoS 2 messages of its client that some receivers have and that come again */
 };
 
@@ -97,6 +107,10 @@ static inline bool session_is_durable(const struct session *session) { return se
 
 /* Before the shards start. Both belong to the caller; the state must live until all shards have started. */
 void broker_use_store(struct broker *broker, struct store *store, const struct state *state);
+/* The same for the shelf's service; NULL: long queues stay in memory. */
+void broker_use_spill(struct broker *broker, struct spill *spill);
+/* struct spill_config.wake; the context is the broker. */
+void broker_spill_wake(void *context, uint32_t shard);
 void durable_start(struct broker_shard *broker);  /* restores what belongs to this shard */
 /* Once a turn. True: look again next turn. */
 bool durable_turn(struct broker_shard *broker);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/delivery_queue.h"
 #include "broker/durable.h"
 #include "broker/records.h"
 
@@ -36,9 +37,10 @@ static uint64_t message_id(struct broker_shard *broker, struct message *message)
 
 static void put_delivery(struct broker_shard *broker, struct record_writer *writer, struct delivery delivery)
 {
-    struct message *message = (struct message *)(uintptr_t)(delivery.tagged & DELIVERY_POINTER_MASK);
+    struct message *message = delivery_message(delivery);
     uint32_t id = (uint32_t)delivery.ids;
-    struct stored_delivery stored = {.message = message_id(broker, message), .qos = delivery.tagged >> DELIVERY_QOS_SHIFT & 3,
+    uint64_t name = spill_is_stored(message) ? STORED_ON_SHELF | spill_number(message) : message_id(broker, message);
+    struct stored_delivery stored = {.message = name, .qos = delivery_qos(delivery),
                                      .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
     if (delivery.tagged & DELIVERY_IDS_LIST) {
         const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
@@ -114,21 +116,35 @@ static void put_window(struct broker_shard *broker, struct record_writer *writer
     memcpy(writer->data + count_at, &count, 4);
 }
 
-/* `count` entries from place `first` on, as far as the log knows them. */
-static void put_queue(struct broker_shard *broker, struct record_writer *writer, const struct session *session, uint32_t first,
+/* `count` entries from place `first` on, as far as the log knows them and the shelf has them not. */
+static void put_queue(struct broker_shard *broker, struct record_writer *writer, const struct delivery_queue *queue, uint32_t first,
                       uint32_t count)
 {
-    const struct delivery_queue *queue = &session->queue;
     size_t count_at = writer->bytes;
     uint32_t written = 0;
     record_put_u32(writer, 0);
     for (uint32_t i = first; i < first + count; i++) {
-        struct delivery delivery = queue->entries[(queue->head + i) & (queue->capacity - 1)];
-        if (!logged(delivery)) continue;
+        struct delivery delivery = delivery_queue_at(queue, i);
+        if (!logged(delivery) || spill_is_stored(delivery_message(delivery))) continue;
         put_delivery(broker, writer, delivery);
         written++;
     }
     memcpy(writer->data + count_at, &written, 4);
+}
+
+static void put_numbers(struct broker_shard *broker, struct record_writer *writer, const struct session *session)
+{
+    uint64_t from, until, bytes;
+    const struct durable_spill *spill = session->spilled ? session->durable->spill : NULL;
+    durable_spill_range(session, &from, &until, &bytes);
+    record_put_u64(writer, session->durable->front);
+    record_put_u64(writer, from);
+    record_put_u64(writer, until);
+    record_put_u64(writer, bytes);
+    if (spill)
+        put_queue(broker, writer, &spill->rest, 0, spill->rest.count);
+    else
+        record_put_u32(writer, 0);
 }
 
 static void append(struct broker_shard *broker, enum store_record type, struct record_writer *writer)
@@ -150,8 +166,10 @@ static void snapshot_put(struct broker_shard *broker, struct session *session, b
     if (in_parts)
         record_put_u32(&writer, STORE_QUEUE_IN_PARTS);
     else
-        put_queue(broker, &writer, session, 0, session->queue.count);
+        put_queue(broker, &writer, &session->queue, 0, session->queue.count);
     durable_partials_put(&writer, session->durable);
+    put_numbers(broker, &writer, session);
+    durable_spill_snapshotted(session);
     append(broker, STORE_SNAPSHOT, &writer);
 }
 
@@ -172,7 +190,7 @@ static void part_put(struct broker_shard *broker, struct session *session, bool 
     uint32_t count = durable->snapshot_left < PART_ENTRIES ? durable->snapshot_left : PART_ENTRIES;
     record_put_u64(&writer, durable->id);
     record_put_u8(&writer, first);
-    put_queue(broker, &writer, session, durable->snapshot_passed, count);
+    put_queue(broker, &writer, &session->queue, durable->snapshot_passed, count);
     append(broker, STORE_QUEUE_PART, &writer);
     durable->snapshot_passed += count;
     durable->snapshot_left -= count;
@@ -185,13 +203,19 @@ void durable_queue_pops(struct broker_shard *broker, struct session *session)
     if (durable->snapshot_passed > 0) durable->snapshot_passed--;
 }
 
+/* Something else must come first; the others meanwhile. */
+static bool session_waits(struct broker_shard *broker, struct session *session)
+{
+    if (session->durable->prepared_count) return true; /* between its two CONNECTs the log knows more than we do */
+    return !durable_spill_settled(broker, session);
+}
+
 /* One session of a checkpoint, or as much of it as a turn may. True: it is done. */
 static bool session_slice(struct broker_shard *broker, struct session *session, uint64_t until_bytes)
 {
     struct durable_session *durable = session->durable;
-    if (durable->prepared_count) return false; /* between its two CONNECTs the log knows more than we do */
     if (!durable->snapshotting) {
-        if (session->queue.count <= PART_ENTRIES) {
+        if (session->queue.count <= PART_ENTRIES || session->spilled) { /* a spilled one's ends are short */
             snapshot_put(broker, session, false);
             return true;
         }
@@ -230,7 +254,8 @@ static void checkpoint_begin(struct broker_shard *broker)
     durable->checkpoint.begun_bytes = durable->wal.bytes_appended;
     durable->checkpoint.begun_failed = durable->wal.segments_failed;
     durable->checkpoint.retained = retain_scan_begin(span_of("", 0));
-    if (++durable->generation == 0) durable->generation = 1;
+    if (++durable->generation == SPILL_GENERATION) durable->generation = 1;
+    durable_spill_checkpoint_begun(broker);
     durable->checkpoint.barriers = broker->broker->shards_count;
     for (uint32_t s = 0; s < broker->broker->shards_count; s++) {
         if (s == broker->shard->number)
@@ -251,15 +276,21 @@ static bool sessions_slice(struct broker_shard *broker, uint64_t until_bytes)
 {
     struct durable_shard *durable = broker->durable;
     struct list *old = &durable->checkpoint.sessions;
+    const struct durable_session *first_waiting = NULL;
+    durable->checkpoint.waits = false;
     while (!list_empty(old)) {
         struct durable_session *session = CONTAINER_OF(old->next, struct durable_session, link);
-        bool waits = session->prepared_count > 0;
-        if (!session_slice(broker, session->session, until_bytes)) {
-            if (!waits) return false;
-            list_remove(&session->link); /* the others meanwhile */
-            list_append(old, &session->link);
+        if (session == first_waiting) { /* all that are left wait, and what they wait for makes a turn */
+            durable->checkpoint.waits = true;
             return false;
         }
+        if (session_waits(broker, session->session)) {
+            if (!first_waiting) first_waiting = session;
+            list_remove(&session->link);
+            list_append(old, &session->link);
+            continue;
+        }
+        if (!session_slice(broker, session->session, until_bytes)) return false;
         list_remove(&session->link);
         list_append(&durable->sessions, &session->link);
         if (durable->wal.bytes_appended > until_bytes) return false;
@@ -300,6 +331,7 @@ void durable_checkpoint_turn(struct broker_shard *broker)
         store_checkpointed(broker->broker->store, broker->shard->number, durable->checkpoint.segment);
         durable->checkpoint.commit = 0;
         durable->checkpoint.first_done = true;
+        if (broker->broker->spill) durable_spill_checkpoint_done(broker);
         COUNT(broker, durable_checkpoints);
     }
     if (broker->stopping) return;
@@ -307,6 +339,6 @@ void durable_checkpoint_turn(struct broker_shard *broker)
     if (durable->checkpoint.running && wal_backlog_bytes(&durable->wal) < SLICE_BACKLOG) {
         checkpoint_slice(broker);
         bool written = list_empty(&durable->checkpoint.sessions) && durable->checkpoint.barriers;
-        broker->shard->more_next_turn |= durable->checkpoint.running && !written;
+        broker->shard->more_next_turn |= durable->checkpoint.running && !written && !durable->checkpoint.waits;
     }
 }

@@ -116,7 +116,8 @@ enum durable_connect durable_connect(struct broker_shard *broker, struct conn *c
 {
     struct wal *wal = &broker->durable->wal;
     uint8_t level = broker->shard->group->listeners[conn->listener].settings->durability;
-    bool durable = session->expiry_s > 0 && level != DURABILITY_NONE;
+    /* One whose queue is partly on the shelf stays in the log until it ends. */
+    bool durable = (session->expiry_s > 0 && level != DURABILITY_NONE) || session->spilled;
     if (!durable && session_is_durable(session)) session_becomes_plain(broker, session);
     if (durable) {
         bool known = session_is_durable(session);

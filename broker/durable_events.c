@@ -62,8 +62,8 @@ uint64_t durable_message_id(struct broker_shard *broker, struct publication *pub
 bool durable_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options, uint16_t packet_id)
 {
-    if (publication->level == DURABILITY_NONE) return false;
-    const struct durable_session *durable = session->durable;
+    if (publication->level == DURABILITY_NONE && !session->spilled) return false; /* what goes to the shelf has a number in the log */
+    struct durable_session *durable = session->durable;
     uint64_t message = durable_message_id(broker, publication);
     struct stored_delivery record = {.message = message, .qos = options->qos, .retain = options->retain, .shared = options->shared,
                                      .ids = options->more_ids, .ids_count = options->more_ids_count};
@@ -72,12 +72,14 @@ bool durable_deliver(struct broker_shard *broker, struct session *session, struc
         record.ids_count = 1;
     }
     uint64_t commit = store_put_delivery(wal_of(broker), durable->id, &record, packet_id, now_ms(broker));
-    if (publication->level == DURABILITY_COMMIT && !durable->lazy) publication->commit = commit;
+    if (packet_id == 0) durable->next++;
+    if (publication->level == DURABILITY_COMMIT && !durable->lazy && options->qos > 0) publication->commit = commit;
     return true;
 }
 
 void durable_packet(struct broker_shard *broker, struct session *session, enum store_record type, uint16_t packet_id)
 {
+    if (type == STORE_SENT || type == STORE_DROP) session->durable->front++;
     store_put_packet(wal_of(broker), type, session->durable->id, packet_id, now_ms(broker));
 }
 

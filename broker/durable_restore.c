@@ -71,8 +71,22 @@ static void messages_release(struct restore *restore)
 
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
+/* One of the window that is on the shelf. */
+static void shelved_restore(struct restore *restore, struct session *session, const struct state_delivery *delivery)
+{
+    struct broker_shard *broker = restore->broker;
+    struct delivery_options options;
+    uint32_t *ids;
+    struct message *message = durable_spill_fetch(broker, session, delivery->number, &options, &ids);
+    if (!message) return;
+    session_restore_delivery(broker, session, message, delivery->packet_id, &options);
+    message_unref(broker->shard, message);
+    memory_release(ids);
+}
+
 static void delivery_restore(struct restore *restore, struct session *session, const struct state_delivery *delivery)
 {
+    if (delivery->shelved) return shelved_restore(restore, session, delivery);
     struct delivery_options options = {.qos = delivery->qos, .retain = delivery->retain};
     if (delivery->ids_count == 1) options.subscription_id = delivery->ids[0];
     if (delivery->ids_count > 1) {
@@ -83,6 +97,27 @@ static void delivery_restore(struct restore *restore, struct session *session, c
     session_restore_delivery(restore->broker, session, message, delivery->packet_id, &options);
     if (message) message_unref(restore->broker->shard, message);
     restore->queued++;
+}
+
+static void queue_restore(struct restore *restore, struct session *session, const struct state_session *from)
+{
+    struct broker_shard *broker = restore->broker;
+    struct durable_session *durable = session->durable;
+    durable->front = durable->next = from->front;
+    for (uint32_t i = from->queue_head; i < from->queue_count; i++) {
+        if (!from->shelved && !session->spilled) durable_spill_consider(broker, session); /* it was not long enough then */
+        delivery_restore(restore, session, &from->queue[i]);
+        durable->next++;
+    }
+    durable->restored = durable->next;
+    if (!from->shelved) return;
+    durable_spill_restore(broker, session, from);
+    durable->next = from->shelf_until;
+    for (uint32_t i = from->rest_head; i < from->rest_count; i++) {
+        delivery_restore(restore, session, &from->rest[i]);
+        durable->next++;
+    }
+    durable->restored = durable->next;
 }
 
 static void session_restore(struct restore *restore, const struct state_session *from)
@@ -105,8 +140,7 @@ static void session_restore(struct restore *restore, const struct state_session 
         durable_partial_restore(durable, &from->partials[i]);
     for (uint32_t i = 0; i < from->window_count; i++)
         delivery_restore(restore, session, &from->window[i]);
-    for (uint32_t i = from->queue_head; i < from->queue_count; i++)
-        delivery_restore(restore, session, &from->queue[i]);
+    queue_restore(restore, session, from);
     if (stored->will.present) will_restore(broker, session, &stored->will);
     uint64_t expires_ms = stored->expiry_s == UINT32_MAX ? 0 : monotonic_ms(restore, stored->detached_ms + stored->expiry_s * 1000ull);
     uint64_t will_ms = monotonic_ms(restore, stored->detached_ms + stored->will.delay_s * 1000ull);

@@ -67,6 +67,7 @@ void record_send_shared(struct shard *shard, uint32_t to, struct message *messag
 void record_send_release(struct shard *shard, struct message *lent)
 {
     struct broker_shard *broker = broker_of(shard);
+    if (UNLIKELY(broker->stopping)) return record_send(shard, lent->owner, RECORD_RELEASE, lent, 0); /* perhaps no turn comes that would send a half record */
     struct message **pending = &broker->release_pending[lent->owner];
     if (!*pending) {
         *pending = lent;

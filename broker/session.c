@@ -68,6 +68,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
     struct delivery_queue *queue = &session->queue;
     for (uint32_t i = 0; i < queue->count; i++)
         session_delivery_release(broker, queue->entries[(queue->head + i) & (queue->capacity - 1)]);
+    if (UNLIKELY(session->durable) && session->durable->spill) durable_spill_end(broker, session);
     COUNT_BY(broker, dropped_session_ended, queue->count);
     COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
     COUNT_BY(broker, queued_bytes, -session->queue_bytes);

@@ -34,6 +34,7 @@ struct delivery {
 #define DELIVERY_RETAIN       (1ull << 50)
 #define DELIVERY_IDS_LIST     (1ull << 51)
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
+#define DELIVERY_PAST         (1ull << 53) /* QoS 0 that was queued before a crash: it may have been sent, so it is not sent again */
 
 /* When it came: low half of the shard's clock. */
 static inline uint32_t delivery_stamp_ms(struct delivery delivery)
@@ -83,6 +84,7 @@ struct session {
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool mounted : 1;          /* it has a mount point: rare->mount */
+    bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */

@@ -71,9 +71,11 @@ static void note(struct broker_shard *broker, struct span client_id, struct span
     const struct slow_subs_settings *settings = &broker->settings->slow_subs;
     struct slow_subs *slow = &broker->slow_subs;
     struct shard *shard = broker->shard;
+    slow->top_k = settings->top_k;
+    slow->expire_ms = settings->expire_s * 1000ull;
     while (slow->count > settings->top_k)
         entry_remove(slow, slow->count - 1); /* it has become shorter */
-    expire(slow, shard->now_ms, settings->expire_s * 1000ull);
+    expire(slow, shard->now_ms, slow->expire_ms);
     for (uint32_t i = 0; i < slow->count; i++) {
         if (!is_for(&slow->entries[i], client_id, topic)) continue;
         struct slow_sub entry = slow->entries[i];
@@ -120,8 +122,8 @@ void slow_subs_list(struct broker *broker, void (*each)(void *context, const str
         struct broker_shard *shard = broker->shards[s];
         if (!shard->shard) continue; /* not started yet */
         pthread_mutex_lock(&shard->slow_subs.mutex);
-        top_k = shard->settings->slow_subs.top_k;
-        expire(&shard->slow_subs, shard->shard->now_ms, shard->settings->slow_subs.expire_s * 1000ull);
+        if (shard->slow_subs.top_k > top_k) top_k = shard->slow_subs.top_k;
+        expire(&shard->slow_subs, __atomic_load_n(&shard->shard->now_ms, __ATOMIC_RELAXED), shard->slow_subs.expire_ms);
         all = memory_resize(all, (count + shard->slow_subs.count + 1) * sizeof *all);
         for (uint32_t i = 0; i < shard->slow_subs.count; i++) {
             struct slow_sub entry = shard->slow_subs.entries[i];

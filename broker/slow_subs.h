@@ -32,6 +32,8 @@ struct slow_subs {
     pthread_mutex_t mutex;
     struct slow_sub *entries; /* the slowest first */
     uint32_t count;
+    uint32_t top_k;    /* as of the last note: */
+    uint64_t expire_ms;
 };
 
 void slow_subs_init(struct slow_subs *slow);

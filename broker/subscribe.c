@@ -288,7 +288,10 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
                         .no_local = subscription->no_local || (session->bridge && !shared),
                         .retain_as_published = subscription->retain_as_published || session->bridge};
     struct sinks_added added = subscription_lay(broker, session, filter, subscription->share_group, &sink, request);
-    if (added.local_id == SINKS_ID_NONE) return MQTT_REASON_QUOTA_EXCEEDED;
+    if (added.local_id == SINKS_ID_NONE) {
+        if (exclusive) exclusive_drop(&broker->broker->exclusive, filter, session);
+        return MQTT_REASON_QUOTA_EXCEEDED;
+    }
     if (UNLIKELY(session_is_durable(session)))
         durable_subscribe(broker, session, filter, subscription->share_group, &sink, added.local_id);
     bool wants_retained = !shared && (subscription->retain_handling == 0 ||

@@ -10,6 +10,7 @@ static const struct manual_command commands[] = {
     {"pub", ringmq_pub, "ringmq pub", "publish messages: from the command line, a file or standard input"},
     {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
+    {"passwd", ringmq_passwd, "ringmq passwd", "write password files: set, delete, verify, hash"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
     {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
     {"ctl", ringmq_ctl, "ringmq ctl", "see and steer a running broker through its admin API"},

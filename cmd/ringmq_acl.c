@@ -177,10 +177,12 @@ int ringmq_acl(int argc, char **argv)
         .about = "Authorization rules (docs/access-control.md): are they in order; which of them decides; rules from an acl_file of Mosquitto, on "
                  "standard output. FILE may be -.",
         .examples = "ringmq acl test acl.conf --user sensor-1 publish sensors/1/temperature\n"
-                    "ringmq acl import-mosquitto /etc/mosquitto/acl > acl.conf",
+                    "ringmq acl import-mosquitto /etc/mosquitto/acl > acl.conf\n",
         .groups = groups,
         .groups_count = 1,
         .positionals = &options.words,
+        .first = "check|test|import-mosquitto",
+        .others = "FILE",
     };
     enum option_verdict verdict = options_parse(&program, argc, argv);
     const char *what = options.words.count ? options.words.items[0] : "";

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "cmd/ringmq_bench_version.h"
 #include "cmd/ringmq_bench_worker.h"
@@ -476,6 +477,7 @@ bool bench_run(struct bench_plan *plan, struct bench_result *ret_result, char *r
 {
     if (!limits_fit(plan, ret_error, error_bytes) || !resolve(plan, ret_error, error_bytes)) return false;
     uint32_t run;
+    log_configure(LOG_OFF, LOG_TEXT); /* what the engine would say of a connection the result says */
     CHECK(getrandom(&run, sizeof run, 0) == sizeof run);
     snprintf(plan->run, sizeof plan->run, "%08x", run);
     host_kernel(ret_result->kernel, sizeof ret_result->kernel);

@@ -1,16 +1,19 @@
-/* ringmq_store.c - `ringmq store check|stat|export DIRECTORY`: a stopped broker's store, read and never changed (docs/durability.md).
+/* ringmq_store.c - `ringmq store …`: a stopped broker's store looked at, written anew, exported and imported (docs/durability.md).
  *
- * The only file of the client program that includes store/. */
-#include "cmd/ringmq.h"
+ * Only ringmq_store*.c of the client program include store/. */
+#include "cmd/ringmq_store.h"
 
-#include <stdio.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/log.h"
-#include "cmd/ringmq_format.h"
+#include "cmd/ringmq.h"
 #include "cmd/ringmq_options.h"
-#include "proto/utf8.h"
+#include "store/rewrite.h"
 #include "store/store.h"
 
 struct store_options {
@@ -22,20 +25,29 @@ static const struct option store_options[] = {
     {0, "salvage", NULL, OPTION_FLAG, offsetof(struct store_options, salvage),
      .help = "go on behind damage, as a start with durability.on_damage = salvage does"},
 };
-static const char usage[] = "ringmq store check|stat|export DIRECTORY [options]";
+static const char usage[] = "ringmq store check|stat|export|compact|import DIRECTORY [options]";
 static const char about[] =
-    "A stopped broker's store: DIRECTORY is node.data_dir, or the store in it. Nothing is changed.\n"
+    "A stopped broker's store: DIRECTORY is node.data_dir, or the store in it. check, stat and export change nothing.\n"
     "\n"
-    "  check   is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
-    "  stat    what is in it, as KEY VALUE lines\n"
-    "  export  sessions, subscriptions, queued and retained messages as JSON, an object a line";
+    "  check    is it whole? Exit status 0: yes (a torn end is none of its faults); 1: no, and what is wrong\n"
+    "  stat     what is in it, as KEY VALUE lines\n"
+    "  export   sessions, subscriptions, queued and retained messages as JSON, an object a line\n"
+    "  compact  what lives is written once more and the rest removed\n"
+    "  import   the lines of an export, on standard input, become a new store; there must be none in DIRECTORY (node.data_dir)";
 static const char examples[] = "  ringmq store check /var/lib/ringmq\n"
-                               "  ringmq store export /var/lib/ringmq | jq 'select(.kind == \"retained\")'\n";
+                               "  ringmq store export /var/lib/ringmq | jq 'select(.kind == \"retained\")'\n"
+                               "  ringmq store export /var/lib/ringmq | ringmq store import /srv/ringmq\n";
+
+#define SHELF_MEMORY_BYTES (64u * 1024 * 1024)
+#define SEGMENT_BYTES      (64u * 1024 * 1024)
 
 struct opened {
+    char path[4200];
     struct store_files files;
     struct store *store;
     struct state state;
+    bool has_state, has_shelf;
+    struct shelf shelf;
     struct store_report report;
 };
 
@@ -45,27 +57,48 @@ static void groups_none(void *context, const struct state_session *session, cons
 {
 }
 
-static bool open_store(struct opened *opened, const char *directory, bool salvage)
+static bool open_files(struct opened *opened, const char *directory, bool changes)
 {
-    char path[4200], error[600];
-    snprintf(path, sizeof path, "%s/store", directory);
+    char error[600];
     struct stat status;
-    if (stat(path, &status) != 0) snprintf(path, sizeof path, "%s", directory);
-    if (!files_open(path, true, &opened->files, error, sizeof error)) {
-        say_error("%s", error);
-        return false;
-    }
-    struct store_config config = {.files = opened->files, .shards_count = 1, .segment_bytes = STORE_SEGMENT_BYTES_MIN, .salvage = salvage};
+    snprintf(opened->path, sizeof opened->path, "%s/store", directory);
+    if (stat(opened->path, &status) != 0 && !changes) snprintf(opened->path, sizeof opened->path, "%s", directory);
+    if (files_open(opened->path, !changes, &opened->files, error, sizeof error)) return true;
+    say_error("%s", error);
+    return false;
+}
+
+static bool open_shelf(struct opened *opened, bool changes)
+{
+    char path[4300], error[600];
+    struct stat status;
+    snprintf(path, sizeof path, "%s/" STORE_SHELF_NAME, opened->path);
+    if (stat(path, &status) != 0) return true;
+    opened->has_shelf = shelf_open(path, !changes, SHELF_MEMORY_BYTES, &opened->shelf, error, sizeof error);
+    if (!opened->has_shelf) say_error("%s", error);
+    return opened->has_shelf;
+}
+
+static bool open_store(struct opened *opened, bool changes, bool salvage)
+{
+    char error[600];
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct store_config config = {.files = opened->files, .shards_count = 1, .segment_bytes = SEGMENT_BYTES, .salvage = salvage,
+                                  .realtime_ms = (uint64_t)now.tv_sec * 1000};
+    if (getrandom(&config.seed, sizeof config.seed, 0) != sizeof config.seed) return false;
     opened->store = store_open(&config, error, sizeof error);
     state_init(&opened->state);
+    opened->has_state = true;
     bool read = opened->store && store_recover(opened->store, &opened->state, groups_none, NULL, NULL, &opened->report, error, sizeof error);
     if (!read) say_error("%s", error);
-    return read;
+    return read && open_shelf(opened, changes);
 }
 
 static void close_store(struct opened *opened)
 {
-    state_release(&opened->state);
+    if (opened->has_state) state_release(&opened->state);
+    if (opened->has_shelf) opened->shelf.close(opened->shelf.context);
     if (opened->store) store_close(opened->store);
     files_close(&opened->files);
 }
@@ -73,7 +106,7 @@ static void close_store(struct opened *opened)
 /* ---- stat ------------------------------------------------------------------------------------------------------- */
 
 struct sums {
-    uint64_t sessions, subscriptions, queued, window, incoming, wills;
+    uint64_t sessions, subscriptions, queued, shelved, window, incoming, wills, partial;
 };
 
 static struct sums sums_of(const struct state *state)
@@ -83,7 +116,9 @@ static struct sums sums_of(const struct state *state)
     for (const struct state_session *session; (session = state_session_next(state, &cursor));) {
         sums.sessions++;
         sums.subscriptions += session->subscriptions_count;
-        sums.queued += session->queue_count - session->queue_head;
+        sums.queued += session->queue_count - session->queue_head + session->rest_count - session->rest_head;
+        if (session->shelved) sums.shelved += session->shelf_until - session->shelf_from;
+        sums.partial += session->partials_count;
         sums.window += session->window_count;
         sums.incoming += session->incoming_count;
         sums.wills += session->stored.will.present;
@@ -101,112 +136,97 @@ static void print_stat(const struct opened *opened)
     } rows[] = {{"epochs", report->epochs}, {"last_epoch", report->epoch_last}, {"segments", report->segments},
                 {"commits", report->commits}, {"records", report->records}, {"bytes", report->bytes},
                 {"torn_ends", report->torn}, {"holes", report->holes}, {"sessions", sums.sessions},
-                {"subscriptions", sums.subscriptions}, {"queued_messages", sums.queued}, {"window_messages", sums.window},
-                {"incoming_packet_ids", sums.incoming}, {"wills", sums.wills}, {"retained_messages", opened->state.retained.count}};
+                {"subscriptions", sums.subscriptions}, {"queued_messages", sums.queued + sums.shelved}, {"queued_on_shelf", sums.shelved}, {"window_messages", sums.window},
+                {"incoming_packet_ids", sums.incoming}, {"wills", sums.wills}, {"partial_messages", sums.partial}, {"retained_messages", opened->state.retained.count}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         printf("%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
 }
 
-/* ---- export ----------------------------------------------------------------------------------------------------- */
+/* ---- compact and import ------------------------------------------------------------------------------------------- */
 
-static void print_text(const char *key, struct span text)
+/* The state becomes the store's newest and only log. */
+static bool write_anew(struct opened *opened)
 {
-    printf(",\"%s\":", key);
-    json_print_string(text, stdout);
+    char error[600];
+    bool done = store_start(opened->store, false, error, sizeof error) && store_rewrite(opened->store, &opened->state, error, sizeof error);
+    if (done && opened->has_shelf && shelf_sweep(&opened->shelf, &opened->state) != 0) {
+        snprintf(error, sizeof error, "%s", opened->shelf.fault(opened->shelf.context));
+        done = false;
+    }
+    if (done && opened->has_shelf && opened->shelf.compact(opened->shelf.context) != 0) {
+        snprintf(error, sizeof error, "%s", opened->shelf.fault(opened->shelf.context));
+        done = false;
+    }
+    if (done) {
+        state_release(&opened->state);
+        opened->has_state = false;
+        store_recovered(opened->store);
+        done = store_rewritten(opened->store, error, sizeof error);
+    }
+    if (!done) say_error("%s", error);
+    return done;
 }
 
-static void print_message(const struct stored_message *message)
+static bool compact(struct opened *opened)
 {
-    print_text("topic", message->topic);
-    printf(",\"qos\":%u,\"retain\":%s", message->qos, message->retain ? "true" : "false");
-    if (message->expires_ms) printf(",\"expires_ms\":%llu", (unsigned long long)message->expires_ms);
-    if (message->properties.bytes) {
-        printf(",\"properties_base64\":");
-        json_print_base64(message->properties, stdout);
-    }
-    if (mqtt_utf8_valid(message->payload)) return print_text("payload", message->payload);
-    printf(",\"payload_base64\":");
-    json_print_base64(message->payload, stdout);
+    uint64_t before = opened->report.bytes;
+    bool done = write_anew(opened);
+    if (done) printf("%llu bytes of records before; what lived of them is written anew\n", (unsigned long long)before);
+    return done;
 }
 
-static void print_delivery(const struct state_session *session, const struct state_delivery *delivery, const char *place)
+static bool import(struct opened *opened)
 {
-    printf("{\"kind\":\"%s\"", place);
-    print_text("client", session->stored.client_id);
-    if (delivery->packet_id) printf(",\"packet_id\":%u,\"released\":%s", delivery->packet_id, delivery->message ? "false" : "true");
-    printf(",\"granted_qos\":%u", delivery->qos);
-    if (delivery->message) print_message(&delivery->message->stored);
-    printf("}\n");
-}
-
-static void print_session(const struct state_session *session)
-{
-    const struct stored_session *stored = &session->stored;
-    printf("{\"kind\":\"session\"");
-    print_text("client", stored->client_id);
-    if (stored->expiry_s == UINT32_MAX)
-        printf(",\"expiry_s\":null");
-    else
-        printf(",\"expiry_s\":%u", stored->expiry_s);
-    printf(",\"detached_ms\":%llu,\"incoming_packet_ids\":[", (unsigned long long)stored->detached_ms);
-    for (uint32_t i = 0; i < session->incoming_count; i++)
-        printf("%s%u", i ? "," : "", session->incoming[i]);
-    printf("]}\n");
-    if (stored->will.present) {
-        printf("{\"kind\":\"will\"");
-        print_text("client", stored->client_id);
-        printf(",\"delay_s\":%u", stored->will.delay_s);
-        print_message(&stored->will.message);
-        printf("}\n");
+    if (opened->report.segments || opened->state.sessions.count || opened->state.retained.count) {
+        say_error("there is a store in %s already; import makes a new one", opened->path);
+        return false;
     }
-    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
-        const struct stored_subscription *subscription = &session->subscriptions[i].stored;
-        printf("{\"kind\":\"subscription\"");
-        print_text("client", stored->client_id);
-        print_text("filter", subscription->filter);
-        if (subscription->group.bytes) print_text("group", subscription->group);
-        printf(",\"qos\":%u,\"no_local\":%s,\"retain_as_published\":%s,\"subscription_id\":%u}\n", subscription->qos,
-               subscription->no_local ? "true" : "false", subscription->retain_as_published ? "true" : "false",
-               subscription->subscription_id);
-    }
-    for (uint32_t i = 0; i < session->window_count; i++)
-        print_delivery(session, &session->window[i], "window");
-    for (uint32_t i = session->queue_head; i < session->queue_count; i++)
-        print_delivery(session, &session->queue[i], "queued");
-}
-
-static void print_export(const struct state *state)
-{
-    uint32_t cursor = 0;
-    for (const struct state_session *session; (session = state_session_next(state, &cursor));)
-        print_session(session);
-    cursor = 0;
-    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
-        printf("{\"kind\":\"retained\"");
-        print_message(&message->stored);
-        printf("}\n");
-    }
+    if (!store_import(stdin, &opened->state)) return false;
+    uint32_t sessions = opened->state.sessions.count, retained = opened->state.retained.count;
+    bool done = write_anew(opened);
+    if (done) printf("%u sessions, %u retained messages\n", sessions, retained);
+    return done;
 }
 
 /* ---- the subcommand --------------------------------------------------------------------------------------------- */
 
-static int look_into(const char *what, const char *directory, bool salvage)
+static bool check(struct opened *opened)
+{
+    printf("%s: %llu commits, %u sessions, %u retained messages\n", opened->report.salvaged ? "damaged" : "whole",
+           (unsigned long long)opened->report.commits, opened->state.sessions.count, opened->state.retained.count);
+    return true;
+}
+
+static bool stat_print(struct opened *opened)
+{
+    print_stat(opened);
+    return true;
+}
+
+static bool export(struct opened *opened) { return store_export(&opened->state, opened->has_shelf ? &opened->shelf : NULL); }
+
+static const struct verb {
+    const char *name;
+    bool changes, fresh;
+    bool (*run)(struct opened *opened);
+} verbs[] = {{"check", false, false, check}, {"stat", false, false, stat_print}, {"export", false, false, export},
+             {"compact", true, false, compact}, {"import", true, true, import}};
+
+static int run(const struct verb *verb, const char *directory, bool salvage)
 {
     struct opened opened = {0};
+    struct stat status;
     log_configure(LOG_WARN, LOG_TEXT);
-    if (!open_store(&opened, directory, salvage)) {
-        close_store(&opened);
+    if (verb->changes && !verb->fresh && stat(directory, &status) != 0) {
+        say_error("there is no store in %s", directory);
         return RINGMQ_EXIT_FAILED;
     }
-    if (opened.report.salvaged) say_error("damaged: %s", opened.report.hole);
-    if (strcmp(what, "stat") == 0) print_stat(&opened);
-    if (strcmp(what, "export") == 0) print_export(&opened.state);
-    if (strcmp(what, "check") == 0)
-        printf("%s: %llu commits, %u sessions, %u retained messages\n", opened.report.salvaged ? "damaged" : "whole",
-               (unsigned long long)opened.report.commits, opened.state.sessions.count, opened.state.retained.count);
-    bool whole = !opened.report.salvaged && fflush(stdout) == 0;
+    bool good = open_files(&opened, directory, verb->changes);
+    if (good) good = open_store(&opened, verb->changes, salvage);
+    if (good && opened.report.salvaged) say_error("damaged: %s", opened.report.hole);
+    good = good && verb->run(&opened) && !opened.report.salvaged && fflush(stdout) == 0;
     close_store(&opened);
-    return whole ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
+    return good ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
 }
 
 int ringmq_store(int argc, char **argv)
@@ -214,17 +234,19 @@ int ringmq_store(int argc, char **argv)
     struct store_options options = {0};
     const struct option_group group = {"Options", store_options, sizeof store_options / sizeof store_options[0], &options};
     const struct option_program program = {.usage = usage, .about = about, .examples = examples, .groups = &group, .groups_count = 1,
-                                           .positionals = &options.positionals, .first = "check|stat|export", .others = "DIRECTORY"};
+                                           .positionals = &options.positionals, .first = "check|stat|export|compact|import",
+                                           .others = "DIRECTORY"};
     enum option_verdict verdict = options_parse(&program, argc, argv);
     int status = verdict == OPTIONS_HELPED ? RINGMQ_EXIT_OK : RINGMQ_EXIT_FAILED;
     if (verdict == OPTIONS_FINE) {
         const char *const *words = options.positionals.items;
-        const char *what = options.positionals.count ? words[0] : "";
-        bool known = strcmp(what, "check") == 0 || strcmp(what, "stat") == 0 || strcmp(what, "export") == 0;
-        if (known && options.positionals.count == 2)
-            status = look_into(what, words[1], options.salvage);
+        const struct verb *verb = NULL;
+        for (size_t i = 0; i < sizeof verbs / sizeof verbs[0] && options.positionals.count; i++)
+            if (strcmp(words[0], verbs[i].name) == 0) verb = &verbs[i];
+        if (verb && options.positionals.count == 2)
+            status = run(verb, words[1], options.salvage);
         else
-            say_error("say check, stat or export, and one directory (ringmq store --help)");
+            say_error("say check, stat, export, compact or import, and one directory (ringmq store --help)");
     }
     text_list_release(&options.positionals);
     return status;

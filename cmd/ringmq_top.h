@@ -55,7 +55,7 @@ struct top {
     struct http_client client;
     struct top_sample now;
     json_t *before_stats, *before_clients; /* by client id */
-    uint64_t before_us;
+    uint64_t before_us, before_clients_us;
     enum top_sort sort;
     bool ascending;
     char filter[128];           /* part of a client id; "": all */

@@ -179,6 +179,7 @@ bool top_look(struct top *top)
     json_t *stats = ask(top, "/api/v1/stats");
     uint64_t now_us = clock_now_us();
     json_t *nodes = stats ? ask(top, "/api/v1/nodes") : NULL, *clients = nodes ? ask(top, target) : NULL;
+    uint64_t clients_us = clock_now_us(); /* finding them may have taken a while */
     if (!clients) {
         json_decref(stats);
         json_decref(nodes);
@@ -207,7 +208,8 @@ bool top_look(struct top *top)
     now->send_p99 = quantile(histogram(stats, "publish_to_send"), histogram(top->before_stats, "publish_to_send"), 0.99);
     look_at_shards(now, top->before_stats);
     look_at_drops(now, top->before_stats);
-    look_at_clients(top, now->seconds);
+    look_at_clients(top, top->before_clients ? (double)(clients_us - top->before_clients_us) / 1e6 : 0);
+    top->before_clients_us = clients_us;
     return true;
 }
 

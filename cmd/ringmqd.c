@@ -2,6 +2,7 @@
  *
  * The main thread is the control thread (design §4): it writes the log, takes signals and tells systemd how things stand.
  *   SIGTERM, SIGINT   stop: MQTT 5 clients are told (DISCONNECT 0x8B), wills are held back; a second one ends at once
+ *   SIGUSR1           make a copy of the store in node.data_dir/backup-TIME (docs/durability.md)
  *   SIGHUP            read the configuration again; what can change at run time does, the rest is listed in the log */
 #include <errno.h>
 #include <poll.h>
@@ -250,6 +251,8 @@ static void signal_take(struct control *control)
     struct admin_reload ignored;
     if (signal.ssi_signo == SIGHUP)
         reload(control, &ignored);
+    else if (signal.ssi_signo == SIGUSR1)
+        ringmqd_store_backup(&control->store);
     else
         stop(control);
 }
@@ -299,6 +302,7 @@ static void signals_block(struct control *control)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     signal(SIGPIPE, SIG_IGN);
     control->signals = signalfd(-1, &set, SFD_CLOEXEC);

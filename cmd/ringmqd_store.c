@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "store/backup.h"
 
 static uint64_t clock_ms(clockid_t clock)
 {
@@ -38,11 +40,49 @@ static bool refuse(struct ringmqd_store *store, const char *error)
     return false;
 }
 
+static uint64_t shelved_messages(const struct state *state)
+{
+    uint64_t count = 0;
+    uint32_t cursor = 0;
+    for (const struct state_session *session; (session = state_session_next(state, &cursor));)
+        if (session->shelved) count += session->shelf_until - session->shelf_from;
+    return count;
+}
+
+/* Half of durability.memory is the shelf's: of that, the cache and the memtables; a sync comes when one memtable is full. */
+static bool spill_open(struct ringmqd_store *store, const char *path, const struct settings *settings, struct broker *broker, uint32_t shards_count,
+                       char *ret_error, size_t error_bytes)
+{
+    char shelf_path[4300];
+    snprintf(shelf_path, sizeof shelf_path, "%s/" STORE_SHELF_NAME, path);
+    bool exists = access(shelf_path, F_OK) == 0;
+    uint64_t shelved = shelved_messages(&store->state), memory_bytes = settings->durability.memory_bytes / 2;
+    if (!exists && settings->durability.queue_window == UINT32_MAX && !shelved) return true;
+    if (!exists && shelved && settings->durability.on_damage != DAMAGE_SALVAGE) {
+        snprintf(ret_error, error_bytes, "%.400s is missing, where %llu queued messages are kept; restore a backup, or set durability.on_damage = salvage to "
+                 "start without them", shelf_path, (unsigned long long)shelved);
+        return false;
+    }
+    struct spill_config config = {.shards_count = shards_count, .sync_bytes = memory_bytes / 8, .wake = broker_spill_wake, .context = broker};
+    if (!shelf_open(shelf_path, false, memory_bytes, &config.shelf, ret_error, error_bytes)) return false;
+    int error = shelf_sweep(&config.shelf, &store->state);
+    if (error) {
+        snprintf(ret_error, error_bytes, "cannot use %.300s: %s", shelf_path, config.shelf.fault(config.shelf.context));
+        config.shelf.close(config.shelf.context);
+        return false;
+    }
+    store->spill = spill_create(&config);
+    LOG(NOTICE, "long queues are kept on disk", "path=%s queue_window=%u memory_mib=%llu shelved=%llu", shelf_path,
+        settings->durability.queue_window, (unsigned long long)(settings->durability.memory_bytes >> 20), (unsigned long long)shelved);
+    return true;
+}
+
 bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count)
 {
     *store = (struct ringmqd_store){0};
     if (!settings->durability.enable) return true;
-    char path[4200], error[600];
+    store->data_dir = settings->node.data_dir;
+    char path[4200], error[800];
     snprintf(path, sizeof path, "%s/store", settings->node.data_dir);
     if (!files_open(path, false, &store->files, error, sizeof error)) return refuse(store, error);
     struct store_config config = {.files = store->files, .shards_count = shards_count,
@@ -63,8 +103,10 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
     LOG(NOTICE, "store opened", "path=%s sessions=%u retained=%u records=%llu commits=%llu bytes=%llu torn=%llu ms=%llu", path,
         store->state.sessions.count, store->state.retained.count, (unsigned long long)report.records, (unsigned long long)report.commits,
         (unsigned long long)report.bytes, (unsigned long long)report.torn, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
+    if (!spill_open(store, path, settings, broker, shards_count, error, sizeof error)) return refuse(store, error);
     if (!store_start(store->store, true, error, sizeof error)) return refuse(store, error);
     broker_use_store(broker, store->store, &store->state);
+    broker_use_spill(broker, store->spill);
     return true;
 }
 
@@ -74,11 +116,50 @@ void ringmqd_store_started(struct ringmqd_store *store)
     state_release(&store->state);
     store->has_state = false;
     if (store->store) store_recovered(store->store);
+    if (store->spill) spill_start(store->spill);
+}
+
+static void *backup_thread(void *context)
+{
+    struct ringmqd_store *store = context;
+    char directory[4300], when[32], error[600];
+    time_t now = time(NULL);
+    struct tm parts;
+    log_thread_attach("backup");
+    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    snprintf(directory, sizeof directory, "%s/backup-%s", store->data_dir, when);
+    uint64_t begun_ms = clock_ms(CLOCK_MONOTONIC);
+    if (store_backup(store->store, store->spill, directory, error, sizeof error))
+        LOG(NOTICE, "backup made", "path=%s ms=%llu", directory, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
+    else
+        LOG(ERROR, "no backup made", "what=%s", log_quoted(span_of_string(error)));
+    atomic_store(&store->backing_up, false);
+    return NULL;
+}
+
+void ringmqd_store_backup(struct ringmqd_store *store)
+{
+    if (!store->store) {
+        LOG(WARN, "no backup made", "what=\"durability.enable is off: there is nothing to copy\"");
+        return;
+    }
+    if (atomic_exchange(&store->backing_up, true)) {
+        LOG(WARN, "no backup made", "what=\"another one is being made\"");
+        return;
+    }
+    if (store->has_backup) pthread_join(store->backup, NULL);
+    store->has_backup = pthread_create(&store->backup, NULL, backup_thread, store) == 0;
+    if (!store->has_backup) atomic_store(&store->backing_up, false);
 }
 
 void ringmqd_store_close(struct ringmqd_store *store)
 {
-    ringmqd_store_started(store);
+    if (store->has_backup) pthread_join(store->backup, NULL);
+    store->has_backup = false;
+    if (store->has_state) state_release(&store->state);
+    store->has_state = false;
+    spill_destroy(store->spill);
+    store->spill = NULL;
     if (store->store) store_close(store->store);
     store->store = NULL;
     files_close(&store->files);

@@ -2,13 +2,20 @@
 #ifndef RINGMQ_CMD_RINGMQD_STORE_H
 #define RINGMQ_CMD_RINGMQD_STORE_H
 
+#include <pthread.h>
+
 #include "broker/broker.h"
 
 struct ringmqd_store {
     struct store_files files;
     struct store *store; /* NULL: durability is off */
+    struct spill *spill;
     struct state state;
     bool has_state;
+    const char *data_dir;
+    pthread_t backup;
+    bool has_backup;
+    _Atomic bool backing_up;
 };
 
 /* Opens node.data_dir/store, replays what is there and gives it to the broker. Progress is logged when it takes more than a second.
@@ -16,6 +23,9 @@ struct ringmqd_store {
 bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count);
 /* All shards have started: what was replayed is theirs now. */
 void ringmqd_store_started(struct ringmqd_store *store);
+/* A copy of the running store into node.data_dir/backup-TIME, by a thread of its own; the log says how it went. (For other ways to ask for
+ * one: store_backup() of store/backup.h, from any thread but a shard's.) */
+void ringmqd_store_backup(struct ringmqd_store *store);
 /* After the node has gone. Also after a start that failed. */
 void ringmqd_store_close(struct ringmqd_store *store);
 

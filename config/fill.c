@@ -40,7 +40,7 @@ static void walk(const struct schema *schema, const struct hocon_value *object, 
 {
     for (uint32_t i = 0; i < object->count; i++) {
         const struct hocon_member *member = &object->members[i];
-        char path[4 * SCHEMA_PATH_BYTES_MAX];
+        char path[4 * SCHEMA_PATH_BYTES_MAX], nearest[SCHEMA_PATH_BYTES_MAX];
         int bytes = snprintf(path, sizeof path, "%s%s%s", prefix, *prefix ? "." : "", member->name);
         bool odd = bytes >= SCHEMA_PATH_BYTES_MAX || strchr(member->name, '.') != NULL;
         const struct schema_key *own = odd ? NULL : schema_find(schema, path);
@@ -56,6 +56,8 @@ static void walk(const struct schema *schema, const struct hocon_value *object, 
         } else if (schema_is_section(schema, path)) {
             if (member->value->kind == HOCON_OBJECT)
                 walk(schema, member->value, path, errors);
+            else if (member->value->kind != HOCON_NULL && schema_is_group(schema, prefix) && schema_nearest(schema, path, nearest))
+                refuse_unknown(schema, member, path, errors); /* rather a slip than the name of a section */
             else if (member->value->kind != HOCON_NULL)
                 config_errors_add(errors, &member->value->origin, "`%s` is a section, not a value; write %s { KEY = VALUE } or "
                                   "%s.KEY = VALUE", path, path, path);
@@ -224,7 +226,7 @@ static uint32_t section_names(const struct schema *schema, const struct schema_g
         char whole[2 * SCHEMA_PATH_BYTES_MAX];
         snprintf(whole, sizeof whole, "%s.%s", path, member->name);
         const struct schema_key *own = schema_find(schema, whole);
-        if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name) || (own && !schema_has_name(own))) continue;
+        if (member->value->kind != HOCON_OBJECT || !schema_name_valid(member->name) || (own && !schema_has_name(own)) || schema_is_own_section(schema, whole)) continue;
         if (count == (group->max < SCHEMA_NAMES_MAX ? group->max : SCHEMA_NAMES_MAX)) {
             config_errors_add(errors, &member->origin, "there are more than %u sections in `%s`; remove some", count, path);
             break;

@@ -579,6 +579,16 @@ static const struct schema_key keys[] = {
     {"durability.max_backlog", TYPE_SIZE, AT(durability.backlog_bytes_max), .min = MIB, .max = 64 * GIB, .default_text = "64MiB",
      .documentation = "Memory per shard for what is not on disk yet. Beyond it publishes with QoS 1 and 2 are refused (0x97) until the "
                       "disk has caught up; from half of it on, publishers are read more slowly."},
+    {"durability.memory", TYPE_SIZE, AT(durability.memory_bytes), .min = 16 * MIB, .max = TIB, .default_text = "256MiB",
+     .documentation = "Memory of the node for queued messages of durable sessions (half of it) and for reading and writing the queues that "
+                      "are kept on disk only (the other half). When queues take more than their half, only 64 messages stay in memory "
+                      "at each end of a queue."},
+    {"durability.queue_window", TYPE_UNSIGNED, AT(durability.queue_window), .min = 16, .max = 1000000, .words = unlimited,
+     .default_text = "1000",
+     .documentation = "Messages that stay in memory at each end of a durable session's queue. What is between them is on disk only, and is "
+                      "read back when its client takes it. infinity: the whole queue stays in memory."},
+    {"durability.queue_window_bytes", TYPE_SIZE, AT(durability.queue_window_bytes), .min = 64 * KIB, .max = TIB, .default_text = "1MiB",
+     .documentation = "The same in bytes."},
     {"durability.on_damage", TYPE_ENUM, AT(durability.on_damage), .words = damage_policies, .default_text = "refuse",
      .documentation = "What a start does when the log has a hole: something that was on disk cannot be read any more. refuse: it "
                       "ends with an error. salvage: it goes on with what can be read, and says what it passed over."},

@@ -47,6 +47,8 @@ const struct schema_section *schema_section_of(const struct schema *schema, cons
 bool schema_name_valid(const char *name);
 /* NULL: no such key. */
 const struct schema_key *schema_find(const struct schema *schema, const char *path);
+/* True when keys of their own (without a hole) lie below this path: no section of a group may be called so. */
+bool schema_is_own_section(const struct schema *schema, const char *path);
 /* True when keys lie below this path. */
 bool schema_is_section(const struct schema *schema, const char *path);
 /* The path of the key most like this one (with its NAME), or NULL when none is. Into ret_path[SCHEMA_PATH_BYTES_MAX]. */

@@ -41,6 +41,14 @@ const struct schema_group *schema_group_of(const struct schema_key *key)
     return NULL;
 }
 
+bool schema_is_own_section(const struct schema *schema, const char *path)
+{
+    size_t bytes = strlen(path);
+    for (size_t i = 0; i < schema->keys_count; i++)
+        if (!schema_has_name(&schema->keys[i]) && strncmp(schema->keys[i].path, path, bytes) == 0 && schema->keys[i].path[bytes] == '.') return true;
+    return false;
+}
+
 bool schema_is_group(const struct schema *schema, const char *path)
 {
     size_t bytes = strlen(path);

@@ -262,9 +262,12 @@ void values_check_parts(const struct config *config, struct config_errors *error
         char buffer[512];
         const char *wrong = part->check ? part->check(config->parts[i], buffer, sizeof buffer) : NULL;
         if (!wrong) continue;
-        const struct config_origin *origin = NULL;
-        for (size_t j = 0; j < config->count && !origin; j++)
-            if (config->values[j].key->part == part && strstr(wrong, config->values[j].path)) origin = &config->values[j].origin;
+        const struct config_origin *origin = NULL; /* of a key it names, rather one that somebody has written */
+        for (size_t j = 0; j < config->count; j++) {
+            const struct config_value *value = &config->values[j];
+            bool better = !origin || (origin->kind == ORIGIN_DEFAULT && value->origin.kind != ORIGIN_DEFAULT);
+            if (value->key->part == part && strstr(wrong, value->path) && better) origin = &value->origin;
+        }
         config_errors_add(errors, origin, "%s", wrong);
     }
 }

@@ -180,6 +180,19 @@ static bool make_directories(const char *path)
 }
 
 /* The version is the first thing a program of any later version must be able to read: a number in a text file. */
+#define VERSION_READABLE 1 /* and all up to ours */
+
+/* Written beside it and renamed: there is always a whole one. */
+static bool write_version(const struct directory *directory)
+{
+    char text[16];
+    int bytes = snprintf(text, sizeof text, "%d\n", STORE_FORMAT_VERSION);
+    int fd = openat(directory->fd, NAME_MAKING, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, FILE_MODE);
+    bool done = fd >= 0 && write(fd, text, (size_t)bytes) == bytes && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+    return done && renameat(directory->fd, NAME_MAKING, directory->fd, NAME_VERSION) == 0 && sync_directory(directory) == 0;
+}
+
 static bool check_version(const struct directory *directory, const char *path, bool read_only, char *ret_error, size_t error_bytes)
 {
     char text[32] = "";
@@ -187,7 +200,13 @@ static bool check_version(const struct directory *directory, const char *path, b
     if (fd >= 0) {
         ssize_t bytes = read(fd, text, sizeof text - 1);
         close(fd);
-        if (bytes > 0 && atoi(text) == STORE_FORMAT_VERSION) return true;
+        int version = bytes > 0 ? atoi(text) : 0;
+        if (version == STORE_FORMAT_VERSION) return true;
+        if (version >= VERSION_READABLE && version < STORE_FORMAT_VERSION) { /* what we write an older program must not read */
+            if (read_only || write_version(directory)) return true;
+            snprintf(ret_error, error_bytes, "cannot write into %s: %s", path, strerror(errno));
+            return false;
+        }
         snprintf(ret_error, error_bytes, "the store in %s has format version %.16s and this program knows %d; use the ringmqd that wrote it, or "
                  "export there and import here", path, bytes > 0 ? strtok(text, "\n") : "?", STORE_FORMAT_VERSION);
         return false;
@@ -196,11 +215,8 @@ static bool check_version(const struct directory *directory, const char *path, b
         snprintf(ret_error, error_bytes, "there is no store in %s", path);
         return false;
     }
-    int bytes = snprintf(text, sizeof text, "%d\n", STORE_FORMAT_VERSION);
-    fd = openat(directory->fd, NAME_VERSION, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-    bool done = fd >= 0 && write(fd, text, (size_t)bytes) == bytes && fsync(fd) == 0 && sync_directory(directory) == 0;
+    bool done = write_version(directory);
     if (!done) snprintf(ret_error, error_bytes, "cannot write into %s: %s", path, strerror(errno));
-    if (fd >= 0) close(fd);
     return done;
 }
 

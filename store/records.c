@@ -132,6 +132,13 @@ uint64_t store_put_checkpoint(struct wal *wal, uint64_t segment, uint64_t now_ms
     return put_u64(wal, STORE_CHECKPOINT, segment, now_ms);
 }
 
+uint64_t store_put_spilled(struct wal *wal, uint64_t session, uint64_t from, uint64_t until, uint64_t bytes, uint64_t now_ms)
+{
+    uint64_t numbers[] = {session, from, until, bytes};
+    struct span body = span_of(numbers, sizeof numbers);
+    return wal_append(wal, STORE_SPILLED, &body, 1, now_ms);
+}
+
 uint64_t store_put_retain_clear(struct wal *wal, struct span topic, uint64_t now_ms)
 {
     return wal_append(wal, STORE_RETAIN_CLEAR, &topic, 1, now_ms);
@@ -192,6 +199,17 @@ void record_put_delivery(struct record_writer *writer, const struct stored_deliv
     record_put_u8(writer, delivery_flags(delivery));
     record_put_u32(writer, delivery->ids_count);
     record_put(writer, delivery->ids, delivery->ids_count * sizeof *delivery->ids);
+}
+
+void record_put_entry(struct record_writer *writer, const struct stored_delivery *delivery, const struct stored_message *message)
+{
+    struct message_head head = message_head_of(message);
+    record_put_delivery(writer, delivery);
+    record_put_u32(writer, (uint32_t)message->payload.bytes);
+    record_put(writer, head.bytes, head.used);
+    record_put(writer, message->topic.data, message->topic.bytes);
+    record_put(writer, message->properties.data, message->properties.bytes);
+    record_put(writer, message->payload.data, message->payload.bytes);
 }
 
 uint64_t store_put_delivery(struct wal *wal, uint64_t session, const struct stored_delivery *delivery, uint16_t packet_id,
@@ -324,6 +342,14 @@ struct stored_delivery record_take_delivery(struct record_reader *reader, struct
     delivery.shared = (flags & DELIVERY_SHARED) != 0;
     delivery.ids_count = record_take_u32(reader);
     *ret_ids = record_take_bytes(reader, (size_t)delivery.ids_count * 4);
-    if (delivery.qos == 0 || delivery.qos > 2) reader->bad = true;
+    if (delivery.qos > 2) reader->bad = true; /* QoS 0 waits in queues that are partly on the shelf */
+    return delivery;
+}
+
+struct stored_delivery record_take_entry(struct record_reader *reader, struct span *ret_ids, struct stored_message *ret_message)
+{
+    struct stored_delivery delivery = record_take_delivery(reader, ret_ids);
+    uint32_t payload_bytes = record_take_u32(reader);
+    *ret_message = take_message(reader, payload_bytes);
     return delivery;
 }

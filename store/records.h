@@ -33,6 +33,7 @@ enum store_record {
     STORE_QUEUE_PART,      /* of a SNAPSHOT to come: the next entries of a long queue                     */
     STORE_SNAPSHOT,        /* a whole session: replaces what came before                                  */
     STORE_CHECKPOINT,      /* everything live has been written again since segment `number`               */
+    STORE_SPILLED,         /* entries of a queue, by number, are on the shelf (store/shelf.h) from now on */
 };
 
 /* Whose QoS 2 message it is: a receiver's shard may have it on disk before the publisher's shard has STORE_INCOMING on disk. */
@@ -103,6 +104,7 @@ uint64_t store_put_delivery(struct wal *wal, uint64_t session, const struct stor
 /* SENT, DONE, RELEASING, INCOMING_END; DROP with packet id 0. */
 uint64_t store_put_packet(struct wal *wal, enum store_record type, uint64_t session, uint16_t packet_id, uint64_t now_ms);
 uint64_t store_put_incoming(struct wal *wal, uint64_t session, uint16_t packet_id, uint32_t number, uint64_t now_ms);
+uint64_t store_put_spilled(struct wal *wal, uint64_t session, uint64_t from, uint64_t until, uint64_t bytes, uint64_t now_ms);
 uint64_t store_put_retain(struct wal *wal, uint64_t message, uint64_t now_ms);
 uint64_t store_put_retain_clear(struct wal *wal, struct span topic, uint64_t now_ms);
 uint64_t store_put_checkpoint(struct wal *wal, uint64_t segment, uint64_t now_ms);
@@ -130,13 +132,19 @@ RECORD_PUT(u64)
 void record_put_text(struct record_writer *writer, struct span text); /* two bytes of length, then the bytes */
 /* The sections of a SNAPSHOT, in this order: session; count and subscriptions; count and incoming ids (u16); count and window
  * (u16 packet id, u8 state, delivery); count and queue (delivery); count and partial messages (u16 packet id, u64 hash, count and u64
- * receivers, count and u64 groups), a section that may be missing. Counts are u32. A queue's count STORE_QUEUE_IN_PARTS: it is in
+ * receivers, count and u64 groups); u64 number of the queue's front, u64 from and until of its part on the shelf (equal: none), u64 bytes
+ * of that part, count and what is behind it (delivery). The last two sections may be missing. Counts are u32.
+ * Entries of a queue are numbered as they come, for the session's whole life. In a window or queue, a delivery whose message is
+ * STORED_ON_SHELF | number is that entry, on the shelf. A queue's count STORE_QUEUE_IN_PARTS: it is in
  * the QUEUE_PART records before, and in the ENQUEUE records since the first of them; SENT and DROP in between have taken from its front.
  * A QUEUE_PART is: u64 session, u8 1: the first, count, deliveries. */
 #define STORE_QUEUE_IN_PARTS UINT32_MAX
+#define STORED_ON_SHELF (1ull << 63)
 void record_put_session(struct record_writer *writer, const struct stored_session *session);
 void record_put_subscription(struct record_writer *writer, const struct stored_subscription *subscription);
 void record_put_delivery(struct record_writer *writer, const struct stored_delivery *delivery);
+/* An entry of a block on the shelf: delivery, message. */
+void record_put_entry(struct record_writer *writer, const struct stored_delivery *delivery, const struct stored_message *message);
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
@@ -162,5 +170,6 @@ struct stored_session record_take_session(struct record_reader *reader);
 struct stored_subscription record_take_subscription(struct record_reader *reader);
 /* `ids` is left NULL: *ret_ids has their ids_count * 4 bytes. */
 struct stored_delivery record_take_delivery(struct record_reader *reader, struct span *ret_ids);
+struct stored_delivery record_take_entry(struct record_reader *reader, struct span *ret_ids, struct stored_message *ret_message);
 
 #endif

@@ -87,7 +87,11 @@ void state_session_clear(struct state_session *session)
         state_delivery_release(&session->queue[i]);
     state_partials_clear(session);
     session->subscriptions_count = session->window_count = session->incoming_count = 0;
-    session->queue_head = session->queue_count = 0;
+    for (uint32_t i = session->rest_head; i < session->rest_count; i++)
+        state_delivery_release(&session->rest[i]);
+    session->queue_head = session->queue_count = session->rest_head = session->rest_count = 0;
+    session->shelved = false;
+    session->shelf_bytes = 0;
 }
 
 void state_session_release(struct state_session *session)
@@ -103,6 +107,7 @@ void state_session_release(struct state_session *session)
     memory_release(session->partials);
     memory_release(session->window);
     memory_release(session->queue);
+    memory_release(session->rest);
     memory_release(session);
 }
 
@@ -228,14 +233,22 @@ void state_row_put(struct state_delivery **row, uint32_t *count, uint32_t *capac
     (*row)[(*count)++] = delivery;
 }
 
+static void row_queue(struct state_delivery **row, uint32_t *head, uint32_t *count, uint32_t *capacity, struct state_delivery delivery)
+{
+    if (*count == *capacity && *head > *capacity / 2) { /* mostly gone: move up */
+        *count -= *head;
+        memmove(*row, *row + *head, *count * sizeof **row);
+        *head = 0;
+    }
+    state_row_put(row, count, capacity, delivery);
+}
+
 void state_queue_put(struct state_session *session, struct state_delivery delivery)
 {
-    if (session->queue_count == session->queue_capacity && session->queue_head > session->queue_capacity / 2) { /* mostly gone: move up */
-        session->queue_count -= session->queue_head;
-        memmove(session->queue, session->queue + session->queue_head, session->queue_count * sizeof *session->queue);
-        session->queue_head = 0;
-    }
-    state_row_put(&session->queue, &session->queue_count, &session->queue_capacity, delivery);
+    if (session->shelved)
+        row_queue(&session->rest, &session->rest_head, &session->rest_count, &session->rest_capacity, delivery);
+    else
+        row_queue(&session->queue, &session->queue_head, &session->queue_count, &session->queue_capacity, delivery);
 }
 
 static uint32_t window_find(const struct state_session *session, uint16_t packet_id)
@@ -265,16 +278,72 @@ void state_window_put(struct state_session *session, struct state_delivery deliv
     session->window[session->window_count++] = delivery;
 }
 
+/* Nothing before the rest is left: it is the queue. */
+static void rest_becomes_queue(struct state_session *session)
+{
+    if (!session->shelved || session->queue_head != session->queue_count || session->shelf_from < session->shelf_until) return;
+    struct state_delivery *emptied = session->queue;
+    uint32_t capacity = session->queue_capacity;
+    session->queue = session->rest;
+    session->queue_head = session->rest_head;
+    session->queue_count = session->rest_count;
+    session->queue_capacity = session->rest_capacity;
+    session->rest = emptied;
+    session->rest_head = session->rest_count = 0;
+    session->rest_capacity = capacity;
+    session->shelved = false;
+    session->shelf_bytes = 0;
+}
+
 /* The front of the queue, taken out. */
 bool state_queue_take(struct state *state, struct state_session *session, struct state_delivery *ret_delivery)
 {
-    if (session->queue_head == session->queue_count) {
+    if (session->queue_head < session->queue_count) {
+        *ret_delivery = session->queue[session->queue_head++];
+        if (session->queue_head == session->queue_count) session->queue_head = session->queue_count = 0;
+    } else if (session->shelved) {
+        uint64_t count = session->shelf_until - session->shelf_from;
+        *ret_delivery = (struct state_delivery){.shelved = true, .number = session->shelf_from++, .state = STORED_PUBLISHED, .qos = 1};
+        session->shelf_bytes -= session->shelf_bytes / count;
+    } else {
         state->unresolved++; /* it was put there before the log's first record */
+        session->front++;
         return false;
     }
-    *ret_delivery = session->queue[session->queue_head++];
-    if (session->queue_head == session->queue_count) session->queue_head = session->queue_count = 0;
+    session->front++;
+    rest_becomes_queue(session);
     return true;
+}
+
+/* Entries [from, until) are on the shelf from now on. What was taken from the queue since they went there is past already. */
+void state_queue_spilled(struct state_session *session, uint64_t from, uint64_t until, uint64_t bytes)
+{
+    uint64_t entries = until - from;
+    if (from < session->front) from = session->front;
+    if (!session->shelved) {
+        uint64_t end = session->front + (session->queue_count - session->queue_head);
+        if (until > end) until = end; /* the log's beginning was trimmed: a SNAPSHOT follows */
+        if (from >= until) return;
+        uint32_t first = session->queue_head + (uint32_t)(from - session->front), behind = first + (uint32_t)(until - from);
+        for (uint32_t i = first; i < behind; i++)
+            state_delivery_release(&session->queue[i]);
+        for (uint32_t i = behind; i < session->queue_count; i++)
+            state_row_put(&session->rest, &session->rest_count, &session->rest_capacity, session->queue[i]);
+        session->queue_count = first;
+        if (session->queue_head == session->queue_count) session->queue_head = session->queue_count = 0;
+        session->shelved = true;
+        session->shelf_from = from;
+        session->shelf_bytes = 0;
+    } else {
+        uint64_t end = session->shelf_until + (session->rest_count - session->rest_head);
+        if (until > end) until = end;
+        if (until <= session->shelf_until) return;
+        for (uint64_t i = session->shelf_until; i < until; i++)
+            state_delivery_release(&session->rest[session->rest_head++]);
+        if (session->rest_head == session->rest_count) session->rest_head = session->rest_count = 0;
+    }
+    session->shelf_until = until;
+    session->shelf_bytes += entries ? bytes * (until - from) / entries : 0;
 }
 
 /* SENT and DROP take the same one from the queue to be. */
@@ -294,7 +363,9 @@ void state_releasing_put(struct state_session *session, uint16_t packet_id)
     struct state_delivery *delivery = &session->window[i];
     state_message_unref(delivery->message);
     delivery->message = NULL;
+    delivery->shelved = false;
     delivery->state = STORED_RELEASING;
+    delivery->qos = 2;
 }
 
 /* ---- logs and epochs -------------------------------------------------------------------------------------------- */

@@ -30,13 +30,15 @@ struct state_receiver {
 };
 
 struct state_delivery {
-    struct state_message *message; /* NULL: RELEASING */
+    struct state_message *message; /* NULL: RELEASING, or on the shelf */
+    uint64_t number;               /* on the shelf: which entry; in a queue that is not: nothing */
     uint32_t *ids;                 /* NULL when there are none */
     uint32_t ids_count;
     uint16_t packet_id; /* 0 in the queue */
     uint8_t qos;
     uint8_t state; /* enum stored_inflight_state */
     bool retain;
+    bool shelved;
 };
 
 struct state_subscription {
@@ -70,6 +72,11 @@ struct state_session {
     uint32_t window_count, window_capacity;
     struct state_delivery *queue; /* from queue_head on */
     uint32_t queue_head, queue_count, queue_capacity; /* queue_count: entries, the head's predecessors included */
+    uint64_t front;               /* number of the queue's first entry, wherever it is */
+    bool shelved;                 /* behind `queue` come those on the shelf, [shelf_from, shelf_until), and then `rest`: */
+    uint64_t shelf_from, shelf_until, shelf_bytes;
+    struct state_delivery *rest;
+    uint32_t rest_head, rest_count, rest_capacity; /* as the queue's */
     bool parts;                    /* QUEUE_PARTs have begun: */
     struct state_delivery *shadow; /* what the queue will be when their SNAPSHOT comes */
     uint32_t shadow_head, shadow_count, shadow_capacity;

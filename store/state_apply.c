@@ -48,13 +48,13 @@ static void apply_delivery(struct state *state, struct record_reader *reader, ui
     }
     struct state_session *session = state_session_find(state, id);
     struct state_message *message = state_message_find(state, stored.message);
-    if (!session) return;
     if (!message) {
         state->unresolved++;
         return;
     }
+    state_receiver_add(message, id, stored.shared); /* of a session whose SNAPSHOT is still to come, too */
+    if (!session) return;
     struct state_delivery delivery = state_delivery_of(message, &stored, ids);
-    state_receiver_add(message, id, stored.shared);
     if (packet_id) return state_window_put(session, delivery, packet_id);
     state_queue_put(session, delivery);
     if (session->parts) state_row_put(&session->tail, &session->tail_count, &session->tail_capacity, state_delivery_of(message, &stored, ids));
@@ -90,8 +90,11 @@ static bool take_window(struct state *state, struct record_reader *reader, struc
         uint8_t inflight = record_take_u8(reader);
         struct span ids;
         struct stored_delivery stored = record_take_delivery(reader, &ids);
-        struct state_delivery delivery = {.qos = stored.qos, .state = STORED_RELEASING};
-        if (inflight == STORED_PUBLISHED) {
+        struct state_delivery delivery = {.qos = stored.qos, .state = inflight};
+        if (stored.message & STORED_ON_SHELF) {
+            delivery.shelved = true;
+            delivery.number = stored.message & ~STORED_ON_SHELF;
+        } else if (inflight == STORED_PUBLISHED) {
             struct state_message *message = state_message_find(state, stored.message);
             state->unresolved += !message;
             if (!message) continue; /* this snapshot's beginning was trimmed: another one follows */
@@ -134,14 +137,33 @@ static bool take_queue(struct state *state, struct record_reader *reader, struct
 /* The last section; what an older program wrote has none. */
 static bool take_partials(struct record_reader *reader, struct state_session *session)
 {
-    if (record_reader_whole(reader)) return true;
-    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+    for (uint32_t count = record_reader_whole(reader) ? 0 : record_take_u32(reader); count > 0 && !reader->bad; count--) {
         uint16_t packet_id = record_take_u16(reader);
         struct state_partial *partial = state_partial_put(session, packet_id, record_take_u64(reader));
         for (uint32_t receivers = record_take_u32(reader); receivers > 0 && !reader->bad; receivers--)
             state_partial_receiver(partial, record_take_u64(reader));
         for (uint32_t groups = record_take_u32(reader); groups > 0 && !reader->bad; groups--)
             state_partial_group(partial, record_take_u64(reader));
+    }
+    return !reader->bad;
+}
+
+/* The same: what an older program wrote has no numbers. */
+static bool take_numbers(struct state *state, struct record_reader *reader, struct state_session *session)
+{
+    session->front = 0;
+    if (record_reader_whole(reader)) return true;
+    session->front = record_take_u64(reader);
+    session->shelf_from = record_take_u64(reader);
+    session->shelf_until = record_take_u64(reader);
+    session->shelf_bytes = record_take_u64(reader);
+    session->shelved = session->shelf_from < session->shelf_until;
+    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+        struct span ids;
+        struct stored_delivery stored = record_take_delivery(reader, &ids);
+        struct state_message *message = reader->bad ? NULL : state_message_find(state, stored.message);
+        state->unresolved += !message;
+        if (message) state_queue_put(session, state_delivery_of(message, &stored, ids));
     }
     return record_reader_whole(reader);
 }
@@ -158,7 +180,8 @@ static bool apply_snapshot(struct state *state, struct record_reader *reader)
     }
     for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--)
         state_incoming_put(session, record_take_u16(reader));
-    return take_window(state, reader, session) && take_queue(state, reader, session) && take_partials(reader, session);
+    return take_window(state, reader, session) && take_queue(state, reader, session) && take_partials(reader, session) &&
+           take_numbers(state, reader, session);
 }
 
 static bool apply_queue_part(struct state *state, struct record_reader *reader)
@@ -274,6 +297,12 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
     }
     case STORE_RETAIN_CLEAR: state_message_unref(map_remove(&state->retained, record_take_rest(reader))); break;
     case STORE_QUEUE_PART: return apply_queue_part(state, reader);
+    case STORE_SPILLED: {
+        uint64_t id = record_take_u64(reader), from = record_take_u64(reader), until = record_take_u64(reader), bytes = record_take_u64(reader);
+        if (!record_reader_whole(reader) || from >= until) return false;
+        if ((session = state_session_find(state, id))) state_queue_spilled(session, from, until, bytes);
+        break;
+    }
     case STORE_SNAPSHOT: return apply_snapshot(state, reader);
     case STORE_CHECKPOINT: record_take_u64(reader); break;
     default: return false;

@@ -26,6 +26,7 @@ void state_incoming_put(struct state_session *session, uint16_t packet_id);
 void state_incoming_remove(struct state_session *session, uint16_t packet_id);
 struct state_delivery state_delivery_of(struct state_message *message, const struct stored_delivery *stored, struct span ids);
 void state_delivery_release(struct state_delivery *delivery);
+void state_queue_spilled(struct state_session *session, uint64_t from, uint64_t until, uint64_t bytes);
 void state_queue_put(struct state_session *session, struct state_delivery delivery);
 void state_row_put(struct state_delivery **row, uint32_t *count, uint32_t *capacity, struct state_delivery delivery);
 void state_window_put(struct state_session *session, struct state_delivery delivery, uint16_t packet_id);

@@ -51,6 +51,7 @@ struct store {
     _Atomic uint64_t bytes;
     pthread_t thread;
     bool has_thread;
+    pthread_mutex_t removing; /* taken by a step while it removes, and by a backup */
     _Atomic bool ending;
     int wake;
 };
@@ -82,7 +83,7 @@ static void name_take(void *context, const char *name)
             store->old = memory_resize(store->old, store->old_capacity * sizeof *store->old);
         }
         store->old[store->old_count++] = segment;
-    } else if (strcmp(name, "lock") != 0 && strcmp(name, "version") != 0 && strcmp(name, "making") != 0) {
+    } else if (strcmp(name, "lock") != 0 && strcmp(name, "version") != 0 && strcmp(name, "making") != 0 && strcmp(name, STORE_SHELF_NAME) != 0) {
         LOG(WARN, "a file in the store's directory is not the store's", "name=%s", log_quoted(span_of_string(name)));
     }
 }
@@ -103,6 +104,7 @@ struct store *store_open(const struct store_config *config, char *ret_error, siz
     store->config = *config;
     store->random.state = config->seed;
     store->wake = -1;
+    pthread_mutex_init(&store->removing, NULL);
     int error = config->files.list(config->files.context, name_take, store);
     if (error) {
         snprintf(ret_error, error_bytes, "cannot read the store's directory: %s", strerror(-error));
@@ -372,16 +374,36 @@ static int old_retire(struct store *store)
     return 0;
 }
 
-bool store_step(struct store *store)
+void store_hold(struct store *store, bool held)
+{
+    if (held) {
+        pthread_mutex_lock(&store->removing);
+    } else {
+        pthread_mutex_unlock(&store->removing);
+        store_wake(store);
+    }
+}
+
+const struct store_files *store_files_of(const struct store *store) { return &store->config.files; }
+
+/* What nobody needs any more. */
+static int remove_old(struct store *store)
 {
     int error = 0;
-    done_close(store);
+    if (pthread_mutex_trylock(&store->removing) != 0) return 0; /* a backup: it wakes us */
     for (uint32_t s = 0; s < store->config.shards_count; s++) {
         int failed = trim(store, s);
         if (failed) error = failed;
     }
     int failed = old_retire(store);
-    if (failed) error = failed;
+    pthread_mutex_unlock(&store->removing);
+    return failed ? failed : error;
+}
+
+bool store_step(struct store *store)
+{
+    done_close(store);
+    int error = remove_old(store), failed;
     for (uint32_t s = 0; s < store->config.shards_count; s++) {
         struct supply *supply = &store->supplies[s];
         if (atomic_load_explicit(&supply->ready, memory_order_acquire)) continue;
@@ -442,6 +464,7 @@ void store_close(struct store *store)
     if (store->wake >= 0) close(store->wake);
     store->wake = -1;
     store_recovered(store);
+    pthread_mutex_destroy(&store->removing);
     memory_release(store->old);
     memory_release(store->spares);
     memory_release(store);

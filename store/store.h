@@ -17,6 +17,8 @@
 
 struct store;
 
+#define STORE_SHELF_NAME "shelf" /* the shelf's directory in the store's */
+
 struct store_config {
     struct store_files files; /* stays the caller's */
     uint32_t shards_count;
@@ -48,6 +50,9 @@ bool store_start(struct store *store, bool with_thread, char *ret_error, size_t 
 /* All logs are released. Ends the thread. */
 void store_close(struct store *store);
 
+/* For a backup: while held, nothing is removed or used again, and no epoch becomes complete. Any thread. */
+void store_hold(struct store *store, bool held);
+const struct store_files *store_files_of(const struct store *store);
 uint32_t store_epoch(const struct store *store);
 /* What a shard's log is made with; the caller adds disk.write_sync, its context and the interval. (shard) */
 bool store_segment_take(struct store *store, uint32_t shard, struct wal_segment *ret_segment);

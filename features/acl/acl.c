@@ -42,6 +42,7 @@ static const struct schema_part part = {.name = "acl", .keys = keys, .keys_count
 
 struct prepared {
     struct acl_rules *inline_rules, *file_rules; /* NULL: none */
+    bool everyone; /* there are rules for all, not only such as came with a login */
     bool cache;
     uint32_t cache_size;
     uint32_t cache_ttl_ms;
@@ -113,11 +114,13 @@ static bool acl_prepare(struct feature_node *node, const void *given, struct fea
         prepared_release(node, prepared);
         return false;
     }
+    prepared->everyone = *settings->file || *settings->rules;
     prepared->cache = settings->cache;
     for (prepared->cache_size = 1; prepared->cache_size < settings->cache_size;)
         prepared->cache_size *= 2;
     prepared->cache_ttl_ms = settings->cache_ttl_ms;
-    *ret_setup = (struct feature_setup){.prepared = prepared, .moments = FEATURE_GATE(publish) | FEATURE_GATE(subscribe), .authorizes = true};
+    *ret_setup = (struct feature_setup){.prepared = prepared, .moments = FEATURE_GATE(publish) | FEATURE_GATE(subscribe),
+                                        .authorizes = prepared->everyone};
     LOG(INFO, "authorization", "rules=%u rules_of_file=%u file=%s", prepared->inline_rules ? acl_rules_count(prepared->inline_rules) : 0,
         prepared->file_rules ? acl_rules_count(prepared->file_rules) : 0, log_quoted(span_of_string(settings->file)));
     return true;
@@ -171,8 +174,15 @@ static struct feature_verdict verdict_of(uint8_t decision)
     return FEATURE_VERDICT(PASS);
 }
 
-static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
-                                  bool retain)
+/* Where nobody has written down rules for all, only those who brought some are held to them: then authorization.no_match is about these. */
+static struct feature_verdict verdict_of_brought(const struct feature_shard *shard, struct feature_verdict verdict)
+{
+    bool allowed = verdict.decision != FEATURE_PASS || shard->node->settings->authorization.no_match == AUTHORIZATION_ALLOW;
+    return allowed ? verdict : (struct feature_verdict){.decision = FEATURE_DENY, .what = "no rule of the login allows it"};
+}
+
+static struct feature_verdict ask_rules(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
+                                        bool retain)
 {
     const struct prepared *prepared = shard->prepared;
     if (!prepared->cache) return verdict_of((uint8_t)decide(prepared, client, action, topic, qos, retain).decision);
@@ -187,6 +197,15 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);
     acl_cache_put(cache, &key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
     return verdict_of((uint8_t)outcome.decision);
+}
+
+static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
+                                  bool retain)
+{
+    bool everyone = ((const struct prepared *)shard->prepared)->everyone;
+    if (!everyone && !client->rules) return FEATURE_VERDICT(PASS);
+    struct feature_verdict verdict = ask_rules(shard, client, action, topic, qos, retain);
+    return everyone ? verdict : verdict_of_brought(shard, verdict);
 }
 
 static struct feature_verdict acl_publish(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)

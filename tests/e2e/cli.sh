@@ -225,14 +225,14 @@ sleep 0.3; pub -t "$top/pipe" -m x --repeat 5 --repeat-delay 0.05; wait $reader
 equal "| head -n 1 ends quietly" "$(cat "$dir/out")$(cat "$dir/err")" "x"
 
 # ---- help, version, manual ----
-for command in "" pub sub bench check; do
+for command in "" pub sub bench check passwd; do
     "$ringmq" $command --help > "$dir/out" 2> "$dir/err"; status=$?
     equal "${command:-ringmq} --help" "$status $(grep -c '^Usage:' "$dir/out") $(wc -c < "$dir/err")" "0 1 0"
 done
 matches "--version" "$("$ringmq" --version)" '^ringmq [0-9]'
 manual="$here/../../docs/cli.md"
 if [ -f "$manual" ]; then
-    for command in pub sub bench check; do
+    for command in pub sub bench check passwd; do
         "$ringmq" $command --help=markdown > "$dir/wanted.md"
         sed -n "/^<!-- options: $command -->/,/^<!-- end -->/p" "$manual" | sed '1d;$d' > "$dir/got.md"
         diff -B "$dir/wanted.md" "$dir/got.md" > "$dir/diff"; verdict "docs/cli.md has the options of $command" $? "$(head -n 5 "$dir/diff")"

@@ -22,6 +22,7 @@
 #include "tests/sim/fake_feature.h"
 #include "tests/sim/fake_filters.h"
 #include "tests/sim/fake_kernel.h"
+#include "tests/sim/fake_shelf.h"
 #include "tests/sim/sim_client.h"
 
 #define CHAOS_STEPS 1500
@@ -44,6 +45,8 @@ struct sim {
     uint32_t crashes;
     struct store_files files;
     struct store *store;
+    struct fake_shelf *shelf; /* NULL: queues stay in memory */
+    struct spill *spill;
     uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
 };
 
@@ -110,6 +113,22 @@ static void rates_choose(struct sim *sim)
     }
 }
 
+/* Another third has the extras on: those that leave the steady clients' messages as they are. */
+static void extras_choose(struct sim *sim)
+{
+    if (pick(sim, 0, 2)) return;
+    sim->settings.rewrite_rules = "all never/# ^never/(.*)$ $1; publish rewritten/# ^rewritten/(.)$ made/$1/${username}";
+    sim->settings.auto_subscribe_topics = "auto/${client_id} qos=1; $share/auto/auto/all qos=2; user/${username}";
+    sim->settings.topic_metrics_topics = "auto/all; #";
+    sim->settings.delayed = (struct delayed_settings){.enable = true, .delay_max_s = 100};
+    sim->settings.slow_subs = (struct slow_subs_settings){.enable = true, .threshold_ms = pick(sim, 1, 20), .top_k = pick(sim, 1, 5), .expire_s = 1};
+    sim->settings.mqtt.exclusive_subscription = true;
+    sim->settings.mqtt.max_qos_rules = "auto/# 1";
+    sim->settings.mqtt.share_group_strategies = "auto sticky";
+    sim->settings.mqtt.sessions_per_user_max = 1;
+    sim->settings.mqtt.retained_clear_s = 1;
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -126,11 +145,19 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     CHECK(store_start(sim->store, false, error, sizeof error));
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
+    if (!sim->shelf) return;
+    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16)};
+    fake_shelf_set_fails(sim->shelf, 0); /* a start that cannot read is refused */
+    CHECK(shelf_sweep(&spill.shelf, state) == 0);
+    sim->spill = spill_create(&spill);
+    broker_use_spill(sim->broker, sim->spill);
 }
 
 static void store_end(struct sim *sim)
 {
     if (!sim->store) return;
+    spill_destroy(sim->spill);
+    sim->spill = NULL;
     store_close(sim->store);
     sim->store = NULL;
 }
@@ -159,6 +186,7 @@ static void node_make(struct sim *sim)
     if (sim->store) {
         state_release(&state);
         store_recovered(sim->store);
+        if (sim->shelf) fake_shelf_set_fails(sim->shelf, pick(sim, 0, 1) ? 0 : pick(sim, 0, 5)); /* each failure costs a second */
     }
 }
 
@@ -180,6 +208,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         .retain_available = SWITCH_INHERIT, .wildcard_available = SWITCH_INHERIT, .shared_available = SWITCH_INHERIT};
     sim->settings = settings_make(sim);
     rates_choose(sim);
+    extras_choose(sim);
     layers_now = pick(sim, 0, 1) ? pick(sim, 1, FAKE_LAYERS_ALL) : 0;
     sim->listener = (struct listener){.settings = &sim->listener_settings, .admits = layers_now != 0, .asks_peer = pick(sim, 0, 1)};
     sim->handler = broker_handler;
@@ -190,7 +219,11 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim->files = fake_disk_files(sim->disk);
         fake_use_disk(sim->disk);
         sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
-                                                                .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30};
+                                                                
+                                                                .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30,
+                                                                .memory_bytes = 1u << pick(sim, 10, 30), .queue_window = pick(sim, 1, 12),
+                                                                .queue_window_bytes = 1u << pick(sim, 10, 20)};
+        if (pick(sim, 0, 3)) sim->shelf = fake_shelf_create(sim->seed ^ 0x5e1f);
     }
     node_make(sim);
     sim->lazy = pick(sim, 0, 7);
@@ -212,6 +245,7 @@ static void sim_turn(struct sim *sim)
     if (sim->features) fake_feature_step();
     if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
+    if (sim->spill && pick(sim, 0, 3) == 0) spill_step(sim->spill, fake_now_ns() / 1000000);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
 
@@ -249,7 +283,7 @@ static bool sim_quiet(const struct sim *sim)
                 const struct sim_client *client = &sim->clients[c];
                 if (client->role == SIM_CHAOTIC || !span_equal(session_client_id(session), span_of_string(client->client_id)))
                     continue;
-                if (session->queue.count || mqtt_inflight_count(&session->inflight) || mqtt_incoming_count(&session->incoming))
+                if (session->queue.count || session->spilled || mqtt_inflight_count(&session->inflight) || mqtt_incoming_count(&session->incoming))
                     return false;
                 if (!session->conn || conn_backlog(session->conn) || (session->conn->filters && filters_waiting(session->conn->filters))) return false;
             }
@@ -278,6 +312,12 @@ static void sim_drain(struct sim *sim)
 
 /* ---- what must hold --------------------------------------------------------------------------------------------- */
 
+/* Nothing the log says is on the shelf was missing there in this run of the broker. */
+static void check_shelf(const struct sim *sim)
+{
+    if (SUM(sim, dropped_damaged)) sim_fail("messages missing on the shelf", NULL, 0, 0, (uint32_t)SUM(sim, dropped_damaged));
+}
+
 static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, uint32_t number)
 {
     uint32_t shared_times = 0;
@@ -294,6 +334,7 @@ static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, 
 static void sim_check(const struct sim *sim)
 {
     uint64_t messages = 0;
+    check_shelf(sim);
     for (uint32_t p = 0; p < sim->rules.clients_count; p++)
         for (uint32_t qos = 1; qos <= 2; qos++)
             for (uint32_t n = 0; n < sim->clients[p].flows[qos].published; n++, messages++) {
@@ -321,7 +362,7 @@ static void sim_leave(struct sim *sim)
         if (step > DRAIN_STEPS_MAX) sim_fail("connections or sessions left behind", NULL, fake_open_count(), 0, (uint32_t)SUM(sim, sessions));
     }
     if (SUM(sim, subscriptions) || SUM(sim, inflight_messages) || SUM(sim, queued_messages) || SUM(sim, queued_bytes) ||
-        SUM(sim, clients_connected))
+        SUM(sim, clients_connected) || SUM(sim, queues_spilled) || SUM(sim, spilled_messages) || SUM(sim, spilled_bytes))
         sim_fail("a gauge is not back at zero", NULL, (uint32_t)SUM(sim, subscriptions), (uint32_t)SUM(sim, inflight_messages),
                  (uint32_t)SUM(sim, queued_messages));
     struct route_index_stats routes;
@@ -365,8 +406,10 @@ static void node_unmake(struct sim *sim)
 /* kill -9, and another start: perhaps with another number of shards. */
 static void sim_crash(struct sim *sim)
 {
+    check_shelf(sim);
     sim->crashes++;
     fake_crash_disk();
+    if (sim->shelf) fake_shelf_freeze(sim->shelf);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
         sim_client_cut(&sim->clients[c]);
     for (uint32_t turn = 0; turn < 200 * sim->group.shards_count; turn++)
@@ -374,6 +417,7 @@ static void sim_crash(struct sim *sim)
     node_unmake(sim); /* nothing of what it does reaches a client or the disk any more */
     fake_advance_ns(random_below(&sim->random, 2000000000));
     fake_disk_freeze(sim->disk, false);
+    if (sim->shelf) fake_shelf_restart(sim->shelf);
     node_make(sim);
     sim->rules.shards_count = sim->group.shards_count;
     sim->lazy = pick(sim, 0, 7);
@@ -383,6 +427,7 @@ static void sim_destroy(struct sim *sim)
 {
     node_unmake(sim);
     if (sim->disk) fake_disk_release(sim->disk);
+    if (sim->shelf) fake_shelf_destroy(sim->shelf);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
         sim_client_release(&sim->clients[c]);
     fake_release();

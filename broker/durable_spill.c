@@ -1,0 +1,424 @@
+#include "broker/durable_spill.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/delivery_queue.h"
+
+#define BLOCK_ENTRIES     128u
+#define BLOCK_BYTES       (64u * 1024)
+#define WINDOW_SCARCE     64u                  /* entries at each end when the shard's queues are over their share */
+#define BACKLOG_BYTES_MAX (16u * 1024 * 1024) /* on their way to the shelf, per shard */
+
+/* A block on its way to the shelf for good. */
+struct spill_write {
+    struct list link;
+    struct durable_spill *spill; /* NULL: its session has ended */
+    uint64_t ticket, from, until, bytes;
+};
+
+static struct spill *service_of(const struct broker_shard *broker) { return broker->broker->spill; }
+
+/* Bytes of queued messages in this shard's memory. */
+static uint64_t memory_bytes(const struct broker_shard *broker)
+{
+    const struct stats *stats = &broker->shard->stats;
+    return stats->queued_bytes - stats->spilled_bytes;
+}
+
+static uint32_t window_entries(const struct broker_shard *broker)
+{
+    const struct durability_settings *settings = &broker->settings->durability;
+    uint32_t window = settings->queue_window;
+    bool scarce = memory_bytes(broker) > settings->memory_bytes / 2 / broker->broker->shards_count;
+    return scarce && window > WINDOW_SCARCE ? WINDOW_SCARCE : window;
+}
+
+/* ---- to the shelf ----------------------------------------------------------------------------------------------- */
+
+void durable_spill_begin(struct broker_shard *broker, struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    struct durable_spill *spill = durable->spill;
+    if (!spill) {
+        spill = durable->spill = memory_acquire_zeroed(sizeof *spill);
+        spill->session = session;
+        spill->id = durable->id;
+        list_append(&broker->durable->spills, &spill->link);
+    }
+    DCHECK(spill->loaded == 0 && spill->rest.count == 0 && !spill->reading);
+    spill->from = spill->until = durable->next;
+    spill->bytes = 0;
+    session->spilled = true;
+    COUNT(broker, queues_spilled);
+}
+
+void durable_spill_consider(struct broker_shard *broker, struct session *session)
+{
+    if (!service_of(broker) || session->durable->snapshotting) return;
+    uint32_t window = window_entries(broker);
+    if (session->queue.count < window &&
+        (session->queue_bytes < broker->settings->durability.queue_window_bytes || session->queue.count < WINDOW_SCARCE / 4))
+        return;
+    durable_spill_begin(broker, session);
+}
+
+static void entry_put(struct broker_shard *broker, struct record_writer *writer, struct delivery delivery)
+{
+    const struct message *message = delivery_message(delivery);
+    struct stored_delivery stored = {.qos = delivery_qos(delivery), .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
+    uint32_t id = (uint32_t)delivery.ids;
+    if (delivery.tagged & DELIVERY_IDS_LIST) {
+        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+        stored.ids = list + 1;
+        stored.ids_count = list[0];
+    } else if (id) {
+        stored.ids = &id;
+        stored.ids_count = 1;
+    }
+    struct stored_message record = {.expires_ms = durable_realtime_ms(broker, message->expires_ms), .qos = message->qos, .retain = message->retain,
+                                    .topic = message_topic(message), .properties = message_properties(message),
+                                    .payload = message_payload(message)};
+    record_put_entry(writer, &stored, &record);
+}
+
+static void block_write(struct broker_shard *broker, struct durable_spill *spill)
+{
+    struct record_writer writer = {0};
+    struct spill_write *write = memory_acquire_zeroed(sizeof *write);
+    write->spill = spill;
+    spill->unsynced++;
+    write->from = spill->until;
+    writer.capacity = BLOCK_BYTES + BLOCK_BYTES / 4;
+    writer.data = memory_acquire(writer.capacity);
+    while (spill->rest.count && spill->until - write->from < BLOCK_ENTRIES && writer.bytes < BLOCK_BYTES) {
+        struct delivery delivery = delivery_queue_take(&spill->rest);
+        uint64_t bytes = message_bytes(delivery_message(delivery));
+        entry_put(broker, &writer, delivery);
+        session_delivery_release(broker, delivery);
+        write->bytes += bytes;
+        spill->until++;
+    }
+    spill->rest_bytes -= (uint32_t)write->bytes;
+    spill->bytes += write->bytes;
+    write->until = spill->until;
+    COUNT_BY(broker, spilled_messages, write->until - write->from);
+    COUNT_BY(broker, spilled_bytes, write->bytes);
+    struct spill_request *request = memory_acquire_zeroed(sizeof *request);
+    *request = (struct spill_request){.kind = SPILL_WRITE, .session = spill->id, .from = write->from, .data = writer.data, .bytes = writer.bytes};
+    spill_send(service_of(broker), broker->shard->number, request);
+    write->ticket = ++broker->durable->spill_tickets; /* as spill_send() has given it */
+    list_append(&broker->durable->spill_writes, &write->link);
+}
+
+bool durable_spill_congested(const struct broker_shard *broker)
+{
+    return spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX / 2;
+}
+
+static void rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
+{
+    if (spill->paused) return;
+    uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
+    uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
+    while (spill->rest.count >= window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {
+        if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) return; /* publishers are slowed */
+        block_write(broker, spill);
+    }
+}
+
+void durable_spill_push(struct broker_shard *broker, struct session *session, struct delivery delivery)
+{
+    struct durable_spill *spill = session->durable->spill;
+    DCHECK(delivery.tagged & DELIVERY_LOGGED);
+    delivery_queue_put(&spill->rest, delivery);
+    spill->rest_bytes += (uint32_t)message_bytes(delivery_message(delivery));
+    rest_shorten(broker, spill);
+}
+
+/* ---- from the shelf --------------------------------------------------------------------------------------------- */
+
+/* Nothing of its queue is on the shelf any more. */
+static void spill_over(struct broker_shard *broker, struct session *session)
+{
+    struct durable_spill *spill = session->durable->spill;
+    session->queue_bytes -= spill->bytes; /* what dropping from the shelf, or a crash, has counted wrongly */
+    COUNT_BY(broker, queued_bytes, -spill->bytes);
+    COUNT_BY(broker, spilled_bytes, -spill->bytes);
+    spill->bytes = 0;
+    spill->rest.sent = session->queue.sent;
+    session->queue = spill->rest;
+    spill->rest = (struct delivery_queue){0};
+    spill->rest_bytes = 0;
+    session->spilled = false;
+    UNCOUNT(broker, queues_spilled);
+}
+
+void durable_spill_advance(struct broker_shard *broker, struct session *session)
+{
+    struct durable_spill *spill = session->durable->spill;
+    if (spill->from == spill->until) {
+        if (session->queue.count == 0 && !spill->reading) spill_over(broker, session);
+        return;
+    }
+    if (!session->conn || spill->reading || session->queue.count > broker->settings->durability.queue_window / 2) return;
+    struct spill_request *request = memory_acquire_zeroed(sizeof *request);
+    *request = (struct spill_request){.kind = SPILL_READ, .session = spill->id, .from = spill->from, .until = spill->until, .owner = spill};
+    spill->reading = true;
+    spill_send(service_of(broker), broker->shard->number, request);
+}
+
+void durable_spill_popped(struct broker_shard *broker, struct session *session, struct delivery delivery)
+{
+    struct durable_spill *spill = session->durable->spill;
+    if (spill_is_stored(delivery_message(delivery))) spill->loaded--;
+    durable_spill_advance(broker, session);
+}
+
+static uint64_t shelf_count(const struct durable_spill *spill) { return spill->until - spill->from; }
+
+uint64_t durable_spill_count(const struct session *session)
+{
+    const struct durable_spill *spill = session->durable->spill;
+    return shelf_count(spill) + spill->rest.count;
+}
+
+/* The first entry on the shelf leaves the shelf's part: it is loaded, or dropped. */
+static void shelf_front_gone(struct broker_shard *broker, struct durable_spill *spill, uint64_t bytes)
+{
+    spill->from++;
+    spill->bytes -= bytes;
+    UNCOUNT(broker, spilled_messages);
+    COUNT_BY(broker, spilled_bytes, -bytes);
+}
+
+static void shelf_front_drop(struct broker_shard *broker, struct session *session)
+{
+    struct durable_spill *spill = session->durable->spill;
+    uint64_t bytes = spill->bytes / shelf_count(spill); /* about */
+    shelf_front_gone(broker, spill, bytes);
+    session->queue_bytes -= bytes;
+    UNCOUNT(broker, queued_messages);
+    COUNT_BY(broker, queued_bytes, -bytes);
+    durable_packet(broker, session, STORE_DROP, 0);
+}
+
+void durable_spill_drop(struct broker_shard *broker, struct session *session)
+{
+    struct durable_spill *spill = session->durable->spill;
+    DCHECK(session->queue.count == 0);
+    if (shelf_count(spill) > 0) shelf_front_drop(broker, session);
+    if (!spill->reading) durable_spill_advance(broker, session); /* the rest may be all there is now */
+    if (session->spilled && shelf_count(spill) == 0 && spill->rest.count) { /* a READ is under way: its answer finds nothing to take */
+        struct delivery delivery = delivery_queue_take(&spill->rest);
+        uint64_t bytes = message_bytes(delivery_message(delivery));
+        spill->rest_bytes -= (uint32_t)bytes;
+        spill->from = ++spill->until;
+        session->queue_bytes -= bytes;
+        UNCOUNT(broker, queued_messages);
+        COUNT_BY(broker, queued_bytes, -bytes);
+        durable_packet(broker, session, STORE_DROP, 0);
+        session_delivery_release(broker, delivery);
+    }
+}
+
+struct message *durable_spill_message(struct broker_shard *broker, const struct stored_message *stored, uint64_t number)
+{
+    struct publication publication = {.topic = stored->topic, .properties = stored->properties, .payload = stored->payload, .qos = stored->qos,
+                                      .retain = stored->retain};
+    if (stored->expires_ms) {
+        uint64_t realtime_ms = durable_realtime_ms(broker, broker->shard->now_ms);
+        publication.expires_ms = broker->shard->now_ms + (stored->expires_ms > realtime_ms ? stored->expires_ms - realtime_ms : 1);
+    }
+    struct message *message = publication_message(broker->shard, &publication); /* its reference is ours */
+    message->stored = spill_stored(number);
+    return message;
+}
+
+static void entry_load(struct broker_shard *broker, struct session *session, const struct stored_delivery *stored, struct span ids,
+                       const struct stored_message *record)
+{
+    struct durable_spill *spill = session->durable->spill;
+    struct message *message = durable_spill_message(broker, record, spill->from);
+    uint32_t now_ms = (uint32_t)broker->shard->now_ms; /* when it came to memory */
+    struct delivery delivery = {.tagged = (uint64_t)(uintptr_t)message | (uint64_t)stored->qos << DELIVERY_QOS_SHIFT | DELIVERY_LOGGED |
+                                          (stored->retain ? DELIVERY_RETAIN : 0)};
+    delivery.ids = (uint64_t)now_ms << 32;
+    if (stored->qos == 0 && spill->from < session->durable->restored) delivery.tagged |= DELIVERY_PAST;
+    if (stored->ids_count == 1) {
+        uint32_t id;
+        memcpy(&id, ids.data, 4);
+        delivery.ids = id | (uint64_t)now_ms << 32;
+    } else if (stored->ids_count > 1) {
+        uint32_t *list = memory_acquire((2 + stored->ids_count) * sizeof *list);
+        list[0] = stored->ids_count;
+        memcpy(list + 1, ids.data, ids.bytes);
+        list[1 + stored->ids_count] = now_ms;
+        delivery.ids = (uint64_t)(uintptr_t)list;
+        delivery.tagged |= DELIVERY_IDS_LIST;
+    }
+    delivery_queue_put(&session->queue, delivery);
+    spill->loaded++;
+    uint64_t bytes = message_bytes(message);
+    if (bytes > spill->bytes) { /* there was more than we thought */
+        uint64_t more = bytes - spill->bytes;
+        session->queue_bytes += more;
+        COUNT_BY(broker, queued_bytes, more);
+        COUNT_BY(broker, spilled_bytes, more);
+        spill->bytes += more;
+    }
+    shelf_front_gone(broker, spill, bytes);
+}
+
+/* Entries of one block, as far as they are wanted. False: it does not make sense. */
+static bool block_load(struct broker_shard *broker, struct session *session, uint64_t number, struct span block)
+{
+    struct durable_spill *spill = session->durable->spill;
+    struct record_reader reader = record_reader_of(block);
+    for (; !record_reader_whole(&reader) && number < spill->until; number++) {
+        struct span ids;
+        struct stored_message record;
+        struct stored_delivery stored = record_take_entry(&reader, &ids, &record);
+        if (reader.bad) return false;
+        if (number < spill->from) continue; /* loaded before, or dropped meanwhile */
+        if (number > spill->from) return true;
+        entry_load(broker, session, &stored, ids, &record);
+    }
+    return true;
+}
+
+/* Neither in the answer nor anywhere: the shelf has lost something. What is there behind it comes. */
+static void gap_pass(struct broker_shard *broker, struct session *session, uint64_t until)
+{
+    struct durable_spill *spill = session->durable->spill;
+    uint64_t lost = 0;
+    if (session->queue.count) return; /* asked again when it is their turn */
+    for (; spill->from < until; lost++)
+        shelf_front_drop(broker, session);
+    COUNT_BY(broker, dropped_damaged, lost);
+    LOG(ERROR, "queued messages are lost: the store has been damaged", "client=%s count=%llu", log_quoted(session_client_id(session)),
+        (unsigned long long)lost);
+}
+
+static void answer_load(struct broker_shard *broker, struct session *session, const struct spill_request *request)
+{
+    struct durable_spill *spill = session->durable->spill;
+    uint64_t before = spill->from, number = spill->until;
+    bool sound = true;
+    for (size_t at = 0; at + 12 <= request->bytes && sound;) {
+        uint32_t length;
+        memcpy(&number, request->data + at, 8);
+        memcpy(&length, request->data + at + 8, 4);
+        if (number > spill->from) break; /* a block is missing */
+        sound = block_load(broker, session, number, span_of(request->data + at + 12, length));
+        at += 12 + length;
+        number = spill->until;
+    }
+    if (spill->from == before && spill->from < spill->until) gap_pass(broker, session, sound && number > spill->from ? number : spill->until);
+}
+
+static void answer_take(struct broker_shard *broker, struct spill_request *request)
+{
+    struct durable_spill *spill = request->owner;
+    struct session *session = spill->session;
+    spill->reading = false;
+    if (!session) { /* it has ended meanwhile */
+        list_remove(&spill->link);
+        memory_release(spill);
+    } else if (request->error) {
+        LOG_LIMITED(ERROR, 1000, "queued messages cannot be read from the store", "client=%s error=\"%s\"",
+                    log_quoted(session_client_id(session)), strerror(-request->error));
+    } else {
+        answer_load(broker, session, request);
+        durable_spill_advance(broker, session);
+        session_pump(broker, session);
+    }
+    spill_request_release(request);
+}
+
+/* ---- the turn --------------------------------------------------------------------------------------------------- */
+
+static void writes_synced(struct broker_shard *broker, uint64_t ticket)
+{
+    struct durable_shard *durable = broker->durable;
+    durable->spill_synced = ticket;
+    while (!list_empty(&durable->spill_writes)) {
+        struct spill_write *write = CONTAINER_OF(durable->spill_writes.next, struct spill_write, link);
+        if (write->ticket > ticket) return;
+        if (write->spill) {
+            store_put_spilled(&durable->wal, write->spill->id, write->from, write->until, write->bytes, broker->shard->now_ms);
+            write->spill->unsynced--;
+        }
+        list_remove(&write->link);
+        memory_release(write);
+    }
+}
+
+void durable_spill_turn(struct broker_shard *broker)
+{
+    struct spill *service = service_of(broker);
+    uint32_t shard = broker->shard->number;
+    uint64_t synced = spill_synced(service, shard);
+    if (UNLIKELY(synced != broker->durable->spill_synced)) writes_synced(broker, synced);
+    for (struct spill_request *request; (request = spill_take(service, shard));)
+        answer_take(broker, request);
+}
+
+void durable_spill_retry(struct broker_shard *broker)
+{
+    LIST_FOR_EACH(link, &broker->durable->spills)
+    {
+        struct durable_spill *spill = CONTAINER_OF(link, struct durable_spill, link);
+        if (!spill->session || !spill->session->spilled) continue;
+        rest_shorten(broker, spill);
+        durable_spill_advance(broker, spill->session);
+    }
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+void durable_spill_end(struct broker_shard *broker, struct session *session)
+{
+    struct durable_shard *durable = broker->durable;
+    struct durable_spill *spill = session->durable->spill;
+    COUNT_BY(broker, dropped_session_ended, durable_spill_count(session));
+    COUNT_BY(broker, queued_messages, -durable_spill_count(session));
+    COUNT_BY(broker, spilled_messages, -shelf_count(spill));
+    COUNT_BY(broker, spilled_bytes, -spill->bytes);
+    if (session->spilled) UNCOUNT(broker, queues_spilled);
+    session->spilled = false;
+    while (spill->rest.count)
+        session_delivery_release(broker, delivery_queue_take(&spill->rest));
+    LIST_FOR_EACH(link, &durable->spill_writes)
+    {
+        struct spill_write *write = CONTAINER_OF(link, struct spill_write, link);
+        if (write->spill == spill) write->spill = NULL;
+    }
+    if (!broker->stopping) { /* its blocks go when no replay can bring the session back */
+        durable->spill_ended = memory_resize(durable->spill_ended, (durable->spill_ended_count + 1) * sizeof *durable->spill_ended);
+        durable->spill_ended[durable->spill_ended_count++] = spill->id;
+    }
+    session->durable->spill = NULL;
+    spill->session = NULL;
+    if (spill->reading) return;
+    list_remove(&spill->link);
+    memory_release(spill);
+}
+
+void durable_spill_release(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    while (!list_empty(&durable->spills)) { /* of sessions that have ended while a READ was under way */
+        struct durable_spill *spill = CONTAINER_OF(durable->spills.next, struct durable_spill, link);
+        list_remove(&spill->link);
+        memory_release(spill);
+    }
+    while (!list_empty(&durable->spill_writes)) {
+        struct spill_write *write = CONTAINER_OF(durable->spill_writes.next, struct spill_write, link);
+        list_remove(&write->link);
+        memory_release(write);
+    }
+    memory_release(durable->spill_ended);
+    memory_release(durable->spill_ended_before);
+}

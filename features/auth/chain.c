@@ -1,0 +1,560 @@
+/* chain.c - see chain.h. */
+#include "features/auth/chain.h"
+
+#include <fnmatch.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "features/auth/encode.h"
+#include "features/auth/source_jwt.h"
+#include "features/auth/users.h"
+
+#define SOURCES_MAX 64
+
+struct source {
+    const struct auth_source_settings *settings;
+    const struct auth_source_kind *kind;
+    void *instance;
+    struct auth_chain *chain;
+    bool authorizer;
+    struct auth_workers *workers; /* its own, or the chain's hash threads */
+    void **links;                 /* by thread; NULL: not attached yet */
+    uint32_t threads;
+    atomic_uint failures;         /* in a row */
+    _Atomic uint64_t rest_until_ms; /* 0: the breaker is closed */
+    atomic_bool probing;
+    atomic_uchar health;
+    pthread_mutex_t error_lock;
+    char error[192];
+    _Atomic uint64_t verdicts[AUTH_VERDICTS], timeouts, full, rests, busy_us, longest_us;
+};
+
+struct auth_chain {
+    const struct auth_settings *settings;
+    struct auth_cache *cache;
+    void (*compile)(struct auth_answer *answer);
+    struct auth_workers *hashing;
+    atomic_bool stopping;
+    uint32_t count, authenticators; /* first those, then the authorizers */
+    struct source sources[SOURCES_MAX];
+};
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------- */
+
+void *auth_job_create(const struct auth_query *query, size_t bytes)
+{
+    struct auth_job *job = memory_acquire_zeroed(bytes);
+    struct span *places[8 + 2 * AUTH_ATTRIBUTES_MAX];
+    size_t count = 0, total = 0;
+    job->query = *query;
+    CHECK(query->attributes_count <= AUTH_ATTRIBUTES_MAX);
+    for (uint32_t i = 0; i < query->attributes_count; i++) {
+        job->attributes[i] = query->attributes[i];
+        places[count++] = &job->attributes[i].name;
+        places[count++] = &job->attributes[i].value;
+    }
+    job->query.attributes = job->attributes;
+    places[count++] = &job->query.client_id;
+    places[count++] = &job->query.user_name;
+    places[count++] = &job->query.password;
+    places[count++] = &job->query.peer_host;
+    places[count++] = &job->query.listener;
+    places[count++] = &job->query.certificate_cn;
+    places[count++] = &job->query.certificate_dn;
+    for (size_t i = 0; i < count; i++)
+        total += places[i]->bytes;
+    job->text.data = memory_acquire(total + 1);
+    job->text.room = total + 1;
+    for (size_t i = 0; i < count; i++) {
+        char *at = job->text.data + job->text.bytes;
+        auth_text_add(&job->text, *places[i]);
+        places[i]->data = (const uint8_t *)at;
+    }
+    return job;
+}
+
+void auth_job_release(struct auth_job *job)
+{
+    auth_answer_release(job->answer);
+    auth_text_release(&job->text);
+    memory_release(job);
+}
+
+/* ---- the circuit breaker ---------------------------------------------------------------------------------------- */
+
+static void remember_error(struct source *source, const char *error)
+{
+    pthread_mutex_lock(&source->error_lock);
+    snprintf(source->error, sizeof source->error, "%s", error);
+    pthread_mutex_unlock(&source->error_lock);
+}
+
+static void source_works(struct source *source)
+{
+    atomic_store(&source->failures, 0);
+    uint8_t before = atomic_exchange(&source->health, AUTH_HEALTH_UP);
+    if (atomic_exchange(&source->rest_until_ms, 0) || before == AUTH_HEALTH_DOWN)
+        LOG(NOTICE, "authentication source is back", "source=%s", source->settings->name);
+}
+
+static void source_failed(struct source *source, const char *error)
+{
+    remember_error(source, error);
+    if (atomic_exchange(&source->health, AUTH_HEALTH_DOWN) != AUTH_HEALTH_DOWN)
+        LOG(WARN, "authentication source fails", "source=%s error=%s", source->settings->name, log_quoted(span_of_string(error)));
+    uint32_t max = source->settings->breaker_failures;
+    if (source->kind->local || max == 0 || atomic_fetch_add(&source->failures, 1) + 1 < max) return;
+    uint64_t closed = 0;
+    if (!atomic_compare_exchange_strong(&source->rest_until_ms, &closed, auth_now_ms() + source->settings->breaker_rest_ms)) return;
+    atomic_fetch_add(&source->rests, 1);
+    LOG(WARN, "authentication source rests", "source=%s failures=%u for_ms=%u", source->settings->name, max, source->settings->breaker_rest_ms);
+}
+
+/* Is it not to be asked now? When its rest is over and it has no probe, one question is let through. */
+static bool source_rests(struct source *source)
+{
+    uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed);
+    if (until_ms == 0) return false;
+    if (source->kind->probe || auth_now_ms() < until_ms) return true;
+    return !atomic_compare_exchange_strong(&source->rest_until_ms, &until_ms, auth_now_ms() + source->settings->breaker_rest_ms);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
+
+/* The link of this thread, attached when first wanted. */
+static void *link_of(struct source *source, uint32_t thread)
+{
+    if (!source->kind->attach) return NULL;
+    CHECK(thread < source->threads);
+    if (!source->links[thread]) source->links[thread] = source->kind->attach(source->instance);
+    return source->links[thread];
+}
+
+static void detach(struct source *source, uint32_t thread)
+{
+    if (source->links && source->links[thread] && source->kind->detach) source->kind->detach(source->links[thread]);
+    if (source->links) source->links[thread] = NULL;
+}
+
+static void thread_start(void *context, uint32_t number) {}
+
+static void source_thread_end(void *context, uint32_t number) { detach(context, number); }
+
+static void hash_thread_end(void *context, uint32_t number)
+{
+    struct auth_chain *chain = context;
+    for (uint32_t i = 0; i < chain->count; i++)
+        if (chain->sources[i].workers == chain->hashing) detach(&chain->sources[i], number);
+}
+
+static void hash_thread_idle(void *context, uint32_t number)
+{
+    struct auth_chain *chain = context;
+    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
+}
+
+/* While the breaker is open one thread asks the server how it is. */
+static void source_thread_idle(void *context, uint32_t number)
+{
+    struct source *source = context;
+    uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
+    bool expected = false;
+    if (until_ms == 0 || now_ms < until_ms || !source->kind->probe || atomic_load(&source->chain->stopping)) return;
+    if (!atomic_compare_exchange_strong(&source->probing, &expected, true)) return;
+    char error[192] = "";
+    if (source->kind->probe(source->instance, link_of(source, number), now_ms + source->settings->timeout_ms, error, sizeof error)) {
+        source_works(source);
+    } else {
+        remember_error(source, error);
+        atomic_store(&source->rest_until_ms, auth_now_ms() + source->settings->breaker_rest_ms);
+    }
+    atomic_store(&source->probing, false);
+}
+
+/* ---- a login's way ---------------------------------------------------------------------------------------------- */
+
+static void go_on(struct auth_chain *chain, struct auth_job *job);
+
+static void finish(struct auth_chain *chain, struct auth_job *job)
+{
+    if (job->answer->has_rules && chain->compile && job->answer->verdict == AUTH_ALLOW) chain->compile(job->answer);
+    if (job->keyed && chain->cache)
+        auth_cache_put(chain->cache, job->key, job->query.has_user_name ? job->query.user_name : span_of(NULL, 0), job->answer, job->generation, auth_now_ms());
+    job->done(job);
+}
+
+static void conclude(struct auth_chain *chain, struct auth_job *job, enum auth_verdict verdict, const char *source)
+{
+    job->answer->verdict = (uint8_t)verdict;
+    snprintf(job->answer->source, sizeof job->answer->source, "%s", source);
+    if (verdict != AUTH_ALLOW || job->answer->superuser) return finish(chain, job);
+    job->at = chain->authenticators; /* then the rules */
+    go_on(chain, job);
+}
+
+/* What a source's verdict means for the job. */
+static void decide(struct auth_chain *chain, struct auth_job *job, struct source *source, enum auth_verdict verdict)
+{
+    struct auth_answer *answer = job->answer;
+    uint8_t policy = source->settings->on_error;
+    atomic_fetch_add_explicit(&source->verdicts[verdict], 1, memory_order_relaxed);
+    if (verdict == AUTH_DOWN) {
+        answer->cacheable = false;
+        LOG_LIMITED(WARN, 1000, "authentication source not asked", "source=%s what=%s policy=%s", source->settings->name,
+                    log_quoted(span_of_string(answer->what)), policy == AUTH_POLICY_DENY ? "deny" : policy == AUTH_POLICY_NEXT ? "next" : "allow");
+        answer->unavailable = policy == AUTH_POLICY_DENY;
+        verdict = policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT;
+    }
+    if (source->authorizer) {
+        if (verdict == AUTH_DENY) {
+            answer->verdict = AUTH_DENY;
+            return finish(chain, job);
+        }
+        answer->verdict = AUTH_ALLOW; /* as it was: authorizers only add */
+        job->at++;
+        return go_on(chain, job);
+    }
+    if (verdict != AUTH_NEXT) return conclude(chain, job, verdict, source->settings->name);
+    job->at++;
+    go_on(chain, job);
+}
+
+static void count_time(struct source *source, uint64_t us)
+{
+    atomic_fetch_add_explicit(&source->busy_us, us, memory_order_relaxed);
+    uint64_t longest = atomic_load_explicit(&source->longest_us, memory_order_relaxed);
+    while (us > longest && !atomic_compare_exchange_weak(&source->longest_us, &longest, us)) {}
+}
+
+static enum auth_verdict ask(struct source *source, uint32_t thread, struct auth_job *job)
+{
+    struct auth_answer *answer = job->answer;
+    uint64_t now_ms = auth_now_ms(), deadline_ms = now_ms + source->settings->timeout_ms;
+    if (job->deadline_ms < deadline_ms) deadline_ms = job->deadline_ms;
+    if (now_ms >= job->deadline_ms) {
+        atomic_fetch_add(&source->timeouts, 1);
+        return auth_answer_say(answer, AUTH_DOWN, "timed out while it waited for a free thread");
+    }
+    if (source_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
+    void *link = link_of(source, thread);
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    enum auth_verdict verdict = source->authorizer ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
+                                                   : source->kind->authenticate(source->instance, link, &job->query, deadline_ms, answer);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000));
+    if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);
+    if (verdict == AUTH_DOWN)
+        source_failed(source, answer->what);
+    else
+        source_works(source);
+    return verdict;
+}
+
+static void run_job(struct auth_chain *chain, uint32_t thread, struct auth_work *work)
+{
+    struct auth_job *job = (struct auth_job *)work;
+    struct source *source = &chain->sources[job->at];
+    if (atomic_load(&chain->stopping)) {
+        auth_answer_say(job->answer, AUTH_DENY, "the server is stopping");
+        job->answer->cacheable = false;
+        return finish(chain, job);
+    }
+    if (job->at == 0 && job->keyed && chain->cache) { /* it may have been answered while we waited; the shard did not wait for the lock */
+        struct auth_answer *known = auth_cache_find(chain->cache, job->key, auth_now_ms());
+        if (known) {
+            auth_answer_release(job->answer);
+            job->answer = known;
+            return job->done(job);
+        }
+    }
+    decide(chain, job, source, ask(source, thread, job));
+}
+
+static void source_run(void *context, uint32_t thread, struct auth_work *work) { run_job(((struct source *)context)->chain, thread, work); }
+static void hash_run(void *context, uint32_t thread, struct auth_work *work) { run_job(context, thread, work); }
+
+static bool concerns(const struct source *source, const struct auth_job *job)
+{
+    if (!auth_listener_matches(span_of_string(source->settings->listeners), job->query.listener)) return false;
+    if (source->settings->mechanism == AUTH_MECHANISM_SCRAM) return false; /* its clients come another way */
+    return source->authorizer || !source->kind->closed || job->query.has_password;
+}
+
+/* To the next source that is for this client. */
+static void go_on(struct auth_chain *chain, struct auth_job *job)
+{
+    bool authorizing = job->at >= chain->authenticators;
+    uint32_t end = authorizing ? chain->count : chain->authenticators;
+    while (job->at < end && !concerns(&chain->sources[job->at], job))
+        job->at++;
+    if (job->at == end && authorizing) return finish(chain, job);
+    if (job->at == end) {
+        if (!job->query.has_password) job->answer->cacheable = false; /* nobody was asked, perhaps: remembering it would take a lock on a shard */
+        auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
+        return conclude(chain, job, AUTH_DENY, "chain");
+    }
+    struct source *source = &chain->sources[job->at];
+    if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
+        auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
+        return decide(chain, job, source, AUTH_DOWN);
+    }
+    if (source->workers && auth_workers_put(source->workers, &job->work)) return;
+    atomic_fetch_add(&source->full, 1);
+    job->answer->cacheable = false;
+    auth_answer_say(job->answer, AUTH_DOWN, "too many logins wait");
+    LOG_LIMITED(WARN, 1000, "authentication queue full", "source=%s", source->settings->name);
+    uint8_t policy = source->settings->on_full;
+    job->answer->unavailable = policy == AUTH_POLICY_DENY;
+    decide(chain, job, source, policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT);
+}
+
+void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
+{
+    job->chain = chain;
+    job->answer = auth_answer_create();
+    job->started_ms = auth_now_ms();
+    job->deadline_ms = job->started_ms + chain->settings->timeout_ms;
+    job->generation = chain->cache ? auth_cache_generation(chain->cache) : 0;
+    job->at = job->rules_only ? chain->authenticators : 0;
+    if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
+    go_on(chain, job);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
+
+bool auth_listener_matches(struct span patterns, struct span listener)
+{
+    char pattern[128], name[128];
+    if (patterns.bytes == 0) return true;
+    snprintf(name, sizeof name, "%.*s", SPAN_PRINT(listener));
+    while (patterns.bytes) {
+        const uint8_t *comma = memchr(patterns.data, ',', patterns.bytes);
+        struct span one = span_of(patterns.data, comma ? (size_t)(comma - patterns.data) : patterns.bytes);
+        patterns = span_skip(patterns, one.bytes + (comma != NULL));
+        while (one.bytes && one.data[0] == ' ')
+            one = span_skip(one, 1);
+        while (one.bytes && one.data[one.bytes - 1] == ' ')
+            one.bytes--;
+        snprintf(pattern, sizeof pattern, "%.*s", SPAN_PRINT(one));
+        if (fnmatch(pattern, name, 0) == 0) return true;
+    }
+    return false;
+}
+
+static const struct auth_source_kind *kind_of(const struct auth_source_settings *settings, auth_loader *loader, void *context, char *ret_error, size_t error_bytes)
+{
+    switch (settings->backend) {
+    case AUTH_BACKEND_PASSWORD_FILE: return &auth_source_password_file;
+    case AUTH_BACKEND_BUILT_IN: return &auth_source_built_in;
+    case AUTH_BACKEND_CERTIFICATE: return &auth_source_certificate;
+    case AUTH_BACKEND_JWT: return *settings->jwks_url ? &auth_source_jwks : &auth_source_jwt;
+    default: return loader(context, (enum auth_backend)settings->backend, ret_error, error_bytes);
+    }
+}
+
+static bool open_source(struct auth_chain *chain, const struct auth_source_settings *settings, bool authorizer, auth_loader *loader, void *context,
+                        char *ret_error, size_t error_bytes)
+{
+    char error[400] = "";
+    const struct auth_source_kind *kind = kind_of(settings, loader, context, error, sizeof error);
+    void *instance = NULL;
+    if (kind && kind->abi != AUTH_SOURCE_ABI) {
+        snprintf(error, sizeof error, "the module for %s was built for another version of ringmqd (ABI %u, ours is %u)", kind->name, kind->abi, AUTH_SOURCE_ABI);
+        kind = NULL;
+    }
+    if (kind && !(authorizer ? kind->authorize != NULL : kind->authenticate != NULL)) {
+        snprintf(error, sizeof error, "backend %s has no rules of authorization", kind->name);
+        kind = NULL;
+    }
+    const struct auth_source_kind *http = kind == &auth_source_jwks ? loader(context, AUTH_BACKEND_HTTP, error, sizeof error) : NULL;
+    if (kind == &auth_source_jwks && !http) kind = NULL;
+    if (kind) instance = kind->open(settings, &auth_tools, error, sizeof error);
+    if (instance && http) auth_jwt_use(instance, http);
+    if (!instance) {
+        snprintf(ret_error, error_bytes, "%s.%s: %s", authorizer ? "authorization" : "authentication", settings->name, error);
+        return false;
+    }
+    struct source *source = &chain->sources[chain->count++];
+    source->settings = settings;
+    source->kind = kind;
+    source->instance = instance;
+    source->chain = chain;
+    source->authorizer = authorizer;
+    pthread_mutex_init(&source->error_lock, NULL);
+    return true;
+}
+
+static const struct auth_source_settings *section_of(const struct auth_source_settings *sections, uint32_t count, struct span name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (span_equal(span_of_string(sections[i].name), name)) return &sections[i];
+    return NULL;
+}
+
+/* The sections in the order of the list; without a list, in that of their names. */
+static bool open_list(struct auth_chain *chain, const char *list, const struct auth_source_settings *sections, uint32_t count, bool authorizers,
+                      auth_loader *loader, void *context, char *ret_error, size_t error_bytes)
+{
+    for (uint32_t i = 0; i < count && !*list; i++) {
+        if (!sections[i].enable) continue;
+        if (!open_source(chain, &sections[i], authorizers, loader, context, ret_error, error_bytes)) return false;
+    }
+    for (const char *at = list; *at;) {
+        size_t bytes = strcspn(at, ", ");
+        const struct auth_source_settings *section = section_of(sections, count, span_of(at, bytes));
+        if (bytes && !section) {
+            snprintf(ret_error, error_bytes, "%s names '%.*s', but there is no section %s.%.*s", authorizers ? "authorization.chain" : "authentication.chain", (int)bytes, at,
+                     authorizers ? "authorization" : "authentication", (int)bytes, at);
+            return false;
+        }
+        if (bytes && section->enable && !open_source(chain, section, authorizers, loader, context, ret_error, error_bytes)) return false;
+        at += bytes;
+        at += strspn(at, ", ");
+    }
+    return true;
+}
+
+static bool start_threads(struct auth_chain *chain, char *ret_error, size_t error_bytes)
+{
+    static const struct auth_workers_calls own = {thread_start, source_run, source_thread_idle, source_thread_end};
+    static const struct auth_workers_calls shared = {thread_start, hash_run, hash_thread_idle, hash_thread_end};
+    uint32_t hash_threads = chain->settings->hash_threads, queue_max = 0;
+    if (hash_threads == 0) { /* half of the machine at most: shards come first, though threads of nice 10 would let them */
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        hash_threads = processors > 2 ? (uint32_t)processors / 2 : 1;
+        if (hash_threads > 16) hash_threads = 16;
+    }
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct source *source = &chain->sources[i];
+        source->threads = source->kind->local ? hash_threads : source->settings->pool_size;
+        source->links = memory_acquire_zeroed(source->threads * sizeof *source->links);
+        if (source->kind->local && source->settings->queue_max > queue_max) queue_max = source->settings->queue_max;
+    }
+    if (queue_max) {
+        chain->hashing = auth_workers_start("auth hash", hash_threads, queue_max, &shared, chain);
+        if (!chain->hashing) return snprintf(ret_error, error_bytes, "authentication: the system gives no thread"), false;
+    }
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct source *source = &chain->sources[i];
+        char name[16];
+        snprintf(name, sizeof name, "auth %.10s", source->settings->name);
+        source->workers = source->kind->local ? chain->hashing : auth_workers_start(name, source->threads, source->settings->queue_max, &own, source);
+        if (!source->workers) return snprintf(ret_error, error_bytes, "authentication.%s: the system gives no thread", source->settings->name), false;
+    }
+    return true;
+}
+
+struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct auth_cache *cache, auth_loader *loader, void *context,
+                                   void (*compile)(struct auth_answer *answer), char *ret_error, size_t error_bytes)
+{
+    struct auth_chain *chain = memory_acquire_zeroed(sizeof *chain);
+    chain->settings = settings;
+    chain->cache = cache;
+    chain->compile = compile;
+    bool fine = settings->sources_count + settings->authorizers_count <= SOURCES_MAX;
+    if (!fine) snprintf(ret_error, error_bytes, "more than %d sections of authentication and authorization", SOURCES_MAX);
+    fine = fine && open_list(chain, settings->chain, settings->sources, settings->sources_count, false, loader, context, ret_error, error_bytes);
+    chain->authenticators = chain->count;
+    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, true, loader, context, ret_error, error_bytes);
+    if (fine && start_threads(chain, ret_error, error_bytes)) return chain;
+    auth_chain_stop(chain);
+    return NULL;
+}
+
+void auth_chain_hurry(struct auth_chain *chain) { atomic_store(&chain->stopping, true); }
+
+void auth_chain_end(struct auth_chain *chain)
+{
+    /* A job goes from pool to pool. One that finds its next pool ended gets on_full's verdict; one that slips in at that moment is run when the
+     * pools are released, when all threads are gone. So first all ends, then all releases. */
+    if (chain->hashing) auth_workers_end(chain->hashing);
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct source *source = &chain->sources[i];
+        if (source->workers && source->workers != chain->hashing) auth_workers_end(source->workers);
+    }
+    atomic_store(&chain->stopping, true);
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct source *source = &chain->sources[i];
+        if (source->workers && source->workers != chain->hashing) auth_workers_release(source->workers);
+        if (source->workers != chain->hashing) source->workers = NULL;
+    }
+    if (chain->hashing) auth_workers_release(chain->hashing);
+    for (uint32_t i = 0; i < chain->count; i++)
+        chain->sources[i].workers = NULL;
+    chain->hashing = NULL;
+}
+
+void auth_chain_stop(struct auth_chain *chain)
+{
+    if (!chain) return;
+    auth_chain_end(chain);
+    for (uint32_t i = 0; i < chain->count; i++) {
+        struct source *source = &chain->sources[i];
+        source->kind->close(source->instance);
+        pthread_mutex_destroy(&source->error_lock);
+        memory_release(source->links);
+    }
+    memory_release(chain);
+}
+
+/* ---- looking at it ---------------------------------------------------------------------------------------------- */
+
+/* As soon as one section is there, a listener that none is for is closed rather than open. */
+bool auth_chain_guards(const struct auth_chain *chain, struct span listener)
+{
+    const struct auth_settings *settings = chain->settings;
+    if (*settings->open_listeners && auth_listener_matches(span_of_string(settings->open_listeners), listener)) return false;
+    for (uint32_t i = 0; i < settings->sources_count; i++)
+        if (settings->sources[i].enable) return true;
+    return false;
+}
+
+bool auth_chain_has_authorizers(const struct auth_chain *chain, struct span listener)
+{
+    for (uint32_t i = chain->authenticators; i < chain->count; i++)
+        if (auth_listener_matches(span_of_string(chain->sources[i].settings->listeners), listener)) return true;
+    return false;
+}
+
+struct auth_users *auth_chain_users(const struct auth_chain *chain, struct span name)
+{
+    for (uint32_t i = 0; i < chain->authenticators; i++) {
+        const struct source *source = &chain->sources[i];
+        if (source->kind == &auth_source_built_in && span_equal(span_of_string(source->settings->name), name)) return auth_source_users(source->instance);
+    }
+    return NULL;
+}
+
+struct auth_users *auth_chain_scram_users(const struct auth_chain *chain, struct span listener, struct span method)
+{
+    if (!span_equal(method, SPAN_LITERAL("SCRAM-SHA-256"))) return NULL;
+    for (uint32_t i = 0; i < chain->authenticators; i++) {
+        const struct source *source = &chain->sources[i];
+        if (source->kind != &auth_source_built_in || source->settings->mechanism != AUTH_MECHANISM_SCRAM) continue;
+        if (auth_listener_matches(span_of_string(source->settings->listeners), listener)) return auth_source_users(source->instance);
+    }
+    return NULL;
+}
+
+bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_source_status *ret_status)
+{
+    if (number >= chain->count) return false;
+    struct source *source = &chain->sources[number];
+    *ret_status = (struct auth_source_status){
+        .name = source->settings->name, .backend = auth_backend_names[source->settings->backend], .authorizer = source->authorizer,
+        .health = atomic_load(&source->health), .resting = atomic_load(&source->rest_until_ms) != 0, .timeouts = atomic_load(&source->timeouts),
+        .full = atomic_load(&source->full), .rests = atomic_load(&source->rests), .busy_us = atomic_load(&source->busy_us),
+        .longest_us = atomic_load(&source->longest_us), .waiting = source->workers ? auth_workers_waiting(source->workers) : 0};
+    for (int i = 0; i < AUTH_VERDICTS; i++)
+        ret_status->verdicts[i] = atomic_load(&source->verdicts[i]);
+    pthread_mutex_lock(&source->error_lock);
+    snprintf(ret_status->error, sizeof ret_status->error, "%s", source->error);
+    pthread_mutex_unlock(&source->error_lock);
+    return true;
+}

@@ -1,0 +1,233 @@
+/* source_http.c - asks an HTTP server, as EMQX does: a request made from templates, an answer as features/auth/reply.h has it.
+ *
+ *     200 with a body   what `result` says (application/json or a form)
+ *     204               allowed
+ *     429, 5xx, none    the source is down
+ *     others            ignored: the next source is asked
+ * One handle, and so one connection that is kept alive, per thread. No redirects are followed and nothing but HTTP is spoken. A placeholder may stand in
+ * the URL's path and query, never in its host. */
+#include <curl/curl.h>
+#include <pthread.h>
+#include <strings.h>
+
+#include "features/auth/module.h"
+
+#define BODY_BYTES_MAX (1024 * 1024)
+
+struct http {
+    const struct auth_source_settings *settings;
+    const struct auth_tools *tools;
+    struct template *url, *body;
+    bool json;
+    struct curl_slist *headers;
+};
+
+struct link {
+    CURL *curl;
+    struct http *http;
+};
+
+static const char default_body[] = "{\"username\":\"${username}\",\"password\":\"${password}\",\"clientid\":\"${clientid}\"}";
+static const char default_form[] = "username=${username}&password=${password}&clientid=${clientid}";
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+
+static bool url_sound(const char *url, char *ret_error, size_t error_bytes)
+{
+    bool http = strncasecmp(url, "http://", 7) == 0, https = strncasecmp(url, "https://", 8) == 0;
+    const char *host = url + (https ? 8 : 7);
+    if (!http && !https) return snprintf(ret_error, error_bytes, "url must begin with http:// or https://"), false;
+    size_t bytes = strcspn(host, "/?#");
+    if (bytes == 0 || memmem(host, bytes, "${", 2)) return snprintf(ret_error, error_bytes, "url needs a host, and no placeholder may stand in it"), false;
+    return true;
+}
+
+/* "Name: value, Name: value". */
+static struct curl_slist *headers_of(const char *text, bool *ret_json, bool *ret_typed)
+{
+    struct curl_slist *list = NULL;
+    char *copy = strdup(text), *rest = NULL;
+    *ret_json = true;
+    *ret_typed = false;
+    for (char *one = strtok_r(copy, ",\n", &rest); one; one = strtok_r(NULL, ",\n", &rest)) {
+        one += strspn(one, " ");
+        if (!strchr(one, ':')) continue;
+        if (strncasecmp(one, "content-type:", 13) == 0) {
+            *ret_typed = true;
+            *ret_json = strcasestr(one, "json") != NULL;
+        }
+        list = curl_slist_append(list, one);
+    }
+    free(copy);
+    return list;
+}
+
+static void http_close(void *instance)
+{
+    struct http *http = instance;
+    http->tools->template_release(http->url);
+    http->tools->template_release(http->body);
+    curl_slist_free_all(http->headers);
+    free(http);
+}
+
+static void *http_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
+{
+    bool typed;
+    pthread_once(&once, start);
+    if (!url_sound(settings->url, ret_error, error_bytes)) return NULL;
+    struct http *http = calloc(1, sizeof *http);
+    http->settings = settings;
+    http->tools = tools;
+    http->headers = headers_of(settings->headers, &http->json, &typed);
+    if (!typed && settings->method == AUTH_HTTP_POST) http->headers = curl_slist_append(http->headers, "content-type: application/json");
+    http->headers = curl_slist_append(http->headers, "accept: application/json");
+    const char *body = *settings->body ? settings->body : http->json ? default_body : default_form;
+    http->url = tools->template_compile(span_of_string(settings->url), ret_error, error_bytes);
+    http->body = http->url ? tools->template_compile(span_of_string(body), ret_error, error_bytes) : NULL;
+    if (http->body) return http;
+    http_close(http);
+    return NULL;
+}
+
+static void *http_attach(void *instance)
+{
+    struct link *link = calloc(1, sizeof *link);
+    link->http = instance;
+    link->curl = curl_easy_init();
+    return link;
+}
+
+static void http_detach(void *instance)
+{
+    struct link *link = instance;
+    curl_easy_cleanup(link->curl);
+    free(link);
+}
+
+struct sink {
+    const struct auth_tools *tools;
+    struct auth_text *text;
+};
+
+static size_t receive(char *data, size_t size, size_t count, void *context)
+{
+    struct sink *sink = context;
+    if (sink->text->bytes + size * count > BODY_BYTES_MAX) return 0; /* curl gives up */
+    sink->tools->text_add(sink->text, span_of(data, size * count));
+    return size * count;
+}
+
+static void set_common(CURL *curl, const struct auth_source_settings *settings, uint64_t left_ms, struct sink *sink, char error[CURL_ERROR_SIZE])
+{
+    curl_easy_reset(curl); /* the connection stays */
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)left_ms);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "ringmq");
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L);
+    if (*settings->tls_ca_file) curl_easy_setopt(curl, CURLOPT_CAINFO, settings->tls_ca_file);
+    if (*settings->tls_certificate_file) curl_easy_setopt(curl, CURLOPT_SSLCERT, settings->tls_certificate_file);
+    if (*settings->tls_key_file) curl_easy_setopt(curl, CURLOPT_SSLKEY, settings->tls_key_file);
+}
+
+static uint64_t left_ms(const struct auth_tools *tools, uint64_t deadline_ms)
+{
+    uint64_t now_ms = tools->now_ms();
+    return deadline_ms > now_ms ? deadline_ms - now_ms : 1;
+}
+
+static enum auth_verdict understand(struct link *link, long status, struct auth_text *body, struct auth_answer *answer)
+{
+    const struct auth_tools *tools = link->http->tools;
+    char error[160];
+    const char *type = NULL;
+    if (status == 204) return tools->say(answer, AUTH_ALLOW, "the server allows it");
+    if (status == 429 || status >= 500) return tools->say(answer, AUTH_DOWN, "HTTP status %ld", status);
+    if (status != 200) return tools->say(answer, AUTH_NEXT, "HTTP status %ld", status);
+    curl_easy_getinfo(link->curl, CURLINFO_CONTENT_TYPE, &type);
+    bool form = type && strcasestr(type, "x-www-form-urlencoded");
+    if (!tools->reply(span_of(body->data, body->bytes), !form, answer, error, sizeof error)) return tools->say(answer, AUTH_DOWN, "the server's answer: %s", error);
+    return (enum auth_verdict)answer->verdict;
+}
+
+static enum auth_verdict http_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
+{
+    struct http *http = instance;
+    struct link *link = thread;
+    const struct auth_tools *tools = http->tools;
+    struct auth_text url = {0}, request = {0}, reply = {0};
+    struct sink sink = {tools, &reply};
+    char error[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    tools->template_render(http->url, query, TEMPLATE_URL, &url);
+    tools->template_render(http->body, query, http->json ? TEMPLATE_JSON : TEMPLATE_URL, &request);
+    set_common(link->curl, http->settings, left_ms(tools, deadline_ms), &sink, error);
+    curl_easy_setopt(link->curl, CURLOPT_URL, url.data);
+    curl_easy_setopt(link->curl, CURLOPT_HTTPHEADER, http->headers);
+    if (http->settings->method == AUTH_HTTP_POST) {
+        curl_easy_setopt(link->curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(link->curl, CURLOPT_POSTFIELDSIZE, (long)request.bytes);
+        curl_easy_setopt(link->curl, CURLOPT_POSTFIELDS, request.data);
+    }
+    CURLcode code = curl_easy_perform(link->curl);
+    curl_easy_getinfo(link->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_setopt(link->curl, CURLOPT_POSTFIELDS, NULL);
+    enum auth_verdict verdict = code == CURLE_OK ? understand(link, status, &reply, answer) : tools->say(answer, AUTH_DOWN, "%s", curl_easy_strerror(code));
+    tools->text_release(&url);
+    tools->text_release(&request);
+    tools->text_release(&reply);
+    return verdict;
+}
+
+static bool http_fetch(const struct auth_source_settings *settings, const char *url, const struct auth_tools *tools, uint64_t deadline_ms, struct auth_text *ret_body,
+                       char *ret_error, size_t error_bytes)
+{
+    struct sink sink = {tools, ret_body};
+    char error[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    pthread_once(&once, start);
+    CURL *curl = curl_easy_init();
+    set_common(curl, settings, left_ms(tools, deadline_ms), &sink, error);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    CURLcode code = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_cleanup(curl);
+    if (code != CURLE_OK) snprintf(ret_error, error_bytes, "%s", curl_easy_strerror(code));
+    else if (status != 200) snprintf(ret_error, error_bytes, "HTTP status %ld", status);
+    return code == CURLE_OK && status == 200;
+}
+
+/* Any answer of the server's shows that it is there. */
+static bool http_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
+{
+    struct http *http = instance;
+    struct link *link = thread;
+    struct auth_text url = {0}, reply = {0};
+    struct sink sink = {http->tools, &reply};
+    char error[CURL_ERROR_SIZE] = "";
+    struct auth_query nobody = {0};
+    long status = 0;
+    http->tools->template_render(http->url, &nobody, TEMPLATE_URL, &url);
+    set_common(link->curl, http->settings, left_ms(http->tools, deadline_ms), &sink, error);
+    curl_easy_setopt(link->curl, CURLOPT_URL, url.data);
+    curl_easy_setopt(link->curl, CURLOPT_NOBODY, 1L);
+    CURLcode code = curl_easy_perform(link->curl);
+    curl_easy_getinfo(link->curl, CURLINFO_RESPONSE_CODE, &status);
+    http->tools->text_release(&url);
+    http->tools->text_release(&reply);
+    if (code != CURLE_OK) return snprintf(ret_error, error_bytes, "%s", curl_easy_strerror(code)), false;
+    if (status == 503 || status == 502 || status == 504) return snprintf(ret_error, error_bytes, "HTTP status %ld", status), false; /* a proxy before it */
+    return true;
+}
+
+AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "http", .open = http_open, .close = http_close, .attach = http_attach, .detach = http_detach,
+               .authenticate = http_authenticate, .probe = http_probe, .fetch = http_fetch};

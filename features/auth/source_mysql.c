@@ -1,0 +1,222 @@
+/* source_mysql.c - asks MariaDB or MySQL: one prepared statement per connection, values bound, never in the text. The columns are those of
+ * source_postgresql.c. The library's time-outs have whole seconds, so a deadline may be exceeded by one. */
+#include <errmsg.h>
+#include <mysql.h>
+#include <mysqld_error.h>
+#include <pthread.h>
+
+#include "features/auth/module.h"
+
+#define COLUMNS_MAX      16
+#define VALUE_BYTES_MAX  4096
+
+struct my {
+    const struct auth_source_settings *settings;
+    const struct auth_tools *tools;
+    struct template *query;
+    struct auth_text sql;
+    char host[256], port[16];
+};
+
+struct link {
+    struct my *my;
+    MYSQL *connection; /* NULL: none */
+    MYSQL_STMT *statement;
+    uint32_t columns;
+    char names[COLUMNS_MAX][65];
+    char values[COLUMNS_MAX][VALUE_BYTES_MAX];
+    unsigned long lengths[COLUMNS_MAX];
+    my_bool nulls[COLUMNS_MAX];
+};
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void start(void) { mysql_library_init(0, NULL, NULL); }
+
+static void my_close(void *instance)
+{
+    struct my *my = instance;
+    my->tools->template_release(my->query);
+    my->tools->text_release(&my->sql);
+    free(my);
+}
+
+static void *my_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
+{
+    pthread_once(&once, start);
+    struct my *my = calloc(1, sizeof *my);
+    my->settings = settings;
+    my->tools = tools;
+    bool fine = auth_server_parse(settings->server, "3306", my->host, my->port);
+    if (!fine) snprintf(ret_error, error_bytes, "server must be HOST, HOST:PORT or the path of a socket");
+    if (fine && !*settings->query) fine = (snprintf(ret_error, error_bytes, "backend mysql needs `query`"), false);
+    if (fine) my->query = tools->template_compile(span_of_string(settings->query), ret_error, error_bytes);
+    if (my->query && tools->template_sql(my->query, TEMPLATE_MARKS_QUESTION, &my->sql, ret_error, error_bytes)) return my;
+    my_close(my);
+    return NULL;
+}
+
+static void *my_attach(void *instance)
+{
+    struct link *link = calloc(1, sizeof *link);
+    link->my = instance;
+    mysql_thread_init();
+    return link;
+}
+
+static void drop(struct link *link)
+{
+    if (link->statement) mysql_stmt_close(link->statement);
+    if (link->connection) mysql_close(link->connection);
+    link->statement = NULL;
+    link->connection = NULL;
+}
+
+static void my_detach(void *instance)
+{
+    drop(instance);
+    free(instance);
+    mysql_thread_end();
+}
+
+/* The statement's columns, by name. */
+static bool describe(struct link *link)
+{
+    MYSQL_RES *result = mysql_stmt_result_metadata(link->statement);
+    if (!result) return false;
+    link->columns = mysql_num_fields(result);
+    bool fine = link->columns <= COLUMNS_MAX;
+    for (uint32_t i = 0; fine && i < link->columns; i++)
+        snprintf(link->names[i], sizeof link->names[i], "%s", mysql_fetch_field_direct(result, i)->name);
+    mysql_free_result(result);
+    return fine;
+}
+
+static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
+{
+    const struct auth_source_settings *settings = link->my->settings;
+    uint64_t now_ms = link->my->tools->now_ms();
+    unsigned seconds = deadline_ms > now_ms ? (unsigned)((deadline_ms - now_ms + 999) / 1000) : 1;
+    if (link->connection) return true;
+    link->connection = mysql_init(NULL);
+    mysql_options(link->connection, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+    mysql_options(link->connection, MYSQL_OPT_READ_TIMEOUT, &seconds);
+    mysql_options(link->connection, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+    mysql_options(link->connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    if (settings->tls_enable) {
+        my_bool on = 1, verify = settings->tls_verify;
+        mysql_options(link->connection, MYSQL_OPT_SSL_ENFORCE, &on);
+        mysql_options(link->connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+        mysql_ssl_set(link->connection, *settings->tls_key_file ? settings->tls_key_file : NULL, *settings->tls_certificate_file ? settings->tls_certificate_file : NULL,
+                      *settings->tls_ca_file ? settings->tls_ca_file : NULL, NULL, NULL);
+    }
+    bool socket = link->my->host[0] == '/';
+    bool fine = mysql_real_connect(link->connection, socket ? NULL : link->my->host, settings->username, settings->password, settings->database,
+                                   socket ? 0 : (unsigned)atoi(link->my->port), socket ? link->my->host : NULL, 0) != NULL;
+    if (!fine) snprintf(ret_error, error_bytes, "%s", mysql_error(link->connection));
+    if (fine) {
+        link->statement = mysql_stmt_init(link->connection);
+        fine = mysql_stmt_prepare(link->statement, link->my->sql.data, link->my->sql.bytes) == 0;
+        if (!fine) snprintf(ret_error, error_bytes, "the query cannot be prepared (error %u)", mysql_stmt_errno(link->statement));
+    }
+    if (fine && !describe(link)) fine = (snprintf(ret_error, error_bytes, "the query answers no rows, or more than %d columns", COLUMNS_MAX), false);
+    if (!fine) drop(link);
+    return fine;
+}
+
+static bool bind_and_run(struct link *link, const struct auth_query *query)
+{
+    struct span values[TEMPLATE_PARAMETERS_MAX];
+    MYSQL_BIND in[TEMPLATE_PARAMETERS_MAX] = {0}, out[COLUMNS_MAX] = {0};
+    uint32_t count = link->my->tools->template_parameters(link->my->query, query, values);
+    for (uint32_t i = 0; i < count; i++) {
+        in[i].buffer_type = values[i].data ? MYSQL_TYPE_STRING : MYSQL_TYPE_NULL;
+        in[i].buffer = (void *)values[i].data;
+        in[i].buffer_length = values[i].bytes;
+    }
+    for (uint32_t i = 0; i < link->columns; i++) {
+        out[i].buffer_type = MYSQL_TYPE_STRING;
+        out[i].buffer = link->values[i];
+        out[i].buffer_length = VALUE_BYTES_MAX;
+        out[i].length = &link->lengths[i];
+        out[i].is_null = &link->nulls[i];
+    }
+    return (count == 0 || mysql_stmt_bind_param(link->statement, in) == 0) && mysql_stmt_execute(link->statement) == 0 && mysql_stmt_bind_result(link->statement, out) == 0 &&
+           mysql_stmt_store_result(link->statement) == 0;
+}
+
+/* What a server that went away, or restarted, leaves behind. */
+static bool connection_lost(unsigned error)
+{
+    return error == CR_SERVER_GONE_ERROR || error == CR_SERVER_LOST || error == ER_UNKNOWN_STMT_HANDLER || error == ER_SERVER_SHUTDOWN ||
+           error == ER_CONNECTION_KILLED || (error >= CR_MIN_ERROR && error <= CR_MAX_ERROR);
+}
+
+static bool ask(struct link *link, const struct auth_query *query, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        bool was_open = link->connection != NULL;
+        if (!connect_now(link, deadline_ms, ret_error, error_bytes)) return false;
+        if (bind_and_run(link, query)) return true;
+        unsigned error = mysql_stmt_errno(link->statement);
+        snprintf(ret_error, error_bytes, connection_lost(error) ? "the connection was lost (error %u)" : "the query failed (error %u)", error);
+        if (!connection_lost(error)) return mysql_stmt_reset(link->statement), false;
+        drop(link);
+        if (!was_open || link->my->tools->now_ms() >= deadline_ms) return false;
+    }
+    return false;
+}
+
+static bool has_column(const struct link *link, const char *name)
+{
+    for (uint32_t i = 0; i < link->columns; i++)
+        if (strcasecmp(link->names[i], name) == 0) return true;
+    return false;
+}
+
+static struct span field(const struct link *link, const char *name)
+{
+    for (uint32_t i = 0; i < link->columns; i++)
+        if (strcasecmp(link->names[i], name) == 0) return link->nulls[i] || link->lengths[i] > VALUE_BYTES_MAX ? span_of(NULL, 0) : span_of(link->values[i], link->lengths[i]);
+    return span_of(NULL, 0);
+}
+
+static enum auth_verdict my_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
+{
+    struct my *my = instance;
+    struct link *link = thread;
+    char error[160] = "";
+    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
+    int fetched = mysql_stmt_fetch(link->statement);
+    enum auth_verdict verdict;
+    if (!has_column(link, "password_hash"))
+        verdict = my->tools->say(answer, AUTH_DOWN, "the query answers no column password_hash");
+    else if (fetched == MYSQL_NO_DATA || !field(link, "password_hash").data)
+        verdict = my->tools->say(answer, AUTH_NEXT, "no such user");
+    else
+        verdict = auth_check_row(my->tools, my->settings, query, field(link, "password_hash"), field(link, "salt"), field(link, "is_superuser"), answer);
+    mysql_stmt_free_result(link->statement);
+    return verdict;
+}
+
+static enum auth_verdict my_authorize(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
+{
+    struct my *my = instance;
+    struct link *link = thread;
+    char error[160] = "";
+    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
+    const char *wrong = has_column(link, "permission") && has_column(link, "action") && has_column(link, "topic") ? NULL : "the query must answer permission, action and topic";
+    while (!wrong && mysql_stmt_fetch(link->statement) == 0)
+        wrong = auth_rule_row(my->tools, answer, field(link, "permission"), field(link, "action"), field(link, "topic"), field(link, "qos"), field(link, "retain"));
+    mysql_stmt_free_result(link->statement);
+    if (wrong) return my->tools->say(answer, AUTH_DOWN, "%s", wrong);
+    return AUTH_NEXT;
+}
+
+static bool my_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
+{
+    drop(thread);
+    return connect_now(thread, deadline_ms, ret_error, error_bytes);
+}
+
+AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "mysql", .closed = true, .open = my_open, .close = my_close, .attach = my_attach, .detach = my_detach,
+               .authenticate = my_authenticate, .authorize = my_authorize, .probe = my_probe};

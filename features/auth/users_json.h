@@ -1,0 +1,19 @@
+/* users_json.h - a user as a JSON line, and back. Private to users*.c. */
+#ifndef RINGMQ_FEATURES_AUTH_USERS_JSON_H
+#define RINGMQ_FEATURES_AUTH_USERS_JSON_H
+
+#include <jansson.h>
+
+#include "features/auth/users.h"
+
+/* With the line end; from malloc. */
+char *users_json_line(const struct auth_user *user);
+char *users_json_deleted(struct span name);
+json_t *users_json_of(const struct auth_user *user);
+/* NULL, or what is wrong. */
+const char *users_json_read(const json_t *root, struct auth_user *ret_user, bool *ret_deleted);
+bool users_json_text(const json_t *root, const char *key, char *ret_text, size_t room); /* false: not a text, or too long; "" when it is not there */
+
+bool users_put_many(struct auth_users *users, const struct auth_user *many, uint32_t count, bool override, struct auth_import *ret_import);
+
+#endif

@@ -1,0 +1,41 @@
+/* shelf.h - the long-term home of what waits in long queues: blocks of entries by session and number.
+ *
+ * A key is (session, number of the block's first entry), a value a block of entries in the order of their numbers. The shelf is never
+ * asked what exists: the log alone says which numbers of a session are there (STORE_SPILLED, SNAPSHOT), so the two need not change
+ * together. What the log does not name any more is garbage, and shelf_sweep() of a start removes it (decision 0025).
+ *
+ * Two implementations: store/shelf_rocksdb.c and tests/sim/fake_shelf.c. All verbs may block and are called on one thread at a time
+ * (store/spill.h). Results are 0 or a negative errno; put() and drop() are durable when a later sync() has returned 0. */
+#ifndef RINGMQ_STORE_SHELF_H
+#define RINGMQ_STORE_SHELF_H
+
+#include "base/span.h"
+
+/* False: enough. */
+typedef bool shelf_block(void *context, uint64_t session, uint64_t number, struct span block);
+
+struct shelf {
+    void *context;
+    int (*put)(void *context, uint64_t session, uint64_t number, struct span block);
+    int (*sync)(void *context);
+    /* The blocks of a session in order, from the one that has `number` (the last that begins at or before it) on. */
+    int (*read)(void *context, uint64_t session, uint64_t number, shelf_block *each, void *argument);
+    /* All blocks that begin in [from, until). */
+    int (*drop)(void *context, uint64_t session, uint64_t from, uint64_t until);
+    /* The first session at or after `session` that has blocks; false: none. */
+    bool (*next)(void *context, uint64_t session, uint64_t *ret_session);
+    /* A copy that can be opened, in a directory that does not exist yet. */
+    int (*backup)(void *context, const char *directory);
+    int (*compact)(void *context); /* gives the room of what was dropped back */
+    const char *(*fault)(void *context); /* of the last verb that failed: a sentence */
+    void (*close)(void *context);
+};
+
+/* In the directory `path`, made if need be (unless read_only). memory_bytes: its memtables and cache together. False: a sentence in ret_error. */
+bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct shelf *ret_shelf, char *ret_error, size_t error_bytes);
+
+struct state;
+/* At start: removes what `state` does not name. */
+int shelf_sweep(const struct shelf *shelf, const struct state *state);
+
+#endif

@@ -1,0 +1,196 @@
+/* shelf_rocksdb.c - the shelf as a RocksDB database, without a log of its own: ours says what counts. */
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/shelf.h"
+
+#define KEY_BYTES 16
+
+struct rocks {
+    rocksdb_t *db;
+    rocksdb_options_t *options;
+    rocksdb_block_based_table_options_t *table;
+    rocksdb_cache_t *cache;
+    rocksdb_writeoptions_t *write;
+    rocksdb_readoptions_t *read;
+    rocksdb_flushoptions_t *flush;
+    char fault[300];
+};
+
+/* Big-endian, so that keys are ordered as their numbers are. */
+static void key_make(uint64_t session, uint64_t number, char ret_key[static KEY_BYTES])
+{
+    uint64_t parts[2] = {__builtin_bswap64(session), __builtin_bswap64(number)};
+    memcpy(ret_key, parts, KEY_BYTES);
+}
+
+static void key_read(const char *key, uint64_t *ret_session, uint64_t *ret_number)
+{
+    uint64_t parts[2];
+    memcpy(parts, key, KEY_BYTES);
+    *ret_session = __builtin_bswap64(parts[0]);
+    *ret_number = __builtin_bswap64(parts[1]);
+}
+
+static int result(struct rocks *rocks, char *error)
+{
+    if (!error) return 0;
+    snprintf(rocks->fault, sizeof rocks->fault, "%s", error);
+    bool full = strstr(error, "No space") != NULL;
+    rocksdb_free(error);
+    return full ? -ENOSPC : -EIO;
+}
+
+static int rocks_put(void *context, uint64_t session, uint64_t number, struct span block)
+{
+    struct rocks *rocks = context;
+    char key[KEY_BYTES], *error = NULL;
+    key_make(session, number, key);
+    rocksdb_put(rocks->db, rocks->write, key, KEY_BYTES, (const char *)block.data, block.bytes, &error);
+    return result(rocks, error);
+}
+
+static int rocks_sync(void *context)
+{
+    struct rocks *rocks = context;
+    char *error = NULL;
+    rocksdb_flush(rocks->db, rocks->flush, &error);
+    return result(rocks, error);
+}
+
+/* The block that begins at the iterator's place; false: none of this session. */
+static bool block_at(const rocksdb_iterator_t *iterator, uint64_t session, uint64_t *ret_number, struct span *ret_block)
+{
+    size_t bytes;
+    uint64_t of;
+    if (!rocksdb_iter_valid(iterator)) return false;
+    const char *key = rocksdb_iter_key(iterator, &bytes);
+    if (bytes != KEY_BYTES) return false;
+    key_read(key, &of, ret_number);
+    const char *value = rocksdb_iter_value(iterator, &bytes);
+    *ret_block = span_of(value, bytes);
+    return of == session;
+}
+
+static int rocks_read(void *context, uint64_t session, uint64_t number, shelf_block *each, void *argument)
+{
+    struct rocks *rocks = context;
+    char key[KEY_BYTES], *error = NULL;
+    uint64_t found;
+    struct span block;
+    key_make(session, number, key);
+    rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->read);
+    rocksdb_iter_seek_for_prev(iterator, key, KEY_BYTES);
+    if (!block_at(iterator, session, &found, &block)) rocksdb_iter_seek(iterator, key, KEY_BYTES);
+    while (block_at(iterator, session, &found, &block) && each(argument, session, found, block))
+        rocksdb_iter_next(iterator);
+    rocksdb_iter_get_error(iterator, &error);
+    rocksdb_iter_destroy(iterator);
+    return result(rocks, error);
+}
+
+static int rocks_drop(void *context, uint64_t session, uint64_t from, uint64_t until)
+{
+    struct rocks *rocks = context;
+    char first[KEY_BYTES], end[KEY_BYTES], *error = NULL;
+    key_make(session, from, first);
+    key_make(session, until, end);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_writebatch_delete_range(batch, first, KEY_BYTES, end, KEY_BYTES);
+    rocksdb_write(rocks->db, rocks->write, batch, &error);
+    rocksdb_writebatch_destroy(batch);
+    return result(rocks, error);
+}
+
+static bool rocks_next(void *context, uint64_t session, uint64_t *ret_session)
+{
+    struct rocks *rocks = context;
+    char key[KEY_BYTES];
+    uint64_t number;
+    size_t bytes;
+    key_make(session, 0, key);
+    rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->read);
+    rocksdb_iter_seek(iterator, key, KEY_BYTES);
+    bool found = rocksdb_iter_valid(iterator);
+    const char *at = found ? rocksdb_iter_key(iterator, &bytes) : NULL;
+    if (found && bytes == KEY_BYTES) key_read(at, ret_session, &number);
+    rocksdb_iter_destroy(iterator);
+    return found;
+}
+
+static int rocks_backup(void *context, const char *directory)
+{
+    struct rocks *rocks = context;
+    char *error = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &error);
+    if (error) return result(rocks, error);
+    rocksdb_checkpoint_create(checkpoint, directory, 0, &error);
+    rocksdb_checkpoint_object_destroy(checkpoint);
+    return result(rocks, error);
+}
+
+static int rocks_compact(void *context)
+{
+    struct rocks *rocks = context;
+    int error = rocks_sync(context);
+    if (!error) rocksdb_compact_range(rocks->db, NULL, 0, NULL, 0);
+    return error;
+}
+
+static const char *rocks_fault(void *context) { return ((struct rocks *)context)->fault; }
+
+static void rocks_close(void *context)
+{
+    struct rocks *rocks = context;
+    if (rocks->db) rocksdb_close(rocks->db);
+    rocksdb_flushoptions_destroy(rocks->flush);
+    rocksdb_readoptions_destroy(rocks->read);
+    rocksdb_writeoptions_destroy(rocks->write);
+    rocksdb_options_destroy(rocks->options);
+    rocksdb_block_based_options_destroy(rocks->table);
+    rocksdb_cache_destroy(rocks->cache);
+    memory_release(rocks);
+}
+
+/* Half of the memory is memtables (one filled while one is written), half the cache of what is read. */
+static void options_make(struct rocks *rocks, uint64_t memory_bytes)
+{
+    rocks->options = rocksdb_options_create();
+    rocks->table = rocksdb_block_based_options_create();
+    rocks->cache = rocksdb_cache_create_lru(memory_bytes / 2);
+    rocksdb_block_based_options_set_block_cache(rocks->table, rocks->cache);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(rocks->table, 1);
+    rocksdb_options_set_block_based_table_factory(rocks->options, rocks->table);
+    rocksdb_options_set_write_buffer_size(rocks->options, memory_bytes / 4);
+    rocksdb_options_set_max_write_buffer_number(rocks->options, 2);
+    rocksdb_options_set_compression(rocks->options, rocksdb_lz4_compression);
+    rocksdb_options_set_max_background_jobs(rocks->options, 2);
+    rocksdb_options_set_keep_log_file_num(rocks->options, 2);
+    rocksdb_options_set_info_log_level(rocks->options, 3); /* errors */
+    rocksdb_options_set_max_open_files(rocks->options, 256);
+}
+
+bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct shelf *ret_shelf, char *ret_error, size_t error_bytes)
+{
+    struct rocks *rocks = memory_acquire_zeroed(sizeof *rocks);
+    char *error = NULL;
+    options_make(rocks, memory_bytes);
+    rocks->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(rocks->write, 1);
+    rocks->read = rocksdb_readoptions_create();
+    rocks->flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(rocks->flush, 1);
+    rocksdb_options_set_create_if_missing(rocks->options, !read_only);
+    rocks->db = read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &error) : rocksdb_open(rocks->options, path, &error);
+    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_compact, rocks_fault, rocks_close};
+    if (rocks->db) return true;
+    snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
+    rocksdb_free(error);
+    rocks_close(rocks);
+    *ret_shelf = (struct shelf){0};
+    return false;
+}

@@ -1,0 +1,392 @@
+#include "store/spill.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+/* Between one shard and the thread. Requests and answers are stacks that are taken whole and turned around. */
+struct spill_desk {
+    _Atomic(struct spill_request *) sent, answered;
+    struct spill_request *taken;      /* answers in order (shard) */
+    struct spill_request *todo, **todo_end; /* in order (thread) */
+    uint64_t tickets;                 /* given (shard) */
+    uint64_t written;                 /* last ticket in the shelf's memory (thread) */
+    _Atomic uint64_t synced, backlog_bytes;
+};
+
+struct backup {
+    const char *directory;
+    int result;
+    bool wanted, done;
+};
+
+struct spill {
+    struct spill_config config;
+    struct spill_desk desks[SHARDS_MAX];
+    uint64_t unsynced_bytes, unsynced_since_ms; /* thread */
+    bool unsynced, sync_wanted;
+    uint64_t again_ms; /* after a failure */
+    _Atomic int trouble;
+    pthread_mutex_t lock;       /* of backup alone */
+    pthread_cond_t backed_up;
+    struct backup backup;
+    pthread_t thread;
+    bool has_thread;
+    _Atomic bool held;
+    struct spill_request *kept; /* DROPs while held (thread) */
+    _Atomic bool ending;
+    int wake;
+};
+
+#define FAILED_AGAIN_MS 1000
+
+struct spill *spill_create(const struct spill_config *config)
+{
+    struct spill *spill = memory_acquire_zeroed(sizeof *spill);
+    spill->config = *config;
+    spill->wake = eventfd(0, EFD_CLOEXEC);
+    CHECK(spill->wake >= 0);
+    for (uint32_t s = 0; s < SHARDS_MAX; s++)
+        spill->desks[s].todo_end = &spill->desks[s].todo;
+    pthread_mutex_init(&spill->lock, NULL);
+    pthread_cond_init(&spill->backed_up, NULL);
+    return spill;
+}
+
+static void wake(struct spill *spill)
+{
+    uint64_t one = 1;
+    ssize_t written = write(spill->wake, &one, sizeof one);
+    (void)written; /* a full counter wakes it, too */
+}
+
+void spill_request_release(struct spill_request *request)
+{
+    memory_release(request->data);
+    memory_release(request);
+}
+
+/* True: it was empty, so the taker must be woken. */
+static bool stack_push(_Atomic(struct spill_request *) *stack, struct spill_request *request)
+{
+    struct spill_request *before = atomic_load_explicit(stack, memory_order_relaxed);
+    do
+        request->next = before;
+    while (!atomic_compare_exchange_weak_explicit(stack, &before, request, memory_order_release, memory_order_relaxed));
+    return before == NULL;
+}
+
+/* All of it, the oldest first. */
+static struct spill_request *stack_take(_Atomic(struct spill_request *) *stack)
+{
+    struct spill_request *newest = atomic_exchange_explicit(stack, NULL, memory_order_acquire), *first = NULL;
+    while (newest) {
+        struct spill_request *next = newest->next;
+        newest->next = first;
+        first = newest;
+        newest = next;
+    }
+    return first;
+}
+
+/* ---- the shard's side ------------------------------------------------------------------------------------------- */
+
+void spill_send(struct spill *spill, uint32_t shard, struct spill_request *request)
+{
+    struct spill_desk *desk = &spill->desks[shard];
+    if (request->kind == SPILL_WRITE) {
+        request->ticket = ++desk->tickets;
+        atomic_fetch_add_explicit(&desk->backlog_bytes, request->bytes, memory_order_relaxed);
+    }
+    if (stack_push(&desk->sent, request)) wake(spill); /* a later one is taken with the first */
+}
+
+struct spill_request *spill_take(struct spill *spill, uint32_t shard)
+{
+    struct spill_desk *desk = &spill->desks[shard];
+    if (!desk->taken) {
+        if (!atomic_load_explicit(&desk->answered, memory_order_relaxed)) return NULL;
+        desk->taken = stack_take(&desk->answered);
+    }
+    struct spill_request *request = desk->taken;
+    desk->taken = request->next;
+    return request;
+}
+
+uint64_t spill_synced(const struct spill *spill, uint32_t shard)
+{
+    return atomic_load_explicit(&spill->desks[shard].synced, memory_order_acquire);
+}
+
+uint64_t spill_backlog_bytes(const struct spill *spill, uint32_t shard)
+{
+    return atomic_load_explicit(&spill->desks[shard].backlog_bytes, memory_order_relaxed);
+}
+
+/* ---- the thread's side ------------------------------------------------------------------------------------------ */
+
+static void trouble_set(struct spill *spill, int error)
+{
+    int before = atomic_exchange(&spill->trouble, -error);
+    if (error && before != -error)
+        LOG(ERROR, "the store cannot keep long queues", "error=\"%s\" what=%s", strerror(-error),
+            log_quoted(span_of_string(spill->config.shelf.fault(spill->config.shelf.context))));
+    if (!error && before) LOG(NOTICE, "the store can keep long queues again", "trouble=over");
+}
+
+struct reading {
+    struct spill_request *request;
+    size_t capacity;
+};
+
+static bool block_take(void *context, uint64_t session, uint64_t number, struct span block)
+{
+    struct reading *reading = context;
+    struct spill_request *request = reading->request;
+    if (number >= request->until) return false;
+    uint32_t length = (uint32_t)block.bytes;
+    size_t needed = request->bytes + 12 + block.bytes;
+    if (needed > reading->capacity) {
+        reading->capacity = needed < SPILL_READ_BYTES + SPILL_READ_BYTES / 2 ? SPILL_READ_BYTES + SPILL_READ_BYTES / 2 : needed;
+        request->data = memory_resize(request->data, reading->capacity);
+    }
+    memcpy(request->data + request->bytes, &number, 8);
+    memcpy(request->data + request->bytes + 8, &length, 4);
+    memcpy(request->data + request->bytes + 12, block.data, block.bytes);
+    request->bytes = needed;
+    return request->bytes < SPILL_READ_BYTES;
+}
+
+static void answer(struct spill *spill, uint32_t shard, struct spill_request *request)
+{
+    stack_push(&spill->desks[shard].answered, request);
+    if (spill->config.wake) spill->config.wake(spill->config.context, shard);
+}
+
+struct last_before {
+    uint64_t number, found;
+    bool any;
+};
+
+static bool block_last_before(void *context, uint64_t session, uint64_t number, struct span block)
+{
+    struct last_before *look = context;
+    look->any = number <= look->number;
+    look->found = number;
+    return false;
+}
+
+/* What begins in [from, until) goes, but the block that `until` itself is in. */
+static int drop(const struct shelf *shelf, const struct spill_request *request)
+{
+    struct last_before look = {.number = request->until};
+    if (request->until == UINT64_MAX) return shelf->drop(shelf->context, request->session, request->from, UINT64_MAX);
+    int error = shelf->read(shelf->context, request->session, request->until, block_last_before, &look);
+    uint64_t until = look.any ? look.found : request->until;
+    return error || until <= request->from ? error : shelf->drop(shelf->context, request->session, request->from, until);
+}
+
+static void kept_again(struct spill *spill)
+{
+    struct spill_request *request = spill->kept;
+    spill->kept = NULL;
+    while (request) { /* their order does not matter: each is about what nobody needs */
+        struct spill_request *next = request->next;
+        drop(&spill->config.shelf, request); /* one that fails is found by the next start's sweep */
+        spill_request_release(request);
+        request = next;
+    }
+}
+
+/* False: the shelf refuses; to be done again later. */
+static bool request_do(struct spill *spill, uint32_t shard, struct spill_request *request, uint64_t now_ms)
+{
+    const struct shelf *shelf = &spill->config.shelf;
+    struct spill_desk *desk = &spill->desks[shard];
+    if (request->kind == SPILL_READ) {
+        struct reading reading = {request, 0};
+        request->error = shelf->read(shelf->context, request->session, request->from, block_take, &reading);
+        answer(spill, shard, request);
+        return true;
+    }
+    if (request->kind == SPILL_DROP && atomic_load(&spill->held)) {
+        request->next = spill->kept;
+        spill->kept = request;
+        return true;
+    }
+    if (request->kind == SPILL_SYNC) {
+        spill->sync_wanted = true;
+    } else {
+        int error = request->kind == SPILL_WRITE ? shelf->put(shelf->context, request->session, request->from, span_of(request->data, request->bytes))
+                                                 : drop(shelf, request);
+        if (error) {
+            trouble_set(spill, error);
+            return false;
+        }
+        if (!spill->unsynced) spill->unsynced_since_ms = now_ms;
+        spill->unsynced = true;
+        spill->unsynced_bytes += request->bytes;
+        if (request->kind == SPILL_WRITE) {
+            atomic_fetch_sub_explicit(&desk->backlog_bytes, request->bytes, memory_order_relaxed);
+            desk->written = request->ticket;
+        }
+    }
+    spill_request_release(request);
+    return true;
+}
+
+static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
+{
+    struct spill_desk *desk = &spill->desks[shard];
+    *desk->todo_end = stack_take(&desk->sent);
+    while (*desk->todo_end)
+        desk->todo_end = &(*desk->todo_end)->next;
+    while (desk->todo) {
+        struct spill_request *request = desk->todo, *next = request->next;
+        if (!request_do(spill, shard, request, now_ms)) {
+            spill->again_ms = now_ms + FAILED_AGAIN_MS;
+            return;
+        }
+        desk->todo = next;
+        if (!next) desk->todo_end = &desk->todo;
+    }
+}
+
+static bool sync_due(const struct spill *spill, uint64_t now_ms)
+{
+    if (now_ms < spill->again_ms) return false;
+    if (spill->sync_wanted) return true;
+    return spill->unsynced && (spill->unsynced_bytes >= spill->config.sync_bytes || now_ms >= spill->unsynced_since_ms + SPILL_AGE_MS);
+}
+
+static void sync_now(struct spill *spill, uint64_t now_ms)
+{
+    const struct shelf *shelf = &spill->config.shelf;
+    int error = spill->unsynced ? shelf->sync(shelf->context) : 0;
+    trouble_set(spill, error);
+    spill->again_ms = error ? now_ms + FAILED_AGAIN_MS : 0;
+    if (error) return;
+    spill->unsynced = spill->sync_wanted = false;
+    spill->unsynced_bytes = 0;
+    for (uint32_t s = 0; s < spill->config.shards_count; s++) {
+        struct spill_desk *desk = &spill->desks[s];
+        if (atomic_load(&desk->synced) == desk->written) continue;
+        atomic_store_explicit(&desk->synced, desk->written, memory_order_release);
+        if (spill->config.wake) spill->config.wake(spill->config.context, s);
+    }
+}
+
+static void backup_do(struct spill *spill, uint64_t now_ms)
+{
+    pthread_mutex_lock(&spill->lock);
+    if (spill->backup.wanted && !spill->backup.done) {
+        const struct shelf *shelf = &spill->config.shelf;
+        spill->backup.result = shelf->backup(shelf->context, spill->backup.directory);
+        spill->backup.done = true;
+        pthread_cond_broadcast(&spill->backed_up);
+    }
+    pthread_mutex_unlock(&spill->lock);
+}
+
+uint64_t spill_step(struct spill *spill, uint64_t now_ms)
+{
+    if (UNLIKELY(spill->kept != NULL) && !atomic_load(&spill->held)) kept_again(spill);
+    if (now_ms >= spill->again_ms)
+        for (uint32_t s = 0; s < spill->config.shards_count; s++)
+            desk_serve(spill, s, now_ms);
+    if (sync_due(spill, now_ms)) sync_now(spill, now_ms);
+    backup_do(spill, now_ms);
+    if (spill->again_ms > now_ms) return spill->again_ms;
+    return spill->unsynced ? spill->unsynced_since_ms + SPILL_AGE_MS : UINT64_MAX;
+}
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void *spill_thread(void *argument)
+{
+    struct spill *spill = argument;
+    log_thread_attach("shelf");
+    pthread_setname_np(pthread_self(), "shelf");
+    while (!atomic_load(&spill->ending)) {
+        uint64_t now_ms = clock_ms(), again_ms = spill_step(spill, now_ms);
+        int timeout_ms = again_ms == UINT64_MAX ? -1 : again_ms > now_ms ? (int)(again_ms - now_ms) : 0;
+        struct pollfd wait = {spill->wake, POLLIN, 0};
+        uint64_t number;
+        if (poll(&wait, 1, timeout_ms) > 0 && read(spill->wake, &number, sizeof number) < 0) break;
+    }
+    return NULL;
+}
+
+void spill_start(struct spill *spill)
+{
+    CHECK(pthread_create(&spill->thread, NULL, spill_thread, spill) == 0);
+    spill->has_thread = true;
+}
+
+void spill_destroy(struct spill *spill)
+{
+    if (!spill) return;
+    if (spill->has_thread) {
+        atomic_store(&spill->ending, true);
+        wake(spill);
+        pthread_join(spill->thread, NULL);
+    }
+    spill->config.wake = NULL;
+    spill->again_ms = 0;
+    atomic_store(&spill->held, false);
+    spill->sync_wanted = true;
+    spill_step(spill, clock_ms()); /* what came since */
+    for (uint32_t s = 0; s < spill->config.shards_count; s++) {
+        for (struct spill_request *request; (request = spill_take(spill, s));)
+            spill_request_release(request);
+        while (spill->desks[s].todo) { /* the shelf refuses: the log has them */
+            struct spill_request *request = spill->desks[s].todo;
+            spill->desks[s].todo = request->next;
+            spill_request_release(request);
+        }
+    }
+    spill->config.shelf.close(spill->config.shelf.context);
+    close(spill->wake);
+    pthread_cond_destroy(&spill->backed_up);
+    pthread_mutex_destroy(&spill->lock);
+    memory_release(spill);
+}
+
+const struct shelf *spill_shelf(const struct spill *spill) { return &spill->config.shelf; }
+int spill_trouble(const struct spill *spill) { return atomic_load_explicit(&spill->trouble, memory_order_relaxed); }
+
+void spill_hold(struct spill *spill, bool held)
+{
+    atomic_store(&spill->held, held);
+    if (!held) wake(spill);
+}
+
+int spill_backup(struct spill *spill, const char *directory)
+{
+    pthread_mutex_lock(&spill->lock);
+    while (spill->backup.wanted)
+        pthread_cond_wait(&spill->backed_up, &spill->lock); /* another one is being made */
+    spill->backup = (struct backup){.directory = directory, .wanted = true};
+    wake(spill);
+    while (!spill->backup.done)
+        pthread_cond_wait(&spill->backed_up, &spill->lock);
+    int error = spill->backup.result;
+    spill->backup = (struct backup){0};
+    pthread_cond_broadcast(&spill->backed_up);
+    pthread_mutex_unlock(&spill->lock);
+    return error;
+}
