@@ -26,7 +26,7 @@ export async function clients (root, context) {
     for (const id of chosen) if (!rows.includes(id)) chosen.delete(id)
     const kick = h('button', { type: 'button', class: 'danger', disabled: chosen.size === 0, onclick: act(async () => {
       if (!await confirm(`Disconnect ${chosen.size} client${chosen.size === 1 ? '' : 's'}? Sessions live on as their expiry says.`, 'Kick')) return
-      const { kicked } = await post('/clients/kickout', { clientids: [...chosen] })
+      const { kicked } = await post('/clients/kickout/bulk', { clientids: [...chosen] })
       chosen.clear()
       toast(`${kicked} disconnected.`)
       await load()
