@@ -28,11 +28,11 @@ build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxh
 # hashes, tokens and JSON, then the modules' client libraries
 build_packages+=(libssl-dev libcrypt-dev libargon2-dev libjansson-dev libcurl4-openssl-dev libpq-dev libmariadb-dev libhiredis-dev libldap-dev)
 
-# build PRESET [cmake option…]: configures (once) and builds build/PRESET.
+# build PRESET [cmake option…]: configures (once) and builds build/PRESET, or only $build_targets of it.
 build() {
   local preset=$1; shift
   [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" "$@" >/dev/null
-  cmake --build --preset "$preset" -- -k 0
+  cmake --build --preset "$preset" ${build_targets:+--target $build_targets} -- -k 0
 }
 
 # A port nobody listens on now.
