@@ -252,7 +252,7 @@ struct feature {
     void (*release)(struct feature_node *node, void *prepared);
     /* Events of moments in setup.moments, in the order of each shard. */
     void (*tap)(struct feature_node *node, const struct feature_event *events, uint32_t count);
-    /* About once a second. */
+    /* About once a second while it has moments. */
     void (*control_tick)(struct feature_node *node);
 
     /* Shards; all may be NULL. */

@@ -199,7 +199,7 @@ void features_settings_use(struct features *features, const struct settings *set
 void features_control_tick(struct features *features)
 {
     for (uint32_t i = 0; i < features->count; i++)
-        if (features->parts[i]->feature->control_tick) features->parts[i]->feature->control_tick(&features->parts[i]->node);
+        if (features_on(features, i) && features->parts[i]->feature->control_tick) features->parts[i]->feature->control_tick(&features->parts[i]->node);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */

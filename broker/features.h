@@ -83,9 +83,11 @@ void features_settings_use(struct features *features, const struct settings *set
 void features_control_tick(struct features *features);
 /* Hands events to the features that want them. True: there was one. */
 bool features_events_drain(struct features *features);
-/* True: somebody wants events (the control thread looks every FEATURES_DRAIN_MS) or a tick. */
-bool features_want_control(const struct features *features);
+/* How often the control thread has to look: every FEATURES_DRAIN_MS while somebody wants events, every FEATURES_TICK_MS while a feature that is on
+ * has a control_tick(), never (-1) otherwise: a broker that nobody has given a feature sleeps. */
+int features_control_ms(const struct features *features);
 #define FEATURES_DRAIN_MS 20
+#define FEATURES_TICK_MS  1000
 /* When no shard turns any more: before features_shard_stop() of the first one. */
 void features_halt(struct features *features);
 void features_destroy(struct features *features); /* accepts NULL */

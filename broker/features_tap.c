@@ -51,12 +51,12 @@ void features_taps_want(struct features *features)
         if (!atomic_load(&taps->rings[s])) atomic_store(&taps->rings[s], memory_acquire_aligned(64, sizeof(struct tap_ring)));
 }
 
-bool features_want_control(const struct features *features)
+int features_control_ms(const struct features *features)
 {
-    bool tick = features->taps->wanted != 0;
+    bool ticks = false;
     for (uint32_t i = 0; i < features->count; i++)
-        tick |= features->parts[i]->feature->control_tick != NULL;
-    return tick;
+        ticks |= features_on(features, i) && features->parts[i]->feature->control_tick;
+    return features->taps->wanted ? FEATURES_DRAIN_MS : ticks ? FEATURES_TICK_MS : -1;
 }
 
 /* ---- the shard's side -------------------------------------------------------------------------------------------- */

@@ -269,6 +269,7 @@ static void *join_thread(void *argument)
 
 /* Lines wait this long for others: at thousands a second, being woken for each would cost more than writing them. */
 #define LOG_GATHER_MS 5
+#define STOPPING_LOOK_MS 20
 
 /* Until all shards have ended: signals, log lines, the watchdog. */
 static void control_run(struct control *control)
@@ -281,10 +282,10 @@ static void control_run(struct control *control)
     uint64_t ticked_ms = 0;
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
-        bool events = features_want_control(control->features);
+        int features_ms = features_control_ms(control->features);
         waits[4].fd = control->admin_wake;
-        if (poll(waits, 5, lines ? LOG_GATHER_MS : control->stopping || events ? FEATURES_DRAIN_MS : -1) < 0) continue;
-        if (events) ringmqd_features_turn(control->features, &ticked_ms);
+        if (poll(waits, 5, lines ? LOG_GATHER_MS : control->stopping ? STOPPING_LOOK_MS : features_ms) < 0) continue;
+        if (features_ms >= 0) ringmqd_features_turn(control->features, &ticked_ms);
         if (lines) log_drain();
         lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
         if (waits[4].revents && control->admin_wake >= 0) admin_control_run(control->admin);
