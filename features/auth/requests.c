@@ -2,6 +2,7 @@
 #include "features/auth/requests.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/check.h"

@@ -2,7 +2,9 @@
 #include "features/protect/requests.h"
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -30,6 +32,7 @@ static void answer(struct feature_request *request, json_t *value)
 /* The ban list's file may have bytes that are no UTF-8: they are shown as question marks. */
 static json_t *text_json(struct span text)
 {
+    if (text.bytes == 0) return json_string("");
     json_t *value = json_stringn((const char *)text.data, text.bytes);
     if (value) return value;
     char *mended = strndup((const char *)text.data, text.bytes);
