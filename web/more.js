@@ -83,7 +83,13 @@ async function group (root, context, document, { name, routes }) {
     const list = view.inside ?? top
     const paged = list?.operation.parameters?.some((one) => one.name === 'page')
     const path = list?.path.replace(/\{(\w+)\}/g, (_, one) => encodeURIComponent(view.of[one]))
-    const answer = list && await get(`${path}${paged ? query({ page: view.page, limit: view.limit }) : ''}`, context.signal)
+    let answer; let missing // what is switched off answers 404 and says how to switch it on
+    try {
+      answer = list && await get(`${path}${paged ? query({ page: view.page, limit: view.limit }) : ''}`, context.signal)
+    } catch (error) {
+      if (error.status !== 404) throw error
+      missing = error.message
+    }
     const rows = Array.isArray(answer?.data) ? answer.data : []
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))]
     // The names in {…} that a row has; a route whose names are not all there cannot be called from it.
@@ -93,7 +99,7 @@ async function group (root, context, document, { name, routes }) {
     const here = view.inside ? ofOne.filter((route) => route.path === view.inside.path) : ofAll
     fill(place, list && h('p', null, list.operation.summary),
       h('div', { class: 'buttons' }, view.inside && h('button', { type: 'button', onclick: go(undefined, {}) }, `← ${name.replaceAll('_', ' ')}`), here.map((route) => button(route, view.of))),
-      list && table(name, [...names.map((one) => ({ name: one, label: one, class: 'text', cell: (row) => shown(row[one]) })), (usable.length || deeper.length) && { label: '', cell: (row) => h('div', { class: 'buttons' },
+      missing ? h('p', { class: 'empty' }, missing) : list && table(name, [...names.map((one) => ({ name: one, label: one, class: 'text', cell: (row) => shown(row[one]) })), (usable.length || deeper.length) && { label: '', cell: (row) => h('div', { class: 'buttons' },
         deeper.map((route) => h('button', { type: 'button', title: route.operation.summary, onclick: go(route, row) }, route.operation.operationId.replaceAll('_', ' '))),
         usable.map((route) => button(route, { ...view.of, ...row }))) }].filter(Boolean), rows),
       answer?.meta && pager(answer.meta, (page) => { view.page = page; act(load)() }))
