@@ -259,8 +259,11 @@ static void reads_serve(struct spill *spill, uint32_t shard)
         *at = request->next;
         struct reading reading = {request, 0};
         request->error = shelf->read(shelf->context, request->session, request->from, block_take, &reading);
+        uint64_t first = 0; /* where the block begins that has request->from: those before it would only take room */
+        for (struct spill_request *write = desk->todo; write != *at; write = write->next)
+            if (write->kind == SPILL_WRITE && write->session == request->session && write->from <= request->from) first = write->from;
         for (struct spill_request *write = desk->todo; write != *at && !request->error && request->bytes < SPILL_READ_BYTES; write = write->next)
-            if (write->kind == SPILL_WRITE && write->session == request->session)
+            if (write->kind == SPILL_WRITE && write->session == request->session && write->from >= first)
                 block_take(&reading, write->session, write->from, span_of(write->data, write->bytes));
         answer(spill, shard, request);
     }
