@@ -11,6 +11,7 @@
 #include "admin/process.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/features.h"
 
 struct writer {
     struct http_text *text;
@@ -26,6 +27,12 @@ struct writer {
     X(counter, ringmq_shard_cpu_seconds, "processor time of a shard's thread")                                                     \
     X(gauge, ringmq_listener_connections, "connections that came by a listener")                                                   \
     X(gauge, ringmq_listener_up, "1: the listener is open; 0: it is not, though it is enabled")                                     \
+    X(counter, ringmq_feature_passed, "packets a feature had nothing against, by feature and gate")                               \
+    X(counter, ringmq_feature_allowed, "packets it authorized")                                                                   \
+    X(counter, ringmq_feature_denied, "packets it refused")                                                                       \
+    X(counter, ringmq_feature_later, "packets it made wait")                                                                      \
+    X(counter, ringmq_feature_overruns, "answers of it that took longer than features.gate_budget")                               \
+    X(gauge, ringmq_feature_longest_seconds, "its longest answer")                                                                \
     X(gauge, ringmq_alarms, "alarms that are raised, by name")                                                                     \
     X(counter, ringmq_admin_requests, "requests to the admin API, by the hundreds of their status")                                \
     X(counter, ringmq_admin_connections, "connections to the admin API")                                                           \
@@ -159,6 +166,40 @@ static void write_listeners(struct writer *writer, struct admin *admin)
     memory_release(listeners);
 }
 
+struct feature_column {
+    struct writer *writer;
+    const char *name, *ending;
+    size_t offset; /* into struct feature_counts */
+};
+
+static void write_feature_count(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum)
+{
+    const struct feature_column *column = context;
+    uint64_t count = *(const uint64_t *)((const char *)sum + column->offset);
+    http_text_print(column->writer->text, "%s%s{feature=\"%s\",gate=\"%s\"} ", column->name, column->ending, feature->name, feature_moment_names[gate]);
+    if (column->offset == offsetof(struct feature_counts, ticks_max))
+        http_text_print(column->writer->text, "%.9g\n", (double)count / (double)feature_ticks_per_us() / 1e6);
+    else
+        http_text_print(column->writer->text, "%" PRIu64 "\n", count);
+}
+
+static void write_features(struct writer *writer, const struct broker *broker)
+{
+    struct feature_column columns[] = {
+        {writer, "ringmq_feature_passed", "_total", offsetof(struct feature_counts, passed)},
+        {writer, "ringmq_feature_allowed", "_total", offsetof(struct feature_counts, allowed)},
+        {writer, "ringmq_feature_denied", "_total", offsetof(struct feature_counts, denied)},
+        {writer, "ringmq_feature_later", "_total", offsetof(struct feature_counts, later)},
+        {writer, "ringmq_feature_overruns", "_total", offsetof(struct feature_counts, overruns)},
+        {writer, "ringmq_feature_longest_seconds", "", offsetof(struct feature_counts, ticks_max)},
+    };
+    if (!broker->features) return;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        other(writer, columns[i].name);
+        features_counts_each(broker->features, write_feature_count, &columns[i]);
+    }
+}
+
 static void write_alarms(struct writer *writer, struct admin *admin)
 {
     struct alarm *alarms = memory_acquire(ALARMS_MAX * sizeof *alarms);
@@ -207,6 +248,7 @@ void metrics_write(struct admin *admin, bool openmetrics, struct http_text *ret_
     for (uint32_t s = 0; s < broker->shards_count; s++)
         http_text_print(ret_text, "ringmq_shard_cpu_seconds_total{shard=\"%u\"} %.9g\n", s, shard_cpu_seconds(broker, s));
     write_listeners(&writer, admin);
+    write_features(&writer, broker);
     write_alarms(&writer, admin);
     write_admin(&writer, admin);
     plain(&writer, "process_cpu_seconds", "_total", process_cpu_seconds());

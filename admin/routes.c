@@ -118,6 +118,22 @@ static const struct api_field alarms_parameters[] = {
 static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
+static const struct api_field page_parameters[] = {PAGE};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const struct api_field ban_parameters[] = {
+    {"as", FIELD_STRING, .required = true, .in_path = true, .words = ban_kinds, .says = "The kind of ban."},
+    {"who", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "Whom it is for, percent-encoded."}};
+
+#define SOURCE {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "NAME of authentication.NAME with the built-in database."}
+#define MQTT_USER_MAX 511
+static const struct api_field auth_users_parameters[] = {
+    SOURCE,
+    {"after", FIELD_STRING, .max = MQTT_USER_MAX, .says = "Those whose names come behind this one: the last of the page before."},
+    {"limit", FIELD_INTEGER, .min = 1, .max = 1000, .fallback = "100", .says = "As many."}};
+static const struct api_field source_parameters[] = {SOURCE};
+static const struct api_field auth_user_parameters[] = {
+    SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
+
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
 const struct api_route api_routes[] = {
@@ -231,6 +247,47 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/alarms", OPERATION_list_alarms, ROLE_VIEWER, "alarms", "alarms list", PARAMETERS(alarms_parameters), .answer = "Alarm", .page = true, .success = 200,
      .summary = "What needs somebody's attention, or did."},
     {METHOD_DELETE, "/alarms", OPERATION_delete_alarms, ROLE_OPERATOR, "alarms", "alarms clear", .success = 204, .summary = "Forgets the alarms that have been cleared."},
+
+    /* bans */
+    {METHOD_GET, "/banned", OPERATION_list_bans, ROLE_VIEWER, "banned", "banned list", PARAMETERS(page_parameters), .answer = "Ban", .page = true, .success = 200,
+     ERRORS(404), .summary = "Who may not connect.", .says = "404 while banned.enable is off. In no order; it stays the same while nothing changes."},
+    {METHOD_POST, "/banned", OPERATION_add_ban, ROLE_OPERATOR, "banned", "banned add", .body = "NewBan", .answer = "Ban", .success = 200, ERRORS(404, 409),
+     .summary = "Bans somebody: who is connected goes (0x98), who comes is refused (0x8A).",
+     .says = "A ban of the same kind for the same name is replaced. 404 while banned.enable is off, 409 when the list is full. On disk within a second."},
+    {METHOD_DELETE, "/banned/{as}/{who}", OPERATION_remove_ban, ROLE_OPERATOR, "banned", "banned remove", PARAMETERS(ban_parameters), .success = 204, ERRORS(404),
+     .summary = "Ends a ban."},
+    {METHOD_DELETE, "/banned", OPERATION_clear_bans, ROLE_OPERATOR, "banned", "banned clear", .success = 204, ERRORS(404), .summary = "Ends all bans."},
+
+    /* who MQTT clients are */
+    {METHOD_GET, "/authentication", OPERATION_list_authentication, ROLE_VIEWER, "authentication", "auth list", .answer = "AuthenticationSource", .list = true,
+     .success = 200, ERRORS(404), .summary = "The sources of logins and of clients' rules, in the order in which they are asked, with their state and counters.",
+     .says = "Counters begin with each reload of the configuration."},
+    {METHOD_GET, "/authentication/counters", OPERATION_get_authentication_counters, ROLE_VIEWER, "authentication", "auth counters", .answer = "AuthenticationCounters",
+     .success = 200, ERRORS(404), .summary = "What has become of logins since the start."},
+    {METHOD_POST, "/authentication/purge", OPERATION_purge_authentication, ROLE_OPERATOR, "authentication", "auth purge", .body = "AuthenticationPurge",
+     .answer = "AuthenticationPurged", .success = 200, ERRORS(404), .summary = "Forgets remembered logins, of one user or of all: the sources are asked again.",
+     .says = "Who is connected stays."},
+    {METHOD_GET, "/authentication/{name}/users", OPERATION_list_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users",
+     PARAMETERS(auth_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
+     .says = "The next page begins `after` the last user of this one; a page that is not full is the last."},
+    {METHOD_POST, "/authentication/{name}/users", OPERATION_add_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-add",
+     PARAMETERS(source_parameters), .body = "NewMqttUser", .answer = "MqttUser", .success = 201, ERRORS(404, 409),
+     .summary = "Adds a user to a built-in database; it is on disk when this answers.", .says = "The password is kept as an argon2id hash, and as keys where mechanism is scram."},
+    {METHOD_PUT, "/authentication/{name}/users/{user_id}", OPERATION_change_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-change",
+     PARAMETERS(auth_user_parameters), .body = "MqttUserChange", .answer = "MqttUser", .success = 200, ERRORS(404),
+     .summary = "Changes a user's password, or whether everything is allowed to it.", .says = "Holds from the next login on; who is connected stays."},
+    {METHOD_DELETE, "/authentication/{name}/users/{user_id}", OPERATION_delete_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-delete",
+     PARAMETERS(auth_user_parameters), .success = 204, ERRORS(404), .summary = "Removes a user; who is connected stays."},
+
+    /* features and extras */
+    {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,
+     .summary = "The features of this process, in the order in which they are asked, and what they have said."},
+    {METHOD_GET, "/mqtt/topic_metrics", OPERATION_list_topic_metrics, ROLE_VIEWER, "extras", "topic-metrics", .answer = "TopicMetrics", .list = true, .success = 200,
+     ERRORS(404), .summary = "Messages counted by registered topics (topic_metrics.topics)."},
+    {METHOD_GET, "/slow_subscriptions", OPERATION_list_slow_subscriptions, ROLE_VIEWER, "extras", "slow-subscriptions list", .answer = "SlowSubscription", .list = true,
+     .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
+    {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),
+     .summary = "Forgets the slow subscribers noted so far."},
 };
 const uint32_t api_routes_count = COUNT(api_routes);
 

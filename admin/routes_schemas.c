@@ -10,6 +10,9 @@ static const char *const encodings[] = {"plain", "base64", NULL};
 static const char *const states[] = {"running", "stopped", "failed", NULL};
 static const char *const origins[] = {"default", "file", "environment", "command_line", "runtime", NULL};
 static const char *const severities[] = {"warning", "critical", NULL};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const char *const source_kinds[] = {"authentication", "authorization", NULL};
+static const char *const source_states[] = {"unknown", "up", "down", "resting", NULL};
 static const char *const kinds[] = {"user", "api_key", "anonymous", NULL};
 
 static const struct api_field error[] = {
@@ -298,6 +301,98 @@ static const struct api_field alarm[] = {
     {"deactivated_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it was cleared; null: it is raised."},
 };
 
+#define BAN_HEAD(needed) \
+    {"as", FIELD_STRING, .required = needed, .words = ban_kinds, .says = "By what: client id, user name, address, network, or a pattern with * (any characters) and ? (one byte)."}, \
+    {"who", FIELD_STRING, .required = needed, .min = 1, .max = 4096, .says = "The name, the address such as 192.0.2.7, the network such as 10.0.0.0/8, the pattern."}
+static const struct api_field ban[] = {
+    BAN_HEAD(false),
+    {"by", FIELD_STRING, .says = "Who has banned."},
+    {"reason", FIELD_STRING, .says = "Why."},
+    {"at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "Since when."},
+    {"until", FIELD_STRING, .nullable = true, .format = "date-time", .says = "Until when; null: for good."},
+};
+static const struct api_field new_ban[] = {
+    BAN_HEAD(true),
+    {"by", FIELD_STRING, .max = 255, .says = "Who bans; left out: the user of this API."},
+    {"reason", FIELD_STRING, .max = 255, .says = "Why."},
+    {"at", FIELD_STRING, .min = 1, .max = 64, .format = "date-time", .says = "Since when, for the list; left out: now."},
+    {"until", FIELD_STRING, .nullable = true, .min = 1, .max = 64, .format = "date-time", .says = "RFC 3339; null or left out: for good."},
+};
+static const struct api_field authentication_source[] = {
+    {"name", FIELD_STRING, .says = "NAME of authentication.NAME or authorization.NAME."},
+    {"kind", FIELD_STRING, .words = source_kinds, .says = "authentication: who a client is. authorization: what it may."},
+    {"backend", FIELD_STRING, .says = "Where it looks."},
+    {"state", FIELD_STRING, .words = source_states, .says = "resting: the circuit breaker is open, it is not asked until it answers again. unknown: not asked yet."},
+    {"error", FIELD_STRING, .nullable = true, .says = "Its last failure; null: none."},
+    {"allowed", FIELD_INTEGER, .says = "Logins it has let in."},
+    {"denied", FIELD_INTEGER, .says = "Logins it has refused."},
+    {"ignored", FIELD_INTEGER, .says = "Not its users: the next source was asked."},
+    {"failed", FIELD_INTEGER, .says = "It could not be asked; on_error has decided."},
+    {"timeouts", FIELD_INTEGER, .says = "Of them: it was too slow."},
+    {"queue_full", FIELD_INTEGER, .says = "Of them: too many waited."},
+    {"breaker_opened", FIELD_INTEGER, .says = "Times the circuit breaker opened."},
+    {"busy_us", FIELD_INTEGER, .says = "Microseconds it has worked, all its threads together."},
+    {"longest_us", FIELD_INTEGER, .says = "Its longest answer."},
+    {"waiting", FIELD_INTEGER, .says = "Logins that wait for it now."},
+};
+static const struct api_field authentication_counters[] = {
+    {"logins", FIELD_INTEGER, .says = "CONNECTs that were to be judged."},
+    {"cached", FIELD_INTEGER, .says = "Of them: answered from memory."},
+    {"allowed", FIELD_INTEGER, .says = "Let in."},
+    {"denied", FIELD_INTEGER, .says = "Refused."},
+    {"unavailable", FIELD_INTEGER, .says = "Refused because a source could not be asked, or too many waited."},
+    {"throttled", FIELD_INTEGER, .says = "Refused because too many logins of their address have failed."},
+    {"scram", FIELD_INTEGER, .says = "Exchanges of SCRAM begun."},
+    {"refreshed", FIELD_INTEGER, .says = "Rules of connected clients asked for again."},
+    {"cache_entries", FIELD_INTEGER, .says = "Verdicts remembered now."},
+};
+static const struct api_field authentication_purge[] = {
+    {"user_id", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: everybody's."},
+};
+static const struct api_field authentication_purged[] = {{"purged", FIELD_INTEGER, .says = "Verdicts that were forgotten."}};
+static const struct api_field mqtt_user[] = {
+    {"user_id", FIELD_STRING, .says = "The name."},
+    {"is_superuser", FIELD_BOOLEAN, .says = "Everything is allowed to it."},
+};
+static const struct api_field new_mqtt_user[] = {
+    {"user_id", FIELD_STRING, .required = true, .min = 1, .max = 511, .says = "User name, or client id where user_id_type says so."},
+    {"password", FIELD_STRING, .required = true, .min = 1, .max = 1024, .says = "The password."},
+    {"is_superuser", FIELD_BOOLEAN, .fallback = "false", .says = "Everything is allowed to it."},
+};
+static const struct api_field mqtt_user_change[] = {
+    {"password", FIELD_STRING, .min = 1, .max = 1024, .says = "A new password; left out: the old one."},
+    {"is_superuser", FIELD_BOOLEAN, .says = "Left out: as before."},
+};
+static const struct api_field feature_gate[] = {
+    {"gate", FIELD_STRING, .says = "About which packets."},
+    {"passed", FIELD_INTEGER, .says = "Nothing against it."},
+    {"allowed", FIELD_INTEGER, .says = "Authorized."},
+    {"denied", FIELD_INTEGER, .says = "Refused."},
+    {"later", FIELD_INTEGER, .says = "Had to wait."},
+    {"overruns", FIELD_INTEGER, .says = "Answers that took longer than features.gate_budget."},
+    {"longest_us", FIELD_NUMBER, .says = "The longest answer, in microseconds."},
+};
+static const struct api_field feature[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"version", FIELD_STRING, .says = "Its version."},
+    {"documentation", FIELD_STRING, .says = "What it does."},
+    {"on", FIELD_BOOLEAN, .says = "The configuration has switched it on."},
+    {"gates", FIELD_ARRAY, .of = "FeatureGate", .says = "What it has said, over all shards."},
+};
+static const struct api_field topic_metrics[] = {
+    {"topic", FIELD_STRING, .says = "The registered topic or filter."},
+    {"metrics", FIELD_MAP, .of = "integer", .says = "Messages in and out by QoS, and dropped."},
+    {"in_rate", FIELD_NUMBER, .says = "Messages in per second, lately."},
+    {"out_rate", FIELD_NUMBER, .says = "Messages out per second, lately."},
+    {"dropped_rate", FIELD_NUMBER, .says = "Dropped per second, lately."},
+};
+static const struct api_field slow_subscription[] = {
+    {"clientid", FIELD_STRING, .says = "The subscriber."},
+    {"topic", FIELD_STRING, .says = "The topic of the message."},
+    {"timespan", FIELD_INTEGER, .says = "Milliseconds it has waited."},
+    {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
+};
+
 #define SCHEMA(title, fields_of, text) {title, text, fields_of, COUNT(fields_of)}
 const struct api_schema api_schemas[] = {
     SCHEMA("Error", error, "What went wrong."),
@@ -343,6 +438,19 @@ const struct api_schema api_schemas[] = {
     SCHEMA("ConfigVersion", config_version, "An earlier runtime layer."),
     SCHEMA("Rollback", rollback, "Which version."),
     SCHEMA("Alarm", alarm, "Something that needs attention."),
+    SCHEMA("Ban", ban, "A ban that is in force."),
+    SCHEMA("NewBan", new_ban, "Whom to ban."),
+    SCHEMA("AuthenticationSource", authentication_source, "A source of logins or of rules."),
+    SCHEMA("AuthenticationCounters", authentication_counters, "What has become of logins."),
+    SCHEMA("AuthenticationPurge", authentication_purge, "What to forget."),
+    SCHEMA("AuthenticationPurged", authentication_purged, "How much was forgotten."),
+    SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
+    SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
+    SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
+    SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
+    SCHEMA("Feature", feature, "A feature of the broker."),
+    SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
+    SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
 };
 const uint32_t api_schemas_count = COUNT(api_schemas);
 

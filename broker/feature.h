@@ -54,7 +54,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 1u
+#define FEATURE_ABI 2u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 
@@ -216,6 +216,17 @@ struct feature_event {
 };
 _Static_assert(sizeof(struct feature_event) == 64, "one cache line");
 
+/* ---- requests --------------------------------------------------------------------------------------------------------------- */
+
+/* What an administrator asks of a feature: the admin API hands it over without knowing what it means. The feature answers in place. */
+struct feature_request {
+    const char *verb;  /* the feature's own, "bans add" */
+    struct span body;  /* a JSON object in UTF-8; its members have the types and limits of the API's tables */
+    int status;        /* set: 200 when done; 400 it makes no sense, 404 there is no such thing (or it is switched off), 409 it cannot be, 500 it failed */
+    char *answer;      /* set, with 200: JSON text from malloc(), whoever asked frees it; NULL: there is nothing to say */
+    char error[256];   /* set, with the others: a sentence that says what to do */
+};
+
 /* ---- a feature -------------------------------------------------------------------------------------------------------------- */
 
 enum feature_stage {
@@ -254,6 +265,9 @@ struct feature {
     void (*tap)(struct feature_node *node, const struct feature_event *events, uint32_t count);
     /* About once a second while it has moments. */
     void (*control_tick)(struct feature_node *node);
+    /* On threads of the administrator's interface, several at once, after open() and before halt(): may block, must be safe against all others.
+     * NULL: it takes none. */
+    void (*request)(struct feature_node *node, struct feature_request *request);
 
     /* Shards; all may be NULL. */
     void (*apply)(struct feature_shard *shard);

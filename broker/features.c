@@ -202,6 +202,19 @@ void features_control_tick(struct features *features)
         if (features_on(features, i) && features->parts[i]->feature->control_tick) features->parts[i]->feature->control_tick(&features->parts[i]->node);
 }
 
+/* parts and features are constant between features_create() and features_destroy(). */
+bool features_request(const struct features *features, const char *name, struct feature_request *request)
+{
+    for (uint32_t i = 0; i < features->count; i++) {
+        struct feature_part *part = features->parts[i];
+        if (strcmp(part->feature->name, name) != 0 || !part->feature->request) continue;
+        part->feature->request(&part->node, request);
+        CHECK(request->status);
+        return true;
+    }
+    return false;
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 void features_halt(struct features *features)

@@ -97,6 +97,9 @@ void features_counts_each(const struct features *features,
                           void (*each)(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum),
                           void *context);
 
+/* Asks the feature of that name (struct feature_request). False: this process has none, or it takes no requests. Any thread, before features_halt(). */
+bool features_request(const struct features *features, const char *name, struct feature_request *request);
+
 /* ---- shard ----------------------------------------------------------------------------------------------------------------------- */
 
 struct feature_asked {

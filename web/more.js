@@ -26,7 +26,8 @@ function groups (document) {
 
 const shown = (value) => value === null || value === undefined ? '–' : typeof value === 'object' ? JSON.stringify(value) : typeof value === 'boolean' ? badge(value ? 'yes' : 'no') : String(value)
 
-function control (schema, value) {
+function control (schema, value, name) {
+  if (name === 'password') return h('input', { type: 'password', autocomplete: 'new-password' })
   if (schema?.enum) return select([...schema.enum.filter((one) => one !== null).map((one) => [one, one])], { value })
   if (schema?.type === 'boolean') return select([['', '–'], ['true', 'yes'], ['false', 'no']])
   return h('input', { value: value ?? '', placeholder: schema?.default !== undefined ? String(schema.default) : '' })
@@ -50,7 +51,7 @@ async function run (document, route, values) {
   }
   let wanted
   if (body) {
-    const controls = Object.entries(body.properties ?? {}).map(([name, schema]) => [name, resolve(document, schema), control(resolve(document, schema), undefined)])
+    const controls = Object.entries(body.properties ?? {}).map(([name, schema]) => [name, resolve(document, schema), control(resolve(document, schema), undefined, name)])
     wanted = await dialog(route.operation.summary, (close) => h('form', { method: 'dialog', onsubmit: (event) => {
       event.preventDefault()
       try {
@@ -69,20 +70,38 @@ async function run (document, route, values) {
 async function group (root, context, document, { name, routes }) {
   const place = h('section')
   fill(root, h('p', null, h('a', { href: '#/more' }, '← More')), h('h1', null, name.replaceAll('_', ' ')), place)
-  const list = routes.find((route) => route.method === 'get' && !route.path.includes('{') && resolve(document, route.operation.responses['200']?.content?.['application/json']?.schema)?.properties?.data)
-  const others = routes.filter((route) => route !== list && ['post', 'put', 'delete'].includes(route.method))
-  const ofAll = others.filter((route) => !route.path.includes('{') && may('operator')); const ofOne = others.filter((route) => route.path.includes('{') && may('operator'))
-  const view = { page: 1, limit: 100 }
+  const lists = routes.filter((route) => route.method === 'get' && may(route.operation['x-role']) && resolve(document, route.operation.responses['200']?.content?.['application/json']?.schema)?.properties?.data)
+  const top = lists.find((route) => !route.path.includes('{'))
+  const others = routes.filter((route) => ['post', 'put', 'delete'].includes(route.method) && may(route.operation['x-role']))
+  const ofAll = others.filter((route) => !route.path.includes('{')); const ofOne = others.filter((route) => route.path.includes('{'))
+  const named = (route) => [...route.path.matchAll(/\{(\w+)\}/g)].map(([, one]) => one)
+  // inside: a list that belongs to one row of the list above it, such as the users of a database, and that row.
+  const view = { page: 1, limit: 100, inside: undefined, of: {} }
+  const go = (inside, of) => act(async () => { Object.assign(view, { page: 1, inside, of }); await load() })
   const button = (route, values) => h('button', { type: 'button', title: route.operation.summary, onclick: act(async () => { if (await run(document, route, values)) await load() }) }, route.operation.operationId.replaceAll('_', ' '))
   async function load () {
+    const list = view.inside ?? top
     const paged = list?.operation.parameters?.some((one) => one.name === 'page')
-    const answer = list && await get(`${list.path}${paged ? query(view) : ''}`, context.signal)
+    const path = list?.path.replace(/\{(\w+)\}/g, (_, one) => encodeURIComponent(view.of[one]))
+    let answer; let missing // what is switched off answers 404 and says how to switch it on
+    try {
+      answer = list && await get(`${path}${paged ? query({ page: view.page, limit: view.limit }) : ''}`, context.signal)
+    } catch (error) {
+      if (error.status !== 404) throw error
+      missing = error.message
+    }
     const rows = Array.isArray(answer?.data) ? answer.data : []
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))]
     // The names in {…} that a row has; a route whose names are not all there cannot be called from it.
-    const usable = ofOne.filter((route) => [...route.path.matchAll(/\{(\w+)\}/g)].every(([, one]) => names.includes(one)))
-    fill(place, list && h('p', null, list.operation.summary), h('div', { class: 'buttons' }, ofAll.map((route) => button(route, {}))),
-      list && table(name, [...names.map((one) => ({ name: one, label: one, class: 'text', cell: (row) => shown(row[one]) })), usable.length && { label: '', cell: (row) => h('div', { class: 'buttons' }, usable.map((route) => button(route, row))) }].filter(Boolean), rows),
+    const known = [...names, ...Object.keys(view.of)]
+    const fits = (route) => named(route).every((one) => known.includes(one)) && (!view.inside || named(route).some((one) => names.includes(one)))
+    const usable = ofOne.filter(fits); const deeper = view.inside ? [] : lists.filter((route) => named(route).length && fits(route))
+    const here = view.inside ? ofOne.filter((route) => route.path === view.inside.path) : ofAll
+    fill(place, list && h('p', null, list.operation.summary),
+      h('div', { class: 'buttons' }, view.inside && h('button', { type: 'button', onclick: go(undefined, {}) }, `← ${name.replaceAll('_', ' ')}`), here.map((route) => button(route, view.of))),
+      missing ? h('p', { class: 'empty' }, missing) : list && table(name, [...names.map((one) => ({ name: one, label: one, class: 'text', cell: (row) => shown(row[one]) })), (usable.length || deeper.length) && { label: '', cell: (row) => h('div', { class: 'buttons' },
+        deeper.map((route) => h('button', { type: 'button', title: route.operation.summary, onclick: go(route, row) }, route.operation.operationId.replaceAll('_', ' '))),
+        usable.map((route) => button(route, { ...view.of, ...row }))) }].filter(Boolean), rows),
       answer?.meta && pager(answer.meta, (page) => { view.page = page; act(load)() }))
   }
   await load()

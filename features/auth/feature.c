@@ -11,6 +11,7 @@
 #include "features/auth/encode.h"
 #include "features/auth/keys.h"
 #include "features/auth/login.h"
+#include "features/auth/requests.h"
 #include "features/auth/verbs.h"
 
 /* A chain that was replaced is stopped on a thread of its own: it answers what it has begun, which may take as long as a server's time-out. */
@@ -258,6 +259,7 @@ const struct feature feature_auth = {
     .prepare = auth_prepare,
     .release = auth_release,
     .control_tick = auth_control_tick,
+    .request = auth_request,
     .apply = apply_on_shard,
     .tick = login_tick,
     .connect = login_connect,

@@ -17,6 +17,7 @@
 #include "features/protect/bans.h"
 #include "features/protect/flapping.h"
 #include "features/protect/logins.h"
+#include "features/protect/requests.h"
 
 /* ---- settings ------------------------------------------------------------------------------------------------------ */
 
@@ -392,6 +393,7 @@ const struct feature feature_protect = {
     .prepare = protect_prepare,
     .release = protect_release,
     .control_tick = protect_control_tick,
+    .request = protect_request,
     .apply = protect_apply,
     .stop = protect_stop,
     .connect = protect_connect,

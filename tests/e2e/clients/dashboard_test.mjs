@@ -213,6 +213,34 @@ const tests = {
       check(!await page.$('#main .problem'), `${href}: ${await text()}`)
     }
   },
+  async bans_and_users_by_forms_of_the_document () {
+    await go('more/banned', 'Who may not connect')
+    await button('add ban')
+    await type('as', 'clientid')
+    await type('who', 'never-seen')
+    await type('reason', '<b>why</b>')
+    await button('Send')
+    await page.waitForFunction(() => document.querySelector('dialog[open]')?.textContent.includes('never-seen'))
+    await page.keyboard.press('Escape')
+    await until('<b>why</b>')
+    await shot('bans')
+    await button('remove ban')
+    await button('Do it')
+    await until_gone('never-seen')
+    await go('more/authentication', 'built_in_database')
+    await button('list authentication users')
+    await until('in the order of their names')
+    await button('add authentication user')
+    await type('user_id', 'ann')
+    await type('password', 'ann secret')
+    check(await page.$eval('dialog[open] input[type=password]', (one) => one.value) === 'ann secret', 'the password can be read')
+    await button('Send')
+    await page.waitForFunction(() => document.querySelector('dialog[open]')?.textContent.includes('is_superuser') && document.querySelector('dialog[open] pre'))
+    await page.keyboard.press('Escape')
+    await until('ann')
+    await shot('mqtt-users')
+    await go('more/slow_subscriptions', 'slow_subs.enable')
+  },
   async dark_and_light () {
     await go('overview', 'Messages per second')
     for (const name of ['light', 'dark']) {

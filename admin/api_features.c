@@ -1,0 +1,261 @@
+/* api_features.c - what features and the broker's extras have for administrators: bans, the users of MQTT clients, sources of logins, counters; topic
+ * metrics and slow subscribers. Features are asked through broker/feature.h's struct feature_request: JSON in, JSON out. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "admin/api.h"
+#include "base/check.h"
+#include "base/memory.h"
+#include "broker/broker.h"
+#include "broker/extras.h"
+#include "broker/features.h"
+
+/* ---- asking a feature -------------------------------------------------------------------------------------------- */
+
+static json_t *parameter_json(const struct api_call *call, uint32_t place)
+{
+    const struct api_field *field = &call->route->parameters[place];
+    if (field->type == FIELD_INTEGER) return json_integer(api_number(call, field->name));
+    if (field->type == FIELD_BOOLEAN) return json_boolean(api_number(call, field->name));
+    return api_string(span_of_string(api_text(call, field->name)));
+}
+
+/* The body and, beside its members, the parameters. */
+static json_t *question_of(const struct api_call *call)
+{
+    json_t *question = call->body ? json_copy(call->body) : json_object();
+    for (uint32_t i = 0; i < call->route->parameters_count; i++)
+        if (api_text(call, call->route->parameters[i].name)) json_object_set_new(question, call->route->parameters[i].name, parameter_json(call, i));
+    return question;
+}
+
+static const char *code_of(int status)
+{
+    switch (status) {
+    case 400: return "BAD_REQUEST";
+    case 404: return "NOT_FOUND";
+    case 409: return "CONFLICT";
+    default: return "FAILED";
+    }
+}
+
+/* `question` is taken over. False: answered. *ret_answer: NULL when the feature has nothing to say. */
+static bool ask(struct api_call *call, const char *feature, const char *verb, json_t *question, json_t **ret_answer)
+{
+    const struct features *features = admin_broker(call->admin)->features;
+    char *text = json_dumps(question, JSON_COMPACT);
+    CHECK(text);
+    json_decref(question);
+    struct feature_request request = {.verb = verb, .body = span_of_string(text)};
+    bool there = features && features_request(features, feature, &request);
+    explicit_bzero(text, strlen(text)); /* perhaps with a password */
+    free(text);
+    *ret_answer = NULL;
+    if (!there) {
+        api_error(call, 404, "NOT_FOUND", "this ringmqd was built without the feature %s", feature);
+        return false;
+    }
+    if (request.status != 200) {
+        api_error(call, request.status, code_of(request.status), "%s", request.error);
+        return false;
+    }
+    if (request.answer) *ret_answer = json_loads(request.answer, JSON_ALLOW_NUL, NULL);
+    CHECK(!request.answer || *ret_answer); /* a feature that answers what is no JSON */
+    free(request.answer);
+    return true;
+}
+
+/* As it comes, as it goes. */
+static void pass(struct api_call *call, const char *feature, const char *verb)
+{
+    json_t *answer;
+    if (!ask(call, feature, verb, question_of(call), &answer)) return;
+    if (answer)
+        api_reply(call, answer);
+    else
+        api_done(call);
+}
+
+/* ---- bans -------------------------------------------------------------------------------------------------------- */
+
+/* Unix ms on their side, RFC 3339 on ours. */
+static void ban_times_out(json_t *ban)
+{
+    json_object_set_new(ban, "at", api_time((uint64_t)json_integer_value(json_object_get(ban, "at_ms"))));
+    json_object_set_new(ban, "until", api_time((uint64_t)json_integer_value(json_object_get(ban, "until_ms"))));
+    json_object_del(ban, "at_ms");
+    json_object_del(ban, "until_ms");
+}
+
+/* False: answered. */
+static bool ban_time_in(struct api_call *call, json_t *ban, const char *name, const char *name_ms)
+{
+    const char *text = json_string_value(json_object_get(ban, name));
+    uint64_t unix_ms = 0;
+    if (text && !api_time_parse(text, &unix_ms)) {
+        api_error(call, 400, "BAD_REQUEST", "%s must be a time such as 2027-01-01T00:00:00Z", name);
+        return false;
+    }
+    json_object_del(ban, name);
+    json_object_set_new(ban, name_ms, json_integer((json_int_t)unix_ms));
+    return true;
+}
+
+void api_list_bans(struct api_call *call)
+{
+    json_t *answer, *ban;
+    size_t i;
+    if (!ask(call, "protect", "bans list", question_of(call), &answer)) return;
+    json_array_foreach(json_object_get(answer, "data"), i, ban)
+        ban_times_out(ban);
+    api_reply(call, answer);
+}
+
+void api_add_ban(struct api_call *call)
+{
+    json_t *ban = question_of(call), *answer;
+    if (!ban_time_in(call, ban, "at", "at_ms") || !ban_time_in(call, ban, "until", "until_ms")) return json_decref(ban);
+    if (!json_object_get(ban, "by")) json_object_set_new(ban, "by", json_string(call->who.name));
+    if (!ask(call, "protect", "bans add", ban, &answer)) return;
+    ban_times_out(answer);
+    api_reply(call, answer);
+}
+
+void api_remove_ban(struct api_call *call) { pass(call, "protect", "bans remove"); }
+void api_clear_bans(struct api_call *call) { pass(call, "protect", "bans clear"); }
+
+/* ---- authentication ----------------------------------------------------------------------------------------------- */
+
+void api_list_authentication(struct api_call *call) { pass(call, "auth", "sources list"); }
+void api_get_authentication_counters(struct api_call *call) { pass(call, "auth", "counters"); }
+void api_purge_authentication(struct api_call *call) { pass(call, "auth", "purge"); }
+void api_list_authentication_users(struct api_call *call) { pass(call, "auth", "users list"); }
+void api_add_authentication_user(struct api_call *call) { pass(call, "auth", "users add"); }
+void api_change_authentication_user(struct api_call *call) { pass(call, "auth", "users change"); }
+void api_delete_authentication_user(struct api_call *call) { pass(call, "auth", "users delete"); }
+
+/* ---- features ------------------------------------------------------------------------------------------------------- */
+
+static void feature_counts_add(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum)
+{
+    json_t *data = context, *last = json_array_get(data, json_array_size(data) - 1);
+    bool known = last && strcmp(json_string_value(json_object_get(last, "name")), feature->name) == 0;
+    if (!known) {
+        last = json_pack("{s:s, s:o, s:o, s:b, s:[]}", "name", feature->name, "version", api_string(span_of_string(feature->version ? feature->version : "")), "documentation",
+                         api_string(span_of_string(feature->documentation ? feature->documentation : "")), "on", 0, "gates");
+        json_array_append_new(data, last);
+    }
+    json_array_append_new(json_object_get(last, "gates"),
+                          json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "gate", feature_moment_names[gate], "passed", (json_int_t)sum->passed, "allowed",
+                                    (json_int_t)sum->allowed, "denied", (json_int_t)sum->denied, "later", (json_int_t)sum->later, "overruns", (json_int_t)sum->overruns,
+                                    "longest_us", (double)sum->ticks_max / (double)feature_ticks_per_us()));
+}
+
+struct features_picture {
+    const struct features *features;
+    bool on[FEATURES_MAX];
+};
+
+/* Settings are the control thread's. */
+static void features_look(const struct admin_control *control, void *argument)
+{
+    (void)control;
+    struct features_picture *picture = argument;
+    for (uint32_t i = 0; i < picture->features->count; i++)
+        picture->on[i] = features_on(picture->features, i);
+}
+
+void api_list_features(struct api_call *call)
+{
+    struct features_picture picture = {.features = admin_broker(call->admin)->features};
+    json_t *data = json_array(), *one;
+    size_t i;
+    if (picture.features && !admin_on_control(call->admin, features_look, &picture)) {
+        json_decref(data);
+        return api_error(call, 503, "STOPPING", "the broker stops");
+    }
+    if (picture.features) features_counts_each(picture.features, feature_counts_add, data);
+    json_array_foreach(data, i, one)
+        json_object_set_new(one, "on", json_boolean(picture.on[i]));
+    api_reply(call, json_pack("{s:o}", "data", data));
+}
+
+/* ---- topic metrics, slow subscribers -------------------------------------------------------------------------------- */
+
+static void topic_metrics_add(void *context, const struct topic_metrics_row *row)
+{
+    json_t *metrics = json_object();
+    for (int metric = 0; metric < METRICS_COUNT; metric++)
+        json_object_set_new(metrics, topic_metric_names[metric], json_integer((json_int_t)row->counts[metric]));
+    json_array_append_new(context, json_pack("{s:o, s:o, s:f, s:f, s:f}", "topic", api_string(row->name), "metrics", metrics, "in_rate", row->in_rate, "out_rate",
+                                             row->out_rate, "dropped_rate", row->dropped_rate));
+}
+
+struct extras_look {
+    struct broker *broker;
+    json_t *data;
+    bool on;
+};
+
+/* A reload replaces the extras: on the control thread it cannot happen meanwhile. */
+static void topic_metrics_look(const struct admin_control *control, void *argument)
+{
+    (void)control;
+    struct extras_look *look = argument;
+    const struct extras *extras = look->broker->extras;
+    look->on = extras && extras->metrics;
+    if (look->on) topic_metrics_list(extras->metrics, topic_metrics_add, look->data);
+}
+
+void api_list_topic_metrics(struct api_call *call)
+{
+    struct extras_look look = {.broker = admin_broker(call->admin), .data = json_array()};
+    if (!admin_on_control(call->admin, topic_metrics_look, &look)) {
+        json_decref(look.data);
+        return api_error(call, 503, "STOPPING", "the broker stops");
+    }
+    if (look.on) return api_reply(call, json_pack("{s:o}", "data", look.data));
+    json_decref(look.data);
+    api_error(call, 404, "NOT_FOUND", "no topic is registered; set topic_metrics.topics (docs/extras.md)");
+}
+
+static void slow_sub_add(void *context, const struct slow_sub *entry)
+{
+    json_array_append_new(context, json_pack("{s:o, s:o, s:I, s:o}", "clientid", api_string_of(entry->client_id, entry->client_id_bytes), "topic",
+                                             api_string_of(entry->topic, entry->topic_bytes), "timespan", (json_int_t)entry->latency_ms, "last_update_time",
+                                             api_time(entry->at_ms)));
+}
+
+static void slow_subs_look(const struct admin_control *control, void *argument)
+{
+    (void)control;
+    struct extras_look *look = argument;
+    look->on = look->broker->extras && look->broker->extras->bits & EXTRA_SLOW_SUBS;
+}
+
+/* False: answered. */
+static bool slow_subs_on(struct api_call *call)
+{
+    struct extras_look look = {.broker = admin_broker(call->admin)};
+    if (!admin_on_control(call->admin, slow_subs_look, &look)) {
+        api_error(call, 503, "STOPPING", "the broker stops");
+        return false;
+    }
+    if (!look.on) api_error(call, 404, "NOT_FOUND", "nobody looks for slow subscribers; set slow_subs.enable = true (docs/extras.md)");
+    return look.on;
+}
+
+void api_list_slow_subscriptions(struct api_call *call)
+{
+    if (!slow_subs_on(call)) return;
+    json_t *data = json_array();
+    slow_subs_list(admin_broker(call->admin), slow_sub_add, data);
+    api_reply(call, json_pack("{s:o}", "data", data));
+}
+
+void api_clear_slow_subscriptions(struct api_call *call)
+{
+    if (!slow_subs_on(call)) return;
+    slow_subs_clear(admin_broker(call->admin));
+    api_done(call);
+}
