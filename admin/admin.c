@@ -38,7 +38,7 @@ struct admin {
     struct node *node;
     struct admin_control control;
     struct http_server *server;
-    struct auth *auth;
+    struct accounts *accounts;
     struct alarms *alarms;
     struct stats tls_stats; /* the HTTP thread's; nobody reads them */
     struct door_tls *tls;
@@ -57,7 +57,7 @@ struct admin {
     pthread_t taker;           /* takes answers from the shards' stack */
 };
 
-struct auth *admin_auth(struct admin *admin) { return admin->auth; }
+struct accounts *admin_auth(struct admin *admin) { return admin->accounts; }
 struct alarms *admin_alarms(struct admin *admin) { return admin->alarms; }
 struct broker *admin_broker(struct admin *admin) { return admin->broker; }
 struct node *admin_node(struct admin *admin) { return admin->node; }
@@ -127,7 +127,7 @@ void admin_settings(struct admin *admin, const struct settings *settings)
     admin->settings.docs_auth = settings->admin.docs_auth;
     admin->settings.status_auth = settings->admin.status_auth;
     pthread_mutex_unlock(&admin->lock);
-    auth_configure(admin->auth, settings->admin.token_lifetime_s);
+    accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
 }
 
 /* ---- shards ----------------------------------------------------------------------------------------------------- */
@@ -237,7 +237,7 @@ static bool tls_open(struct admin *admin, const struct admin_settings *settings,
 
 static void release(struct admin *admin)
 {
-    auth_close(admin->auth);
+    accounts_close(admin->accounts);
     alarms_destroy(admin->alarms);
     if (admin->tls) door_tls_close(admin->tls);
     close(admin->control_wake);
@@ -282,12 +282,12 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->control_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(admin->control_wake >= 0);
     admin->alarms = alarms_create();
-    admin->auth = auth_open(admin->data_dir, settings->admin.default_password, ret_error, error_bytes);
-    if (!admin->auth || !tls_open(admin, &settings->admin, ret_error, error_bytes)) {
+    admin->accounts = accounts_open(admin->data_dir, settings->admin.default_password, ret_error, error_bytes);
+    if (!admin->accounts || !tls_open(admin, &settings->admin, ret_error, error_bytes)) {
         release(admin);
         return NULL;
     }
-    auth_configure(admin->auth, settings->admin.token_lifetime_s);
+    accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
     CHECK(pthread_create(&admin->taker, NULL, taker_thread, admin) == 0);
     struct http_options http = http_options_of(admin, &settings->admin);
     admin->server = http_start(&http, api_handle, admin, ret_error, error_bytes);

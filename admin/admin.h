@@ -11,7 +11,7 @@
 
 struct admin;
 struct alarms;
-struct auth;
+struct accounts;
 struct broker;
 struct http_server;
 struct node;
@@ -39,7 +39,7 @@ void admin_settings(struct admin *admin, const struct settings *settings);
 /* Runs run(control, argument) on the control thread and waits. False: the broker stops, it was not run. */
 bool admin_on_control(struct admin *admin, void (*run)(const struct admin_control *control, void *argument), void *argument);
 
-struct auth *admin_auth(struct admin *admin);
+struct accounts *admin_auth(struct admin *admin);
 struct alarms *admin_alarms(struct admin *admin);
 struct broker *admin_broker(struct admin *admin);
 struct node *admin_node(struct admin *admin);

@@ -274,20 +274,20 @@ static bool cross_site(const struct http_request *request)
 }
 
 /* May they? False: answered. */
-bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_role role, bool browser, struct auth_identity *ret_who)
+bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_role role, bool browser, struct accounts_identity *ret_who)
 {
-    switch (auth_check(admin_auth(admin), exchange, ret_who)) {
-    case AUTH_OK:
+    switch (accounts_check(admin_auth(admin), exchange, ret_who)) {
+    case ACCOUNTS_OK:
         if (ret_who->role >= role) return true;
         refuse(exchange, 403, "FORBIDDEN", "this needs the role %s; %s has %s", api_role_names[role], ret_who->name, api_role_names[ret_who->role]);
         return false;
-    case AUTH_NONE:
+    case ACCOUNTS_NONE:
         if (role == ROLE_NONE) return true;
         http_add_header(exchange, "WWW-Authenticate", browser ? "Basic realm=\"ringmq\"" : "Bearer");
         refuse(exchange, 401, "UNAUTHORIZED", "log in: POST " API_PREFIX "/login, or send an API key by HTTP Basic authentication");
         return false;
-    case AUTH_WAIT:
-    case AUTH_WRONG:
+    case ACCOUNTS_WAIT:
+    case ACCOUNTS_WRONG:
         if (role == ROLE_NONE) return true; /* nobody is asked who they are */
         http_add_header(exchange, "WWW-Authenticate", browser ? "Basic realm=\"ringmq\"" : "Bearer");
         refuse(exchange, 401, "UNAUTHORIZED", "the token has expired or is wrong, or the API key is");
@@ -318,9 +318,9 @@ static void api_call_run(struct admin *admin, struct http_exchange *exchange, co
     if (changes(&call)) {
         const char *name = call.who.name;
         if (route->operation == OPERATION_login) name = json_string_value(json_object_get(call.body, "username"));
-        struct auth_identity who = call.who;
+        struct accounts_identity who = call.who;
         snprintf(who.name, sizeof who.name, "%s", name ? name : "");
-        auth_audit(admin_auth(admin), &who, exchange->peer, api_operation_names[route->operation], http_method_names[route->method], exchange->request->path,
+        accounts_audit(admin_auth(admin), &who, exchange->peer, api_operation_names[route->operation], http_method_names[route->method], exchange->request->path,
                    exchange->status);
     }
     json_decref(call.body);

@@ -1,6 +1,6 @@
 /* api.h - the REST API: one table of routes (routes.c), a handler for each operation (api_*.c), and what handlers have at hand.
  *
- *     request ─► route ─► who is it (auth.h), may they ─► parameters and body against their schemas ─► handler ─► JSON
+ *     request ─► route ─► who is it (accounts.h), may they ─► parameters and body against their schemas ─► handler ─► JSON
  *
  * All of it on worker threads. A handler answers exactly once: api_reply(), api_done(), api_error() or an http_…() of its own.
  * Errors have the form {"code": "NOT_FOUND", "message": "…"}. */
@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "admin/admin.h"
-#include "admin/auth.h"
+#include "admin/accounts.h"
 #include "admin/http.h"
 #include "admin/routes.h"
 
@@ -22,7 +22,7 @@ struct api_call {
     struct admin *admin;
     struct http_exchange *exchange;
     const struct api_route *route;
-    struct auth_identity who;
+    struct accounts_identity who;
     const char *texts[API_PARAMETERS_MAX]; /* by place in route->parameters; NULL: not given */
     json_t *body;                          /* checked; NULL: the route has none */
     char *storage;

@@ -22,6 +22,8 @@ struct http_parser {
     uint32_t head_bytes, head_capacity;
     struct place target, names[HTTP_HEADERS_MAX], values[HTTP_HEADERS_MAX];
     uint32_t headers_count;
+    bool headers_done;      /* the request points into `head` now: it must not move, and trailers (behind a chunked body) are not kept */
+    uint32_t trailer_bytes;
     uint8_t *body;
     uint64_t body_bytes, body_capacity;
     bool begun, complete, wants_continue;
@@ -67,10 +69,19 @@ static int on_target(llhttp_t *llhttp, const char *data, size_t bytes)
     return head_append(parser, &parser->target, data, bytes);
 }
 
+/* RFC 9110 §6.5.1: who does not expect trailers may discard them. */
+static int trailer_skip(struct http_parser *parser, size_t bytes)
+{
+    if (bytes > parser->header_bytes_max - parser->trailer_bytes) return refuse(parser, 431, "the trailers are too long");
+    parser->trailer_bytes += (uint32_t)bytes;
+    return 0;
+}
+
 /* A name begins: after a value, or at the very beginning. */
 static int on_name(llhttp_t *llhttp, const char *data, size_t bytes)
 {
     struct http_parser *parser = parser_of(llhttp);
+    if (parser->headers_done) return trailer_skip(parser, bytes);
     if (parser->headers_count == HTTP_HEADERS_MAX) return refuse(parser, 431, "there are too many headers");
     struct place *name = &parser->names[parser->headers_count];
     if (name->bytes == 0) name->at = parser->head_bytes;
@@ -80,6 +91,7 @@ static int on_name(llhttp_t *llhttp, const char *data, size_t bytes)
 static int on_value(llhttp_t *llhttp, const char *data, size_t bytes)
 {
     struct http_parser *parser = parser_of(llhttp);
+    if (parser->headers_done) return trailer_skip(parser, bytes);
     if (parser->headers_count == HTTP_HEADERS_MAX) return refuse(parser, 431, "there are too many headers");
     struct place *value = &parser->values[parser->headers_count];
     if (value->bytes == 0) value->at = parser->head_bytes;
@@ -89,6 +101,7 @@ static int on_value(llhttp_t *llhttp, const char *data, size_t bytes)
 static int on_value_complete(llhttp_t *llhttp)
 {
     struct http_parser *parser = parser_of(llhttp);
+    if (parser->headers_done) return 0;
     if (parser->headers_count == HTTP_HEADERS_MAX) return refuse(parser, 431, "there are too many headers");
     parser->headers_count++;
     return 0;
@@ -156,6 +169,7 @@ static int on_headers_complete(llhttp_t *llhttp)
     struct http_parser *parser = parser_of(llhttp);
     if (llhttp->http_major != 1 || llhttp->http_minor > 1) return refuse(parser, 505, "HTTP/1.1 is spoken here");
     if (request_fill(parser) != 0) return -1;
+    parser->headers_done = true;
     if (llhttp->flags & F_CONTENT_LENGTH && llhttp->content_length > parser->body_bytes_max)
         return refuse(parser, 413, "the body is too large");
     struct span expect = http_header_find(&parser->request, "expect");
@@ -270,7 +284,8 @@ const struct http_request *http_parser_request(const struct http_parser *parser)
 
 void http_parser_next(struct http_parser *parser)
 {
-    parser->head_bytes = parser->headers_count = 0;
+    parser->head_bytes = parser->headers_count = parser->trailer_bytes = 0;
+    parser->headers_done = false;
     parser->body_bytes = 0;
     if (parser->body_capacity > 65536) { /* a large one is seldom followed by another */
         memory_release(parser->body);

@@ -7,7 +7,7 @@ static void serve(struct http_exchange *exchange, const char *type, struct span 
 
 static void serve_docs(struct admin *admin, struct http_exchange *exchange, bool page)
 {
-    struct auth_identity who;
+    struct accounts_identity who;
     if (!api_admit(admin, exchange, admin_settings_now(admin).docs_auth ? ROLE_VIEWER : ROLE_NONE, true, &who)) return;
     if (!page) return serve(exchange, "application/json", openapi_document());
     http_add_header(exchange, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
@@ -17,7 +17,7 @@ static void serve_docs(struct admin *admin, struct http_exchange *exchange, bool
 /* OpenMetrics for who asks for it (Prometheus does), the older text format for all others. */
 static void serve_metrics(struct admin *admin, struct http_exchange *exchange)
 {
-    struct auth_identity who;
+    struct accounts_identity who;
     if (!api_admit(admin, exchange, admin_settings_now(admin).metrics_auth ? ROLE_VIEWER : ROLE_NONE, true, &who)) return;
     struct span accept = http_header_find(exchange->request, "accept");
     bool openmetrics = accept.bytes && memmem(accept.data, accept.bytes, "application/openmetrics-text", 28);

@@ -3,14 +3,14 @@
 #define RINGMQ_ADMIN_PAGES_H
 
 #include "admin/admin.h"
-#include "admin/auth.h"
+#include "admin/accounts.h"
 #include "admin/http.h"
 
 /* False: there is no such page. */
 bool page_serve(struct admin *admin, struct http_exchange *exchange);
 
 /* api.c. browser: a person may be asked for name and password by the browser. */
-bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_role role, bool browser, struct auth_identity *ret_who);
+bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_role role, bool browser, struct accounts_identity *ret_who);
 
 /* openapi.c: the document (OpenAPI 3.1), made once. */
 struct span openapi_document(void);

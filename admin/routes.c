@@ -126,12 +126,12 @@ static const struct api_field ban_parameters[] = {
 
 #define SOURCE {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "NAME of authentication.NAME with the built-in database."}
 #define MQTT_USER_MAX 511
-static const struct api_field auth_users_parameters[] = {
+static const struct api_field mqtt_users_parameters[] = {
     SOURCE,
     {"after", FIELD_STRING, .max = MQTT_USER_MAX, .says = "Those whose names come behind this one: the last of the page before."},
     {"limit", FIELD_INTEGER, .min = 1, .max = 1000, .fallback = "100", .says = "As many."}};
 static const struct api_field source_parameters[] = {SOURCE};
-static const struct api_field auth_user_parameters[] = {
+static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
@@ -268,16 +268,16 @@ const struct api_route api_routes[] = {
      .answer = "AuthenticationPurged", .success = 200, ERRORS(404), .summary = "Forgets remembered logins, of one user or of all: the sources are asked again.",
      .says = "Who is connected stays."},
     {METHOD_GET, "/authentication/{name}/users", OPERATION_list_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users",
-     PARAMETERS(auth_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
+     PARAMETERS(mqtt_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
      .says = "The next page begins `after` the last user of this one; a page that is not full is the last."},
     {METHOD_POST, "/authentication/{name}/users", OPERATION_add_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-add",
      PARAMETERS(source_parameters), .body = "NewMqttUser", .answer = "MqttUser", .success = 201, ERRORS(404, 409),
      .summary = "Adds a user to a built-in database; it is on disk when this answers.", .says = "The password is kept as an argon2id hash, and as keys where mechanism is scram."},
     {METHOD_PUT, "/authentication/{name}/users/{user_id}", OPERATION_change_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-change",
-     PARAMETERS(auth_user_parameters), .body = "MqttUserChange", .answer = "MqttUser", .success = 200, ERRORS(404),
+     PARAMETERS(mqtt_user_parameters), .body = "MqttUserChange", .answer = "MqttUser", .success = 200, ERRORS(404),
      .summary = "Changes a user's password, or whether everything is allowed to it.", .says = "Holds from the next login on; who is connected stays."},
     {METHOD_DELETE, "/authentication/{name}/users/{user_id}", OPERATION_delete_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-delete",
-     PARAMETERS(auth_user_parameters), .success = 204, ERRORS(404), .summary = "Removes a user; who is connected stays."},
+     PARAMETERS(mqtt_user_parameters), .success = 204, ERRORS(404), .summary = "Removes a user; who is connected stays."},
 
     /* features and extras */
     {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,

@@ -94,6 +94,29 @@ Test(http_parse, limits_hold)
     http_parser_release(parser);
 }
 
+/* Trailers come when the request points into the headers already: they are bounded, left out, and move nothing. */
+Test(http_parse, trailers_are_left_out)
+{
+    static const char head[] = "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
+    char text[1024];
+    const char *what;
+    snprintf(text, sizeof text, "%sX-Trailer: %0200d\r\n\r\n", head, 1);
+    for (size_t piece = 1; piece < 400; piece += 57) {
+        struct http_parser *parser = http_parser_create(300, 10);
+        cr_assert_eq(feed(parser, text, piece), HTTP_FEED_REQUEST);
+        const struct http_request *request = http_parser_request(parser);
+        cr_assert(span_equal(request->target, SPAN_LITERAL("/a")) && span_equal(http_header_find(request, "host"), SPAN_LITERAL("a")));
+        cr_assert_eq(request->headers_count, 2);
+        cr_assert_null(http_header_find(request, "x-trailer").data);
+        http_parser_release(parser);
+    }
+    snprintf(text, sizeof text, "%sX-Trailer: %0400d\r\n\r\n", head, 1);
+    struct http_parser *parser = http_parser_create(300, 10);
+    cr_assert_eq(feed(parser, text, 1000), HTTP_FEED_REFUSED);
+    cr_assert_eq(http_parser_refusal(parser, &what), 431);
+    http_parser_release(parser);
+}
+
 Test(http_parse, percent_and_query)
 {
     char text[64];

@@ -1,4 +1,4 @@
-/* auth_audit.c - who has done what: a line of JSON each, behind one another in audit.log. */
+/* accounts_audit.c - who has done what: a line of JSON each, behind one another in audit.log. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,43 +8,43 @@
 #include <unistd.h>
 
 #include "admin/api.h"
-#include "admin/auth_inside.h"
+#include "admin/accounts_inside.h"
 #include "base/log.h"
 #include "base/memory.h"
 
-static void audit_path(const struct auth *auth, const char *end, char *ret_path, size_t bytes) { snprintf(ret_path, bytes, "%s/audit.log%s", auth->directory, end); }
+static void audit_path(const struct accounts *accounts, const char *end, char *ret_path, size_t bytes) { snprintf(ret_path, bytes, "%s/audit.log%s", accounts->directory, end); }
 
-void auth_audit_open(struct auth *auth)
+void accounts_audit_open(struct accounts *accounts)
 {
     char path[4300];
     struct stat status;
-    audit_path(auth, "", path, sizeof path);
-    auth->audit = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (auth->audit < 0) {
+    audit_path(accounts, "", path, sizeof path);
+    accounts->audit = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (accounts->audit < 0) {
         LOG(ERROR, "audit log cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
         return;
     }
-    auth->audit_bytes = fstat(auth->audit, &status) == 0 ? (uint64_t)status.st_size : 0;
+    accounts->audit_bytes = fstat(accounts->audit, &status) == 0 ? (uint64_t)status.st_size : 0;
 }
 
-static void rotate(struct auth *auth)
+static void rotate(struct accounts *accounts)
 {
     char path[4300], old[4300];
-    audit_path(auth, "", path, sizeof path);
-    audit_path(auth, ".1", old, sizeof old);
-    close(auth->audit);
+    audit_path(accounts, "", path, sizeof path);
+    audit_path(accounts, ".1", old, sizeof old);
+    close(accounts->audit);
     if (rename(path, old) != 0) LOG(ERROR, "audit log not renamed", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
-    auth_audit_open(auth);
+    accounts_audit_open(accounts);
 }
 
-void auth_audit(struct auth *auth, const struct auth_identity *who, const char *peer, const char *operation, const char *method, struct span path, int status)
+void accounts_audit(struct accounts *accounts, const struct accounts_identity *who, const char *peer, const char *operation, const char *method, struct span path, int status)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    LOG(NOTICE, "admin action", "who=%s kind=%s peer=%s operation=%s path=%s status=%d", log_quoted(span_of_string(who->name)), auth_kind_names[who->kind], peer,
+    LOG(NOTICE, "admin action", "who=%s kind=%s peer=%s operation=%s path=%s status=%d", log_quoted(span_of_string(who->name)), accounts_kind_names[who->kind], peer,
         operation, log_quoted(path), status);
-    json_t *entry = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:i}", "at", api_time(now_ms), "who", who->name, "kind", auth_kind_names[who->kind], "peer", peer,
+    json_t *entry = json_pack("{s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:i}", "at", api_time(now_ms), "who", who->name, "kind", accounts_kind_names[who->kind], "peer", peer,
                               "operation", operation, "method", method, "path", api_string(path), "status", status);
     char *line = entry ? json_dumps(entry, JSON_COMPACT) : NULL;
     json_decref(entry);
@@ -52,14 +52,14 @@ void auth_audit(struct auth *auth, const struct auth_identity *who, const char *
     size_t bytes = strlen(line);
     line = realloc(line, bytes + 2);
     strcpy(line + bytes, "\n");
-    pthread_mutex_lock(&auth->audit_lock);
-    if (auth->audit >= 0 && auth->audit_bytes + bytes > AUTH_AUDIT_BYTES_MAX) rotate(auth);
-    if (auth->audit >= 0) {
-        ssize_t wrote = write(auth->audit, line, bytes + 1);
-        if (wrote > 0) auth->audit_bytes += (uint64_t)wrote;
+    pthread_mutex_lock(&accounts->audit_lock);
+    if (accounts->audit >= 0 && accounts->audit_bytes + bytes > ACCOUNTS_AUDIT_BYTES_MAX) rotate(accounts);
+    if (accounts->audit >= 0) {
+        ssize_t wrote = write(accounts->audit, line, bytes + 1);
+        if (wrote > 0) accounts->audit_bytes += (uint64_t)wrote;
         if (wrote != (ssize_t)bytes + 1) LOG_LIMITED(ERROR, 1000, "audit log not written", "error=\"%s\"", strerror(errno));
     }
-    pthread_mutex_unlock(&auth->audit_lock);
+    pthread_mutex_unlock(&accounts->audit_lock);
     free(line);
 }
 
@@ -88,13 +88,13 @@ static void read_back(const char *path, uint32_t limit, json_t *list)
     memory_release(text);
 }
 
-json_t *auth_audit_read(struct auth *auth, uint32_t limit)
+json_t *accounts_audit_read(struct accounts *accounts, uint32_t limit)
 {
     char path[4300];
     json_t *list = json_array();
-    audit_path(auth, "", path, sizeof path);
+    audit_path(accounts, "", path, sizeof path);
     read_back(path, limit, list);
-    audit_path(auth, ".1", path, sizeof path);
+    audit_path(accounts, ".1", path, sizeof path);
     if (json_array_size(list) < limit) read_back(path, limit, list);
     return list;
 }
