@@ -1,36 +1,10 @@
 /* rules_decide.c - which rule is the first that matches. */
 #include "base/check.h"
+#include "base/glob.h"
 #include "features/acl/rules_inside.h"
 #include "proto/topic.h"
 
 /* ---- who --------------------------------------------------------------------------------------------------------- */
-
-/* * is any number of characters, ? is one (of UTF-8). */
-static bool glob(struct span pattern, struct span text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
-    while (t < text.bytes) {
-        if (p < pattern.bytes && pattern.data[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern.bytes && pattern.data[p] == '?') {
-            p++;
-            for (t++; t < text.bytes && (text.data[t] & 0xC0) == 0x80;)
-                t++;
-        } else if (p < pattern.bytes && pattern.data[p] == text.data[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.bytes && pattern.data[p] == '*')
-        p++;
-    return p == pattern.bytes;
-}
 
 /* Not the frame's: this file is used outside of the broker, too. */
 static struct span attribute_of(const struct feature_client *client, struct span name)
@@ -65,7 +39,7 @@ static bool condition_holds(const struct acl_rules *rules, const struct acl_cond
         const struct acl_value *value = &rules->values[condition->values_first + i];
         if (value->absent) {
             if (!text.data) return true;
-        } else if (text.data && (value->pattern ? glob(value->text, text) : span_equal(value->text, text))) {
+        } else if (text.data && (value->pattern ? glob_matches(value->text, text) : span_equal(value->text, text))) {
             return true;
         }
     }

@@ -1,5 +1,6 @@
 #include "features/protect/bans.h"
 
+#include "base/glob.h"
 #include "base/memory.h"
 
 const char *const ban_kind_names[BAN_KINDS] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern"};
@@ -52,27 +53,6 @@ void bans_release(struct bans *bans)
 
 /* ---- one ban ---------------------------------------------------------------------------------------------------- */
 
-bool ban_pattern_matches(struct span pattern, struct span text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0; /* the last `*`, and what it has swallowed up to */
-    while (t < text.bytes) {
-        if (p < pattern.bytes && pattern.data[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern.bytes && (pattern.data[p] == '?' || pattern.data[p] == text.data[t])) {
-            p++, t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.bytes && pattern.data[p] == '*')
-        p++;
-    return p == pattern.bytes;
-}
-
 static bool in_network(const struct cidr *network, const uint8_t address[16])
 {
     uint32_t whole = network->bits / 8, rest = network->bits % 8;
@@ -98,8 +78,8 @@ bool ban_entry_matches(const struct ban_entry *entry, const struct ban_client *c
     case BAN_USER_NAME: return client->has_user_name && span_equal(entry->ban.who, client->user_name);
     case BAN_ADDRESS: return client->has_address && memcmp(entry->address, client->address, 16) == 0;
     case BAN_NETWORK: return client->has_address && in_network(&entry->network, client->address);
-    case BAN_CLIENT_ID_PATTERN: return ban_pattern_matches(entry->ban.who, client->client_id);
-    case BAN_USER_NAME_PATTERN: return client->has_user_name && ban_pattern_matches(entry->ban.who, client->user_name);
+    case BAN_CLIENT_ID_PATTERN: return glob_matches(entry->ban.who, client->client_id);
+    case BAN_USER_NAME_PATTERN: return client->has_user_name && glob_matches(entry->ban.who, client->user_name);
     case BAN_KINDS: break;
     }
     return false;

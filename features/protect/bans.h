@@ -45,8 +45,6 @@ struct ban_entry *ban_entry_create(const struct ban *ban);
 void ban_entry_release(struct ban_entry *entry);
 bool ban_entry_matches(const struct ban_entry *entry, const struct ban_client *client);
 
-/* `*` any bytes, `?` one. */
-bool ban_pattern_matches(struct span pattern, struct span text);
 
 /* The file: a line a ban, KIND WHO AT UNTIL BY REASON with tabs between them (times in seconds, 0: for good; bytes below 0x21, `%` and 0x7F as
  * %XX). Reading replaces the list; false with a sentence in ret_error, and nothing has changed. A file that is not there is an empty list. */
