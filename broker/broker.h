@@ -77,6 +77,7 @@ struct broker_shard {
     struct list scans;               /* retained scans to go on with, for any shard */
     struct list inspections;         /* questions of the admin API (broker/inspect.h); and those whose addresses are on their way: */
     struct list inspections_asking;
+    struct list inspections_subscribing; /* those whose routes are being laid */
     struct timer inspect_timer;
     struct timer pause_timer, sys_timer;
     bool stopping;
@@ -212,8 +213,10 @@ struct subscribe_request *subscriptions_restore_begin(struct broker_shard *broke
 void subscription_restore(struct broker_shard *broker, struct session *session, const struct stored_subscription *stored,
                           struct subscribe_request *request);
 void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_request *request);
-/* In place of its client, which is connected: the code that SUBACK would have had. It gets no SUBACK, but retained messages. */
-enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+/* In place of its client, which is connected: the code that SUBACK would have had. It gets no SUBACK, but retained messages. Unless the
+ * code is an error, inspect_subscribed(tells) follows where the SUBACK would have left, perhaps before this returns. */
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription,
+                                      struct inspect *tells);
 enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);

@@ -288,15 +288,34 @@ static enum inspect_status end_session(struct broker_shard *broker, const struct
     return INSPECT_DONE;
 }
 
-static enum inspect_status subscription_change(struct broker_shard *broker, struct inspect *inspect, struct session *session)
+static struct mqtt_subscription subscription_of(const struct inspect *inspect)
 {
-    struct mqtt_subscription subscription = {.full_filter = inspect->filter, .filter = inspect->filter, .share_group = inspect->group,
-                                             .qos = (uint8_t)inspect->qos, .no_local = inspect->no_local,
-                                             .retain_as_published = inspect->retain_as_published, .retain_handling = inspect->retain_handling};
+    return (struct mqtt_subscription){.full_filter = inspect->filter, .filter = inspect->filter, .share_group = inspect->group,
+                                      .qos = (uint8_t)inspect->qos, .no_local = inspect->no_local,
+                                      .retain_as_published = inspect->retain_as_published, .retain_handling = inspect->retain_handling};
+}
+
+/* A publish that the asker sends after the answer must find the subscription: the answer waits where a SUBACK does. */
+static enum inspect_slice subscribe(struct broker_shard *broker, struct inspect *inspect)
+{
+    struct session *session = session_find(broker, inspect->client_id);
+    inspect->status = !session ? INSPECT_NOT_FOUND : !session->conn ? INSPECT_AWAY : session_busy(broker, session) ? INSPECT_BUSY : INSPECT_DONE;
+    if (inspect->status != INSPECT_DONE) return INSPECT_SLICE_FULL;
+    struct mqtt_subscription subscription = subscription_of(inspect);
+    list_remove(&inspect->link);
+    list_append(&broker->inspections_subscribing, &inspect->link);
+    enum mqtt_reason reason = subscription_add_for(broker, session, &subscription, inspect);
+    if (!mqtt_reason_is_error(reason)) return INSPECT_SLICE_ELSEWHERE;
+    inspect->status = INSPECT_REFUSED;
+    return INSPECT_SLICE_FULL;
+}
+
+static enum inspect_status unsubscribe(struct broker_shard *broker, struct inspect *inspect, struct session *session)
+{
+    struct mqtt_subscription subscription = subscription_of(inspect);
     if (!session->conn) return INSPECT_AWAY;
     if (session_busy(broker, session)) return INSPECT_BUSY;
-    bool adds = inspect->kind == INSPECT_SUBSCRIBE;
-    enum mqtt_reason reason = (adds ? subscription_add_for : subscription_remove_for)(broker, session, &subscription);
+    enum mqtt_reason reason = subscription_remove_for(broker, session, &subscription);
     inspect->reason = (uint8_t)reason;
     if (reason == MQTT_REASON_NO_SUBSCRIPTION_EXISTED) return INSPECT_NOT_FOUND;
     return mqtt_reason_is_error(reason) ? INSPECT_REFUSED : INSPECT_DONE;
@@ -313,8 +332,7 @@ static enum inspect_status client_answer(struct broker_shard *broker, struct ins
     case INSPECT_CLIENT_SUBSCRIPTIONS: inspect_session_subscriptions(broker, inspect, session); return INSPECT_DONE;
     case INSPECT_KICK: return kick(broker, inspect, session);
     case INSPECT_END_SESSION: return end_session(broker, inspect, session);
-    case INSPECT_SUBSCRIBE:
-    case INSPECT_UNSUBSCRIBE: return subscription_change(broker, inspect, session);
+    case INSPECT_UNSUBSCRIBE: return unsubscribe(broker, inspect, session);
     default: break;
     }
     UNREACHABLE("not a question about one client");
@@ -345,6 +363,8 @@ static void answered(struct broker_shard *broker, struct inspect *inspect)
 
 void inspect_begin(struct broker_shard *broker, struct inspect *inspect) { list_append(&broker->inspections, &inspect->link); }
 
+void inspect_subscribed(struct broker_shard *broker, struct inspect *inspect) { answered(broker, inspect); }
+
 static enum inspect_slice slice(struct broker_shard *broker, struct inspect *inspect)
 {
     switch (inspect->kind) {
@@ -355,6 +375,7 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_RETAINED_ONE:
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
+    case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
     default: inspect->status = client_answer(broker, inspect); return INSPECT_SLICE_FULL;
     }
 }
@@ -429,12 +450,15 @@ static bool wants_addresses(const struct inspect *inspect)
 bool inspect_turn(struct broker_shard *broker)
 {
     struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
-    if (slice(broker, inspect) == INSPECT_SLICE_FULL) {
+    switch (slice(broker, inspect)) {
+    case INSPECT_SLICE_ELSEWHERE: break;
+    case INSPECT_SLICE_FULL:
         if (wants_addresses(inspect))
             addresses_ask(broker, inspect);
         else
             answered(broker, inspect);
-    } else {
+        break;
+    case INSPECT_SLICE_GOES_ON:
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
@@ -445,6 +469,7 @@ void inspect_start(struct broker_shard *broker)
 {
     list_init(&broker->inspections);
     list_init(&broker->inspections_asking);
+    list_init(&broker->inspections_subscribing);
     timer_init(&broker->inspect_timer, addresses_late);
 }
 
@@ -452,6 +477,7 @@ void inspect_stop(struct broker_shard *broker)
 {
     shard_stop_timer(broker->shard, &broker->inspect_timer);
     list_take_all(&broker->inspections, &broker->inspections_asking);
+    list_take_all(&broker->inspections, &broker->inspections_subscribing);
     while (!list_empty(&broker->inspections)) {
         struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
         inspect->status = INSPECT_STOPPED;

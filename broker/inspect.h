@@ -185,6 +185,8 @@ void inspect_begin(struct broker_shard *broker, struct inspect *inspect);
 bool inspect_turn(struct broker_shard *broker);
 /* Who is at the other end of a connection: true when a question wanted to know. */
 bool inspect_address(struct broker_shard *broker, const struct conn *conn, const struct sockaddr_storage *address);
+/* The subscription of INSPECT_SUBSCRIBE is seen by every shard (and on disk, where it must be). */
+void inspect_subscribed(struct broker_shard *broker, struct inspect *inspect);
 /* No thread runs any more: all that wait are answered INSPECT_STOPPED. */
 void inspect_stop(struct broker_shard *broker);
 

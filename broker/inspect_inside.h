@@ -6,7 +6,7 @@
 
 struct session;
 
-enum inspect_slice { INSPECT_SLICE_GOES_ON, INSPECT_SLICE_FULL };
+enum inspect_slice { INSPECT_SLICE_GOES_ON, INSPECT_SLICE_FULL, INSPECT_SLICE_ELSEWHERE /* somebody else answers it, or has */ };
 
 /* Takes the row. */
 void inspect_row_add(struct inspect *inspect, void *row, size_t bytes);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/inspect.h"
 #include "broker/mount.h"
 #include "broker/records.h"
 #include "proto/topic.h"
@@ -31,6 +32,7 @@ struct subscribe_request {
     bool grace;              /* the ticket is drawn */
     bool stored;             /* the subscriptions are on disk, or need not be */
     _Atomic uint32_t *restores; /* counted down when all routes are laid; NULL: a client's */
+    struct inspect *tells;   /* the admin API's question, answered where a client's SUBACK would leave; or NULL */
     struct qsbr_ticket ticket;
     uint32_t queries_count;
     struct retained_query **queries; /* for retained messages, on hold until all shards see the routes */
@@ -132,6 +134,7 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
         if (durable_hold_suback(broker, request->session, request)) return;
     }
     suback_send(broker, request);
+    if (UNLIKELY(request->tells)) inspect_subscribed(broker, request->tells);
     if (request->queries_count == 0 || broker->broker->shards_count == 1) {
         queries_go(broker, request);
         return request_release(request);
@@ -363,13 +366,16 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
     request_advance(broker, request);
 }
 
-enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
+enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription,
+                                      struct inspect *tells)
 {
     struct subscribe_request *request = memory_acquire(sizeof *request);
-    *request = (struct subscribe_request){.session = session, .conn = UINT64_MAX, .routes_open = 1, .stored = true};
+    *request = (struct subscribe_request){.session = session, .conn = UINT64_MAX, .routes_open = 1};
     list_append(&broker->requests, &request->link);
     session->requests_count++;
     enum mqtt_reason code = subscription_add(broker, session, subscription, 0, request);
+    if (!mqtt_reason_is_error(code)) request->tells = tells;
+    tells->reason = (uint8_t)code;
     request->routes_open--;
     request_advance(broker, request);
     return code;
