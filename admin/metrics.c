@@ -33,6 +33,13 @@ struct writer {
     X(counter, ringmq_feature_later, "packets it made wait")                                                                      \
     X(counter, ringmq_feature_overruns, "answers of it that took longer than features.gate_budget")                               \
     X(gauge, ringmq_feature_longest_seconds, "its longest answer")                                                                \
+    X(counter, ringmq_sink_delivered, "messages that sinks of features have taken, by sink")                                      \
+    X(counter, ringmq_sink_full, "times that a sink was full")                                                                    \
+    X(gauge, ringmq_sink_queued, "messages that wait for a sink")                                                                 \
+    X(gauge, ringmq_sink_queued_bytes, "their bytes")                                                                             \
+    X(counter, ringmq_sink_dropped, "messages for sinks that were dropped, by sink and reason: full, expired, gone")              \
+    X(gauge, ringmq_sink_held, "acknowledgements that a sink holds back")                                                         \
+    X(counter, ringmq_sink_refused, "messages whose acknowledgement became an error because of a sink")                           \
     X(gauge, ringmq_alarms, "alarms that are raised, by name")                                                                     \
     X(counter, ringmq_admin_requests, "requests to the admin API, by the hundreds of their status")                                \
     X(counter, ringmq_admin_connections, "connections to the admin API")                                                           \
@@ -200,6 +207,39 @@ static void write_features(struct writer *writer, const struct broker *broker)
     }
 }
 
+struct sink_column {
+    struct writer *writer;
+    const char *name, *ending, *reason;
+    size_t offset; /* into struct feature_sink_counts */
+};
+
+static void write_sink_count(void *context, const char *name, const struct feature_sink_counts *sum)
+{
+    const struct sink_column *column = context;
+    http_text_print(column->writer->text, "%s%s{sink=\"%s\"%s%s%s} %" PRIu64 "\n", column->name, column->ending, name, column->reason ? ",reason=\"" : "",
+                    column->reason ? column->reason : "", column->reason ? "\"" : "", *(const uint64_t *)((const char *)sum + column->offset));
+}
+
+static void write_sinks(struct writer *writer, const struct broker *broker)
+{
+    struct sink_column columns[] = {
+        {writer, "ringmq_sink_delivered", "_total", NULL, offsetof(struct feature_sink_counts, delivered)},
+        {writer, "ringmq_sink_full", "_total", NULL, offsetof(struct feature_sink_counts, full)},
+        {writer, "ringmq_sink_queued", "", NULL, offsetof(struct feature_sink_counts, queued)},
+        {writer, "ringmq_sink_queued_bytes", "", NULL, offsetof(struct feature_sink_counts, queued_bytes)},
+        {writer, "ringmq_sink_dropped", "_total", "full", offsetof(struct feature_sink_counts, dropped_full)},
+        {writer, "ringmq_sink_dropped", "_total", "expired", offsetof(struct feature_sink_counts, dropped_expired)},
+        {writer, "ringmq_sink_dropped", "_total", "gone", offsetof(struct feature_sink_counts, dropped_gone)},
+        {writer, "ringmq_sink_held", "", NULL, offsetof(struct feature_sink_counts, held)},
+        {writer, "ringmq_sink_refused", "_total", NULL, offsetof(struct feature_sink_counts, refused)},
+    };
+    if (!broker->features) return;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (i == 0 || strcmp(columns[i].name, columns[i - 1].name) != 0) other(writer, columns[i].name);
+        features_sinks_each(broker->features, write_sink_count, &columns[i]);
+    }
+}
+
 static void write_alarms(struct writer *writer, struct admin *admin)
 {
     struct alarm *alarms = memory_acquire(ALARMS_MAX * sizeof *alarms);
@@ -249,6 +289,7 @@ void metrics_write(struct admin *admin, bool openmetrics, struct http_text *ret_
         http_text_print(ret_text, "ringmq_shard_cpu_seconds_total{shard=\"%u\"} %.9g\n", s, shard_cpu_seconds(broker, s));
     write_listeners(&writer, admin);
     write_features(&writer, broker);
+    write_sinks(&writer, broker);
     write_alarms(&writer, admin);
     write_admin(&writer, admin);
     plain(&writer, "process_cpu_seconds", "_total", process_cpu_seconds());

@@ -69,6 +69,7 @@ struct session_rare {
     uint32_t queries_count;
     struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    struct sink_part *sink;         /* NULL: it is a client's */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
 };
@@ -87,6 +88,7 @@ struct session {
     bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
+    bool is_sink : 1;          /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;
@@ -133,6 +135,9 @@ static inline struct session_will *session_will(const struct session *session)
 struct session_rare *session_rare(struct session *session);
 struct session *session_find(struct broker_shard *broker, struct span client_id);
 struct session *session_create(struct broker_shard *broker, struct span client_id);
+/* One that nobody finds by its name: a sink of a feature. Its subscriptions and retained queries go at its end. */
+struct session *session_create_sink(struct broker_shard *broker, struct span name);
+void session_destroy_sink(struct broker_shard *broker, struct session *session);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
 void session_destroy(struct broker_shard *broker, struct session *session);
 /* CONNECT was accepted: the connection is this session's from now on. */
