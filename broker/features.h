@@ -163,6 +163,7 @@ struct features_shard {
     uint32_t publishes_count;
     struct timer publish_timer; /* running: they rest, subscribers cannot keep up */
     struct list questions;    /* struct feature_store_inside: calls of this shard that are under way */
+    struct list early;        /* those that wait for another shard to start */
     uint8_t *codes;           /* scratch: verdicts of a SUBSCRIBE */
     uint32_t codes_capacity;
 };

@@ -28,6 +28,7 @@ bool features_publishes_turn(struct broker_shard *broker);
 void features_publishes_stop(struct broker_shard *broker);
 void features_publishes_forget(struct broker_shard *broker, const struct session *from);
 /* features_store.c */
+bool features_questions_turn(struct broker_shard *broker); /* as above; while `early` has something */
 void features_questions_stop(struct broker_shard *broker);
 
 /* expiring_count has grown. */

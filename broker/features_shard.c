@@ -71,6 +71,7 @@ void features_shard_start(struct broker_shard *broker)
     timer_init(&shard->timer, timer_tick);
     list_init(&shard->sinks);
     list_init(&shard->questions);
+    list_init(&shard->early);
     features_publishes_start(shard);
     for (uint32_t i = 0; i < features->count; i++)
         shard->shards[i] = (struct feature_shard){.number = broker->shard->number, .slot = i, .now_ms = &broker->shard->now_ms,
@@ -108,7 +109,8 @@ bool features_shard_turn(struct broker_shard *broker)
 {
     struct features_shard *shard = broker->features;
     if (UNLIKELY(atomic_load_explicit(&shard->posts, memory_order_relaxed) != NULL)) run_posts(shard);
-    return UNLIKELY(shard->publishes_count) && features_publishes_turn(broker);
+    bool more = UNLIKELY(!list_empty(&shard->early)) && features_questions_turn(broker);
+    return (UNLIKELY(shard->publishes_count) && features_publishes_turn(broker)) || more;
 }
 
 void feature_post(struct feature_node *node, uint32_t to_shard, struct feature_post *post)

@@ -21,6 +21,7 @@
 struct feature_store_inside {
     struct feature_post post;        /* first */
     struct list link;                /* of those its shard waits for */
+    struct list early_link;          /* of those that a shard cannot send on yet */
     struct feature_store_call *call; /* NULL: its shard has stopped */
     struct feature_node *node;
     uint32_t from, at;               /* asking shard; shard at hand */
@@ -84,6 +85,27 @@ static void go_back(struct feature_shard *shard, struct feature_store_inside *qu
     feature_post(question->node, question->from, &question->post);
 }
 
+/* To the shard at hand; while shards are starting, it may not be there yet. */
+static void send_on(struct broker_shard *broker, struct feature_store_inside *question)
+{
+    bool there = atomic_load(&broker->broker->shards[question->at]->features) != NULL;
+    if (LIKELY(there)) return feature_post(question->node, question->at, &question->post);
+    list_append(&broker->features->early, &question->early_link);
+}
+
+bool features_questions_turn(struct broker_shard *broker)
+{
+    struct list early;
+    list_init(&early);
+    list_take_all(&early, &broker->features->early);
+    while (!list_empty(&early)) {
+        struct feature_store_inside *question = CONTAINER_OF(early.next, struct feature_store_inside, early_link);
+        list_remove(&question->early_link);
+        send_on(broker, question);
+    }
+    return !list_empty(&broker->features->early);
+}
+
 /* ---- on the owner ------------------------------------------------------------------------------------------------------ */
 
 static void found_add(struct feature_store_inside *question, const void *data, size_t bytes)
@@ -127,13 +149,9 @@ void features_stored(struct broker_shard *broker, struct feature_store_inside *q
     go_back(shard, question, on_disk ? FEATURE_STORE_DONE : FEATURE_STORE_STOPPED);
 }
 
-struct visit {
-    struct feature_store_inside *question;
-};
-
 static enum retain_answer scan_visit(void *context, struct span topic, void *stored, uint64_t bytes)
 {
-    struct feature_store_inside *question = ((struct visit *)context)->question;
+    struct feature_store_inside *question = context;
     const struct message *message = stored;
     if (!span_starts_with(topic, name_of(question))) return RETAIN_NEXT;
     struct span key = span_skip(topic, question->skip), value = span_skip(message_payload(message), STORED_MARK);
@@ -148,19 +166,18 @@ static enum retain_answer scan_visit(void *context, struct span topic, void *sto
 static void scan(struct feature_shard *shard, struct feature_store_inside *question)
 {
     struct broker_shard *broker = shard->frame;
-    struct visit visit = {question};
     if (!question->cursor) {
         uint8_t filter[128];
         memcpy(filter, question->text, question->skip);
         filter[question->skip] = '#';
         question->cursor = retain_scan_begin(span_of(filter, question->skip + 1));
     }
-    if (!retain_scan_next(broker->retained, question->cursor, SCAN_TOPICS_BUDGET, scan_visit, &visit)) {
+    if (!retain_scan_next(broker->retained, question->cursor, SCAN_TOPICS_BUDGET, scan_visit, question)) {
         retain_scan_end(question->cursor);
         question->cursor = NULL;
         if (++question->at == broker->broker->shards_count) return go_back(shard, question, FEATURE_STORE_DONE);
     }
-    feature_post(question->node, question->at, &question->post);
+    send_on(broker, question);
 }
 
 static void at_owner(struct feature_shard *shard, struct feature_post *post)
@@ -212,10 +229,11 @@ static void ask(struct feature_shard *shard, struct feature_store_call *call, en
     if (payload_bytes && value.bytes) memcpy(at, value.data, value.bytes);
     question->at = verb == FEATURE_STORE_SCAN ? 0 : broker_retained_owner(broker->broker, hash_span(name_of(question)));
     question->post.run = at_owner;
+    list_init(&question->early_link);
     call->inside = question;
     list_append(&broker->features->questions, &question->link);
     if (question->at == shard->number) return at_owner(shard, &question->post);
-    feature_post(shard->node, question->at, &question->post);
+    send_on(broker, question);
 }
 
 void feature_store_get(struct feature_shard *shard, struct feature_store_call *call, struct span key) { ask(shard, call, FEATURE_STORE_GET, key, span_of(NULL, 0)); }
@@ -234,6 +252,11 @@ bool feature_store_lasts(const struct feature_shard *shard) { return ((const str
 void features_questions_stop(struct broker_shard *broker)
 {
     struct features_shard *shard = broker->features;
+    while (!list_empty(&shard->early)) {
+        struct feature_store_inside *question = CONTAINER_OF(shard->early.next, struct feature_store_inside, early_link);
+        list_remove(&question->early_link);
+        go_back(&shard->shards[question->node->number], question, FEATURE_STORE_STOPPED);
+    }
     while (!list_empty(&shard->questions)) {
         struct feature_store_inside *question = CONTAINER_OF(shard->questions.next, struct feature_store_inside, link);
         struct feature_store_call *call = question->call;
