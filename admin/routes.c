@@ -28,7 +28,7 @@ const char *const api_role_names[ROLES] = {"none", "viewer", "operator", "admini
 
 static const char *const connection_states[] = {"connected", "disconnected", NULL};
 static const char *const versions[] = {"3.1", "3.1.1", "5.0", NULL};
-static const char *const client_sorts[] = {"clientid", "connected_at", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "recv_msg", "send_msg", NULL};
+static const char *const client_sorts[] = {"clientid", "connected_at", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "recv_msg", "recv_msg_bytes", "send_msg", NULL};
 static const char *const orders[] = {"asc", "desc", NULL};
 
 static const struct api_field client_parameters[] = {CLIENT_ID};
@@ -118,8 +118,11 @@ static const struct api_field alarms_parameters[] = {
 static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
-static const struct api_field page_parameters[] = {PAGE};
 static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const struct api_field bans_parameters[] = {
+    PAGE,
+    {"as", FIELD_STRING, .words = ban_kinds, .says = "Only bans of this kind."},
+    {"like_who", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Bans with this in whom they are for."}};
 static const struct api_field ban_parameters[] = {
     {"as", FIELD_STRING, .required = true, .in_path = true, .words = ban_kinds, .says = "The kind of ban."},
     {"who", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "Whom it is for, percent-encoded."}};
@@ -249,7 +252,7 @@ const struct api_route api_routes[] = {
     {METHOD_DELETE, "/alarms", OPERATION_delete_alarms, ROLE_OPERATOR, "alarms", "alarms clear", .success = 204, .summary = "Forgets the alarms that have been cleared."},
 
     /* bans */
-    {METHOD_GET, "/banned", OPERATION_list_bans, ROLE_VIEWER, "banned", "banned list", PARAMETERS(page_parameters), .answer = "Ban", .page = true, .success = 200,
+    {METHOD_GET, "/banned", OPERATION_list_bans, ROLE_VIEWER, "banned", "banned list", PARAMETERS(bans_parameters), .answer = "Ban", .page = true, .success = 200,
      ERRORS(404), .summary = "Who may not connect.", .says = "404 while banned.enable is off. In no order; it stays the same while nothing changes."},
     {METHOD_POST, "/banned", OPERATION_add_ban, ROLE_OPERATOR, "banned", "banned add", .body = "NewBan", .answer = "Ban", .success = 200, ERRORS(404, 409),
      .summary = "Bans somebody: who is connected goes (0x98), who comes is refused (0x8A).",
