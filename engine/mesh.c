@@ -107,9 +107,9 @@ bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *ver
 {
     bool remains = false, published = false;
     bool published_to[SHARDS_MAX];
-    for (uint32_t to = 0; to < mesh->shards_count; to++) {
-        struct lane *lane = lane_between(mesh, from, to);
-        struct overflow *overflow = overflow_between(mesh, from, to);
+    struct lane *lane = lane_between(mesh, from, 0);
+    struct overflow *overflow = overflow_between(mesh, from, 0);
+    for (uint32_t to = 0; to < mesh->shards_count; to++, lane += mesh->producers_count, overflow++) {
         if (UNLIKELY(overflow->count)) overflow_stage(overflow, lane);
         remains |= overflow->count != 0;
         published_to[to] = lane_publish(lane);
@@ -143,8 +143,8 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
 {
     struct lane_cell scratch[RECORD_CELLS_MAX];
     uint32_t records = 0;
-    for (uint32_t from = 0; from < mesh->producers_count; from++) {
-        struct lane *lane = lane_between(mesh, from, to);
+    struct lane *lane = lane_between(mesh, 0, to); /* those to one shard lie side by side */
+    for (uint32_t from = 0; from < mesh->producers_count; from++, lane++) {
         uint32_t head, ready = lane_ready(lane, &head), end = head + ready;
         for (uint32_t taken = 0; head != end && taken < budget; taken++, records++) {
             const struct lane_cell *cells = record_at(lane, head, scratch);
