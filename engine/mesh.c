@@ -85,6 +85,17 @@ void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_
     overflow_append(overflow, cells, count);
 }
 
+struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count)
+{
+    return LIKELY(overflow_between(mesh, from, to)->count == 0) ? lane_room(lane_between(mesh, from, to), count) : NULL;
+}
+
+void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats)
+{
+    stats_count(&stats->lane_records, 1);
+    lane_staged(lane_between(mesh, from, to), count);
+}
+
 bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to)
 {
     return overflow_between(mesh, from, to)->count != 0;
