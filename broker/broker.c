@@ -189,7 +189,7 @@ static bool broker_turn(struct shard *shard)
     if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
-    more |= retained_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);

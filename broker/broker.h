@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/settings.h"
+#include "broker/deliver_plain.h"
 #include "broker/durable.h"
 #include "broker/extras.h"
 #include "broker/features.h"
@@ -89,6 +90,7 @@ struct broker_shard {
     uint32_t fanout_ids_count, fanout_ids_capacity;
     uint8_t *properties;             /* scratch: the forwardable properties of the PUBLISH at hand */
     size_t properties_capacity;
+    struct plain plain;              /* scratch: the packet of the publication at hand, as most clients get it */
     struct message *release_pending[SHARDS_MAX]; /* half a record */
     uint8_t *mounted;                /* scratch: a topic with its mount point */
     size_t mounted_capacity;
@@ -184,6 +186,19 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 /* Gives it to the sinks of this shard's filters. */
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count);
+/* To one filter's sinks: broker/deliver_plain.c. */
+void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
+/* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
+static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
+{
+    return sink->who && !(sink->no_local && sink->who == publication->publisher);
+}
+static inline struct delivery_options subscription_options(const struct sink *sink, const struct publication *publication)
+{
+    return (struct delivery_options){.qos = sink->qos < publication->qos ? sink->qos : publication->qos,
+                                     .retain = publication->retain && sink->retain_as_published,
+                                     .subscription_id = sink->subscription_id};
+}
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);

@@ -96,6 +96,10 @@ struct publication publication_of(struct message *message);
 /* A view of a message that another shard has lent. */
 struct publication publication_of_loan(struct message *lent);
 /* Gives back what the publication holds: its own reference, and the loan when nothing of this shard kept it. */
-void publication_end(struct shard *shard, struct publication *publication);
+void publication_give_back(struct shard *shard, struct publication *publication); /* for publication_end() only */
+static inline void publication_end(struct shard *shard, struct publication *publication)
+{
+    if (publication->message || publication->lent) publication_give_back(shard, publication);
+}
 
 #endif

@@ -129,6 +129,7 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         }
         COUNT(broker, packets_received);
         shard->turn_packets++;
+        if (packet.type == MQTT_PUBLISH) limits.topic_known = packet.publish.topic;
         if (UNLIKELY(!conn->client)) {
             bool unread = false;
             if (UNLIKELY(exchange != NULL))

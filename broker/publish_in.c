@@ -87,8 +87,7 @@ static enum gate_result ask_gates(struct broker_shard *broker, struct session *s
 
 static void count(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
-    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATES_PUBLISHED))
-        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    if (UNLIKELY(session->metered)) rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
     session->published++;

@@ -142,6 +142,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     uint16_t aliases = mqtt_has(properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM) ? properties->topic_alias_maximum : 0;
     mqtt_alias_in_init(&session->aliases_in, five ? limits->topic_alias_max : 0, limits->packet_bytes_max);
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
+    session->aliased = session->aliases_out.maximum > 0;
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
     rates_attach(broker, session);

@@ -129,9 +129,6 @@ struct shard {
 #define RECORDS_PER_LANE_TURN_MAX 2048
 #define TIMERS_PER_TURN_MAX      4096
 
-/* More than this staged on one connection: conn_has_room() says no. */
-#define STAGE_BYTES_MAX (64 * 1024)
-
 /* Opens the ring; to be called on the thread that will run it. NULL with a sentence in ret_error. */
 struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,
                            const int *listener_fds, uint64_t seed, void *above, char *ret_error, size_t error_bytes);
