@@ -135,7 +135,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
 }
 
 /* Somebody wants to know of messages that come in. */
-static void noticed(struct broker_shard *broker, const struct mqtt_publish *publish, const struct publication *publication, uint32_t delay_s)
+static void noticed(struct broker_shard *broker, const struct mqtt_publish *publish, struct publication *publication, uint32_t delay_s)
 {
     if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
     if (broker->extras_bits & EXTRA_TRACE) trace_published(broker, publication, delay_s);

@@ -155,7 +155,7 @@ static void take_release(struct broker_shard *broker, const struct lane_cell *ce
 
 static void take_congested(struct broker_shard *broker, uint64_t conn_name)
 {
-    struct conn *conn = conn_find(broker->shard, conn_name);
+    struct conn *conn = conn_find(broker->shard, conn_name & PUBLISHER_CONN_MASK);
     if (conn && conn->state == CONN_OPEN && conn->client) publisher_pause(broker, conn->client);
 }
 

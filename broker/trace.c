@@ -114,21 +114,19 @@ uint32_t trace_of_conn(struct broker_shard *broker, const struct conn *conn, str
 uint32_t trace_of_publisher(struct broker_shard *broker, const struct publication *publication)
 {
     if (publication->publisher) return trace_of_session(publication->publisher);
-    if (publication->publisher_conn == 0) return 0;
-    const struct message *message = publication->lent ? publication->lent : publication->message;
-    if (message && message->origin) message = message->origin;
-    uint32_t owner = message ? message->owner : broker->trace->follow_last; /* a copy: it came right behind its announcement */
+    if (!(publication->publisher_conn & PUBLISHER_TRACED)) return 0;
+    uint32_t owner = (uint32_t)(publication->publisher_conn >> PUBLISHER_SHARD_SHIFT & (SHARDS_MAX - 1));
+    uint64_t name = publication->publisher_conn & PUBLISHER_CONN_MASK;
     if (owner == broker->shard->number) {
-        const struct conn *conn = conn_find(broker->shard, publication->publisher_conn);
+        const struct conn *conn = conn_find(broker->shard, name);
         return conn ? trace_of_session(conn->client) : 0;
     }
-    return broker->trace->follow[owner].conn == publication->publisher_conn ? broker->trace->follow[owner].traces : 0;
+    return broker->trace->follow[owner].conn == name ? broker->trace->follow[owner].traces : 0;
 }
 
 void trace_follow(struct broker_shard *broker, uint32_t from, uint64_t publisher_conn, uint32_t traces)
 {
     if (!broker->trace) return; /* it has not heard of any trace yet */
-    broker->trace->follow_last = from;
     broker->trace->follow[from].conn = publisher_conn;
     broker->trace->follow[from].traces = traces;
 }

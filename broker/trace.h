@@ -7,7 +7,7 @@
  *
  * Whom a record is for: the traces of the client it is about (rare->traces, worked out when the set changes and when a client connects), of the message's
  * topic (matched for each message while a trace by topic is on) and of the message's publisher. A publisher's shard announces each of its messages to the
- * others (RECORD_TRACE, right before it in the same lane), so that they know whom to tell about its deliveries.
+ * others (RECORD_TRACE, before it in the same lane), and the message is marked (PUBLISHER_TRACED), so that they know whom to tell about its deliveries.
  *
  * Cost: no trace on: the bit EXTRA_TRACE in tests of broker->extras_bits, most of which are there anyway. A trace is on: a bit of the session; with traces by
  *       topic, a match per message and delivery besides.
@@ -151,7 +151,7 @@ void trace_peer(struct broker_shard *broker, struct conn *conn, const struct soc
 /* A packet was written: all but its payload, and that. publication: of a PUBLISH; NULL else. */
 void trace_sent(struct broker_shard *broker, const struct conn *conn, uint8_t version, struct span packet, struct span payload, const struct publication *publication);
 /* A message is about to be given out by this shard: what it matches is looked up. */
-void trace_published(struct broker_shard *broker, const struct publication *publication, uint32_t delay_s);
+void trace_published(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
 /* A delivery goes into the queue. */
 void trace_queued(struct broker_shard *broker, const struct session *session, const struct publication *publication, uint8_t qos);
 /* What a gate said: about a PUBLISH or SUBSCRIBE; about a CONNECT or AUTH. */

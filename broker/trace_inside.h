@@ -34,7 +34,6 @@ struct trace_shard {
         uint64_t conn;
         uint32_t traces;
     } follow[SHARDS_MAX];
-    uint32_t follow_last; /* the shard of the newest */
 };
 
 /* trace.c */

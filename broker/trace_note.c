@@ -299,7 +299,7 @@ static void announce(struct broker_shard *broker, const struct publication *publ
             announce_to(shard, set->groups[g].targets[i].target, told, publication, traces);
 }
 
-void trace_published(struct broker_shard *broker, const struct publication *publication, uint32_t delay_s)
+void trace_published(struct broker_shard *broker, struct publication *publication, uint32_t delay_s)
 {
     const struct trace_set *traces_set = broker->trace->set;
     if (!traces_set) return;
@@ -323,8 +323,9 @@ void trace_published(struct broker_shard *broker, const struct publication *publ
     facts.numbers[2] = set->groups_count;
     facts.numbers[3] |= sinks << 8;
     trace_note(broker, traces, TRACE_EVENT_published, client_id, &facts);
-    if (!of_publisher || !publication->publisher_conn || (set->others_count == 0 && set->groups_count == 0)) return;
+    if (!of_publisher || !publication->publisher_conn) return;
     announce(broker, publication, set, of_publisher);
+    publication->publisher_conn |= PUBLISHER_TRACED | (uint64_t)broker->shard->number << PUBLISHER_SHARD_SHIFT;
 }
 
 void trace_queued(struct broker_shard *broker, const struct session *session, const struct publication *publication, uint8_t qos)
