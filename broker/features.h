@@ -179,6 +179,8 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);
 struct feature_verdict features_asked(const struct feature_asked *asked, struct feature_verdict verdict, uint64_t began, uint64_t budget);
+/* Who has said it, and by which rule or source: "acl: acl.conf:12: deny publish #". For people; may take microseconds. */
+void features_describe(struct broker_shard *broker, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 uint64_t feature_ticks(void);
 uint64_t feature_ticks_per_us(void);
 

@@ -71,6 +71,7 @@ struct session_rare {
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
+    uint32_t traces;                /* a bit for each that is about its client; valid while session->traced */
 };
 
 struct session {
@@ -84,6 +85,7 @@ struct session {
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
+    bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
     union {
         struct {
             bool mounted : 1;  /* it has a mount point: rare->mount */
