@@ -9,6 +9,7 @@
 
 #include "admin/alarms.h"
 #include "admin/api.h"
+#include "admin/otlp.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -40,6 +41,7 @@ struct admin {
     struct http_server *server;
     struct accounts *accounts;
     struct alarms *alarms;
+    struct otlp *otlp;
     struct stats tls_stats; /* the HTTP thread's; nobody reads them */
     struct door_tls *tls;
     struct listener_settings tls_settings;
@@ -52,6 +54,7 @@ struct admin {
     struct list errands;
     int control_wake;
     bool stopping;
+    bool exemplars;
 
     pthread_mutex_t send_lock; /* the lane has one producer at a time */
     pthread_t taker;           /* takes answers from the shards' stack */
@@ -59,6 +62,7 @@ struct admin {
 
 struct accounts *admin_auth(struct admin *admin) { return admin->accounts; }
 struct alarms *admin_alarms(struct admin *admin) { return admin->alarms; }
+struct otlp *admin_otlp(struct admin *admin) { return admin->otlp; }
 struct broker *admin_broker(struct admin *admin) { return admin->broker; }
 struct node *admin_node(struct admin *admin) { return admin->node; }
 struct http_server *admin_server(struct admin *admin) { return admin->server; }
@@ -72,6 +76,14 @@ struct admin_settings admin_settings_now(struct admin *admin)
     struct admin_settings settings = admin->settings;
     pthread_mutex_unlock(&admin->lock);
     return settings;
+}
+
+bool admin_exemplars(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->lock);
+    bool wanted = admin->exemplars && admin->settings.metrics_auth;
+    pthread_mutex_unlock(&admin->lock);
+    return wanted;
 }
 
 /* ---- the control thread ----------------------------------------------------------------------------------------- */
@@ -126,8 +138,10 @@ void admin_settings(struct admin *admin, const struct settings *settings)
     admin->settings.metrics_auth = settings->admin.metrics_auth;
     admin->settings.docs_auth = settings->admin.docs_auth;
     admin->settings.status_auth = settings->admin.status_auth;
+    admin->exemplars = settings->metrics.exemplars;
     pthread_mutex_unlock(&admin->lock);
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
+    otlp_configure(admin->otlp, &settings->metrics);
 }
 
 /* ---- shards ----------------------------------------------------------------------------------------------------- */
@@ -238,6 +252,7 @@ static bool tls_open(struct admin *admin, const struct admin_settings *settings,
 static void release(struct admin *admin)
 {
     accounts_close(admin->accounts);
+    otlp_destroy(admin->otlp);
     alarms_destroy(admin->alarms);
     if (admin->tls) door_tls_close(admin->tls);
     close(admin->control_wake);
@@ -282,6 +297,8 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->control_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(admin->control_wake >= 0);
     admin->alarms = alarms_create();
+    admin->otlp = otlp_create(admin);
+    admin->exemplars = settings->metrics.exemplars;
     admin->accounts = accounts_open(admin->data_dir, settings->admin.default_password, ret_error, error_bytes);
     if (!admin->accounts || !tls_open(admin, &settings->admin, ret_error, error_bytes)) {
         release(admin);
@@ -296,6 +313,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
         release(admin);
         return NULL;
     }
+    otlp_configure(admin->otlp, &settings->metrics);
     LOG(NOTICE, "admin API", "url=%s://%s port=%u", admin->tls ? "https" : "http", settings->admin.bind, http_port(admin->server));
     struct sockaddr_storage address;
     socklen_t bytes;
@@ -315,6 +333,7 @@ void admin_stop(struct admin *admin)
     }
     pthread_cond_broadcast(&admin->changed);
     pthread_mutex_unlock(&admin->lock);
+    otlp_stop(admin->otlp); /* it looks at the server */
     if (admin->server) http_stop(admin->server);
     admin->server = NULL;
     wake(admin->broker->inspected_wake);

@@ -129,7 +129,10 @@ void extras_user_name_set(struct broker_shard *broker, struct session *session, 
 static enum mqtt_reason rewrite(struct broker_shard *broker, const struct session *session, enum rewrite_action action, struct span *topic)
 {
     struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
-    switch (rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic)) {
+    enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic);
+    uint32_t exhausted = rewrite_exhausted(broker->rewrite_scratch);
+    if (UNLIKELY(exhausted)) COUNT_BY(broker, rewrites_too_expensive, exhausted);
+    switch (verdict) {
     case REWRITE_NONE: return MQTT_REASON_SUCCESS;
     case REWRITE_DONE: COUNT(broker, topics_rewritten); return MQTT_REASON_SUCCESS;
     case REWRITE_FAILED: break;
