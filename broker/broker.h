@@ -21,6 +21,7 @@
 #include "broker/limits.h"
 #include "broker/probes.h"
 #include "broker/rates.h"
+#include "broker/reasons.h"
 #include "broker/session.h"
 #include "broker/trace.h"
 #include "engine/node.h"
@@ -85,6 +86,7 @@ struct broker_shard {
     struct timer inspect_timer;
     struct timer pause_timer, sys_timer;
     bool stopping;
+    struct reasons reasons;
 
     uint32_t fanout_stamp;
     struct fanout_entry *fanout;     /* scratch: overlapping subscriptions merged per session */

@@ -51,13 +51,20 @@ enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session
     return MQTT_REASON_SUCCESS;
 }
 
+/* publish_handle() counts the reasons of what is refused before that. */
+static enum mqtt_reason refuse_kept(struct broker_shard *broker, const struct publication *publication, enum mqtt_reason reason, const char *what)
+{
+    reasons_add(&broker->reasons, REASONS_publish, (uint8_t)reason);
+    return refuse(broker, publication->publisher, publication->topic, reason, what);
+}
+
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s)
 {
     uint32_t limit = broker->settings->delayed.messages_max;
     if (limit && atomic_load_explicit(&broker->broker->delayed_count, memory_order_relaxed) >= limit)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
+        return refuse_kept(broker, publication, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
     if (publication->topic.bytes + NAME_BYTES > MQTT_STRING_BYTES_MAX)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
+        return refuse_kept(broker, publication, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
     char *name = memory_acquire(NAME_BYTES + publication->topic.bytes);
     int bytes = snprintf(name, NAME_BYTES, NAME_PREFIX "%" PRIu64 "/%016" PRIx64 "/", unix_ms(broker) + delay_s * (uint64_t)1000,
                          random_next(&broker->shard->random));

@@ -36,6 +36,9 @@ bool feature_list_add(struct feature_list *list, const struct feature *feature, 
 bool feature_list_load(struct feature_list *list, const char *modules, const char *path, char *ret_error, size_t error_bytes);
 /* docs/features.md: the moments, from hooks.def. */
 void features_print_hooks(FILE *file);
+/* Code that others than features want from the folders of modules: NAME.so's `symbol`. NULL with a sentence in ret_error. Any thread. */
+struct features;
+const void *features_library(const struct features *features, const char *name, const char *symbol, char *ret_error, size_t error_bytes);
 
 /* ---- node ------------------------------------------------------------------------------------------------------------------------ */
 

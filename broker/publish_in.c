@@ -69,11 +69,17 @@ static uint64_t sample_begin(struct shard *shard)
     return now_ns;
 }
 
-static void sample_end(struct shard *shard, uint64_t decoded_ns)
+static void sample_end(const struct broker_shard *broker, const struct session *session, struct span topic, uint64_t decoded_ns)
 {
+    struct shard *shard = broker->shard;
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     spread_record(&shard->spreads[SPREAD_stage_route], now_ns - decoded_ns);
     shard->sampling = false;
+    shard->sampled_named = broker->settings->metrics.exemplars;
+    if (shard->sampled_named) {
+        exemplar_names_set(&shard->sampled_names, topic, session_client_id(session));
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_stage_route], now_ns - decoded_ns, shard->now_ms, &shard->sampled_names);
+    }
     shard->sampled_ns = now_ns;
 }
 
@@ -161,10 +167,10 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))
-        answer = delayed_keep(broker, publication, delay_s);
+        answer = delayed_keep(broker, publication, delay_s); /* counts why not */
     else if (!publication_publish(broker, publication))
         answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
-    if (UNLIKELY(sample)) sample_end(broker->shard, decoded_ns);
+    if (UNLIKELY(sample)) sample_end(broker, session, publication->topic, decoded_ns);
     if (UNLIKELY(publication->congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
     publication_end(broker->shard, publication);
     return answer;
@@ -208,7 +214,10 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         answer = settle_topic(broker, session, publish, &publication);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;
     }
-    if (LIKELY(!answer)) answer = give_out(broker, session, publish, &publication, delay_s);
+    if (LIKELY(!answer))
+        answer = give_out(broker, session, publish, &publication, delay_s);
+    else
+        reasons_add(&broker->reasons, REASONS_publish, (uint8_t)answer);
     if (publish->qos) acknowledge(broker, session, publish, &publication, answer);
     return false;
 }

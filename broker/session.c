@@ -201,6 +201,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
     struct conn *conn = session->conn;
     session->kick_reason = reason;
     if (UNLIKELY(session->traced)) trace_disconnecting(broker, session, reason, what);
+    reasons_add(&broker->reasons, REASONS_disconnect_server, reason);
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");

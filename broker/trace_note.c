@@ -337,7 +337,7 @@ void trace_queued(struct broker_shard *broker, const struct session *session, co
     enum trace_wait why = !conn                                                          ? TRACE_WAIT_AWAY
                           : session->queue.count > 1 || session->spilled                 ? TRACE_WAIT_QUEUE
                           : qos && mqtt_inflight_full(&session->inflight)                ? TRACE_WAIT_WINDOW
-                          : !conn_has_room(broker->shard, conn)                          ? TRACE_WAIT_ROOM
+                          : !conn_has_room(conn)                                        ? TRACE_WAIT_ROOM
                           : session->rated && rates_delivery_waits(session)              ? TRACE_WAIT_RATE
                                                                                          : TRACE_WAIT_DISK;
     trace_note(broker, traces, TRACE_EVENT_queued, session_client_id(session),

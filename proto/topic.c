@@ -102,7 +102,7 @@ bool mqtt_share_split(struct span full_filter, struct span *ret_group, struct sp
         *ret_filter = full_filter;
         return true;
     }
-    struct span rest = span_skip(full_filter, start.bytes), group;
+    struct span rest = span_skip(full_filter, start.bytes), group = {NULL, 0};
     mqtt_level_next(&rest, &group);
     if (group.bytes == 0 || mqtt_topic_has_wildcards(group)) return false;
     if (rest.data == NULL || rest.bytes == 0) return false;
