@@ -85,7 +85,7 @@ static const struct {
     enum inspect_sort sort;
 } sorts[] = {{"clientid", INSPECT_BY_CLIENT_ID}, {"connected_at", INSPECT_BY_CONNECTED}, {"mqueue_len", INSPECT_BY_QUEUE},
              {"mqueue_bytes", INSPECT_BY_QUEUE_BYTES}, {"inflight_cnt", INSPECT_BY_INFLIGHT}, {"subscriptions_cnt", INSPECT_BY_SUBSCRIPTIONS},
-             {"recv_msg", INSPECT_BY_PUBLISHED}, {"send_msg", INSPECT_BY_SENT}};
+             {"recv_msg", INSPECT_BY_PUBLISHED}, {"recv_msg_bytes", INSPECT_BY_PUBLISHED_BYTES}, {"send_msg", INSPECT_BY_SENT}};
 
 static enum inspect_sort sort_wanted(const struct api_call *call)
 {

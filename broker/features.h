@@ -36,6 +36,9 @@ bool feature_list_add(struct feature_list *list, const struct feature *feature, 
 bool feature_list_load(struct feature_list *list, const char *modules, const char *path, char *ret_error, size_t error_bytes);
 /* docs/features.md: the moments, from hooks.def. */
 void features_print_hooks(FILE *file);
+/* Code that others than features want from the folders of modules: NAME.so's `symbol`. NULL with a sentence in ret_error. Any thread. */
+struct features;
+const void *features_library(const struct features *features, const char *name, const char *symbol, char *ret_error, size_t error_bytes);
 
 /* ---- node ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -199,6 +202,8 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);
 struct feature_verdict features_asked(const struct feature_asked *asked, struct feature_verdict verdict, uint64_t began, uint64_t budget);
+/* Who has said it, and by which rule or source: "acl: acl.conf:12: deny publish #". For people; may take microseconds. */
+void features_describe(struct broker_shard *broker, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 uint64_t feature_ticks(void);
 uint64_t feature_ticks_per_us(void);
 

@@ -89,8 +89,8 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
 static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
 {
     if (!session->conn) return 0;
-    uint32_t ago = (uint32_t)(broker->shard->now_ms / 16) - session->connected_at;
-    return inspect_realtime_ms(broker, broker->shard->now_ms - ago * 16ull);
+    uint64_t now_units = broker->shard->now_ms / 16; /* of which 32 bits are kept */
+    return inspect_realtime_ms(broker, (now_units - ((uint32_t)now_units - session->connected_at)) * 16);
 }
 
 static size_t listener_text(const struct broker_shard *broker, const struct session *session, char *ret_text, size_t bytes)
@@ -171,6 +171,7 @@ int inspect_client_compare(enum inspect_sort sort, bool descending, const struct
     case INSPECT_BY_INFLIGHT: x = a->inflight, y = b->inflight; break;
     case INSPECT_BY_SUBSCRIPTIONS: x = a->subscriptions, y = b->subscriptions; break;
     case INSPECT_BY_PUBLISHED: x = a->published, y = b->published; break;
+    case INSPECT_BY_PUBLISHED_BYTES: x = a->published_bytes, y = b->published_bytes; break;
     case INSPECT_BY_SENT: x = a->sent, y = b->sent; break;
     default: break;
     }
@@ -376,6 +377,14 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
+    case INSPECT_TRACE:
+        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_TURN)) return INSPECT_SLICE_GOES_ON;
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_DROPS:
+        drops_list(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
     default: inspect->status = client_answer(broker, inspect); return INSPECT_SLICE_FULL;
     }
 }

@@ -330,6 +330,10 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
         enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
         if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
+        if (UNLIKELY(session->traced))
+            trace_session(broker, mqtt_reason_is_error(code) ? TRACE_EVENT_refused : TRACE_EVENT_subscribed, session,
+                          &(struct trace_facts){.topic = subscription.full_filter, .reason = (uint8_t)code, .numbers = {MQTT_SUBSCRIBE}});
+        if (mqtt_reason_is_error(code)) reasons_add(&broker->reasons, REASONS_subscribe, (uint8_t)code);
         if (mqtt_reason_is_error(code) && !denied)
             LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
                         log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
@@ -361,6 +365,7 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
         subscription.full_filter = filter;
         bool sound = filter.bytes && mqtt_share_split(filter, &subscription.share_group, &subscription.filter);
         enum mqtt_reason code = sound ? subscription_add(broker, session, &subscription, 0, request) : MQTT_REASON_TOPIC_FILTER_INVALID;
+        if (mqtt_reason_is_error(code)) COUNT(broker, auto_subscriptions_failed);
         if (mqtt_reason_is_error(code))
             LOG_LIMITED(WARN, 1000, "subscription not given", "client=%s filter=%s reason=\"%s\"", log_quoted(session_client_id(session)),
                         log_quoted(entries[i].filter), mqtt_reason_name(code));
@@ -505,6 +510,7 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct mqtt_subscription subscription;
     while (mqtt_unsubscription_next(&rest, &subscription)) {
         codes[count] = (uint8_t)subscription_remove(broker, session, &subscription);
+        if (codes[count]) reasons_add(&broker->reasons, REASONS_unsubscribe, codes[count]);
         if (!codes[count++]) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription.full_filter, 0, 0);
         LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
             log_quoted(subscription.full_filter));

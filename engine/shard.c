@@ -27,7 +27,7 @@ struct conn *shard_conn_acquire(struct shard *shard)
     else
         return NULL;
     struct conn *conn = &shard->conns[slot];
-    uint32_t generation = conn->generation;
+    uint32_t generation = conn->generation ? conn->generation : 1; /* so that no name is 0, which stands for none */
     *conn = (struct conn){.slot = slot, .generation = generation, .state = CONN_OPEN};
     timer_init(&conn->timer, NULL);
     shard->conns_open++;
@@ -267,6 +267,8 @@ static void turn_measure(struct shard *shard, uint32_t completions)
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
     spread_record(&shard->spreads[SPREAD_publish_to_send], now_ns - shard->now_ns);
+    if (shard->sampled_named)
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_publish_to_send], now_ns - shard->now_ns, shard->now_ms, &shard->sampled_names);
     shard->sampled_ns = 0;
 }
 

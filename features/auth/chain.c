@@ -31,6 +31,7 @@ struct source {
     pthread_mutex_t error_lock;
     char error[192];
     _Atomic uint64_t verdicts[AUTH_VERDICTS], timeouts, full, rests, busy_us, longest_us;
+    struct spread times; /* by all its threads: spread_record_shared() */
 };
 
 struct auth_chain {
@@ -39,6 +40,7 @@ struct auth_chain {
     void (*compile)(struct auth_answer *answer);
     struct auth_workers *hashing;
     atomic_bool stopping;
+    uint64_t since_unix_ms;
     uint32_t count, authenticators; /* first those, then the authorizers */
     struct source sources[SOURCES_MAX];
 };
@@ -224,8 +226,10 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
     go_on(chain, job);
 }
 
-static void count_time(struct source *source, uint64_t us)
+static void count_time(struct source *source, uint64_t ns)
 {
+    uint64_t us = ns / 1000;
+    spread_record_shared(&source->times, ns);
     atomic_fetch_add_explicit(&source->busy_us, us, memory_order_relaxed);
     uint64_t longest = atomic_load_explicit(&source->longest_us, memory_order_relaxed);
     while (us > longest && !atomic_compare_exchange_weak(&source->longest_us, &longest, us)) {}
@@ -247,7 +251,7 @@ static enum auth_verdict ask(struct source *source, uint32_t thread, struct auth
     enum auth_verdict verdict = source->authorizer ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
                                                    : source->kind->authenticate(source->instance, link, &job->query, deadline_ms, answer);
     clock_gettime(CLOCK_MONOTONIC, &to);
-    count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000));
+    count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec)));
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);
     if (verdict == AUTH_DOWN)
         source_failed(source, answer->what);
@@ -457,6 +461,9 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
     chain->settings = settings;
     chain->cache = cache;
     chain->compile = compile;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    chain->since_unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     bool fine = settings->sources_count + settings->authorizers_count <= SOURCES_MAX;
     if (!fine) snprintf(ret_error, error_bytes, "more than %d sections of authentication and authorization", SOURCES_MAX);
     fine = fine && open_list(chain, settings->chain, settings->sources, settings->sources_count, false, loader, context, ret_error, error_bytes);
@@ -551,6 +558,8 @@ bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_so
         .health = atomic_load(&source->health), .resting = atomic_load(&source->rest_until_ms) != 0, .timeouts = atomic_load(&source->timeouts),
         .full = atomic_load(&source->full), .rests = atomic_load(&source->rests), .busy_us = atomic_load(&source->busy_us),
         .longest_us = atomic_load(&source->longest_us), .waiting = source->workers ? auth_workers_waiting(source->workers) : 0};
+    ret_status->since_unix_ms = chain->since_unix_ms;
+    spread_add(&ret_status->times, &source->times);
     for (int i = 0; i < AUTH_VERDICTS; i++)
         ret_status->verdicts[i] = atomic_load(&source->verdicts[i]);
     pthread_mutex_lock(&source->error_lock);

@@ -14,6 +14,7 @@
 #ifndef RINGMQ_FEATURES_AUTH_CHAIN_H
 #define RINGMQ_FEATURES_AUTH_CHAIN_H
 
+#include "base/spread.h"
 #include "features/auth/cache.h"
 #include "features/auth/source.h"
 #include "features/auth/workers.h"
@@ -76,6 +77,8 @@ struct auth_source_status {
     uint64_t timeouts, full, rests; /* DOWN because of time; refused: queue full; times the breaker opened */
     uint64_t busy_us, longest_us;   /* time in the source's verbs */
     uint32_t waiting;
+    struct spread times;  /* in the source's verbs, ns */
+    uint64_t since_unix_ms; /* counted since then: the chain was opened */
 };
 /* False behind the last. */
 bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_source_status *ret_status);

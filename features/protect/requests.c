@@ -50,16 +50,30 @@ static json_t *ban_json(const struct ban *ban)
                      text_json(ban->reason), "at_ms", (json_int_t)ban->at_ms, "until_ms", (json_int_t)ban->until_ms);
 }
 
+static struct span member(const json_t *body, const char *name)
+{
+    const json_t *value = json_object_get(body, name);
+    return span_of(json_string_value(value), json_string_length(value));
+}
+
 /* ---- list -------------------------------------------------------------------------------------------------------- */
 
 struct page {
     json_t *rows;
+    struct span kind, like; /* only such; empty: all */
     uint64_t skip, limit, seen;
 };
+
+static bool wanted(const struct page *page, const struct ban *ban)
+{
+    if (page->kind.bytes && !span_equal(page->kind, span_of_string(ban_kind_names[ban->kind]))) return false;
+    return page->like.bytes == 0 || memmem(ban->who.data, ban->who.bytes, page->like.data, page->like.bytes);
+}
 
 static void page_take(void *context, const struct ban *ban)
 {
     struct page *page = context;
+    if (!wanted(page, ban)) return;
     if (page->seen++ >= page->skip && json_array_size(page->rows) < page->limit) json_array_append_new(page->rows, ban_json(ban));
 }
 
@@ -67,7 +81,7 @@ static void list(struct feature_request *request, const json_t *body)
 {
     json_int_t number = json_integer_value(json_object_get(body, "page")), limit = json_integer_value(json_object_get(body, "limit"));
     if (number < 1 || limit < 1) return refuse(request, 400, "page and limit must be 1 at least");
-    struct page page = {.rows = json_array(), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
+    struct page page = {.rows = json_array(), .kind = member(body, "as"), .like = member(body, "like_who"), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
     if (protect_bans_each(page_take, &page) == BAN_OFF) {
         json_decref(page.rows);
         return off(request);
@@ -77,12 +91,6 @@ static void list(struct feature_request *request, const json_t *body)
 }
 
 /* ---- add, remove --------------------------------------------------------------------------------------------------- */
-
-static struct span member(const json_t *body, const char *name)
-{
-    const json_t *value = json_object_get(body, name);
-    return span_of(json_string_value(value), json_string_length(value));
-}
 
 /* False: refused. */
 static bool whom(struct feature_request *request, const json_t *body, struct ban *ret_ban)
