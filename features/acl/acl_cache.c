@@ -15,14 +15,28 @@ void acl_cache_release(struct acl_cache *cache)
     if (!cache) return;
     for (uint32_t i = 0; i < cache->size; i++)
         memory_release(cache->entries[i]);
+    memory_release(cache->pending);
     memory_release(cache);
+}
+
+void acl_cache_forget(struct acl_cache *cache)
+{
+    cache->recent = NULL;
+    for (uint32_t i = 0; i < cache->size; i++) {
+        memory_release(cache->entries[i]);
+        cache->entries[i] = NULL;
+    }
+    if (cache->pending && cache->pending->state == ACL_PENDING_WAITS) cache->pending->keeps = false; /* the answer may be older than the wish */
 }
 
 struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules)
 {
     if (cache && cache->size == size && cache->generation == generation && cache->rules == rules) return cache;
+    struct acl_pending *pending = cache ? cache->pending : NULL; /* it goes on, and looks itself whether it is still wanted */
+    if (cache) cache->pending = NULL;
     acl_cache_release(cache);
     cache = acl_cache_create(size);
+    cache->pending = pending;
     cache->generation = generation;
     cache->rules = rules;
     return cache;

@@ -33,9 +33,22 @@ struct acl_cache_entry {
     uint8_t topic[];
 };
 
+/* A question to a source that is under way for the client, or has just been answered (acl_decide.c). */
+enum acl_pending_state { ACL_PENDING_NOTHING, ACL_PENDING_WAITS, ACL_PENDING_DECIDED };
+struct acl_pending {
+    struct acl_cache_key key;  /* its topic points behind us */
+    uint8_t state;             /* enum acl_pending_state */
+    bool keeps;                /* the verdict may be remembered */
+    uint32_t step, ticket, generation, capacity;
+    struct acl_cache_verdict verdict;
+    const char *what;          /* constant */
+    uint8_t topic[];
+};
+
 struct acl_cache {
     uint32_t size, generation;
     const void *rules;
+    struct acl_pending *pending; /* NULL: none was ever asked */
     struct acl_cache_entry *recent; /* the last that was found: most clients publish to one topic, over and over */
     struct acl_cache_entry *entries[];
 };
@@ -58,6 +71,8 @@ static inline const struct acl_cache_verdict *acl_cache_same(const struct acl_ca
 /* `size`: a power of two. */
 struct acl_cache *acl_cache_create(uint32_t size);
 void acl_cache_release(struct acl_cache *cache); /* accepts NULL */
+/* Forgets all verdicts; what is under way goes on. */
+void acl_cache_forget(struct acl_cache *cache);
 /* Forgets everything when the rules are others (`generation`, `rules`) or the size is. Returns the cache to use from now on. */
 struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules);
 static inline struct acl_cache_key acl_cache_key(enum acl_action action, struct span topic, uint8_t qos, bool retain)
