@@ -1,6 +1,7 @@
 /* acl_cache.h - verdicts of one client that were given before: one lookup in place of the rules.
  *
- * Direct-mapped: a topic has one place, and takes it from whoever was there. An entry counts only for exactly this topic, action, QoS and retain
+ * Four places a topic may be in, by its hash; a new one takes that of whoever was asked for longest ago. (One place each would do for rules, but two topics that
+ * push each other out would have a source asked for every message.) An entry counts only for exactly this topic, action, QoS and retain
  * flag, within its time, and with the rules it was decided by. Topics longer than ACL_CACHE_TOPIC_BYTES_MAX are not remembered.
  * Owner: the client's slot. Threads: its shard. */
 #ifndef RINGMQ_FEATURES_ACL_CACHE_H
@@ -10,6 +11,7 @@
 
 #define ACL_CACHE_TOPIC_BYTES_MAX 1024
 #define ACL_CACHE_SIZE_MAX        1024
+#define ACL_CACHE_WAYS            4
 
 struct acl_cache_key {
     struct span topic;

@@ -184,8 +184,7 @@ static const char *check(const void *settings, char *buffer, size_t bytes)
             snprintf(buffer, bytes, "%s.%s: backend %s needs %s", section, source->name, auth_backend_names[source->backend], missing);
             return buffer;
         }
-        bool reserved = authorizer && (strcmp(source->name, "token") == 0 || strcmp(source->name, "file") == 0);
-        if (reserved) {
+        if (authorizer && strcmp(source->name, "token") == 0) { /* `file` cannot be one: authorization.file is a key */
             snprintf(buffer, bytes, "authorization.%s: the name means something else in authorization.chain; call the section otherwise", source->name);
             return buffer;
         }
