@@ -167,6 +167,7 @@ static void apply_on_shard(struct feature_shard *shard)
 {
     struct feature_state *state = shard->node->state;
     shard->state = &state->shards[shard->number];
+    atomic_store(&state->shards[shard->number].started, true);
     atomic_store(&state->applied, (struct auth_prepared *)shard->prepared);
 }
 
@@ -220,8 +221,14 @@ static void join_retired(struct feature_state *state, bool all)
 
 static void auth_control_tick(struct feature_node *node)
 {
-    join_retired(node->state, false);
-    set_current(node->state, NULL);
+    struct feature_state *state = node->state;
+    join_retired(state, false);
+    set_current(state, NULL);
+    const struct auth_prepared *current = state->current; /* written on this thread alone */
+    if (current) auth_chain_look(current->chain);
+    if (!current || !current->settings.rules_ttl_ms || current->settings.authorizers_count == 0) return;
+    for (uint32_t i = 0; i < node->shards_count; i++)
+        if (state->shards[i].started) login_look_for_old(node, i, &state->shards[i]);
 }
 
 /* No shard turns any more: what waits need not be asked. The threads end here, so that all answers are under way as posts. */
@@ -261,7 +268,6 @@ const struct feature feature_auth = {
     .control_tick = auth_control_tick,
     .request = auth_request,
     .apply = apply_on_shard,
-    .tick = login_tick,
     .connect = login_connect,
     .authenticate = login_authenticate,
     .describe = login_describe,
@@ -276,7 +282,7 @@ bool auth_verbs_counters(struct auth_counters *ret_counters)
     if (!state) return false;
     const struct auth_state *auth = &state->auth;
     *ret_counters = (struct auth_counters){.logins = auth->logins, .cached = auth->cached, .allowed = auth->allowed, .denied = auth->denied,
-                                           .unavailable = auth->unavailable, .throttled = auth->throttled, .scram = auth->scram,
+                                           .unavailable = auth->unavailable, .busy = auth->busy, .throttled = auth->throttled, .scram = auth->scram,
                                            .refreshed = auth->refreshed, .cache_entries = auth_cache_count(auth->cache)};
     return true;
 }

@@ -104,8 +104,8 @@ static void counters(struct feature_request *request, const json_t *body)
     (void)body;
     struct auth_counters all;
     if (!auth_verbs_counters(&all)) return refuse(request, 404, "there is no authentication in this process");
-    answer(request, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "logins", (json_int_t)all.logins, "cached", (json_int_t)all.cached, "allowed",
-                              (json_int_t)all.allowed, "denied", (json_int_t)all.denied, "unavailable", (json_int_t)all.unavailable, "throttled",
+    answer(request, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "logins", (json_int_t)all.logins, "cached", (json_int_t)all.cached, "allowed",
+                              (json_int_t)all.allowed, "denied", (json_int_t)all.denied, "unavailable", (json_int_t)all.unavailable, "busy", (json_int_t)all.busy, "throttled",
                               (json_int_t)all.throttled, "scram", (json_int_t)all.scram, "refreshed", (json_int_t)all.refreshed, "cache_entries",
                               (json_int_t)all.cache_entries));
 }

@@ -7,7 +7,7 @@
 #include "features/auth/users.h"
 
 struct auth_counters {
-    uint64_t logins, cached, allowed, denied, unavailable, throttled, scram, refreshed;
+    uint64_t logins, cached, allowed, denied, unavailable, busy, throttled, scram, refreshed;
     uint32_t cache_entries;
 };
 
