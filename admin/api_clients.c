@@ -277,7 +277,8 @@ static json_t *subscription_shown(struct span client_id, struct span filter, str
     struct http_text topic = {0};
     if (group.bytes) http_text_print(&topic, "$share/%.*s/", SPAN_PRINT(group));
     http_text_add(&topic, filter.data, filter.bytes);
-    json_object_set_new(object, "clientid", api_string(client_id));
+    json_object_set_new(object, "clientid", row->sink ? json_null() : api_string(client_id));
+    json_object_set_new(object, "sink", row->sink ? api_string(client_id) : json_null());
     json_object_set_new(object, "topic", api_string_of(topic.data, topic.bytes));
     json_object_set_new(object, "qos", json_integer(row->qos));
     json_object_set_new(object, "nl", json_boolean(row->no_local));

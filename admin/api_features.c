@@ -180,6 +180,22 @@ void api_list_features(struct api_call *call)
     api_reply(call, json_pack("{s:o}", "data", data));
 }
 
+static void sink_add(void *context, const char *name, const struct feature_sink_counts *sum)
+{
+    json_array_append_new(context, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", name, "delivered", (json_int_t)sum->delivered, "queued",
+                                             (json_int_t)sum->queued, "queued_bytes", (json_int_t)sum->queued_bytes, "full", (json_int_t)sum->full, "dropped_full",
+                                             (json_int_t)sum->dropped_full, "dropped_expired", (json_int_t)sum->dropped_expired, "dropped_gone",
+                                             (json_int_t)sum->dropped_gone, "held", (json_int_t)sum->held, "refused", (json_int_t)sum->refused));
+}
+
+void api_list_sinks(struct api_call *call)
+{
+    const struct features *features = admin_broker(call->admin)->features;
+    json_t *data = json_array();
+    if (features) features_sinks_each(features, sink_add, data);
+    api_reply(call, json_pack("{s:o}", "data", data));
+}
+
 /* ---- topic metrics, slow subscribers -------------------------------------------------------------------------------- */
 
 static void topic_metrics_add(void *context, const struct topic_metrics_row *row)

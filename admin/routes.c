@@ -306,6 +306,8 @@ const struct api_route api_routes[] = {
     /* features and extras */
     {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,
      .summary = "The features of this process, in the order in which they are asked, and what they have said."},
+    {METHOD_GET, "/sinks", OPERATION_list_sinks, ROLE_VIEWER, "features", "sinks", .answer = "Sink", .list = true, .success = 200,
+     .summary = "Subscribers without a connection that features have, over all shards; those that have gone, too."},
     {METHOD_GET, "/mqtt/topic_metrics", OPERATION_list_topic_metrics, ROLE_VIEWER, "extras", "topic-metrics", .answer = "TopicMetrics", .list = true, .success = 200,
      ERRORS(404), .summary = "Messages counted by registered topics (topic_metrics.topics)."},
     {METHOD_GET, "/slow_subscriptions", OPERATION_list_slow_subscriptions, ROLE_VIEWER, "extras", "slow-subscriptions list", .answer = "SlowSubscription", .list = true,

@@ -180,7 +180,8 @@ static const struct api_field kicked[] = {
     {"kicked", FIELD_INTEGER, .says = "Clients disconnected; the others were not connected."},
 };
 static const struct api_field subscription[] = {
-    {"clientid", FIELD_STRING, .says = "Whose."},
+    {"clientid", FIELD_STRING, .nullable = true, .says = "Whose; null: a sink's."},
+    {"sink", FIELD_STRING, .nullable = true, .says = "The feature's sink that has it; null: it is a client's."},
     {"topic", FIELD_STRING, .says = "The filter, with $share/GROUP/ in front where it is shared."},
     {"qos", FIELD_INTEGER, .says = "As granted."},
     {"nl", FIELD_BOOLEAN, .says = "No local."},
@@ -380,6 +381,18 @@ static const struct api_field feature[] = {
     {"on", FIELD_BOOLEAN, .says = "The configuration has switched it on."},
     {"gates", FIELD_ARRAY, .of = "FeatureGate", .says = "What it has said, over all shards."},
 };
+static const struct api_field sink[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"delivered", FIELD_INTEGER, .says = "Messages it has taken."},
+    {"queued", FIELD_INTEGER, .says = "Messages that wait for it."},
+    {"queued_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"full", FIELD_INTEGER, .says = "Times it was full."},
+    {"dropped_full", FIELD_INTEGER, .says = "Messages dropped: its queue was full."},
+    {"dropped_expired", FIELD_INTEGER, .says = "Messages that expired in its queue."},
+    {"dropped_gone", FIELD_INTEGER, .says = "Messages that were waiting when it went."},
+    {"held", FIELD_INTEGER, .says = "Acknowledgements it holds back now."},
+    {"refused", FIELD_INTEGER, .says = "Messages whose acknowledgement became an error."},
+};
 static const struct api_field topic_metrics[] = {
     {"topic", FIELD_STRING, .says = "The registered topic or filter."},
     {"metrics", FIELD_MAP, .of = "integer", .says = "Messages in and out by QoS, and dropped."},
@@ -506,6 +519,7 @@ const struct api_schema api_schemas[] = {
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
     SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
     SCHEMA("Feature", feature, "A feature of the broker."),
+    SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
     SCHEMA("NewTrace", new_trace, "What to trace, and how long."),

@@ -60,6 +60,8 @@
     X(dropped_too_large, "deliveries dropped: larger than the client's maximum packet size")                         \
     X(dropped_session_ended, "deliveries dropped: the session ended with them in its queue")                         \
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
+    X(feature_publishes, "messages published by features")                                                           \
+    X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \

@@ -197,9 +197,9 @@ static void kicked_disconnect(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
-    if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
+    bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
-    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
+    more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);

@@ -114,6 +114,7 @@ struct broker_shard {
     struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
     struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */
+    bool answers_wait;               /* acknowledgements of PUBLISH may have to wait: for the disk, or for a sink of a feature (then for good) */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */
 };
@@ -242,6 +243,9 @@ void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_req
 enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription,
                                       struct inspect *tells);
 enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+/* Those of a feature's sink; its filter has been looked at. `local`: it wants what is published on this shard, whoever else does. */
+enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local);
+bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -259,6 +263,8 @@ void retained_store(struct broker_shard *broker, struct publication *publication
  * is delivered a second time as retained. retained_go() lets it begin, at the session's pace; every query must be let go. */
 struct retained_query *retained_hold(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
                                      uint32_t subscription_id);
+/* Of this shard's own messages alone. */
+void retained_hold_local(struct broker_shard *broker, struct retained_query *query);
 void retained_go(struct broker_shard *broker, struct retained_query *query);
 /* The session, which has queries, may have got room for more. */
 void retained_wake(struct broker_shard *broker, struct session *session);
@@ -271,6 +277,8 @@ void retained_put(struct broker_shard *broker, struct span topic, struct message
 /* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */
 struct message *retained_get(struct broker_shard *broker, struct span name);
 void retained_drop(struct broker_shard *broker, struct span name);
+/* Keeps it (an empty payload: removes) on this shard, which owns the name, whatever the settings say of retained messages of clients. False: no room. */
+bool retained_change(struct broker_shard *broker, struct publication *publication);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);

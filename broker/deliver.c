@@ -307,6 +307,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
                           const struct delivery_options *options)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (UNLIKELY(session->is_sink)) return features_sink_deliver(broker, session, publication, options);
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
         drop_note(broker, DROP_qos0_offline, session, publication->topic, 1);
@@ -460,5 +461,6 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
 
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
 {
+    if (UNLIKELY(session->is_sink)) return features_sink_idle(session);
     return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(session->conn);
 }

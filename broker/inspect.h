@@ -147,6 +147,7 @@ struct inspect_subscription {
     uint16_t client_id_bytes, filter_bytes, group_bytes;
     uint8_t qos;
     bool no_local, retain_as_published;
+    bool sink;              /* a feature's: client_id is the sink's name */
     uint32_t subscription_id;
     uint32_t shard;
     char text[];

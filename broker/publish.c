@@ -96,6 +96,7 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
 static uint32_t member_load(void *context, const struct sink *sink)
 {
     const struct session *session = sink->who;
+    if (UNLIKELY(session->is_sink)) return features_sink_idle(session) ? 0 : SHARE_UNAVAILABLE;
     if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
     if (!conn_has_room(session->conn)) return SHARE_UNAVAILABLE;
     if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;

@@ -162,7 +162,10 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, publication, publish->packet_id);
+    if (UNLIKELY(broker->durable))
+        durable_publish_begin(broker, session, publication, publish->packet_id);
+    else if (UNLIKELY(broker->answers_wait))
+        publication->answers = publish->qos > 0;
     if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
@@ -181,7 +184,7 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
 {
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->answers_wait) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
     ack_send(broker, session, type, publish->packet_id, answer);
 }
 
@@ -209,7 +212,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->durable)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
         answer = settle_topic(broker, session, publish, &publication);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;

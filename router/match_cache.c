@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "router/share.h"
 
 #define WAYS 8
 /* The scratch entry of a result too large to keep is itself kept up to this size. */
@@ -92,6 +93,23 @@ static int by_target(const void *left, const void *right)
     return a->local_id < b->local_id ? -1 : a->local_id > b->local_id;
 }
 
+/* Sinks that want what is published on their own shard: here they are plain filters of this shard, elsewhere they are nothing. */
+static void fold_local(struct match_cache *cache)
+{
+    struct route_match *match = &cache->match;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < match->groups_count; i++) {
+        const struct route_group *group = &match->groups[i];
+        if (LIKELY(group->strategy != SHARE_LOCAL)) {
+            match->groups[kept++] = *group;
+            continue;
+        }
+        for (uint32_t t = 0; t < group->targets_count; t++)
+            if (group->targets[t].target == cache->self) route_match_add_plain(match, cache->self, group->targets[t].local_id);
+    }
+    match->groups_count = kept;
+}
+
 /* After the match's plain routes are sorted by target. */
 static struct shape shape_of(const struct match_cache *cache, struct span topic)
 {
@@ -140,8 +158,7 @@ static void entry_fill_groups(const struct match_cache *cache, struct entry *ent
         memcpy(targets, match->group_targets, match->group_targets_count * sizeof *targets);
     for (uint32_t i = 0; i < match->groups_count; i++) {
         groups[i] = match->groups[i];
-        groups[i].targets = targets;
-        targets += groups[i].targets_count;
+        groups[i].targets = targets + (match->groups[i].targets - match->group_targets);
     }
     entry->set.groups = groups;
     entry->set.groups_count = match->groups_count;
@@ -253,6 +270,7 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
     struct entry begun = entry_begin(cache, topic);
     cache->last = NULL;
     route_index_match(cache->index, topic, &cache->match);
+    if (cache->match.groups_count) fold_local(cache);
     if (cache->match.plain_count > 1)
         qsort(cache->match.plain, cache->match.plain_count, sizeof *cache->match.plain, by_target);
     struct shape shape = shape_of(cache, topic);
