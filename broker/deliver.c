@@ -84,12 +84,21 @@ static void payload_attach(struct broker_shard *broker, struct conn *conn, struc
     conn_attach(broker->shard, conn, message_payload(message).data, message->payload_bytes, message_ref(message));
 }
 
-/* Somebody wants to know of messages that go out. */
-static void written(struct broker_shard *broker, const struct session *session, const struct outgoing *outgoing, struct span head)
+/* Somebody wants to know of messages that go out. For traces the packet is found again at the end of the stage, so that who writes it need not remember
+ * where it began. */
+static void written(struct broker_shard *broker, const struct session *session, const struct outgoing *outgoing, const struct outgoing_properties *properties)
 {
     const struct publication *publication = outgoing->publication;
     if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_OUT_0 + outgoing->qos);
-    if (broker->extras_bits & EXTRA_TRACE) trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
+    if (!(broker->extras_bits & EXTRA_TRACE)) return;
+    const struct outbuf *out = session->conn->out;
+    size_t payload_bytes = publication->payload.bytes, copied = payload_bytes <= MESSAGE_COPY_BYTES_MAX ? payload_bytes : 0;
+    size_t topic_bytes = properties->alias.known ? 0 : topic_for(session, publication).bytes;
+    size_t block_bytes = session->version == MQTT_5 ? mqtt_varint_bytes(properties->bytes) + properties->bytes : 0;
+    size_t head_bytes = mqtt_publish_head_bytes(outgoing->qos, topic_bytes, block_bytes + payload_bytes) + block_bytes;
+    DCHECK(out->bytes >= head_bytes + copied);
+    struct span head = span_of(out->stage + out->bytes - copied - head_bytes, head_bytes);
+    trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
 }
 
 /* Writes the packet. The caller has made sure of its size, and of the window for QoS 1 and 2. */
@@ -125,7 +134,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
     if (UNLIKELY(session->rated)) rates_delivered(broker, session);
-    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) written(broker, session, outgoing, span_of(start, staged - (copies ? payload_bytes : 0)));
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) written(broker, session, outgoing, properties);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */

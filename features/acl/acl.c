@@ -133,6 +133,7 @@ static bool acl_prepare(struct feature_node *node, const void *given, struct fea
 
 struct acl_shard {
     uint32_t generation; /* of the rules: caches of an older one are forgotten */
+    uint32_t decided_by; /* source and line of the last verdict, for acl_describe() */
 };
 
 static void acl_apply(struct feature_shard *shard)
@@ -174,11 +175,12 @@ static struct acl_outcome decide(const struct prepared *prepared, const struct f
     return (struct acl_outcome){ACL_NO_MATCH, 0};
 }
 
-static struct feature_verdict verdict_of(uint8_t decision, uint32_t rule)
+static struct feature_verdict verdict_of(struct acl_shard *mine, uint8_t decision, uint32_t rule)
 {
+    mine->decided_by = rule;
     switch ((enum acl_decision)decision) {
-    case ACL_ALLOW: return (struct feature_verdict){.decision = FEATURE_ALLOW, .rule = rule};
-    case ACL_DENY: return (struct feature_verdict){.decision = FEATURE_DENY, .rule = rule, .what = "a rule denies it"};
+    case ACL_ALLOW: return FEATURE_VERDICT(ALLOW);
+    case ACL_DENY: return (struct feature_verdict){.decision = FEATURE_DENY, .what = "a rule denies it"};
     case ACL_NO_MATCH: break;
     }
     return FEATURE_VERDICT(PASS);
@@ -197,19 +199,19 @@ static struct feature_verdict ask_rules(struct feature_shard *shard, struct feat
     const struct prepared *prepared = shard->prepared;
     if (!prepared->cache) {
         struct acl_outcome fresh = decide(prepared, client, action, topic, qos, retain);
-        return verdict_of((uint8_t)fresh.decision, fresh.line);
+        return verdict_of(shard->state, (uint8_t)fresh.decision, fresh.line);
     }
-    const struct acl_shard *mine = shard->state;
+    struct acl_shard *mine = shard->state;
     struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
     const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
-    if (same) return verdict_of(same->decision, same->line);
+    if (same) return verdict_of(mine, same->decision, same->line);
     struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
     client->slots[shard->slot] = cache;
     struct acl_cache_verdict known;
-    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision, known.line);
+    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(mine, known.decision, known.line);
     struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);
     acl_cache_put(cache, &key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
-    return verdict_of((uint8_t)outcome.decision, outcome.line);
+    return verdict_of(mine, (uint8_t)outcome.decision, outcome.line);
 }
 
 static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
@@ -235,10 +237,11 @@ static struct feature_verdict acl_subscribe(struct feature_shard *shard, struct 
 static void acl_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
 {
     const struct prepared *prepared = shard->prepared;
-    uint32_t line = verdict.rule & LINE_MASK;
+    const struct acl_shard *mine = shard->state;
+    uint32_t line = mine->decided_by & LINE_MASK;
     const struct acl_rules *rules = NULL;
     const char *name = "";
-    switch ((enum rule_source)(verdict.rule >> SOURCE_SHIFT)) {
+    switch ((enum rule_source)(mine->decided_by >> SOURCE_SHIFT)) {
     case RULES_OF_LOGIN: rules = client->rules, name = "rules of the login"; break;
     case RULES_INLINE: rules = prepared->inline_rules, name = "authorization.rules"; break;
     case RULES_OF_FILE: rules = prepared->file_rules, name = prepared->file; break;
