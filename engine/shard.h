@@ -118,6 +118,8 @@ struct shard {
     struct spread spreads[SPREADS];
     bool sampling;           /* the layer above: the packet at hand is a sample */
     uint64_t sampled_ns;     /* when a sample of this turn was routed; 0: there was none */
+    uint32_t lane_fullest;   /* cells in the fullest lane to this shard since lane_since_ms, see lanes_measure() */
+    uint64_t lane_since_ms;
 };
 
 /* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the
