@@ -17,6 +17,7 @@
 
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
+#define LISTENER_TEXT_BYTES_MAX 128
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
@@ -86,18 +87,29 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
     return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
-static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
+/* Never 0; session->connected_at is the low half. */
+static uint64_t connected_at(const struct broker_shard *broker, const struct session *session)
 {
-    if (!session->conn) return 0;
-    uint64_t now_units = broker->shard->now_ms / 16; /* of which 32 bits are kept */
-    return inspect_realtime_ms(broker, (now_units - ((uint32_t)now_units - session->connected_at)) * 16);
+    uint64_t now = broker->shard->now_ms / 16;
+    return now - (uint32_t)((uint32_t)now - session->connected_at) + 1;
 }
 
-static size_t listener_text(const struct broker_shard *broker, const struct session *session, char *ret_text, size_t bytes)
+static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
+{
+    return session->conn ? inspect_realtime_ms(broker, (connected_at(broker, session) - 1) * 16) : 0;
+}
+
+static size_t listener_text(const struct broker_shard *broker, const struct session *session, char ret_text[LISTENER_TEXT_BYTES_MAX])
 {
     if (!session->conn) return 0;
     const struct listener_settings *settings = broker->shard->group->listeners[session->conn->listener].settings;
-    return (size_t)snprintf(ret_text, bytes, "%s.%s", listener_kind_names[settings->kind], settings->name);
+    const char *kind = listener_kind_names[settings->kind];
+    size_t kind_bytes = strlen(kind), name_bytes = strlen(settings->name);
+    DCHECK(kind_bytes + 1 + name_bytes <= LISTENER_TEXT_BYTES_MAX); /* names are short: config/schema.h */
+    char *at = mempcpy(ret_text, kind, kind_bytes);
+    *at++ = '.';
+    memcpy(at, settings->name, name_bytes);
+    return kind_bytes + 1 + name_bytes;
 }
 
 static bool user_name_matches(const struct session *session, const struct inspect_client_filter *filter)
@@ -120,17 +132,17 @@ static bool client_matches(const struct broker_shard *broker, const struct sessi
         if (at_ms < filter->connected_from_ms || (filter->connected_to_ms && at_ms > filter->connected_to_ms) || at_ms == 0) return false;
     }
     if (filter->listener.bytes) {
-        char listener[128];
-        if (!span_equal(span_of(listener, listener_text(broker, session, listener, sizeof listener)), filter->listener)) return false;
+        char listener[LISTENER_TEXT_BYTES_MAX];
+        if (!span_equal(span_of(listener, listener_text(broker, session, listener)), filter->listener)) return false;
     }
     return true;
 }
 
 static void client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
 {
-    char listener[128];
+    char listener[LISTENER_TEXT_BYTES_MAX];
     struct span client_id = session_client_id(session);
-    size_t listener_bytes = listener_text(broker, session, listener, sizeof listener);
+    size_t listener_bytes = listener_text(broker, session, listener);
     struct span user_name = session->facts ? session->facts->user_name : span_of(NULL, 0), peer = session->facts ? session->facts->peer : span_of(NULL, 0);
     if (peer.bytes > INSPECT_ADDRESS_BYTES_MAX) peer.bytes = INSPECT_ADDRESS_BYTES_MAX;
     size_t bytes = sizeof(struct inspect_client) + client_id.bytes + user_name.bytes + listener_bytes + INSPECT_ADDRESS_BYTES_MAX;
@@ -146,7 +158,8 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     if (connected) {
         row->conn = conn_name(session->conn);
         row->backlog_bytes = conn_backlog(session->conn);
-        row->connected_ms = connected_ms(broker, session);
+        row->connected_ms = inspect->realtime_ahead_ms + (connected_at(broker, session) - 1) * 16;
+        row->connected_at = connected_at(broker, session);
         row->published = session->published;
         row->published_bytes = session->published_bytes;
         row->sent = session->queue.sent;
@@ -161,25 +174,49 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     inspect_row_add(inspect, row, bytes);
 }
 
+static uint64_t row_sort_value(enum inspect_sort sort, const struct inspect_client *row)
+{
+    switch (sort) {
+    case INSPECT_BY_CONNECTED: return row->connected_at;
+    case INSPECT_BY_QUEUE: return row->queue_messages;
+    case INSPECT_BY_QUEUE_BYTES: return row->queue_bytes;
+    case INSPECT_BY_INFLIGHT: return row->inflight;
+    case INSPECT_BY_SUBSCRIPTIONS: return row->subscriptions;
+    case INSPECT_BY_PUBLISHED: return row->published;
+    case INSPECT_BY_PUBLISHED_BYTES: return row->published_bytes;
+    case INSPECT_BY_SENT: return row->sent;
+    default: return 0;
+    }
+}
+
+/* What client_row() would put there. */
+static uint64_t session_sort_value(const struct broker_shard *broker, enum inspect_sort sort, const struct session *session)
+{
+    bool connected = session->conn != NULL;
+    switch (sort) {
+    case INSPECT_BY_CONNECTED: return connected ? connected_at(broker, session) : 0;
+    case INSPECT_BY_QUEUE: return session->queue.count;
+    case INSPECT_BY_QUEUE_BYTES: return session->queue_bytes;
+    case INSPECT_BY_INFLIGHT: return mqtt_inflight_count(&session->inflight);
+    case INSPECT_BY_SUBSCRIPTIONS: return session->subscriptions_count;
+    case INSPECT_BY_PUBLISHED: return connected ? session->published : 0;
+    case INSPECT_BY_PUBLISHED_BYTES: return connected ? session->published_bytes : 0;
+    case INSPECT_BY_SENT: return connected ? session->queue.sent : 0;
+    default: return 0;
+    }
+}
+
+static int sort_compare(enum inspect_sort sort, bool descending, uint64_t x, struct span x_id, uint64_t y, struct span y_id)
+{
+    if (x != y) return (x < y) != descending ? -1 : 1;
+    int order = memcmp(x_id.data, y_id.data, x_id.bytes < y_id.bytes ? x_id.bytes : y_id.bytes);
+    if (order == 0) order = (int)x_id.bytes - (int)y_id.bytes;
+    return descending && sort == INSPECT_BY_CLIENT_ID ? -order : order;
+}
+
 int inspect_client_compare(enum inspect_sort sort, bool descending, const struct inspect_client *a, const struct inspect_client *b)
 {
-    uint64_t x = 0, y = 0;
-    switch (sort) {
-    case INSPECT_BY_CONNECTED: x = a->connected_ms, y = b->connected_ms; break;
-    case INSPECT_BY_QUEUE: x = a->queue_messages, y = b->queue_messages; break;
-    case INSPECT_BY_QUEUE_BYTES: x = a->queue_bytes, y = b->queue_bytes; break;
-    case INSPECT_BY_INFLIGHT: x = a->inflight, y = b->inflight; break;
-    case INSPECT_BY_SUBSCRIPTIONS: x = a->subscriptions, y = b->subscriptions; break;
-    case INSPECT_BY_PUBLISHED: x = a->published, y = b->published; break;
-    case INSPECT_BY_PUBLISHED_BYTES: x = a->published_bytes, y = b->published_bytes; break;
-    case INSPECT_BY_SENT: x = a->sent, y = b->sent; break;
-    default: break;
-    }
-    if (x != y) return (x < y) != descending ? -1 : 1;
-    size_t common = a->client_id_bytes < b->client_id_bytes ? a->client_id_bytes : b->client_id_bytes;
-    int order = memcmp(a->text, b->text, common);
-    if (order == 0) order = (int)a->client_id_bytes - (int)b->client_id_bytes;
-    return descending && sort == INSPECT_BY_CLIENT_ID ? -order : order;
+    return sort_compare(sort, descending, row_sort_value(sort, a), span_of(a->text, a->client_id_bytes), row_sort_value(sort, b), span_of(b->text, b->client_id_bytes));
 }
 
 /* The rows are a heap whose first row is the one to give way. */
@@ -210,8 +247,18 @@ static void heap_down(struct inspect *inspect)
     }
 }
 
+/* Does it come behind all rows of a full answer? Most do, and need no row. */
+static bool comes_too_late(const struct broker_shard *broker, const struct inspect *inspect, const struct session *session)
+{
+    if (inspect->rows_count < inspect->limit) return false;
+    const struct inspect_client *last = inspect->rows[0];
+    uint64_t x = session_sort_value(broker, inspect->sort, session), y = row_sort_value(inspect->sort, last);
+    return sort_compare(inspect->sort, inspect->descending, x, session_client_id(session), y, span_of(last->text, last->client_id_bytes)) > 0;
+}
+
 static void client_row_sorted(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
 {
+    if (comes_too_late(broker, inspect, session)) return;
     client_row(broker, inspect, session);
     heap_up(inspect, inspect->rows_count - 1);
     if (inspect->rows_count <= inspect->limit) return;
@@ -368,11 +415,12 @@ void inspect_subscribed(struct broker_shard *broker, struct inspect *inspect) { 
 
 static enum inspect_slice slice(struct broker_shard *broker, struct inspect *inspect)
 {
+    inspect->realtime_ahead_ms = inspect_realtime_ms(broker, 0);
     switch (inspect->kind) {
-    case INSPECT_CLIENTS: return clients_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
+    case INSPECT_CLIENTS: return clients_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
     case INSPECT_SUBSCRIPTIONS:
-    case INSPECT_FILTERS: return inspect_filters_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
-    case INSPECT_RETAINED: return inspect_retained_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
+    case INSPECT_FILTERS: return inspect_filters_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
+    case INSPECT_RETAINED: return inspect_retained_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
     case INSPECT_RETAINED_ONE:
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
@@ -455,11 +503,21 @@ static bool wants_addresses(const struct inspect *inspect)
     return (inspect->kind == INSPECT_CLIENTS || inspect->kind == INSPECT_CLIENT) && inspect->rows_count && inspect->rows_count <= INSPECT_ADDRESSES_MAX;
 }
 
-/* One slice of the first question a turn; it then waits behind the others. */
+static uint64_t clock_ns(const struct broker_shard *broker) { return broker->shard->group->verbs->monotonic_ns(broker->shard->ring); }
+
+/* The first question gets a little of the turn; it then waits behind the others. */
 bool inspect_turn(struct broker_shard *broker)
 {
     struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
-    switch (slice(broker, inspect)) {
+    uint64_t began_ns = clock_ns(broker), now_ns = began_ns, turn_ns = began_ns - broker->shard->now_ns;
+    uint64_t allowed_ns = turn_ns / INSPECT_TURN_PART > INSPECT_TURN_NS_MIN ? turn_ns / INSPECT_TURN_PART : INSPECT_TURN_NS_MIN;
+    enum inspect_slice done;
+    do {
+        done = slice(broker, inspect);
+        now_ns = clock_ns(broker);
+    } while (done == INSPECT_SLICE_GOES_ON && now_ns - began_ns < allowed_ns);
+    COUNT_BY(broker, inspect_ns, now_ns - began_ns);
+    switch (done) {
     case INSPECT_SLICE_ELSEWHERE: break;
     case INSPECT_SLICE_FULL:
         if (wants_addresses(inspect))
