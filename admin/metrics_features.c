@@ -55,8 +55,7 @@ struct sink_column {
 static void put_sink(void *context, const char *name, const struct feature_sink_counts *sum)
 {
     const struct sink_column *column = context;
-    uint64_t count = *(const uint64_t *)((const char *)sum + column->offset);
-    metrics_put(column->walk, count, "sink", name, column->reason ? "reason" : NULL, column->reason, NULL);
+    metrics_put(column->walk, *(const uint64_t *)((const char *)sum + column->offset), "sink", name, column->reason ? "reason" : NULL, column->reason, NULL);
 }
 
 static void walk_sinks(struct metrics_walk *walk, const struct features *features)

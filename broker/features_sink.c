@@ -186,6 +186,7 @@ void feature_sink_destroy(struct feature_sink *sink)
         entry_take_out(part, entry);
         RAISE(part, dropped_gone);
         COUNT(part->broker, dropped_session_ended);
+        drop_note(part->broker, DROP_session_ended, part->session, message_topic(entry->message), 1);
         refuse(part, entry->hold);
         entry_release(part, entry);
     }
@@ -253,6 +254,7 @@ static void drop(struct sink_part *part, struct span topic, uint8_t qos, struct 
         COUNT(part->broker, dropped_qos0_slow);
     else
         COUNT(part->broker, dropped_queue_full);
+    drop_note(part->broker, qos == 0 ? DROP_qos0_slow : DROP_queue_full, part->session, topic, 1);
     LOG_LIMITED(WARN, 1000, "message dropped", "reason=queue_full sink=%s topic=%s", part->sink.name, log_quoted(topic));
     TAP_TELL(part->broker, dropped, 0, part->session->client_hash, topic, 0, part->queue_count);
     refuse(part, hold);
@@ -366,6 +368,7 @@ static bool expired(struct sink_part *part, struct sink_entry *entry)
 {
     if (LIKELY(!entry->message->expires_ms || entry->message->expires_ms > part->broker->shard->now_ms)) return false;
     RAISE(part, dropped_expired);
+    drop_note(part->broker, DROP_expired, part->session, message_topic(entry->message), 1);
     COUNT(part->broker, dropped_expired);
     if (entry->hold) feature_hold_done(part->shard, entry->hold, MQTT_REASON_SUCCESS); /* as its publisher has wished */
     return true;

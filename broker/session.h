@@ -86,7 +86,6 @@ struct session {
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool is_sink : 1;          /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
     bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
     union {
         struct {
@@ -95,6 +94,7 @@ struct session {
             bool querying : 1; /* it has retained queries under way: rare->queries */
             bool rated : 1;    /* its deliveries are counted (broker/rates.h) */
             bool aliased : 1;  /* it may be told topics by alias: aliases_out */
+            bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
         };
         uint8_t unusual;       /* any of them: its deliveries don't take the short way (broker/deliver_plain.h) */
     };
