@@ -365,6 +365,21 @@ static const struct api_field mqtt_user_change[] = {
     {"password", FIELD_STRING, .min = 1, .max = 1024, .says = "A new password; left out: the old one."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Left out: as before."},
 };
+static const struct api_field mqtt_users_import[] = {
+    {"users", FIELD_STRING, .required = true, .min = 1, .max = 268435456, .says = "CSV or JSON text. `ringmq ctl` takes it from a file with --users @FILE."},
+    {"override", FIELD_BOOLEAN, .fallback = "false", .says = "Users who are there already are replaced; else they stay as they are."},
+};
+static const struct api_field mqtt_users_imported[] = {
+    {"added", FIELD_INTEGER, .says = "New users."},
+    {"changed", FIELD_INTEGER, .says = "Users replaced."},
+    {"skipped", FIELD_INTEGER, .says = "Users who were there already and stay as they were."},
+};
+static const struct api_field mqtt_users_export[] = {{"users", FIELD_STRING, .says = "CSV or JSON text."}};
+static const struct api_field feature_question[] = {
+    {"verb", FIELD_STRING, .required = true, .min = 1, .max = 100, .says = "What is asked."},
+    {"question", FIELD_MAP, .of = "any", .says = "With what."},
+};
+static const struct api_field feature_answer[] = {{"answer", FIELD_MAP, .of = "any", .nullable = true, .says = "null: there was nothing to say."}};
 static const struct api_field feature_gate[] = {
     {"gate", FIELD_STRING, .says = "About which packets."},
     {"passed", FIELD_INTEGER, .says = "Nothing against it."},
@@ -517,6 +532,11 @@ const struct api_schema api_schemas[] = {
     SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
     SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
+    SCHEMA("MqttUsersImport", mqtt_users_import, "Many users."),
+    SCHEMA("MqttUsersImported", mqtt_users_imported, "What has become of them."),
+    SCHEMA("MqttUsersExport", mqtt_users_export, "All users of a database."),
+    SCHEMA("FeatureQuestion", feature_question, "Something only the feature understands."),
+    SCHEMA("FeatureAnswer", feature_answer, "And what it said."),
     SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
     SCHEMA("Feature", feature, "A feature of the broker."),
     SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),

@@ -303,17 +303,20 @@ bool auth_verbs_source(uint32_t number, struct auth_verbs_source *ret_source)
 
 uint32_t auth_verbs_purge(struct span user_name) { return the_state ? auth_cache_purge(the_state->auth.cache, user_name) : 0; }
 
-bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, bool scram, void *context), void *context)
+bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, const struct auth_verbs_form *form, void *context), void *context)
 {
     struct feature_state *state = the_state;
     if (!state) return false;
     pthread_mutex_lock(&state->lock);
     const struct auth_prepared *current = state->current;
     struct auth_users *users = current ? auth_chain_users(current->chain, name) : NULL;
-    bool scram = false;
-    for (uint32_t i = 0; users && i < current->settings.sources_count; i++)
-        if (span_equal(span_of_string(current->settings.sources[i].name), name)) scram = current->settings.sources[i].mechanism == AUTH_MECHANISM_SCRAM;
-    if (users) work(users, scram, context);
+    struct auth_verbs_form form = {0};
+    for (uint32_t i = 0; users && i < current->settings.sources_count; i++) {
+        const struct auth_source_settings *source = &current->settings.sources[i];
+        if (!span_equal(span_of_string(source->name), name)) continue;
+        form = (struct auth_verbs_form){.form = auth_password_form(source), .scram = source->mechanism == AUTH_MECHANISM_SCRAM};
+    }
+    if (users) work(users, &form, context);
     pthread_mutex_unlock(&state->lock);
     return users != NULL;
 }
