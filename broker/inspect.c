@@ -426,7 +426,7 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
     case INSPECT_TRACE:
-        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_TURN)) return INSPECT_SLICE_GOES_ON;
+        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_SLICE)) return INSPECT_SLICE_GOES_ON;
         inspect->status = INSPECT_DONE;
         return INSPECT_SLICE_FULL;
     case INSPECT_DROPS:
