@@ -137,6 +137,27 @@ static const struct api_field source_parameters[] = {SOURCE};
 static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
 
+/* The words are those of broker/trace.h and broker/droplog.def. */
+#define TRACE_NAME {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "The trace's name."}
+static const char *const trace_formats[] = {"text", "json", NULL};
+static const char *const drop_reasons[] = {
+#define DROP_REASON(name, documentation) #name,
+#include "broker/droplog.def"
+#undef DROP_REASON
+    NULL};
+static const struct api_field trace_parameters[] = {TRACE_NAME};
+static const struct api_field trace_log_parameters[] = {
+    TRACE_NAME,
+    {"position", FIELD_INTEGER, .min = 0, .max = INT64_MAX, .fallback = "0", .says = "Where to go on: `position` of the last answer."},
+    {"limit", FIELD_INTEGER, .min = 1, .max = 5000, .fallback = "500", .says = "Records at most."}};
+static const struct api_field trace_download_parameters[] = {
+    TRACE_NAME, {"format", FIELD_STRING, .words = trace_formats, .fallback = "text", .says = "text: a line a record, for people. json: an object a line, for programs."}};
+static const struct api_field drops_parameters[] = {
+    {"limit", FIELD_INTEGER, .min = 1, .max = 10000, .fallback = "100", .says = "Rows at most."},
+    {"clientid", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only of this client."},
+    {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
+    {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
+
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
 const struct api_route api_routes[] = {
@@ -291,6 +312,27 @@ const struct api_route api_routes[] = {
      .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
     {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),
      .summary = "Forgets the slow subscribers noted so far."},
+
+    /* traces, drops */
+    {METHOD_GET, "/trace", OPERATION_list_traces, ROLE_OPERATOR, "trace", "trace list", .answer = "Trace", .list = true, .success = 200,
+     .summary = "Traces that run, and those whose files are still there; the newest first.", .says = "docs/trace.md is the manual."},
+    {METHOD_POST, "/trace", OPERATION_start_trace, ROLE_OPERATOR, "trace", "trace start", .body = "NewTrace", .answer = "Trace", .success = 201, ERRORS(409),
+     .summary = "Starts a trace: of clients by id, user name or address, or of a topic.",
+     .says = "What happens after the answer is in it. Passwords and authentication data never are; payloads only when asked for."},
+    {METHOD_GET, "/trace/{name}", OPERATION_get_trace, ROLE_OPERATOR, "trace", "trace get", PARAMETERS(trace_parameters), .answer = "Trace", .success = 200, ERRORS(404),
+     .summary = "One trace."},
+    {METHOD_POST, "/trace/{name}/stop", OPERATION_stop_trace, ROLE_OPERATOR, "trace", "trace stop", PARAMETERS(trace_parameters), .answer = "Trace", .success = 200,
+     ERRORS(404), .summary = "Ends a trace; its files stay.", .says = "One that has ended is left as it is."},
+    {METHOD_DELETE, "/trace/{name}", OPERATION_delete_trace, ROLE_OPERATOR, "trace", "trace delete", PARAMETERS(trace_parameters), .success = 204, ERRORS(404),
+     .summary = "Ends a trace and removes its files."},
+    {METHOD_DELETE, "/trace", OPERATION_delete_traces, ROLE_OPERATOR, "trace", "trace clear", .success = 204, .summary = "Ends all traces and removes their files."},
+    {METHOD_GET, "/trace/{name}/log", OPERATION_read_trace, ROLE_OPERATOR, "trace", "trace log", PARAMETERS(trace_log_parameters), .answer = "TraceLog", .success = 200,
+     ERRORS(404), .summary = "Records of a trace from a position on: for looking on while it runs."},
+    {METHOD_GET, "/trace/{name}/download", OPERATION_download_trace, ROLE_OPERATOR, "trace", "trace download", PARAMETERS(trace_download_parameters), .success = 200,
+     ERRORS(404), .summary = "The file: text/plain, or application/x-ndjson with a TraceRecord a line."},
+    {METHOD_GET, "/drops", OPERATION_list_drops, ROLE_OPERATOR, "trace", "drops", PARAMETERS(drops_parameters), .answer = "Drop", .list = true, .success = 200,
+     .summary = "The last messages that were dropped or refused, the newest first, with topic, client and reason.",
+     .says = "Up to 1,000 of each shard, 50 a second; all of them are counted in GET /stats."},
 };
 const uint32_t api_routes_count = COUNT(api_routes);
 

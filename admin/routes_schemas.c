@@ -393,6 +393,62 @@ static const struct api_field slow_subscription[] = {
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
 };
 
+static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
+static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
+static const char *const trace_states[] = {"running", "stopped", NULL};
+static const char *const trace_ends[] = {"time", "size", "stopped", "restart", "disk", NULL};
+static const struct api_field new_trace[] = {
+    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .pattern = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", .says = "Letters, digits, _ - and . (not in front): the name of its files."},
+    {"type", FIELD_STRING, .required = true, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .required = true, .min = 1, .max = 4096,
+     .says = "A client id or user name; a pattern of such with * and ?; a topic filter; addresses and networks with commas, such as 10.0.0.0/8, unix."},
+    {"duration_s", FIELD_INTEGER, .min = 1, .max = 31536000, .says = "Seconds; left out: trace.duration."},
+    {"max_bytes", FIELD_INTEGER, .min = 4096, .max = 4294967296, .says = "Of its files together; left out: trace.size."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown, escaped or in hex; left out: hidden."},
+    {"payload_limit", FIELD_INTEGER, .min = 1, .max = 4096, .says = "Bytes of a payload that are shown; left out: 128."},
+};
+static const struct api_field trace[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"type", FIELD_STRING, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .says = "Whom or what it is about."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown."},
+    {"payload_limit", FIELD_INTEGER, .says = "Bytes of a payload that are shown."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "running, stopped."},
+    {"end", FIELD_STRING, .nullable = true, .words = trace_ends, .says = "Why it has ended; null while it runs."},
+    {"started_at", FIELD_STRING, .format = "date-time", .says = "When it was started."},
+    {"ends_at", FIELD_STRING, .format = "date-time", .says = "When its time is over."},
+    {"stopped_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it ended."},
+    {"max_bytes", FIELD_INTEGER, .says = "It ends when its files have so many."},
+    {"bytes", FIELD_INTEGER, .says = "Of its files, text and JSON together."},
+    {"records", FIELD_INTEGER, .says = "Records in it."},
+    {"lost", FIELD_INTEGER, .says = "Records that found no room on their way from the shards; the trace says where."},
+};
+static const struct api_field trace_record[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When, in microseconds."},
+    {"shard", FIELD_INTEGER, .nullable = true, .says = "On which shard; null: about the trace itself."},
+    {"clientid", FIELD_STRING, .says = "About which client; empty: about nobody in particular."},
+    {"event", FIELD_STRING, .says = "What: a word of the list in docs/trace.md."},
+    {"text", FIELD_STRING, .says = "In words, escaped."},
+    {"details", FIELD_MAP, .of = "any", .says = "The same for programs."},
+};
+static const struct api_field trace_log[] = {
+    {"data", FIELD_ARRAY, .of = "TraceRecord", .says = "Records, by time."},
+    {"position", FIELD_INTEGER, .says = "Where the next question goes on."},
+    {"hasnext", FIELD_BOOLEAN, .says = "Whether there is more already."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "Whether it runs."},
+};
+static const struct api_field drop[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When."},
+    {"shard", FIELD_INTEGER, .says = "On which shard."},
+    {"reason", FIELD_STRING, .says = "A word for programs."},
+    {"text", FIELD_STRING, .says = "The same for people, with the key that decides it."},
+    {"clientid", FIELD_STRING, .says = "Who did not get it, or whose message was refused; empty: nobody in particular."},
+    {"topic", FIELD_STRING, .says = "The topic, as far as it is known."},
+    {"cut", FIELD_BOOLEAN, .says = "Whether one of these two was longer than 128 bytes."},
+    {"count", FIELD_INTEGER, .says = "Messages: 1 but when a session ends."},
+    {"not_noted", FIELD_INTEGER, .says = "Drops of this shard since its row before that the rate limit left out."},
+};
+
 #define SCHEMA(title, fields_of, text) {title, text, fields_of, COUNT(fields_of)}
 const struct api_schema api_schemas[] = {
     SCHEMA("Error", error, "What went wrong."),
@@ -451,6 +507,11 @@ const struct api_schema api_schemas[] = {
     SCHEMA("Feature", feature, "A feature of the broker."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
+    SCHEMA("Trace", trace, "A trace."),
+    SCHEMA("TraceRecord", trace_record, "Something that happened."),
+    SCHEMA("TraceLog", trace_log, "A piece of a trace."),
+    SCHEMA("Drop", drop, "Something that was dropped or refused."),
 };
 const uint32_t api_schemas_count = COUNT(api_schemas);
 

@@ -212,6 +212,14 @@ struct admin_settings {
     bool metrics_auth, docs_auth, status_auth;
 };
 
+/* docs/trace.md */
+struct trace_settings {
+    uint32_t running_max, kept_max;
+    uint32_t duration_s, duration_max_s;
+    uint64_t bytes, bytes_max; /* of a trace's files */
+    uint64_t ring_bytes;       /* per shard */
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -236,6 +244,7 @@ struct settings {
     struct slow_subs_settings slow_subs;
     char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
     struct admin_settings admin;
+    struct trace_settings trace;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

@@ -105,6 +105,8 @@
     X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
     X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
     X(dropped_damaged, "queued messages lost because the store was damaged")                          \
+    X(trace_records, "records for traces")                                                                           \
+    X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
     X(tap_events, "events for features")                                                                             \

@@ -39,6 +39,7 @@ void broker_destroy(struct broker *broker)
     extras_release(broker->extras);
     exclusive_release(&broker->exclusive);
     user_quota_release(&broker->user_quota);
+    trace_node_destroy(broker->trace);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -144,6 +145,7 @@ static void broker_writable(struct shard *shard, struct conn *conn)
         conn->wants_writable = true;
         return;
     }
+    if (UNLIKELY(session->traced)) trace_session(broker_of(shard), TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_UNREAD}});
     conn_release(shard, conn, HOLD_UNREAD);
 }
 
@@ -165,6 +167,7 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(broker_of(shard)->extras_bits & EXTRA_TRACE)) trace_peer(broker_of(shard), conn, address);
     if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
     if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
@@ -247,6 +250,8 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    trace_finish(broker);
+    drops_finish(broker);
     limits_release(broker);
     extras_finish(broker);
 }

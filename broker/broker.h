@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/settings.h"
+#include "broker/droplog.h"
 #include "broker/durable.h"
 #include "broker/extras.h"
 #include "broker/features.h"
@@ -20,6 +21,7 @@
 #include "broker/probes.h"
 #include "broker/rates.h"
 #include "broker/session.h"
+#include "broker/trace.h"
 #include "engine/node.h"
 #include "proto/packet.h"
 #include "router/match_cache.h"
@@ -51,6 +53,7 @@ struct broker {
     struct exclusive exclusive;
     struct user_quota user_quota;
     _Atomic uint32_t delayed_count;  /* messages that wait for their time */
+    struct trace_node *trace;        /* NULL: nobody can trace. Set before the shards start */
 };
 
 struct fanout_entry {
@@ -104,6 +107,8 @@ struct broker_shard {
     struct timer metrics_timer, sweep_timer;
     struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
     struct list delayed;             /* timers of waiting messages */
+    struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
+    struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */
@@ -155,6 +160,8 @@ void broker_stop_clients(struct broker_shard *broker);
 /* ---- packets.c -------------------------------------------------------------------------------------------------- */
 
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
+/* The same without a look at traces. */
+struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes);
 /* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
  * user properties; returns false when it is too large even so (nothing is sent). */
 bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,

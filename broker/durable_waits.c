@@ -69,6 +69,7 @@ static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
     conn_commit(conn, bytes);
     if (wait->quota) mqtt_incoming_qos1_remove(&wait->session->incoming);
     COUNT(broker, packets_sent);
+    if (UNLIKELY(wait->session->traced)) trace_sent(broker, conn, wait->session->version, span_of(out, bytes), span_of(NULL, 0), NULL);
 }
 
 /* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]; STORE_INCOMING is written in that order, too. */

@@ -377,6 +377,14 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
+    case INSPECT_TRACE:
+        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_TURN)) return INSPECT_SLICE_GOES_ON;
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_DROPS:
+        drops_list(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
     default: inspect->status = client_answer(broker, inspect); return INSPECT_SLICE_FULL;
     }
 }

@@ -144,6 +144,7 @@ static enum inspect_status publish(struct broker_shard *broker, struct inspect *
                                       .publisher_hash = hash_span(inspect->client_id),
                                       .level = broker->durable ? durable_level(broker, inspect->client_id) : DURABILITY_COMMIT,
                                       .expires_ms = expiry_s ? broker->shard->now_ms + expiry_s * 1000ull : 0};
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_published(broker, &publication, 0);
     bool wanted = publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     inspect->reason = wanted ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;

@@ -157,6 +157,7 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
         if (publication_deliver_shared(broker, publication, target->local_id, group->strategy, &keys)) return;
     }
     COUNT(broker, dropped_no_share_member);
+    drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
 }
 
 /* ---- fan-out ---------------------------------------------------------------------------------------------------- */
@@ -197,6 +198,7 @@ void publisher_pause(struct broker_shard *broker, struct session *session)
     conn_hold(conn, HOLD_PACE);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_paused, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
     if (!timer_running(&broker->pause_timer))
         shard_start_timer(broker->shard, &broker->pause_timer, broker->settings->mqtt.pause_ms);
 }
@@ -211,6 +213,7 @@ void publishers_resume(struct timer *timer, void *context)
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
+        if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
         if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
     }
 }

@@ -120,6 +120,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
     if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) &&
         durable_concerns(broker, session, publication->topic, publish)) {
         COUNT(broker, durable_refused);
+        drop_note(broker, DROP_disk, session, publication->topic, 1);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication->topic));
         if (session->version < MQTT_5) /* 3.x has no reason codes: its client sends it again on its next connection */
@@ -127,9 +128,17 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
         return MQTT_REASON_QUOTA_EXCEEDED;
     }
     if (LIKELY(!reserved)) return MQTT_REASON_SUCCESS;
+    drop_note(broker, DROP_reserved_topic, session, publication->topic, 1);
     LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s", log_quoted(session_client_id(session)),
                 log_quoted(publication->topic));
     return MQTT_REASON_NOT_AUTHORIZED;
+}
+
+/* Somebody wants to know of messages that come in. */
+static void noticed(struct broker_shard *broker, const struct mqtt_publish *publish, struct publication *publication, uint32_t delay_s)
+{
+    if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (broker->extras_bits & EXTRA_TRACE) trace_published(broker, publication, delay_s);
 }
 
 /* To all who want it; returns what the acknowledgement says. */
@@ -149,7 +158,7 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->retain = publish->retain;
     publication->congested = false;
     if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, publication, publish->packet_id);
-    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))

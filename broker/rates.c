@@ -100,6 +100,7 @@ static void hold_until(struct broker_shard *broker, struct session *session, uin
 {
     if (ready_ns == 0 || session->kicked) return;
     if (!(session->conn->holds & HOLD_RATE)) COUNT(broker, publishers_limited);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_paused, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_RATE}});
     conn_hold(session->conn, HOLD_RATE);
     timer_at(broker, &session->rare->rates->read_timer, ready_ns);
 }

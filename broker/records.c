@@ -137,6 +137,7 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
     if (broker->durable) durable_adopt(broker, from, &publication);
     if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
         COUNT(broker, dropped_no_share_member);
+        drop_note(broker, DROP_no_share_member, NULL, publication.topic, 1);
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
                     log_quoted(publication.topic));
     }
@@ -154,7 +155,7 @@ static void take_release(struct broker_shard *broker, const struct lane_cell *ce
 
 static void take_congested(struct broker_shard *broker, uint64_t conn_name)
 {
-    struct conn *conn = conn_find(broker->shard, conn_name);
+    struct conn *conn = conn_find(broker->shard, conn_name & PUBLISHER_CONN_MASK);
     if (conn && conn->state == CONN_OPEN && conn->client) publisher_pause(broker, conn->client);
 }
 
@@ -201,6 +202,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);
     case RECORD_SAMPLE: return take_sample(broker, cells->b);
+    case RECORD_TRACE: return trace_follow(broker, from, cells->b, (uint32_t)(uintptr_t)record_pointer(cells));
     case RECORD_INSPECT: return inspect_begin(broker, record_pointer(cells));
     case RECORD_STOP: return broker_stop_clients(broker);
     }

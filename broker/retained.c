@@ -61,8 +61,9 @@ static void gauges_set(struct broker_shard *broker)
     __atomic_store_n(&gauges->retained_bytes, stats.bytes, __ATOMIC_RELAXED);
 }
 
-static void log_not_kept(const struct publication *publication, const char *reason)
+static void log_not_kept(struct broker_shard *broker, const struct publication *publication, const char *reason)
 {
+    drop_note(broker, DROP_retained_full, NULL, publication->topic, 1);
     LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=%s topic=%s", reason,
                 log_quoted(publication->topic));
 }
@@ -84,7 +85,7 @@ static bool keep(struct broker_shard *broker, struct publication *publication)
     if (full(verdict)) {
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
-        log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
+        log_not_kept(broker, publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
         durable_retain(broker, publication, kept_before);
     }
@@ -115,7 +116,7 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
     if (payload_max && publication->payload.bytes > payload_max) {
         COUNT(broker, dropped_retained_full);
-        return log_not_kept(publication, "payload_too_large");
+        return log_not_kept(broker, publication, "payload_too_large");
     }
     if (UNLIKELY(broker->settings->mqtt.retained_expiry_s) && publication->expires_ms == 0) return keep_for_a_while(broker, publication);
     keep(broker, publication);

@@ -20,6 +20,7 @@ static void session_expired(struct timer *timer, void *context)
     if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
     if (UNLIKELY(session->durable && session->durable->prepared_count)) return; /* its client is about to get CONNACK */
     COUNT(broker, sessions_expired);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_EXPIRED}});
     LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);
 }
@@ -70,6 +71,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
         session_delivery_release(broker, queue->entries[(queue->head + i) & (queue->capacity - 1)]);
     if (UNLIKELY(session->durable) && session->durable->spill) durable_spill_end(broker, session);
     COUNT_BY(broker, dropped_session_ended, queue->count);
+    if (queue->count) drop_note(broker, DROP_session_ended, session, span_of("", 0), queue->count);
     COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
     COUNT_BY(broker, queued_bytes, -session->queue_bytes);
     memory_release(queue->entries);
@@ -81,6 +83,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
 {
     DCHECK(!session->conn);
     TAP_TELL(broker, session_ended, 0, session->client_hash, session_client_id(session), 0, 0);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_ENDED}});
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
@@ -91,6 +94,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     struct inflight_release release = {.broker = broker};
     mqtt_inflight_release(&session->inflight, release_inflight, &release);
     COUNT_BY(broker, dropped_session_ended, release.dropped);
+    if (release.dropped) drop_note(broker, DROP_session_ended, session, span_of("", 0), (uint32_t)release.dropped);
     mqtt_incoming_release(&session->incoming);
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
@@ -171,6 +175,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     rates_detach(broker, session);
     uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
     TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_disconnected, session, &(struct trace_facts){.reason = reason, .numbers = {end}});
     if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
     if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
     session->kick_reason = 0;
@@ -194,6 +199,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
 {
     struct conn *conn = session->conn;
     session->kick_reason = reason;
+    if (UNLIKELY(session->traced)) trace_disconnecting(broker, session, reason, what);
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");

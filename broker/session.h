@@ -71,6 +71,7 @@ struct session_rare {
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
+    uint32_t traces;                /* a bit for each that is about its client; valid while session->traced */
 };
 
 struct session {
@@ -87,6 +88,7 @@ struct session {
     bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
     bool querying : 1;         /* it has retained queries under way: rare->queries */
     bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
+    bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;

@@ -326,6 +326,9 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
         enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
         if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
+        if (UNLIKELY(session->traced))
+            trace_session(broker, mqtt_reason_is_error(code) ? TRACE_EVENT_refused : TRACE_EVENT_subscribed, session,
+                          &(struct trace_facts){.topic = subscription.full_filter, .reason = (uint8_t)code, .numbers = {MQTT_SUBSCRIBE}});
         if (mqtt_reason_is_error(code) && !denied)
             LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
                         log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),

@@ -27,7 +27,7 @@ struct conn *shard_conn_acquire(struct shard *shard)
     else
         return NULL;
     struct conn *conn = &shard->conns[slot];
-    uint32_t generation = conn->generation;
+    uint32_t generation = conn->generation ? conn->generation : 1; /* so that no name is 0, which stands for none */
     *conn = (struct conn){.slot = slot, .generation = generation, .state = CONN_OPEN};
     timer_init(&conn->timer, NULL);
     shard->conns_open++;

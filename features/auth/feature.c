@@ -264,6 +264,7 @@ const struct feature feature_auth = {
     .tick = login_tick,
     .connect = login_connect,
     .authenticate = login_authenticate,
+    .describe = login_describe,
     .client_gone = login_gone,
 };
 

@@ -136,7 +136,7 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
     const struct auth_answer *answer = login->answer;
     if (answer->verdict == AUTH_ALLOW) {
         if (!login->applied) apply_allow(shard, client, login);
-        return FEATURE_VERDICT(PASS);
+        return (struct feature_verdict){.decision = FEATURE_PASS, .what = answer->source};
     }
     LOG_LIMITED(INFO, 100, "login refused", "client=%s user=%s peer=%s listener=%s source=%s what=%s", log_quoted(client->client_id), log_quoted(client->user_name),
                 log_quoted(client->peer), log_quoted(client->listener), answer->source, answer->what);
@@ -289,6 +289,24 @@ struct feature_verdict login_connect(struct feature_shard *shard, struct feature
     if (!enhanced) return ask(shard, client, login, connect);
     struct span data = mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_DATA) ? connect->properties.authentication_data : span_of(NULL, 0);
     return scram_begin(shard, client, login, connect->properties.authentication_method, data);
+}
+
+/* "source users: accepted" */
+void login_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
+{
+    const struct login *login = login_of(shard, client);
+    const struct auth_answer *answer = login ? login->answer : NULL;
+    const char *what = verdict.what ? verdict.what : "";
+    if (verdict.decision == FEATURE_LATER)
+        snprintf(ret_text, bytes, "the sources are being asked");
+    else if (verdict.decision == FEATURE_CONTINUE)
+        snprintf(ret_text, bytes, "scram: a challenge for the client");
+    else if (!answer)
+        snprintf(ret_text, bytes, "%s", login && login->scram_user ? "scram: the client has proved who it is" : what);
+    else if (answer->verdict == AUTH_ALLOW)
+        snprintf(ret_text, bytes, "source %s: accepted%s", answer->source, answer->superuser ? " as superuser" : "");
+    else
+        snprintf(ret_text, bytes, "source %s: %s", answer->source, *answer->what ? answer->what : what);
 }
 
 void login_gone(struct feature_shard *shard, struct feature_client *client)

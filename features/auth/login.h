@@ -33,6 +33,7 @@ struct auth_shard {
 
 struct feature_verdict login_connect(struct feature_shard *shard, struct feature_client *client, const struct mqtt_connect *connect);
 struct feature_verdict login_authenticate(struct feature_shard *shard, struct feature_client *client, const struct mqtt_auth *auth);
+void login_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 void login_gone(struct feature_shard *shard, struct feature_client *client);
 void login_tick(struct feature_shard *shard);
 
