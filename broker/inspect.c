@@ -506,7 +506,6 @@ bool inspect_turn(struct broker_shard *broker)
         done = slice(broker, inspect);
         now_ns = clock_ns(broker);
     } while (done == INSPECT_SLICE_GOES_ON && now_ns - began_ns < allowed_ns);
-    COUNT_BY(broker, inspect_ns, now_ns - began_ns);
     switch (done) {
     case INSPECT_SLICE_ELSEWHERE: break;
     case INSPECT_SLICE_FULL:
@@ -519,6 +518,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
+    COUNT_BY(broker, inspect_ns, clock_ns(broker) - began_ns);
     return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 
