@@ -113,7 +113,6 @@
     X(dropped_damaged, "queued messages lost because the store was damaged")                          \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
-    X(inspect_ns, "nanoseconds spent on questions of the admin API")                                                 \
     X(tap_events, "events for features")                                                                             \
     X(tap_events_lost, "events that found their ring full")
 

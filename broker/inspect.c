@@ -518,7 +518,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
-    COUNT_BY(broker, inspect_ns, clock_ns(broker) - began_ns);
+    stats_count(&broker->inspect_ns, clock_ns(broker) - began_ns);
     return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 
