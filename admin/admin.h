@@ -15,6 +15,7 @@ struct accounts;
 struct broker;
 struct http_server;
 struct node;
+struct traces;
 struct otlp;
 
 struct admin_options {
@@ -50,6 +51,8 @@ struct otlp *admin_otlp(struct admin *admin);
 bool admin_exemplars(struct admin *admin);
 /* A copy of what may change: taken under a lock. */
 struct admin_settings admin_settings_now(struct admin *admin);
+struct trace_settings admin_trace_settings_now(struct admin *admin);
+struct traces *admin_traces(struct admin *admin);
 /* Never change. */
 const char *admin_node_name(const struct admin *admin);
 const char *admin_data_dir(const struct admin *admin);

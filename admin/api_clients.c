@@ -86,7 +86,7 @@ static const struct {
     enum inspect_sort sort;
 } sorts[] = {{"clientid", INSPECT_BY_CLIENT_ID}, {"connected_at", INSPECT_BY_CONNECTED}, {"mqueue_len", INSPECT_BY_QUEUE},
              {"mqueue_bytes", INSPECT_BY_QUEUE_BYTES}, {"inflight_cnt", INSPECT_BY_INFLIGHT}, {"subscriptions_cnt", INSPECT_BY_SUBSCRIPTIONS},
-             {"recv_msg", INSPECT_BY_PUBLISHED}, {"send_msg", INSPECT_BY_SENT}};
+             {"recv_msg", INSPECT_BY_PUBLISHED}, {"recv_msg_bytes", INSPECT_BY_PUBLISHED_BYTES}, {"send_msg", INSPECT_BY_SENT}};
 
 static enum inspect_sort sort_wanted(const struct api_call *call)
 {
@@ -287,7 +287,8 @@ static json_t *subscription_shown(struct span client_id, struct span filter, str
     struct http_text topic = {0};
     if (group.bytes) http_text_print(&topic, "$share/%.*s/", SPAN_PRINT(group));
     http_text_add(&topic, filter.data, filter.bytes);
-    json_object_set_new(object, "clientid", api_string(client_id));
+    json_object_set_new(object, "clientid", row->sink ? json_null() : api_string(client_id));
+    json_object_set_new(object, "sink", row->sink ? api_string(client_id) : json_null());
     json_object_set_new(object, "topic", api_string_of(topic.data, topic.bytes));
     json_object_set_new(object, "qos", json_integer(row->qos));
     json_object_set_new(object, "nl", json_boolean(row->no_local));

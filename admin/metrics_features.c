@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admin/metrics.h"
 #include "base/check.h"
@@ -40,6 +41,39 @@ static void walk_gates(struct metrics_walk *walk, const struct features *feature
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         metrics_family_begin(walk, columns[i].name);
         features_counts_each(features, put_gate, &columns[i]);
+    }
+}
+
+/* ---- sinks -------------------------------------------------------------------------------------------------------- */
+
+struct sink_column {
+    struct metrics_walk *walk;
+    const char *name, *reason;
+    size_t offset; /* into struct feature_sink_counts */
+};
+
+static void put_sink(void *context, const char *name, const struct feature_sink_counts *sum)
+{
+    const struct sink_column *column = context;
+    metrics_put(column->walk, *(const uint64_t *)((const char *)sum + column->offset), "sink", name, column->reason ? "reason" : NULL, column->reason, NULL);
+}
+
+static void walk_sinks(struct metrics_walk *walk, const struct features *features)
+{
+    struct sink_column columns[] = {
+        {walk, "ringmq_sink_delivered", NULL, offsetof(struct feature_sink_counts, delivered)},
+        {walk, "ringmq_sink_full", NULL, offsetof(struct feature_sink_counts, full)},
+        {walk, "ringmq_sink_queued", NULL, offsetof(struct feature_sink_counts, queued)},
+        {walk, "ringmq_sink_queued_bytes", NULL, offsetof(struct feature_sink_counts, queued_bytes)},
+        {walk, "ringmq_sink_dropped", "full", offsetof(struct feature_sink_counts, dropped_full)},
+        {walk, "ringmq_sink_dropped", "expired", offsetof(struct feature_sink_counts, dropped_expired)},
+        {walk, "ringmq_sink_dropped", "gone", offsetof(struct feature_sink_counts, dropped_gone)},
+        {walk, "ringmq_sink_held", NULL, offsetof(struct feature_sink_counts, held)},
+        {walk, "ringmq_sink_refused", NULL, offsetof(struct feature_sink_counts, refused)},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (i == 0 || strcmp(columns[i].name, columns[i - 1].name) != 0) metrics_family_begin(walk, columns[i].name);
+        features_sinks_each(features, put_sink, &columns[i]);
     }
 }
 
@@ -158,5 +192,6 @@ void metrics_walk_features(struct metrics_walk *walk)
     const struct features *features = admin_broker(walk->admin)->features;
     if (!features) return;
     walk_gates(walk, features);
+    walk_sinks(walk, features);
     walk_logins(walk, features);
 }

@@ -26,6 +26,13 @@
     X(COUNTER, ringmq_feature_later, "feature, gate", "packets it made wait")                                                       \
     X(COUNTER, ringmq_feature_overruns, "feature, gate", "answers of it that took longer than features.gate_budget")                \
     X(GAUGE, ringmq_feature_longest_seconds, "feature, gate", "its longest answer")                                                 \
+    X(COUNTER, ringmq_sink_delivered, "sink", "messages that a feature's sink has taken")                                           \
+    X(COUNTER, ringmq_sink_full, "sink", "times that it was full")                                                                  \
+    X(GAUGE, ringmq_sink_queued, "sink", "messages that wait for it")                                                               \
+    X(GAUGE, ringmq_sink_queued_bytes, "sink", "their bytes")                                                                       \
+    X(COUNTER, ringmq_sink_dropped, "sink, reason", "messages for it that were dropped: full, expired, gone (the sink itself)")     \
+    X(GAUGE, ringmq_sink_held, "sink", "acknowledgements it holds back")                                                            \
+    X(COUNTER, ringmq_sink_refused, "sink", "messages whose acknowledgement became an error because of it")                         \
     X(COUNTER, ringmq_auth_logins, "result", "logins judged by authentication: allowed, denied, unavailable (refused because nobody could be asked), throttled (refused unasked: too many failures of the address)") \
     X(COUNTER, ringmq_auth_cached, "", "logins answered from what was remembered")                                                  \
     X(GAUGE, ringmq_auth_cache_entries, "", "verdicts that are remembered")                                                         \

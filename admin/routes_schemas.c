@@ -180,7 +180,8 @@ static const struct api_field kicked[] = {
     {"kicked", FIELD_INTEGER, .says = "Clients disconnected; the others were not connected."},
 };
 static const struct api_field subscription[] = {
-    {"clientid", FIELD_STRING, .says = "Whose."},
+    {"clientid", FIELD_STRING, .nullable = true, .says = "Whose; null: a sink's."},
+    {"sink", FIELD_STRING, .nullable = true, .says = "The feature's sink that has it; null: it is a client's."},
     {"topic", FIELD_STRING, .says = "The filter, with $share/GROUP/ in front where it is shared."},
     {"qos", FIELD_INTEGER, .says = "As granted."},
     {"nl", FIELD_BOOLEAN, .says = "No local."},
@@ -340,7 +341,8 @@ static const struct api_field authentication_counters[] = {
     {"cached", FIELD_INTEGER, .says = "Of them: answered from memory."},
     {"allowed", FIELD_INTEGER, .says = "Let in."},
     {"denied", FIELD_INTEGER, .says = "Refused."},
-    {"unavailable", FIELD_INTEGER, .says = "Refused because a source could not be asked, or too many waited."},
+    {"unavailable", FIELD_INTEGER, .says = "Refused because a source could not be asked."},
+    {"busy", FIELD_INTEGER, .says = "Refused because too many logins waited."},
     {"throttled", FIELD_INTEGER, .says = "Refused because too many logins of their address have failed."},
     {"scram", FIELD_INTEGER, .says = "Exchanges of SCRAM begun."},
     {"refreshed", FIELD_INTEGER, .says = "Rules of connected clients asked for again."},
@@ -363,6 +365,21 @@ static const struct api_field mqtt_user_change[] = {
     {"password", FIELD_STRING, .min = 1, .max = 1024, .says = "A new password; left out: the old one."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Left out: as before."},
 };
+static const struct api_field mqtt_users_import[] = {
+    {"users", FIELD_STRING, .required = true, .min = 1, .max = 268435456, .says = "CSV or JSON text. `ringmq ctl` takes it from a file with --users @FILE."},
+    {"override", FIELD_BOOLEAN, .fallback = "false", .says = "Users who are there already are replaced; else they stay as they are."},
+};
+static const struct api_field mqtt_users_imported[] = {
+    {"added", FIELD_INTEGER, .says = "New users."},
+    {"changed", FIELD_INTEGER, .says = "Users replaced."},
+    {"skipped", FIELD_INTEGER, .says = "Users who were there already and stay as they were."},
+};
+static const struct api_field mqtt_users_export[] = {{"users", FIELD_STRING, .says = "CSV or JSON text."}};
+static const struct api_field feature_question[] = {
+    {"verb", FIELD_STRING, .required = true, .min = 1, .max = 100, .says = "What is asked."},
+    {"question", FIELD_MAP, .of = "any", .says = "With what."},
+};
+static const struct api_field feature_answer[] = {{"answer", FIELD_MAP, .of = "any", .nullable = true, .says = "null: there was nothing to say."}};
 static const struct api_field feature_gate[] = {
     {"gate", FIELD_STRING, .says = "About which packets."},
     {"passed", FIELD_INTEGER, .says = "Nothing against it."},
@@ -379,6 +396,18 @@ static const struct api_field feature[] = {
     {"on", FIELD_BOOLEAN, .says = "The configuration has switched it on."},
     {"gates", FIELD_ARRAY, .of = "FeatureGate", .says = "What it has said, over all shards."},
 };
+static const struct api_field sink[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"delivered", FIELD_INTEGER, .says = "Messages it has taken."},
+    {"queued", FIELD_INTEGER, .says = "Messages that wait for it."},
+    {"queued_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"full", FIELD_INTEGER, .says = "Times it was full."},
+    {"dropped_full", FIELD_INTEGER, .says = "Messages dropped: its queue was full."},
+    {"dropped_expired", FIELD_INTEGER, .says = "Messages that expired in its queue."},
+    {"dropped_gone", FIELD_INTEGER, .says = "Messages that were waiting when it went."},
+    {"held", FIELD_INTEGER, .says = "Acknowledgements it holds back now."},
+    {"refused", FIELD_INTEGER, .says = "Messages whose acknowledgement became an error."},
+};
 static const struct api_field topic_metrics[] = {
     {"topic", FIELD_STRING, .says = "The registered topic or filter."},
     {"metrics", FIELD_MAP, .of = "integer", .says = "Messages in and out by QoS, and dropped."},
@@ -391,6 +420,62 @@ static const struct api_field slow_subscription[] = {
     {"topic", FIELD_STRING, .says = "The topic of the message."},
     {"timespan", FIELD_INTEGER, .says = "Milliseconds it has waited."},
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
+};
+
+static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
+static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
+static const char *const trace_states[] = {"running", "stopped", NULL};
+static const char *const trace_ends[] = {"time", "size", "stopped", "restart", "disk", NULL};
+static const struct api_field new_trace[] = {
+    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .pattern = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", .says = "Letters, digits, _ - and . (not in front): the name of its files."},
+    {"type", FIELD_STRING, .required = true, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .required = true, .min = 1, .max = 4096,
+     .says = "A client id or user name; a pattern of such with * and ?; a topic filter; addresses and networks with commas, such as 10.0.0.0/8, unix."},
+    {"duration_s", FIELD_INTEGER, .min = 1, .max = 31536000, .says = "Seconds; left out: trace.duration."},
+    {"max_bytes", FIELD_INTEGER, .min = 4096, .max = 4294967296, .says = "Of its files together; left out: trace.size."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown, escaped or in hex; left out: hidden."},
+    {"payload_limit", FIELD_INTEGER, .min = 1, .max = 4096, .says = "Bytes of a payload that are shown; left out: 128."},
+};
+static const struct api_field trace[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"type", FIELD_STRING, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .says = "Whom or what it is about."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown."},
+    {"payload_limit", FIELD_INTEGER, .says = "Bytes of a payload that are shown."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "running, stopped."},
+    {"end", FIELD_STRING, .nullable = true, .words = trace_ends, .says = "Why it has ended; null while it runs."},
+    {"started_at", FIELD_STRING, .format = "date-time", .says = "When it was started."},
+    {"ends_at", FIELD_STRING, .format = "date-time", .says = "When its time is over."},
+    {"stopped_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it ended."},
+    {"max_bytes", FIELD_INTEGER, .says = "It ends when its files have so many."},
+    {"bytes", FIELD_INTEGER, .says = "Of its files, text and JSON together."},
+    {"records", FIELD_INTEGER, .says = "Records in it."},
+    {"lost", FIELD_INTEGER, .says = "Records that found no room on their way from the shards; the trace says where."},
+};
+static const struct api_field trace_record[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When, in microseconds."},
+    {"shard", FIELD_INTEGER, .nullable = true, .says = "On which shard; null: about the trace itself."},
+    {"clientid", FIELD_STRING, .says = "About which client; empty: about nobody in particular."},
+    {"event", FIELD_STRING, .says = "What: a word of the list in docs/trace.md."},
+    {"text", FIELD_STRING, .says = "In words, escaped."},
+    {"details", FIELD_MAP, .of = "any", .says = "The same for programs."},
+};
+static const struct api_field trace_log[] = {
+    {"data", FIELD_ARRAY, .of = "TraceRecord", .says = "Records, by time."},
+    {"position", FIELD_INTEGER, .says = "Where the next question goes on."},
+    {"hasnext", FIELD_BOOLEAN, .says = "Whether there is more already."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "Whether it runs."},
+};
+static const struct api_field drop[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When."},
+    {"shard", FIELD_INTEGER, .says = "On which shard."},
+    {"reason", FIELD_STRING, .says = "A word for programs."},
+    {"text", FIELD_STRING, .says = "The same for people, with the key that decides it."},
+    {"clientid", FIELD_STRING, .says = "Who did not get it, or whose message was refused; empty: nobody in particular."},
+    {"topic", FIELD_STRING, .says = "The topic, as far as it is known."},
+    {"cut", FIELD_BOOLEAN, .says = "Whether one of these two was longer than 128 bytes."},
+    {"count", FIELD_INTEGER, .says = "Messages: 1 but when a session ends."},
+    {"not_noted", FIELD_INTEGER, .says = "Drops of this shard since its row before that the rate limit left out."},
 };
 
 #define SCHEMA(title, fields_of, text) {title, text, fields_of, COUNT(fields_of)}
@@ -447,10 +532,21 @@ const struct api_schema api_schemas[] = {
     SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
     SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
+    SCHEMA("MqttUsersImport", mqtt_users_import, "Many users."),
+    SCHEMA("MqttUsersImported", mqtt_users_imported, "What has become of them."),
+    SCHEMA("MqttUsersExport", mqtt_users_export, "All users of a database."),
+    SCHEMA("FeatureQuestion", feature_question, "Something only the feature understands."),
+    SCHEMA("FeatureAnswer", feature_answer, "And what it said."),
     SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
     SCHEMA("Feature", feature, "A feature of the broker."),
+    SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
+    SCHEMA("Trace", trace, "A trace."),
+    SCHEMA("TraceRecord", trace_record, "Something that happened."),
+    SCHEMA("TraceLog", trace_log, "A piece of a trace."),
+    SCHEMA("Drop", drop, "Something that was dropped or refused."),
 };
 const uint32_t api_schemas_count = COUNT(api_schemas);
 

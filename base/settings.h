@@ -212,6 +212,14 @@ struct admin_settings {
     bool metrics_auth, docs_auth, status_auth;
 };
 
+/* docs/trace.md */
+struct trace_settings {
+    uint32_t running_max, kept_max;
+    uint32_t duration_s, duration_max_s;
+    uint64_t bytes, bytes_max; /* of a trace's files */
+    uint64_t ring_bytes;       /* per shard */
+};
+
 enum otlp_compression { OTLP_COMPRESSION_NONE, OTLP_COMPRESSION_GZIP };
 
 /* docs/metrics.md */
@@ -252,6 +260,7 @@ struct settings {
     struct slow_subs_settings slow_subs;
     char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
     struct admin_settings admin;
+    struct trace_settings trace;
     struct metrics_settings metrics;
     struct {
         char *load;               /* modules: names or paths, with commas */

@@ -60,6 +60,8 @@
     X(dropped_too_large, "deliveries dropped: larger than the client's maximum packet size")                         \
     X(dropped_session_ended, "deliveries dropped: the session ended with them in its queue")                         \
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
+    X(feature_publishes, "messages published by features")                                                           \
+    X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
@@ -97,6 +99,7 @@
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \
     X(lane_overflows, "records that found their lane full and waited")                                               \
+    X(lane_fill, "gauge: how full the fullest lane to a shard was within its last second awake, in thousandths (look at each shard: the sum says nothing)") \
     X(wakeups_sent, "sleeping shards woken")                                                                         \
     X(receive_stalls, "receives that found no free buffer and waited")                                               \
     X(match_cache_misses, "topics resolved through the route index")                                                 \
@@ -111,6 +114,8 @@
     X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
     X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
     X(dropped_damaged, "queued messages lost because the store was damaged")                          \
+    X(trace_records, "records for traces")                                                                           \
+    X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
     X(tap_events, "events for features")                                                                             \

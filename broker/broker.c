@@ -39,6 +39,7 @@ void broker_destroy(struct broker *broker)
     extras_release(broker->extras);
     exclusive_release(&broker->exclusive);
     user_quota_release(&broker->user_quota);
+    trace_node_destroy(broker->trace);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -147,6 +148,7 @@ static void broker_writable(struct shard *shard, struct conn *conn)
         conn->wants_writable = true;
         return;
     }
+    if (UNLIKELY(session->traced)) trace_session(broker_of(shard), TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_UNREAD}});
     conn_release(shard, conn, HOLD_UNREAD);
 }
 
@@ -173,6 +175,7 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(broker_of(shard)->extras_bits & EXTRA_TRACE)) trace_peer(broker_of(shard), conn, address);
     if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
     if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
@@ -194,10 +197,10 @@ static void kicked_disconnect(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
-    if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
+    bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
-    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
-    more |= retained_turn(broker);
+    more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
+    if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
@@ -255,6 +258,8 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    trace_finish(broker);
+    drops_finish(broker);
     limits_release(broker);
     extras_finish(broker);
 }

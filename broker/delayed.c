@@ -29,6 +29,7 @@ static enum mqtt_reason refuse(struct broker_shard *broker, const struct session
                                const char *what)
 {
     COUNT(broker, delayed_refused);
+    drop_note(broker, DROP_delayed_refused, session, topic, 1);
     LOG_LIMITED(WARN, 1000, "message refused", "reason=%s client=%s topic=%s", what, log_quoted(session_client_id(session)), log_quoted(topic));
     return reason;
 }
@@ -106,6 +107,7 @@ static void publish(struct broker_shard *broker, struct message *message, struct
                                       .qos = message->qos,
                                       .retain = message->retain};
     if (broker->durable) publication.level = durable_level(broker, topic);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_published(broker, &publication, 0);
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     COUNT(broker, delayed_published);
@@ -121,10 +123,12 @@ static void due(struct timer *timer, void *context)
     struct message *message = retained_get(broker, name); /* ours to release */
     if (message) {
         bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
-        if (expired)
+        if (expired) {
             COUNT(broker, dropped_expired);
-        else
+            drop_note(broker, DROP_expired, NULL, topic, 1);
+        } else {
             publish(broker, message, topic);
+        }
         retained_drop(broker, name);
         message_unref(broker->shard, message);
     }

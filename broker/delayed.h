@@ -30,7 +30,7 @@ enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
 
 /* For the store of retained messages: is this the name of a waiting one? */
-static inline bool delayed_is(struct span name) { return name.bytes > 9 && name.data[0] == '$' && name.data[8] == 0xFF; }
+static inline bool delayed_is(struct span name) { return name.bytes > 9 && name.data[0] == '$' && name.data[1] == 'd' && name.data[8] == 0xFF; }
 /* It is in (was not put into) the store of its owner. */
 void delayed_kept(struct broker_shard *broker, struct span name);
 void delayed_lost(struct broker_shard *broker);

@@ -183,6 +183,7 @@ static uint64_t row_sort_value(enum inspect_sort sort, const struct inspect_clie
     case INSPECT_BY_INFLIGHT: return row->inflight;
     case INSPECT_BY_SUBSCRIPTIONS: return row->subscriptions;
     case INSPECT_BY_PUBLISHED: return row->published;
+    case INSPECT_BY_PUBLISHED_BYTES: return row->published_bytes;
     case INSPECT_BY_SENT: return row->sent;
     default: return 0;
     }
@@ -199,6 +200,7 @@ static uint64_t session_sort_value(const struct broker_shard *broker, enum inspe
     case INSPECT_BY_INFLIGHT: return mqtt_inflight_count(&session->inflight);
     case INSPECT_BY_SUBSCRIPTIONS: return session->subscriptions_count;
     case INSPECT_BY_PUBLISHED: return connected ? session->published : 0;
+    case INSPECT_BY_PUBLISHED_BYTES: return connected ? session->published_bytes : 0;
     case INSPECT_BY_SENT: return connected ? session->queue.sent : 0;
     default: return 0;
     }
@@ -423,6 +425,14 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
+    case INSPECT_TRACE:
+        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_TURN)) return INSPECT_SLICE_GOES_ON;
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_DROPS:
+        drops_list(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
     default: inspect->status = client_answer(broker, inspect); return INSPECT_SLICE_FULL;
     }
 }

@@ -25,6 +25,7 @@ struct sockaddr_storage;
 struct broker_shard;
 struct node;
 struct retain_cursor;
+struct trace_set;
 
 enum inspect_kind {
     /* lists: any shard */
@@ -44,6 +45,8 @@ enum inspect_kind {
     INSPECT_RETAINED_DELETE,
     /* any shard */
     INSPECT_PUBLISH,
+    INSPECT_TRACE,          /* the set of traces becomes `traces` */
+    INSPECT_DROPS,          /* struct drop (broker/droplog.h), the newest first; client_id, filter; qos: of this enum drop_reason */
 };
 
 enum inspect_status {
@@ -57,7 +60,7 @@ enum inspect_status {
 };
 
 enum inspect_sort { INSPECT_UNSORTED, INSPECT_BY_CLIENT_ID, INSPECT_BY_CONNECTED, INSPECT_BY_QUEUE, INSPECT_BY_QUEUE_BYTES, INSPECT_BY_INFLIGHT,
-                    INSPECT_BY_SUBSCRIPTIONS, INSPECT_BY_PUBLISHED, INSPECT_BY_SENT, INSPECT_SORTS };
+                    INSPECT_BY_SUBSCRIPTIONS, INSPECT_BY_PUBLISHED, INSPECT_BY_PUBLISHED_BYTES, INSPECT_BY_SENT, INSPECT_SORTS };
 
 #define INSPECT_ANY UINT32_MAX
 
@@ -88,6 +91,7 @@ struct inspect {
     uint8_t retain_handling;
     struct span payload, properties; /* PUBLISH; properties as they travel on (proto/properties.h) */
     uint32_t expiry_s;           /* PUBLISH; 0: none */
+    const struct trace_set *traces; /* TRACE; NULL: none */
     uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload */
     char *text;                  /* memory_acquire()d, released with it; NULL: none */
     size_t text_bytes;           /* the asker's: how much of it is used */
@@ -148,6 +152,7 @@ struct inspect_subscription {
     uint16_t client_id_bytes, filter_bytes, group_bytes;
     uint8_t qos;
     bool no_local, retain_as_published;
+    bool sink;              /* a feature's: client_id is the sink's name */
     uint32_t subscription_id;
     uint32_t shard;
     char text[];

@@ -90,7 +90,7 @@ struct publication publication_of_loan(struct message *lent)
                                 .retain = lent->retain};
 }
 
-void publication_end(struct shard *shard, struct publication *publication)
+void publication_give_back(struct shard *shard, struct publication *publication)
 {
     if (publication->message) message_unref(shard, publication->message);
     if (publication->lent) record_send_release(shard, publication->lent);

@@ -30,12 +30,17 @@ struct message {
     uint8_t retain : 1;
     uint64_t expires_ms;
     uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
-    uint64_t publisher_conn; /* name of the publisher's connection on shard `owner`, for back-pressure; 0: none */
+    uint64_t publisher_conn; /* name of the publisher's connection, for back-pressure; 0: none. Of a traced one: below */
     uint64_t stored;         /* its id in this shard's log and the checkpoint it was written in (broker/durable.h); 0: none */
     struct message *origin; /* a proxy: the lent message that has the bytes */
     const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
     uint8_t own[];
 };
+
+/* A connection's name has 56 bits. Of a publisher that is traced (broker/trace.h) the others say so, and on which shard it is. */
+#define PUBLISHER_TRACED      (1ull << 63)
+#define PUBLISHER_SHARD_SHIFT 56
+#define PUBLISHER_CONN_MASK   ((1ull << PUBLISHER_SHARD_SHIFT) - 1)
 
 struct publication {
     struct span topic, properties, payload;
@@ -96,6 +101,10 @@ struct publication publication_of(struct message *message);
 /* A view of a message that another shard has lent. */
 struct publication publication_of_loan(struct message *lent);
 /* Gives back what the publication holds: its own reference, and the loan when nothing of this shard kept it. */
-void publication_end(struct shard *shard, struct publication *publication);
+void publication_give_back(struct shard *shard, struct publication *publication); /* for publication_end() only */
+static inline void publication_end(struct shard *shard, struct publication *publication)
+{
+    if (publication->message || publication->lent) publication_give_back(shard, publication);
+}
 
 #endif

@@ -93,8 +93,7 @@ static enum gate_result ask_gates(struct broker_shard *broker, struct session *s
 
 static void count(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
-    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATES_PUBLISHED))
-        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    if (UNLIKELY(session->metered)) rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
     session->published++;
@@ -126,6 +125,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
     if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) &&
         durable_concerns(broker, session, publication->topic, publish)) {
         COUNT(broker, durable_refused);
+        drop_note(broker, DROP_disk, session, publication->topic, 1);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication->topic));
         if (session->version < MQTT_5) /* 3.x has no reason codes: its client sends it again on its next connection */
@@ -133,9 +133,17 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
         return MQTT_REASON_QUOTA_EXCEEDED;
     }
     if (LIKELY(!reserved)) return MQTT_REASON_SUCCESS;
+    drop_note(broker, DROP_reserved_topic, session, publication->topic, 1);
     LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s", log_quoted(session_client_id(session)),
                 log_quoted(publication->topic));
     return MQTT_REASON_NOT_AUTHORIZED;
+}
+
+/* Somebody wants to know of messages that come in. */
+static void noticed(struct broker_shard *broker, const struct mqtt_publish *publish, struct publication *publication, uint32_t delay_s)
+{
+    if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (broker->extras_bits & EXTRA_TRACE) trace_published(broker, publication, delay_s);
 }
 
 /* To all who want it; returns what the acknowledgement says. */
@@ -154,8 +162,11 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, publication, publish->packet_id);
-    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (UNLIKELY(broker->durable))
+        durable_publish_begin(broker, session, publication, publish->packet_id);
+    else if (UNLIKELY(broker->answers_wait))
+        publication->answers = publish->qos > 0;
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))
@@ -173,7 +184,7 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
 {
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->answers_wait) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
     ack_send(broker, session, type, publish->packet_id, answer);
 }
 
@@ -201,7 +212,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->durable)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
         answer = settle_topic(broker, session, publish, &publication);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;

@@ -330,6 +330,8 @@ static int request_run(struct ctl *ctl, struct request *request, json_t **ret_an
         complain(&reply);
     } else if (ret_answer) {
         *ret_answer = json_incref(answer);
+    } else if (reply.body_bytes && !request->route->answer) {
+        fwrite(reply.body, 1, reply.body_bytes, stdout); /* a file */
     } else if (ctl->json && answer) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
         putchar('\n');

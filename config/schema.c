@@ -688,6 +688,21 @@ static const struct schema_key keys[] = {
     {"admin.tls.password", TYPE_SECRET, AT(admin.key_password), .min = 0, .max = 1024, .default_text = "",
      .documentation = "Decrypts the private key."},
 
+    /* trace */
+    {"trace.max_running", TYPE_UNSIGNED, RELOAD, AT(trace.running_max), .min = 0, .max = 16, .default_text = "8",
+     .documentation = "Traces that run at the same time. 0: none can be started."},
+    {"trace.max_kept", TYPE_UNSIGNED, RELOAD, AT(trace.kept_max), .min = 1, .max = 1000, .default_text = "30",
+     .documentation = "Traces whose files are kept below node.data_dir/trace; a new one takes the place of the oldest that has ended."},
+    {"trace.duration", TYPE_DURATION, RELOAD, AT(trace.duration_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "10m",
+     .documentation = "How long a trace runs when nothing is said."},
+    {"trace.max_duration", TYPE_DURATION, RELOAD, AT(trace.duration_max_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "1d",
+     .documentation = "The longest time a trace may run."},
+    {"trace.size", TYPE_SIZE, RELOAD, AT(trace.bytes), .min = 4 * KIB, .max = 4 * GIB, .default_text = "10MiB",
+     .documentation = "Size of a trace's files when nothing is said; it ends when they have it."},
+    {"trace.max_size", TYPE_SIZE, RELOAD, AT(trace.bytes_max), .min = 4 * KIB, .max = 4 * GIB, .default_text = "100MiB",
+     .documentation = "The largest size a trace may have."},
+    {"trace.buffer", TYPE_SIZE, AT(trace.ring_bytes), .min = 128 * KIB, .max = 64 * MIB, .default_text = "1MiB",
+     .documentation = "Records on their way from a shard to the files, per shard, made when the first trace starts. What finds no room is counted, and the trace says so."},
     /* metrics */
     {"metrics.exemplars", TYPE_BOOL, RELOAD, AT(metrics.exemplars), .default_text = "true",
      .documentation = "Histograms name a message for each of their buckets (OpenMetrics exemplars): topic and client id. With admin.metrics_auth = false "
@@ -761,6 +776,7 @@ static const struct schema_section sections[] = {
     {"limiter.node", "How much all clients of the node may do together, over all shards."},
     {"admin", "The admin API, see docs/admin-api.md: users, metrics, what can be seen and done while the broker runs."},
     {"admin.tls", "HTTPS for the admin API."},
+    {"trace", "Traces of clients and topics. See docs/trace.md."},
     {"metrics", "What is counted and who is told. See docs/metrics.md; /metrics is the admin API's."},
     {"metrics.otlp", "Metrics pushed to an OpenTelemetry collector (OTLP over HTTP)."},
     {"metrics.otlp.tls", "For an https:// endpoint."},

@@ -215,9 +215,8 @@ static uint8_t stage_log2_for(uint32_t bytes)
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
 
-uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
+uint8_t *conn_reserve_anew(struct shard *shard, struct conn *conn, uint32_t bytes)
 {
-    DCHECK(conn->state == CONN_OPEN);
     if (!conn->out) {
         uint32_t usual = (1u << conn->stage_log2) - (uint32_t)sizeof(struct outbuf);
         uint32_t front = conn->filters ? conn->filters->prefix_bytes : 0;
@@ -230,26 +229,11 @@ uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
     return conn->out->stage + conn->out->bytes;
 }
 
-void conn_commit(struct conn *conn, uint32_t bytes)
-{
-    DCHECK(conn->out->bytes + bytes <= conn->out->capacity);
-    conn->out->bytes += bytes;
-}
-
 void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner)
 {
     conn_reserve(shard, conn, 0);
     outbuf_attach(&shard->pool, conn->out, data, bytes, owner);
 }
-
-bool conn_has_room(const struct shard *shard, const struct conn *conn)
-{
-    const struct outbuf *out = conn->out;
-    if (!out) return true;
-    return out->bytes + out->pieces_bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX;
-}
-
-bool conn_is_flooded(const struct conn *conn) { return conn->out && conn->out->bytes >= 2 * STAGE_BYTES_MAX; }
 
 static void send_issue(struct shard *shard, struct conn *conn)
 {

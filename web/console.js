@@ -1,5 +1,8 @@
 // console.js - a message console: a client of MQTT over the broker's own WebSocket listener. It goes on while other pages are looked at.
-import { h, fill, field, select, badge, act, bytes } from './dom.js'
+import { h, fill, badge } from './dom.js'
+import { bytes } from './format.js'
+import { act } from './dialog.js'
+import { field, select } from './form.js'
 import { get } from './api.js'
 import { MqttClient } from './mqtt.js'
 

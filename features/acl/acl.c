@@ -42,6 +42,7 @@ static const struct schema_part part = {.name = "acl", .keys = keys, .keys_count
 
 struct prepared {
     struct acl_rules *inline_rules, *file_rules; /* NULL: none */
+    char *file;    /* its name; NULL: none */
     bool everyone; /* there are rules for all, not only such as came with a login */
     bool cache;
     uint32_t cache_size;
@@ -87,6 +88,7 @@ static void prepared_release(struct feature_node *node, void *old)
     struct prepared *prepared = old;
     acl_rules_release(prepared->inline_rules);
     acl_rules_release(prepared->file_rules);
+    memory_release(prepared->file);
     memory_release(prepared);
 }
 
@@ -97,6 +99,7 @@ static bool rules_read(struct prepared *prepared, const struct acl_settings *set
         if (!prepared->inline_rules) return false;
     }
     if (!*settings->file) return true;
+    prepared->file = memory_copy_string(span_of_string(settings->file));
     char *text;
     size_t bytes;
     if (!file_read(settings->file, &text, &bytes, ret_error, error_bytes)) return false;
@@ -130,6 +133,7 @@ static bool acl_prepare(struct feature_node *node, const void *given, struct fea
 
 struct acl_shard {
     uint32_t generation; /* of the rules: caches of an older one are forgotten */
+    uint32_t decided_by; /* source and line of the last verdict, for acl_describe() */
 };
 
 static void acl_apply(struct feature_shard *shard)
@@ -152,6 +156,11 @@ static void acl_client_gone(struct feature_shard *shard, struct feature_client *
 
 /* ---- gates ------------------------------------------------------------------------------------------------------- */
 
+/* Which rules a line is of: the two top bits of what is remembered about a verdict. */
+enum rule_source { RULES_OF_LOGIN, RULES_INLINE, RULES_OF_FILE };
+#define SOURCE_SHIFT 30
+#define LINE_MASK    ((1u << SOURCE_SHIFT) - 1)
+
 static struct acl_outcome decide(const struct prepared *prepared, const struct feature_client *client, enum acl_action action, struct span topic,
                                  uint8_t qos, bool retain)
 {
@@ -159,13 +168,16 @@ static struct acl_outcome decide(const struct prepared *prepared, const struct f
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
         if (!sources[i]) continue;
         struct acl_outcome outcome = acl_rules_decide(sources[i], client, action, topic, qos, retain);
-        if (outcome.decision != ACL_NO_MATCH) return outcome;
+        if (outcome.decision == ACL_NO_MATCH) continue;
+        outcome.line |= (uint32_t)i << SOURCE_SHIFT;
+        return outcome;
     }
     return (struct acl_outcome){ACL_NO_MATCH, 0};
 }
 
-static struct feature_verdict verdict_of(uint8_t decision)
+static struct feature_verdict verdict_of(struct acl_shard *mine, uint8_t decision, uint32_t rule)
 {
+    mine->decided_by = rule;
     switch ((enum acl_decision)decision) {
     case ACL_ALLOW: return FEATURE_VERDICT(ALLOW);
     case ACL_DENY: return (struct feature_verdict){.decision = FEATURE_DENY, .what = "a rule denies it"};
@@ -185,18 +197,21 @@ static struct feature_verdict ask_rules(struct feature_shard *shard, struct feat
                                         bool retain)
 {
     const struct prepared *prepared = shard->prepared;
-    if (!prepared->cache) return verdict_of((uint8_t)decide(prepared, client, action, topic, qos, retain).decision);
-    const struct acl_shard *mine = shard->state;
+    if (!prepared->cache) {
+        struct acl_outcome fresh = decide(prepared, client, action, topic, qos, retain);
+        return verdict_of(shard->state, (uint8_t)fresh.decision, fresh.line);
+    }
+    struct acl_shard *mine = shard->state;
     struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
     const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
-    if (same) return verdict_of(same->decision);
+    if (same) return verdict_of(mine, same->decision, same->line);
     struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
     client->slots[shard->slot] = cache;
     struct acl_cache_verdict known;
-    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision);
+    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(mine, known.decision, known.line);
     struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);
     acl_cache_put(cache, &key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
-    return verdict_of((uint8_t)outcome.decision);
+    return verdict_of(mine, (uint8_t)outcome.decision, outcome.line);
 }
 
 static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
@@ -218,6 +233,26 @@ static struct feature_verdict acl_subscribe(struct feature_shard *shard, struct 
     return ask(shard, client, ACL_SUBSCRIBE, subscription->filter, subscription->qos, false);
 }
 
+/* "acl.conf:12: deny publish #" */
+static void acl_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
+{
+    const struct prepared *prepared = shard->prepared;
+    const struct acl_shard *mine = shard->state;
+    uint32_t line = mine->decided_by & LINE_MASK;
+    const struct acl_rules *rules = NULL;
+    const char *name = "";
+    switch ((enum rule_source)(mine->decided_by >> SOURCE_SHIFT)) {
+    case RULES_OF_LOGIN: rules = client->rules, name = "rules of the login"; break;
+    case RULES_INLINE: rules = prepared->inline_rules, name = "authorization.rules"; break;
+    case RULES_OF_FILE: rules = prepared->file_rules, name = prepared->file; break;
+    }
+    struct span text = rules && line ? acl_rules_text(rules, line) : span_of(NULL, 0);
+    if (line == 0)
+        snprintf(ret_text, bytes, "%s", verdict.what ? verdict.what : "no rule matches");
+    else
+        snprintf(ret_text, bytes, "%s:%u%s%.*s", name, line, text.bytes ? ": " : "", (int)(text.bytes < 300 ? text.bytes : 300), text.bytes ? (const char *)text.data : "");
+}
+
 const struct feature feature_acl = {
     .abi = FEATURE_ABI,
     .name = "acl",
@@ -231,5 +266,6 @@ const struct feature feature_acl = {
     .stop = acl_stop,
     .publish = acl_publish,
     .subscribe = acl_subscribe,
+    .describe = acl_describe,
     .client_gone = acl_client_gone,
 };
