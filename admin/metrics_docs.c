@@ -27,7 +27,7 @@ static const char introduction[] =
     "(package ringmq-modules).\n\n"
     "* Names are those of `/metrics` without `_total`, labels become attributes. Counters are monotonic cumulative sums, histograms have explicit bounds; both count from the "
     "start of the process (those of a login source: from when it was configured).\n"
-    "* The resource says `service.name` (ringmq), `service.version`, `service.instance.id` (`node.name`), `host.name`, `process.pid`, and `metrics.otlp.resource_attributes`.\n"
+    "* The resource says `service.name` (ringmq), `service.version`, `service.instance.id` (`node.name` @ host), `host.name`, `process.pid`, and `metrics.otlp.resource_attributes`.\n"
     "* A connection that fails and the statuses 429, 502, 503 and 504 are tried again after a back-off (1 s, doubled up to a minute), not before `Retry-After`; when the next "
     "push is due first, the old one is given up, which loses resolution but no counts. Other statuses are final. What a collector leaves out (partial success) is counted.\n"
     "* Failures are in the log (a line in ten seconds at most), in `ringmq_otlp_requests_total`, and raise the alarm `otlp` once something was given up.\n"
