@@ -84,6 +84,7 @@ struct broker_shard {
     struct list inspections_asking;
     struct list inspections_subscribing; /* those whose routes are being laid */
     struct timer inspect_timer;
+    uint64_t inspect_ns;             /* time spent on them so far: stats_read() */
     struct timer pause_timer, sys_timer;
     bool stopping;
     struct reasons reasons;

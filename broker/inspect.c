@@ -87,8 +87,7 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
     return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
-/* Never 0; session->connected_at is the low half. */
-static uint64_t connected_at(const struct broker_shard *broker, const struct session *session)
+uint64_t inspect_connected_at(const struct broker_shard *broker, const struct session *session)
 {
     uint64_t now = broker->shard->now_ms / 16;
     return now - (uint32_t)((uint32_t)now - session->connected_at) + 1;
@@ -96,7 +95,7 @@ static uint64_t connected_at(const struct broker_shard *broker, const struct ses
 
 static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
 {
-    return session->conn ? inspect_realtime_ms(broker, (connected_at(broker, session) - 1) * 16) : 0;
+    return session->conn ? inspect_realtime_ms(broker, (inspect_connected_at(broker, session) - 1) * 16) : 0;
 }
 
 static size_t listener_text(const struct broker_shard *broker, const struct session *session, char ret_text[LISTENER_TEXT_BYTES_MAX])
@@ -138,7 +137,7 @@ static bool client_matches(const struct broker_shard *broker, const struct sessi
     return true;
 }
 
-static void client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
+void inspect_client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
 {
     char listener[LISTENER_TEXT_BYTES_MAX];
     struct span client_id = session_client_id(session);
@@ -158,8 +157,8 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     if (connected) {
         row->conn = conn_name(session->conn);
         row->backlog_bytes = conn_backlog(session->conn);
-        row->connected_ms = inspect->realtime_ahead_ms + (connected_at(broker, session) - 1) * 16;
-        row->connected_at = connected_at(broker, session);
+        row->connected_ms = inspect->realtime_ahead_ms + (inspect_connected_at(broker, session) - 1) * 16;
+        row->connected_at = inspect_connected_at(broker, session);
         row->published = session->published;
         row->published_bytes = session->published_bytes;
         row->sent = session->queue.sent;
@@ -172,99 +171,6 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     at = mempcpy(at, listener, listener_bytes);
     if (peer.bytes) memcpy(at, peer.data, peer.bytes);
     inspect_row_add(inspect, row, bytes);
-}
-
-static uint64_t row_sort_value(enum inspect_sort sort, const struct inspect_client *row)
-{
-    switch (sort) {
-    case INSPECT_BY_CONNECTED: return row->connected_at;
-    case INSPECT_BY_QUEUE: return row->queue_messages;
-    case INSPECT_BY_QUEUE_BYTES: return row->queue_bytes;
-    case INSPECT_BY_INFLIGHT: return row->inflight;
-    case INSPECT_BY_SUBSCRIPTIONS: return row->subscriptions;
-    case INSPECT_BY_PUBLISHED: return row->published;
-    case INSPECT_BY_PUBLISHED_BYTES: return row->published_bytes;
-    case INSPECT_BY_SENT: return row->sent;
-    default: return 0;
-    }
-}
-
-/* What client_row() would put there. */
-static uint64_t session_sort_value(const struct broker_shard *broker, enum inspect_sort sort, const struct session *session)
-{
-    bool connected = session->conn != NULL;
-    switch (sort) {
-    case INSPECT_BY_CONNECTED: return connected ? connected_at(broker, session) : 0;
-    case INSPECT_BY_QUEUE: return session->queue.count;
-    case INSPECT_BY_QUEUE_BYTES: return session->queue_bytes;
-    case INSPECT_BY_INFLIGHT: return mqtt_inflight_count(&session->inflight);
-    case INSPECT_BY_SUBSCRIPTIONS: return session->subscriptions_count;
-    case INSPECT_BY_PUBLISHED: return connected ? session->published : 0;
-    case INSPECT_BY_PUBLISHED_BYTES: return connected ? session->published_bytes : 0;
-    case INSPECT_BY_SENT: return connected ? session->queue.sent : 0;
-    default: return 0;
-    }
-}
-
-static int sort_compare(enum inspect_sort sort, bool descending, uint64_t x, struct span x_id, uint64_t y, struct span y_id)
-{
-    if (x != y) return (x < y) != descending ? -1 : 1;
-    int order = memcmp(x_id.data, y_id.data, x_id.bytes < y_id.bytes ? x_id.bytes : y_id.bytes);
-    if (order == 0) order = (int)x_id.bytes - (int)y_id.bytes;
-    return descending && sort == INSPECT_BY_CLIENT_ID ? -order : order;
-}
-
-int inspect_client_compare(enum inspect_sort sort, bool descending, const struct inspect_client *a, const struct inspect_client *b)
-{
-    return sort_compare(sort, descending, row_sort_value(sort, a), span_of(a->text, a->client_id_bytes), row_sort_value(sort, b), span_of(b->text, b->client_id_bytes));
-}
-
-/* The rows are a heap whose first row is the one to give way. */
-static bool gives_way(const struct inspect *inspect, uint32_t a, uint32_t b)
-{
-    return inspect_client_compare(inspect->sort, inspect->descending, inspect->rows[a], inspect->rows[b]) > 0;
-}
-
-static void rows_swap(struct inspect *inspect, uint32_t a, uint32_t b)
-{
-    void *row = inspect->rows[a];
-    inspect->rows[a] = inspect->rows[b];
-    inspect->rows[b] = row;
-}
-
-static void heap_up(struct inspect *inspect, uint32_t at)
-{
-    for (; at > 0 && gives_way(inspect, at, (at - 1) / 2); at = (at - 1) / 2)
-        rows_swap(inspect, at, (at - 1) / 2);
-}
-
-static void heap_down(struct inspect *inspect)
-{
-    for (uint32_t at = 0, child; (child = 2 * at + 1) < inspect->rows_count; at = child) {
-        if (child + 1 < inspect->rows_count && gives_way(inspect, child + 1, child)) child++;
-        if (!gives_way(inspect, child, at)) return;
-        rows_swap(inspect, at, child);
-    }
-}
-
-/* Does it come behind all rows of a full answer? Most do, and need no row. */
-static bool comes_too_late(const struct broker_shard *broker, const struct inspect *inspect, const struct session *session)
-{
-    if (inspect->rows_count < inspect->limit) return false;
-    const struct inspect_client *last = inspect->rows[0];
-    uint64_t x = session_sort_value(broker, inspect->sort, session), y = row_sort_value(inspect->sort, last);
-    return sort_compare(inspect->sort, inspect->descending, x, session_client_id(session), y, span_of(last->text, last->client_id_bytes)) > 0;
-}
-
-static void client_row_sorted(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
-{
-    if (comes_too_late(broker, inspect, session)) return;
-    client_row(broker, inspect, session);
-    heap_up(inspect, inspect->rows_count - 1);
-    if (inspect->rows_count <= inspect->limit) return;
-    memory_release(inspect->rows[0]);
-    inspect->rows[0] = inspect->rows[--inspect->rows_count];
-    heap_down(inspect);
 }
 
 struct clients_visit {
@@ -282,14 +188,14 @@ static void client_visit(void *context, void *value)
     if (visit->within++ < inspect->place_within || !client_matches(visit->broker, session, &inspect->client)) return;
     if (inspect->sort != INSPECT_UNSORTED) {
         inspect->seen++;
-        return client_row_sorted(visit->broker, inspect, session);
+        return inspect_client_row_sorted(visit->broker, inspect, session);
     }
     if (inspect_full(inspect)) { /* the bucket is visited again, from here on */
         visit->within--;
         visit->looked = UINT32_MAX / 2;
         return;
     }
-    if (!inspect_passes_over(inspect)) client_row(visit->broker, inspect, session);
+    if (!inspect_passes_over(inspect)) inspect_client_row(visit->broker, inspect, session);
 }
 
 static uint32_t clients_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget)
@@ -375,7 +281,7 @@ static enum inspect_status client_answer(struct broker_shard *broker, struct ins
     if (!session) return INSPECT_NOT_FOUND;
     switch (inspect->kind) {
     case INSPECT_CLIENT:
-        if (client_matches(broker, session, &inspect->client)) client_row(broker, inspect, session);
+        if (client_matches(broker, session, &inspect->client)) inspect_client_row(broker, inspect, session);
         return INSPECT_DONE;
     case INSPECT_CLIENT_SUBSCRIPTIONS: inspect_session_subscriptions(broker, inspect, session); return INSPECT_DONE;
     case INSPECT_KICK: return kick(broker, inspect, session);
@@ -516,7 +422,6 @@ bool inspect_turn(struct broker_shard *broker)
         done = slice(broker, inspect);
         now_ns = clock_ns(broker);
     } while (done == INSPECT_SLICE_GOES_ON && now_ns - began_ns < allowed_ns);
-    COUNT_BY(broker, inspect_ns, now_ns - began_ns);
     switch (done) {
     case INSPECT_SLICE_ELSEWHERE: break;
     case INSPECT_SLICE_FULL:
@@ -529,6 +434,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
+    stats_count(&broker->inspect_ns, clock_ns(broker) - began_ns);
     return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 
