@@ -52,7 +52,7 @@ static bool ask(struct api_call *call, const char *feature, const char *verb, js
     free(text);
     *ret_answer = NULL;
     if (!there) {
-        api_error(call, 404, "NOT_FOUND", "this ringmqd was built without the feature %s", feature);
+        api_error(call, 404, "NOT_FOUND", "this ringmqd has no feature %.40s that answers requests", feature);
         return false;
     }
     if (request.status != 200) {
@@ -134,6 +134,18 @@ void api_list_authentication_users(struct api_call *call) { pass(call, "auth", "
 void api_add_authentication_user(struct api_call *call) { pass(call, "auth", "users add"); }
 void api_change_authentication_user(struct api_call *call) { pass(call, "auth", "users change"); }
 void api_delete_authentication_user(struct api_call *call) { pass(call, "auth", "users delete"); }
+void api_import_authentication_users(struct api_call *call) { pass(call, "auth", "users import"); }
+void api_export_authentication_users(struct api_call *call) { pass(call, "auth", "users export"); }
+
+/* ---- any feature, loaded modules among them -------------------------------------------------------------------------- */
+
+void api_ask_feature(struct api_call *call)
+{
+    json_t *question = json_object_get(call->body, "question"), *answer;
+    const char *verb = json_string_value(json_object_get(call->body, "verb"));
+    if (ask(call, api_text(call, "feature"), verb, question ? json_incref(question) : json_object(), &answer))
+        api_reply(call, json_pack("{s:o}", "answer", answer ? answer : json_null()));
+}
 
 /* ---- features ------------------------------------------------------------------------------------------------------- */
 

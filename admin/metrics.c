@@ -197,6 +197,12 @@ static void walk_cpu(struct metrics_walk *walk, const struct broker *broker)
         snprintf(number, sizeof number, "%u", s);
         metrics_put_number(walk, shard_cpu_seconds(broker, s), "shard", number, NULL);
     }
+    metrics_family_begin(walk, "ringmq_shard_admin_seconds");
+    for (uint32_t s = 0; s < broker->shards_count; s++) {
+        char number[12];
+        snprintf(number, sizeof number, "%u", s);
+        metrics_put_number(walk, (double)stats_read(&broker->shards[s]->inspect_ns) * 1e-9, "shard", number, NULL);
+    }
 }
 
 /* ---- listeners -------------------------------------------------------------------------------------------------- */

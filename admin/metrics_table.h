@@ -7,6 +7,7 @@
     X(GAUGE, ringmq_uptime_seconds, "", "time since the start")                                                                    \
     X(GAUGE, ringmq_shards, "", "threads that serve clients")                                                                      \
     X(COUNTER, ringmq_shard_cpu_seconds, "shard", "processor time of a shard's thread")                                            \
+    X(COUNTER, ringmq_shard_admin_seconds, "shard", "of it: spent on questions of the admin API")                                   \
     X(COUNTER, ringmq_connects_refused, "reason", "CONNECT packets refused, by the reason code of CONNACK")                         \
     X(COUNTER, ringmq_clients_disconnected, "by, reason", "clients disconnected by the server or by themselves, by the reason code of DISCONNECT (for MQTT 3: the one it would have been)") \
     X(COUNTER, ringmq_publishes_refused, "reason", "PUBLISH packets without effect whose client stays connected, by the reason code of PUBACK and PUBREC") \

@@ -144,7 +144,7 @@ static void give_up(struct otlp *otlp, const struct job *job, const char *why)
 {
     count(otlp, &otlp->counts.given_up, 1);
     otlp->pending.bytes = 0;
-    alarm_raise(admin_alarms(otlp->admin), ALARM_otlp, ALARM_WARNING, "", "%s: %.180s", job->shown, why);
+    alarm_raise(admin_alarms(otlp->admin), ALARM_otlp, ALARM_WARNING, "", "%.100s: %.150s", job->shown, why);
     otlp->troubled = true;
 }
 
@@ -221,7 +221,7 @@ static void post(struct otlp *otlp, const struct job *job, uint32_t timeout_ms)
     otlp->posting = false;
     pthread_mutex_unlock(&otlp->lock);
     if (otlp->answer.interrupted && !otlp->answer.status) return; /* we stop, or there is a new configuration */
-    count(otlp, &otlp->counts.sent_bytes, otlp->answer.sent_bytes);
+    if (otlp->answer.status) count(otlp, &otlp->counts.sent_bytes, otlp->answer.sent_bytes);
     if (otlp->answer.status >= 200 && otlp->answer.status < 300)
         succeeded(otlp, job);
     else
@@ -249,7 +249,7 @@ static bool load(struct otlp *otlp, const struct job *job)
     void *instance = http ? http->open() : NULL;
     if (!instance) {
         if (http) snprintf(error, sizeof error, "no memory");
-        LOG(ERROR, "metrics cannot be pushed", "what=%s", log_quoted(span_of_string(error)));
+        LOG_LIMITED(ERROR, 10000, "metrics cannot be pushed", "what=%s", log_quoted(span_of_string(error)));
         give_up(otlp, job, error);
         return false;
     }

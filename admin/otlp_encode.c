@@ -15,7 +15,8 @@ struct otlp_writer {
     uint64_t now_unix_ns;
     enum metrics_type type;
     bool open;                    /* a family is: its Metric and the data in it */
-    size_t metric, data;
+    size_t began, metric, data;
+    uint32_t points;
 };
 
 /* KeyValue {1: key, 2: AnyValue {1: string_value}} */
@@ -34,6 +35,10 @@ static void family_end(struct otlp_writer *writer)
     struct otlp_wire *wire = writer->wire;
     if (!writer->open) return;
     writer->open = false;
+    if (writer->points == 0) { /* nothing to say: no such source of logins, no such listener */
+        wire->bytes = writer->began;
+        return;
+    }
     if (writer->type != METRICS_GAUGE) otlp_wire_varint(wire, 2, CUMULATIVE); /* Sum, Histogram: aggregation_temporality */
     if (writer->type == METRICS_COUNTER) otlp_wire_varint(wire, 3, 1);        /* Sum: is_monotonic */
     otlp_wire_close(wire, writer->data);
@@ -48,6 +53,8 @@ static void otlp_family(struct metrics_writer *base, const struct metrics_family
     family_end(writer);
     writer->type = family->type;
     writer->open = true;
+    writer->points = 0;
+    writer->began = writer->wire->bytes;
     writer->metric = otlp_wire_open(writer->wire, 2); /* of ScopeMetrics */
     otlp_wire_text(writer->wire, 1, family->name);
     otlp_wire_text(writer->wire, 2, family->says);
@@ -88,6 +95,7 @@ static void otlp_point(struct metrics_writer *base, const struct metrics_point *
 {
     struct otlp_writer *writer = (struct otlp_writer *)base;
     struct otlp_wire *wire = writer->wire;
+    writer->points++;
     size_t mark = otlp_wire_open(wire, 1); /* data_points of all three */
     for (uint32_t i = 0; i < point->labels_count; i++)
         put_attribute(wire, point->buckets ? 9 : 7, point->labels[i].name, point->labels[i].value);
@@ -115,10 +123,10 @@ static bool given(const char *attributes, const char *key)
 /* Resource {1: attributes}; semantic conventions: service.*, host.*, process.* */
 static void put_resource(struct otlp_wire *wire, const struct admin *admin, const char *attributes)
 {
-    char host[256] = "", process[16];
+    char host[256] = "", instance[512];
     gethostname(host, sizeof host - 1);
-    snprintf(process, sizeof process, "%d", (int)getpid());
-    const char *const own[][2] = {{"service.name", "ringmq"}, {"service.version", RINGMQ_VERSION}, {"service.instance.id", admin_node_name(admin)}, {"host.name", host}};
+    snprintf(instance, sizeof instance, "%s@%s", admin_node_name(admin), host); /* must be one of a kind; nodes may all be called ringmq */
+    const char *const own[][2] = {{"service.name", "ringmq"}, {"service.version", RINGMQ_VERSION}, {"service.instance.id", instance}, {"host.name", host}};
     size_t mark = otlp_wire_open(wire, 1);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!given(attributes, own[i][0])) put_attribute(wire, 1, own[i][0], own[i][1]);

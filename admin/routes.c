@@ -134,6 +134,10 @@ static const struct api_field mqtt_users_parameters[] = {
     {"after", FIELD_STRING, .max = MQTT_USER_MAX, .says = "Those whose names come behind this one: the last of the page before."},
     {"limit", FIELD_INTEGER, .min = 1, .max = 1000, .fallback = "100", .says = "As many."}};
 static const struct api_field source_parameters[] = {SOURCE};
+static const char *const export_formats[] = {"json", "csv", NULL};
+static const struct api_field export_parameters[] = {SOURCE, {"format", FIELD_STRING, .words = export_formats, .fallback = "json", .says = "Of the text."}};
+static const struct api_field feature_parameters[] = {
+    {"feature", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 32, .says = "Its name, as GET /features has it."}};
 static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
 
@@ -157,6 +161,14 @@ static const struct api_field drops_parameters[] = {
     {"clientid", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only of this client."},
     {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
     {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
+
+static const struct api_field why_parameters[] = {
+    {"clientid", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Who should get it."},
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Where it would be published to, as the publisher writes it."},
+    {"from", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "The client that publishes it: its limits, authorization and mount point are looked at, too."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "With this QoS."},
+    {"retain", FIELD_BOOLEAN, .fallback = "false", .says = "With the retain flag."},
+    {"payload_bytes", FIELD_INTEGER, .min = 0, .max = 268435455, .fallback = "0", .says = "With a payload of this size."}};
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
@@ -305,11 +317,23 @@ const struct api_route api_routes[] = {
     {METHOD_DELETE, "/authentication/{name}/users/{user_id}", OPERATION_delete_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-delete",
      PARAMETERS(mqtt_user_parameters), .success = 204, ERRORS(404), .summary = "Removes a user; who is connected stays."},
 
+    {METHOD_POST, "/authentication/{name}/import_users", OPERATION_import_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users-import",
+     PARAMETERS(source_parameters), .body = "MqttUsersImport", .answer = "MqttUsersImported", .success = 200, ERRORS(404),
+     .summary = "Takes many users into a built-in database, from a text in one of EMQX's formats: all of them, or none.",
+     .says = "CSV with a header, user_id,password_hash,salt,is_superuser or user_id,password,is_superuser, or a JSON list of objects with these names. What is wrong is named "
+             "with its line. Plain passwords are hashed, 500 at most. The body may have admin.max_body bytes; bootstrap_file takes more."},
+    {METHOD_GET, "/authentication/{name}/export_users", OPERATION_export_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users-export",
+     PARAMETERS(export_parameters), .answer = "MqttUsersExport", .success = 200, ERRORS(404, 409), .summary = "All users of a built-in database, with their hashes, as import_users takes them.",
+     .says = "409 with more than 100,000 users: copy the database's file instead. CSV has no column for SCRAM's keys."},
+
     /* features and extras */
     {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,
      .summary = "The features of this process, in the order in which they are asked, and what they have said."},
     {METHOD_GET, "/sinks", OPERATION_list_sinks, ROLE_VIEWER, "features", "sinks", .answer = "Sink", .list = true, .success = 200,
      .summary = "Subscribers without a connection that features have, over all shards; those that have gone, too."},
+    {METHOD_POST, "/features/{feature}/requests", OPERATION_ask_feature, ROLE_ADMINISTRATOR, "features", "features ask", PARAMETERS(feature_parameters),
+     .body = "FeatureQuestion", .answer = "FeatureAnswer", .success = 200, ERRORS(404, 409),
+     .summary = "Asks a feature something of its own: for loaded modules, whose verbs this API cannot know."},
     {METHOD_GET, "/mqtt/topic_metrics", OPERATION_list_topic_metrics, ROLE_VIEWER, "extras", "topic-metrics", .answer = "TopicMetrics", .list = true, .success = 200,
      ERRORS(404), .summary = "Messages counted by registered topics (topic_metrics.topics)."},
     {METHOD_GET, "/slow_subscriptions", OPERATION_list_slow_subscriptions, ROLE_VIEWER, "extras", "slow-subscriptions list", .answer = "SlowSubscription", .list = true,
@@ -334,6 +358,9 @@ const struct api_route api_routes[] = {
      ERRORS(404), .summary = "Records of a trace from a position on: for looking on while it runs."},
     {METHOD_GET, "/trace/{name}/download", OPERATION_download_trace, ROLE_OPERATOR, "trace", "trace download", PARAMETERS(trace_download_parameters), .success = 200,
      ERRORS(404), .summary = "The file: text/plain, or application/x-ndjson with a TraceRecord a line."},
+    {METHOD_GET, "/why", OPERATION_why, ROLE_VIEWER, "trace", "why", PARAMETERS(why_parameters), .answer = "Why", .success = 200,
+     .summary = "Would a message to this topic reach this client, and what decides it?",
+     .says = "Asked where real messages are decided about; nothing is published. `ringmq why CLIENT TOPIC` is the same for people."},
     {METHOD_GET, "/drops", OPERATION_list_drops, ROLE_OPERATOR, "trace", "drops", PARAMETERS(drops_parameters), .answer = "Drop", .list = true, .success = 200,
      .summary = "The last messages that were dropped or refused, the newest first, with topic, client and reason.",
      .says = "Up to 1,000 of each shard, 50 a second; all of them are counted in GET /stats."},

@@ -99,6 +99,7 @@
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \
     X(lane_overflows, "records that found their lane full and waited")                                               \
+    X(lane_fill, "gauge: how full the fullest lane to a shard was within its last second awake, in thousandths (look at each shard: the sum says nothing)") \
     X(wakeups_sent, "sleeping shards woken")                                                                         \
     X(receive_stalls, "receives that found no free buffer and waited")                                               \
     X(match_cache_misses, "topics resolved through the route index")                                                 \

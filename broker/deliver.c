@@ -84,12 +84,21 @@ static void payload_attach(struct broker_shard *broker, struct conn *conn, struc
     conn_attach(broker->shard, conn, message_payload(message).data, message->payload_bytes, message_ref(message));
 }
 
-/* Somebody wants to know of messages that go out. */
-static void written(struct broker_shard *broker, const struct session *session, const struct outgoing *outgoing, struct span head)
+/* Somebody wants to know of messages that go out. For traces the packet is found again at the end of the stage, so that who writes it need not remember
+ * where it began. */
+static void written(struct broker_shard *broker, const struct session *session, const struct outgoing *outgoing, const struct outgoing_properties *properties)
 {
     const struct publication *publication = outgoing->publication;
     if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_OUT_0 + outgoing->qos);
-    if (broker->extras_bits & EXTRA_TRACE) trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
+    if (!(broker->extras_bits & EXTRA_TRACE)) return;
+    const struct outbuf *out = session->conn->out;
+    size_t payload_bytes = publication->payload.bytes, copied = payload_bytes <= MESSAGE_COPY_BYTES_MAX ? payload_bytes : 0;
+    size_t topic_bytes = properties->alias.known ? 0 : topic_for(session, publication).bytes;
+    size_t block_bytes = session->version == MQTT_5 ? mqtt_varint_bytes(properties->bytes) + properties->bytes : 0;
+    size_t head_bytes = mqtt_publish_head_bytes(outgoing->qos, topic_bytes, block_bytes + payload_bytes) + block_bytes;
+    DCHECK(out->bytes >= head_bytes + copied);
+    struct span head = span_of(out->stage + out->bytes - copied - head_bytes, head_bytes);
+    trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
 }
 
 /* Writes the packet. The caller has made sure of its size, and of the window for QoS 1 and 2. */
@@ -125,7 +134,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
     if (UNLIKELY(session->rated)) rates_delivered(broker, session);
-    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) written(broker, session, outgoing, span_of(start, staged - (copies ? payload_bytes : 0)));
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) written(broker, session, outgoing, properties);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */
@@ -341,16 +350,24 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (options->qos == 2 && session->durable) session_pump(broker, session); /* it came past the way without a queue */
 }
 
+/* Into the stage, past the queue? */
+static inline bool goes_at_once(const struct broker_shard *broker, const struct session *session, const struct publication *publication,
+                                const struct delivery_options *options)
+{
+    const struct conn *conn = session->conn;
+    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(conn) &&
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
+                                          !(session->durable && (options->qos == 2 || publication->partial))));
+    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
+    return at_once;
+}
+
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options)
 {
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
-    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(conn) &&
-                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
-                                          !(session->durable && (options->qos == 2 || publication->partial))));
-    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
-    if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
+    if (UNLIKELY(!goes_at_once(broker, session, publication, options))) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
     struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos,
@@ -463,4 +480,21 @@ bool session_has_appetite(const struct broker_shard *broker, const struct sessio
 {
     if (UNLIKELY(session->is_sink)) return features_sink_idle(session);
     return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(session->conn);
+}
+
+struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,
+                                         const struct delivery_options *options)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos, .ids_count = options->more_ids_count,
+                                .retain = options->retain};
+    struct outgoing_properties properties = {0};
+    if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
+    uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes + publication->payload.bytes;
+    struct delivery_way way = {.at_once = goes_at_once(broker, session, publication, options), .packet_bytes = packet_bytes(session, &outgoing, &properties)};
+    way.too_large = session->conn && session->packet_bytes_max && way.packet_bytes > session->packet_bytes_max;
+    way.offline = options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline;
+    way.queue_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+    way.queued = queue_count(session);
+    return way;
 }

@@ -56,7 +56,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 4u
+#define FEATURE_ABI 5u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 
@@ -143,14 +143,9 @@ struct feature_verdict {
     uint8_t decision; /* enum feature_decision */
     uint8_t reason;   /* DENY: enum mqtt_reason; 0: MQTT_REASON_NOT_AUTHORIZED */
     uint8_t denial;   /* DENY of publish, subscribe: enum feature_denial */
-    uint8_t by;       /* the frame's: slot of who has said it, or FEATURE_BY_… */
-    uint32_t rule;    /* the feature's own, for describe(): which rule or source has decided */
     const char *what; /* DENY: for the log and the reason string; constant text or of the feature; NULL: none. Of PASS and ALLOW only describe() and traces
                          see it: NULL is "nothing to say about this client" */
 };
-#define FEATURE_BY_NOBODY    0xFF /* no feature judges this */
-#define FEATURE_BY_NO_MATCH  0xFE /* authorization.no_match */
-#define FEATURE_BY_SUPERUSER 0xFD
 #define FEATURE_VERDICT(what_decision) ((struct feature_verdict){.decision = FEATURE_##what_decision})
 
 struct feature_publish {
@@ -442,10 +437,11 @@ struct feature {
     struct feature_verdict (*publish)(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish);
     struct feature_verdict (*subscribe)(struct feature_shard *shard, struct feature_client *client,
                                         const struct mqtt_subscription *subscription);
+    /* Its last verdict on this shard (this one) in words, for traces and `ringmq why`: which rule of which file, which source. Called right after the gate, and not on
+     * a hot path. NULL: verdict.what says it all. */
+    void (*describe)(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
     /* A message for a sink of this feature. */
     enum feature_taken (*deliver)(struct feature_shard *shard, struct feature_sink *sink, const struct feature_delivery *delivery);
-    /* Its verdict in words, for traces and `ringmq why`: which rule of which file, which source. Not on a hot path. NULL: verdict.what says it all. */
-    void (*describe)(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
     /* The connection has ended, was refused, or vanished while something was LATER. Called for every client the feature may have seen. */
     void (*client_gone)(struct feature_shard *shard, struct feature_client *client);
 };

@@ -144,6 +144,10 @@ struct client_record {
 };
 enum client_address { CLIENT_ADDRESS_UNASKED, CLIENT_ADDRESS_ASKED, CLIENT_ADDRESS_KNOWN };
 
+#define FEATURE_BY_NOBODY    0xFF /* no feature judges this */
+#define FEATURE_BY_NO_MATCH  0xFE /* authorization.no_match */
+#define FEATURE_BY_SUPERUSER 0xFD
+
 struct features_shard {
     struct features *features;
     struct feature_shard shards[FEATURES_MAX];
@@ -157,6 +161,7 @@ struct features_shard {
     uint32_t expiry_cursor;
     uint64_t budget_ticks;
     bool authenticates, authorizes, tick_wanted;
+    uint8_t said_by;          /* who has spoken the last verdict: a slot, or FEATURE_BY_… */
     struct timer timer;
     _Atomic(struct feature_post *) posts;
     struct list sinks;        /* struct sink_part */
@@ -202,7 +207,7 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);
 struct feature_verdict features_asked(const struct feature_asked *asked, struct feature_verdict verdict, uint64_t began, uint64_t budget);
-/* Who has said it, and by which rule or source: "acl: acl.conf:12: deny publish #". For people; may take microseconds. */
+/* Who has said it, and by which rule or source: "acl: acl.conf:12: deny publish #". The last verdict of this shard. For people; may take microseconds. */
 void features_describe(struct broker_shard *broker, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 uint64_t feature_ticks(void);
 uint64_t feature_ticks_per_us(void);

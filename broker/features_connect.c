@@ -60,7 +60,7 @@ static struct feature_verdict ask_connect(struct broker_shard *broker, struct cl
         struct feature_verdict verdict = features_asked(&gates[i], gates[i].feature->connect(gates[i].shard, &record->facts, connect), began,
                                                         shard->budget_ticks);
         *ret_number = (int8_t)gates[i].shard->slot;
-        verdict.by = (uint8_t)gates[i].shard->slot;
+        broker->features->said_by = (uint8_t)gates[i].shard->slot;
         if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_login(broker, record->connection, &record->facts, verdict);
         if (verdict.decision != FEATURE_PASS && verdict.decision != FEATURE_ALLOW) return verdict;
     }
@@ -154,11 +154,11 @@ static struct feature_verdict ask_authenticator(struct broker_shard *broker, str
         if ((int)gates[i].shard->slot != record->authenticator) continue;
         uint64_t began = feature_ticks();
         struct feature_verdict verdict = features_asked(&gates[i], gates[i].feature->authenticate(gates[i].shard, &record->facts, auth), began, shard->budget_ticks);
-        verdict.by = (uint8_t)gates[i].shard->slot;
+        broker->features->said_by = (uint8_t)gates[i].shard->slot;
         if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_login(broker, record->connection, &record->facts, verdict);
         return verdict;
     }
-    return (struct feature_verdict){.decision = FEATURE_DENY, .by = FEATURE_BY_NOBODY, .reason = MQTT_REASON_SERVER_BUSY, .what = "authentication was switched off"};
+    return (struct feature_verdict){.decision = FEATURE_DENY, .reason = MQTT_REASON_SERVER_BUSY, .what = "authentication was switched off"};
 }
 
 /* [MQTT-4.12.0-5]: the method stays the same. */

@@ -720,7 +720,7 @@ static const struct schema_key keys[] = {
      .documentation = "gzip makes requests about ten times smaller and takes about a millisecond of a processor."},
     {"metrics.otlp.resource_attributes", TYPE_STRING, RELOAD, AT(metrics.otlp.resource_attributes), .min = 0, .max = 8192, .default_text = "",
      .check = otlp_check_attributes,
-     .documentation = "What is said of this broker beside service.name (ringmq), service.version, service.instance.id (node.name), host.name and process.pid, as in "
+     .documentation = "What is said of this broker beside service.name (ringmq), service.version, service.instance.id (node.name@host), host.name and process.pid, as in "
                       "OTEL_RESOURCE_ATTRIBUTES: \"deployment.environment.name=production,service.namespace=plant%207\". Those given here win."},
     {"metrics.otlp.tls.cafile", TYPE_STRING, RELOAD, AT(metrics.otlp.ca_file), .min = 0, .max = 4096, .default_text = "",
      .documentation = "Certificates (PEM) that the collector's must lead to. Empty: the system's."},

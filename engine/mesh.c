@@ -150,10 +150,10 @@ static const struct lane_cell *record_at(const struct lane *lane, uint32_t head,
 }
 
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
-                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context)
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context, uint32_t *ret_fullest)
 {
     struct lane_cell scratch[RECORD_CELLS_MAX];
-    uint32_t records = 0;
+    uint32_t records = 0, fullest = 0;
     struct lane *lane = lane_between(mesh, 0, to); /* those to one shard lie side by side */
     for (uint32_t from = 0; from < mesh->producers_count; from++, lane++) {
         uint32_t head, ready = lane_ready(lane, &head), end = head + ready;
@@ -164,7 +164,9 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
             head += count;
         }
         if (ready) lane_taken(lane, head);
+        if (ready > fullest) fullest = ready;
     }
+    *ret_fullest = fullest;
     return records;
 }
 

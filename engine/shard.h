@@ -125,6 +125,8 @@ struct shard {
     bool sampled_named;      /* sampled_names are those of that sample; false: nobody wants exemplars */
     uint64_t sampled_ns;     /* when a sample of this turn was routed; 0: there was none */
     struct exemplar_names sampled_names;
+    uint32_t lane_fullest;   /* cells in the fullest lane to this shard since lane_since_ms, see lanes_measure() */
+    uint64_t lane_since_ms;
 };
 
 /* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the

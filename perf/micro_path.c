@@ -202,6 +202,7 @@ static void shards_open(uint32_t count)
     shards_count = count;
     struct broker *broker = broker_create(&settings, count, 1);
     settings.features.gate_budget_us = 1000000;
+    settings.metrics.exemplars = true; /* as they come */
     if (wanted) micro_features_attach(broker, &settings, wanted);
     group = (struct shard_group){.shards_count = count, .verbs = &kernel_loop, .handler = &broker_handler,
                                  .mesh = mesh_create(count, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,

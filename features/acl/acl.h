@@ -17,6 +17,7 @@ struct acl_prepared {
 
 struct acl_shard {
     uint32_t generation; /* of the rules: caches of an older one are forgotten */
+    uint32_t decided_by; /* source and line of the last verdict, for acl_describe() */
     uint32_t tickets;
     const struct acl_purge *purging; /* in purge(): what for */
 };

@@ -139,12 +139,13 @@ static void answered(struct feature_shard *shard, struct feature_post *post)
 
 /* ---- gates ------------------------------------------------------------------------------------------------------------- */
 
-static struct feature_verdict verdict_of(uint8_t decision, uint32_t rule)
+static struct feature_verdict verdict_of(struct acl_shard *mine, uint8_t decision, uint32_t rule)
 {
+    mine->decided_by = rule;
     switch ((enum acl_decision)decision) {
-    case ACL_ALLOW: return (struct feature_verdict){.decision = FEATURE_ALLOW, .rule = rule};
+    case ACL_ALLOW: return FEATURE_VERDICT(ALLOW);
     case ACL_DENY:
-        return (struct feature_verdict){.decision = FEATURE_DENY, .rule = rule, .what = rule >> SOURCE_SHIFT == RULES_OF_SOURCE ? "a source denies it" : "a rule denies it"};
+        return (struct feature_verdict){.decision = FEATURE_DENY, .what = rule >> SOURCE_SHIFT == RULES_OF_SOURCE ? "a source denies it" : "a rule denies it"};
     case ACL_NO_MATCH: break;
     }
     return FEATURE_VERDICT(PASS);
@@ -172,16 +173,16 @@ static struct feature_verdict find_out(struct feature_shard *shard, struct featu
         return FEATURE_VERDICT(LATER);
     }
     if (prepared->cache) acl_cache_put(cache, key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
-    return verdict_of((uint8_t)outcome.decision, outcome.line);
+    return verdict_of(shard->state, (uint8_t)outcome.decision, outcome.line);
 }
 
 /* The verdict that was waited for, told once: it may be one that is not remembered. */
-static bool take_pending(struct acl_cache *cache, const struct acl_cache_key *key, struct feature_verdict *ret_verdict)
+static bool take_pending(struct acl_shard *mine, struct acl_cache *cache, const struct acl_cache_key *key, struct feature_verdict *ret_verdict)
 {
     struct acl_pending *pending = cache->pending;
     if (pending->state != ACL_PENDING_DECIDED || !pending_is(pending, key)) return false;
     pending->state = ACL_PENDING_NOTHING;
-    *ret_verdict = verdict_of(pending->verdict.decision, pending->verdict.line);
+    *ret_verdict = verdict_of(mine, pending->verdict.decision, pending->verdict.line);
     if (pending->what) ret_verdict->what = pending->what;
     return true;
 }
@@ -190,22 +191,22 @@ static struct feature_verdict ask_rules(struct feature_shard *shard, struct feat
                                         bool retain)
 {
     const struct acl_prepared *prepared = shard->prepared;
-    const struct acl_shard *mine = shard->state;
+    struct acl_shard *mine = shard->state;
     struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
     if (!prepared->cache && !prepared->sources->count) {
         struct acl_outcome fresh;
         uint32_t step = 0;
         decide(prepared, client, &key, &step, &fresh);
-        return verdict_of((uint8_t)fresh.decision, fresh.line);
+        return verdict_of(mine, (uint8_t)fresh.decision, fresh.line);
     }
     const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
-    if (same) return verdict_of(same->decision, same->line);
+    if (same) return verdict_of(mine, same->decision, same->line);
     struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
     client->slots[shard->slot] = cache;
     struct acl_cache_verdict known;
     struct feature_verdict verdict;
-    if (UNLIKELY(cache->pending != NULL) && take_pending(cache, &key, &verdict)) return verdict;
-    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision, known.line);
+    if (UNLIKELY(cache->pending != NULL) && take_pending(mine, cache, &key, &verdict)) return verdict;
+    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(mine, known.decision, known.line);
     return find_out(shard, client, cache, &key);
 }
 
@@ -234,10 +235,15 @@ struct feature_verdict acl_subscribe(struct feature_shard *shard, struct feature
 void acl_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
 {
     const struct acl_prepared *prepared = shard->prepared;
-    uint32_t line = verdict.rule & LINE_MASK;
+    const struct acl_shard *mine = shard->state;
+    uint32_t line = mine->decided_by & LINE_MASK;
     const struct acl_rules *rules = NULL;
     const char *name = "";
-    switch ((enum rule_source)(verdict.rule >> SOURCE_SHIFT)) {
+    if (verdict.decision == FEATURE_LATER) {
+        snprintf(ret_text, bytes, "a source is being asked");
+        return;
+    }
+    switch ((enum rule_source)(mine->decided_by >> SOURCE_SHIFT)) {
     case RULES_OF_LOGIN: rules = client->rules, name = "rules of the login"; break;
     case RULES_INLINE: rules = prepared->inline_rules, name = "authorization.rules"; break;
     case RULES_OF_FILE: rules = prepared->file_rules, name = prepared->file; break;
@@ -247,9 +253,7 @@ void acl_describe(struct feature_shard *shard, const struct feature_client *clie
         return;
     }
     struct span text = rules && line ? acl_rules_text(rules, line) : span_of(NULL, 0);
-    if (verdict.decision == FEATURE_LATER)
-        snprintf(ret_text, bytes, "a source is being asked");
-    else if (line == 0)
+    if (line == 0)
         snprintf(ret_text, bytes, "%s", verdict.what ? verdict.what : "no rule matches");
     else
         snprintf(ret_text, bytes, "%s:%u%s%.*s", name, line, text.bytes ? ": " : "", (int)(text.bytes < 300 ? text.bytes : 300), text.bytes ? (const char *)text.data : "");

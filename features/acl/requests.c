@@ -1,9 +1,7 @@
 /* requests.c - what administrators ask: to forget remembered verdicts. */
-#include <jansson.h>
-#include <stdio.h>
-
 #include "base/memory.h"
 #include "features/acl/acl.h"
+#include "features/common/request.h"
 
 /* Travels from shard to shard. */
 struct acl_purge {
@@ -34,25 +32,25 @@ static void purge(struct feature_shard *shard, struct feature_post *post)
 
 static void purge_begin(struct feature_node *node, const json_t *body)
 {
-    const json_t *client = json_object_get(body, "clientid"), *user = json_object_get(body, "username");
-    size_t client_bytes = json_string_length(client), user_bytes = json_string_length(user);
-    struct acl_purge *purging = memory_acquire_zeroed(sizeof *purging + client_bytes + user_bytes);
-    *purging = (struct acl_purge){.post.run = purge, .of_client = json_is_string(client), .of_user = json_is_string(user), .client_bytes = (uint32_t)client_bytes,
-                                  .user_bytes = (uint32_t)user_bytes};
-    if (client_bytes) memcpy(purging->text, json_string_value(client), client_bytes);
-    if (user_bytes) memcpy(purging->text + client_bytes, json_string_value(user), user_bytes);
+    struct span client = request_text(body, "clientid"), user = request_text(body, "username");
+    struct acl_purge *purging = memory_acquire_zeroed(sizeof *purging + client.bytes + user.bytes);
+    *purging = (struct acl_purge){.post.run = purge, .of_client = client.data != NULL, .of_user = user.data != NULL, .client_bytes = (uint32_t)client.bytes,
+                                  .user_bytes = (uint32_t)user.bytes};
+    if (client.bytes) memcpy(purging->text, client.data, client.bytes);
+    if (user.bytes) memcpy(purging->text + client.bytes, user.data, user.bytes);
     feature_post(node, 0, &purging->post);
 }
 
 void acl_request(struct feature_node *node, struct feature_request *request)
 {
     json_t *body = json_loadb((const char *)request->body.data, request->body.bytes, JSON_ALLOW_NUL, NULL);
-    if (strcmp(request->verb, "purge") == 0 && json_is_object(body)) {
+    if (strcmp(request->verb, "purge") != 0) {
+        request_refuse(request, 404, "authorization knows no request '%s'", request->verb);
+    } else if (!json_is_object(body)) {
+        request_refuse(request, 400, "the request is no JSON object");
+    } else {
         purge_begin(node, body);
         request->status = 200;
-    } else {
-        request->status = 404;
-        snprintf(request->error, sizeof request->error, "authorization knows no request '%s'", request->verb);
     }
     json_decref(body);
 }

@@ -39,7 +39,7 @@ static void done(struct auth_job *job)
     struct acl_answer *answer = &question->answer;
     answer->decision = said->verdict == AUTH_ALLOW ? ACL_ALLOW : said->verdict == AUTH_DENY ? ACL_DENY : ACL_NO_MATCH;
     answer->keeps = said->cacheable;
-    answer->what = said->unavailable ? "nobody can be asked whether it is allowed; try again later" : "a source denies it";
+    answer->what = said->unavailable || said->busy ? "nobody can be asked whether it is allowed; try again later" : "a source denies it";
     answer->rules = said->verdict == AUTH_NEXT && said->compiled ? acl_rules_share(said->compiled) : NULL;
     feature_post(question->node, question->shard, &answer->post);
 }

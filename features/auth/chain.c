@@ -14,6 +14,7 @@
 #include "features/auth/users.h"
 
 #define SOURCES_MAX 64
+#define PROBE_MS 50 /* another thread is probing: look again */
 
 struct source {
     const struct auth_source_settings *settings;
@@ -135,7 +136,7 @@ static bool source_rests(struct source *source)
 static void *link_of(struct source *source, uint32_t thread)
 {
     if (!source->kind->attach) return NULL;
-    CHECK(thread < source->threads);
+    CHECK(thread < source->threads * AUTH_WORKERS_CREWS);
     if (!source->links[thread]) source->links[thread] = source->kind->attach(source->instance);
     return source->links[thread];
 }
@@ -146,8 +147,6 @@ static void detach(struct source *source, uint32_t thread)
     if (source->links) source->links[thread] = NULL;
 }
 
-static void thread_start(void *context, uint32_t number) {}
-
 static void source_thread_end(void *context, uint32_t number) { detach(context, number); }
 
 static void hash_thread_end(void *context, uint32_t number)
@@ -157,11 +156,30 @@ static void hash_thread_end(void *context, uint32_t number)
         if (chain->sources[i].workers == chain->hashing) detach(&chain->sources[i], number);
 }
 
+#define TICK_MS 500 /* a changed password file is in force within a second */
+
+static uint32_t hash_thread_idle_ms(void *context, uint32_t number)
+{
+    const struct auth_chain *chain = context;
+    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) return TICK_MS;
+    return AUTH_IDLE_NEVER;
+}
+
 static void hash_thread_idle(void *context, uint32_t number)
 {
     struct auth_chain *chain = context;
     for (uint32_t i = 0; i < chain->count && number == 0; i++)
         if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
+}
+
+/* Whichever thread opened the breaker asks this next, so one at least waits for the end of the rest. */
+static uint32_t source_thread_idle_ms(void *context, uint32_t number)
+{
+    const struct source *source = context;
+    uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
+    if (until_ms == 0 || !source->kind->probe) return AUTH_IDLE_NEVER;
+    return until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : PROBE_MS;
 }
 
 /* While the breaker is open one thread asks the server how it is. */
@@ -312,7 +330,7 @@ static void to_source(struct auth_chain *chain, struct auth_job *job, struct sou
     auth_answer_say(job->answer, AUTH_DOWN, "too many questions wait");
     LOG_LIMITED(WARN, 1000, "authentication queue full", "source=%s", source->settings->name);
     uint8_t policy = source->settings->on_full;
-    job->answer->unavailable = policy == AUTH_POLICY_DENY;
+    job->answer->busy = policy == AUTH_POLICY_DENY;
     decide(chain, job, source, policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT);
 }
 
@@ -472,10 +490,10 @@ static bool open_list(struct auth_chain *chain, const char *list, const struct a
 
 static bool start_threads(struct auth_chain *chain, char *ret_error, size_t error_bytes)
 {
-    static const struct auth_workers_calls own = {thread_start, source_run, source_thread_idle, source_thread_end};
-    static const struct auth_workers_calls shared = {thread_start, hash_run, hash_thread_idle, hash_thread_end};
+    static const struct auth_workers_calls own = {source_run, source_thread_idle_ms, source_thread_idle, source_thread_end};
+    static const struct auth_workers_calls shared = {hash_run, hash_thread_idle_ms, hash_thread_idle, hash_thread_end};
     uint32_t hash_threads = chain->settings->hash_threads, queue_max = 0;
-    if (hash_threads == 0) { /* half of the machine at most: shards come first, though threads of nice 10 would let them */
+    if (hash_threads == 0) { /* half of the machine at most: shards and their caches come first */
         long processors = sysconf(_SC_NPROCESSORS_ONLN);
         hash_threads = processors > 2 ? (uint32_t)processors / 2 : 1;
         if (hash_threads > 16) hash_threads = 16;
@@ -483,18 +501,19 @@ static bool start_threads(struct auth_chain *chain, char *ret_error, size_t erro
     for (uint32_t i = 0; i < chain->count; i++) {
         struct source *source = &chain->sources[i];
         source->threads = source->kind->local ? hash_threads : source->settings->pool_size;
-        source->links = memory_acquire_zeroed(source->threads * sizeof *source->links);
+        source->links = memory_acquire_zeroed(source->threads * AUTH_WORKERS_CREWS * sizeof *source->links);
         if (source->kind->local && source->settings->queue_max > queue_max) queue_max = source->settings->queue_max;
     }
     if (queue_max) {
-        chain->hashing = auth_workers_start("auth hash", hash_threads, queue_max, &shared, chain);
+        chain->hashing = auth_workers_start("auth hash", hash_threads, queue_max, chain->settings->timeout_ms / 2, &shared, chain);
         if (!chain->hashing) return snprintf(ret_error, error_bytes, "authentication: the system gives no thread"), false;
     }
     for (uint32_t i = 0; i < chain->count; i++) {
         struct source *source = &chain->sources[i];
         char name[16];
         snprintf(name, sizeof name, "auth %.10s", source->settings->name);
-        source->workers = source->kind->local ? chain->hashing : auth_workers_start(name, source->threads, source->settings->queue_max, &own, source);
+        source->workers = source->kind->local ? chain->hashing
+                                              : auth_workers_start(name, source->threads, source->settings->queue_max, chain->settings->timeout_ms, &own, source);
         if (!source->workers) return snprintf(ret_error, error_bytes, "authentication.%s: the system gives no thread", source->settings->name), false;
     }
     return true;
@@ -520,6 +539,14 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
     if (fine && start_threads(chain, ret_error, error_bytes)) return chain;
     auth_chain_stop(chain);
     return NULL;
+}
+
+void auth_chain_look(struct auth_chain *chain)
+{
+    uint64_t now_ms = auth_now_ms();
+    if (chain->hashing) auth_workers_look(chain->hashing, now_ms);
+    for (uint32_t i = 0; i < chain->count; i++)
+        if (chain->sources[i].workers && chain->sources[i].workers != chain->hashing) auth_workers_look(chain->sources[i].workers, now_ms);
 }
 
 void auth_chain_hurry(struct auth_chain *chain) { atomic_store(&chain->stopping, true); }

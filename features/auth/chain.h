@@ -50,6 +50,8 @@ typedef const struct auth_source_kind *auth_loader(void *context, enum auth_back
  * an answer that has rules, before anybody else sees it; it sets compiled. */
 struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct auth_cache *cache, auth_loader *loader, void *context,
                                    void (*compile)(struct auth_answer *answer), char *ret_error, size_t error_bytes);
+/* About once a second, on the control thread: see auth_workers_look(). */
+void auth_chain_look(struct auth_chain *chain);
 /* From now on what waits is denied rather than asked: before stopping for good. */
 void auth_chain_hurry(struct auth_chain *chain);
 /* Works off what is under way and ends all threads. Nobody may submit any more. May be called before stop(). */

@@ -187,6 +187,7 @@ static void apply_on_shard(struct feature_shard *shard)
 {
     struct feature_state *state = shard->node->state;
     shard->state = &state->shards[shard->number];
+    atomic_store(&state->shards[shard->number].started, true);
     atomic_store(&state->applied, (struct auth_prepared *)shard->prepared);
 }
 
@@ -241,8 +242,14 @@ static void join_retired(struct feature_state *state, bool all)
 
 static void auth_control_tick(struct feature_node *node)
 {
-    join_retired(node->state, false);
-    set_current(node->state, NULL);
+    struct feature_state *state = node->state;
+    join_retired(state, false);
+    set_current(state, NULL);
+    const struct auth_prepared *current = state->current; /* written on this thread alone */
+    if (current) auth_chain_look(current->chain);
+    if (!current || !current->settings.rules_ttl_ms || current->settings.authorizers_count == 0) return;
+    for (uint32_t i = 0; i < node->shards_count; i++)
+        if (state->shards[i].started) login_look_for_old(node, i, &state->shards[i]);
 }
 
 /* No shard turns any more: what waits need not be asked. The threads end here, so that all answers are under way as posts. */
@@ -282,7 +289,6 @@ const struct feature feature_auth = {
     .control_tick = auth_control_tick,
     .request = auth_request,
     .apply = apply_on_shard,
-    .tick = login_tick,
     .connect = login_connect,
     .authenticate = login_authenticate,
     .describe = login_describe,
@@ -297,7 +303,7 @@ bool auth_verbs_counters(struct auth_counters *ret_counters)
     if (!state) return false;
     const struct auth_state *auth = &state->auth;
     *ret_counters = (struct auth_counters){.logins = auth->logins, .cached = auth->cached, .allowed = auth->allowed, .denied = auth->denied,
-                                           .unavailable = auth->unavailable, .throttled = auth->throttled, .scram = auth->scram,
+                                           .unavailable = auth->unavailable, .busy = auth->busy, .throttled = auth->throttled, .scram = auth->scram,
                                            .refreshed = auth->refreshed, .cache_entries = auth_cache_count(auth->cache)};
     return true;
 }
@@ -318,17 +324,20 @@ bool auth_verbs_source(uint32_t number, struct auth_verbs_source *ret_source)
 
 uint32_t auth_verbs_purge(struct span user_name) { return the_state ? auth_cache_purge(the_state->auth.cache, user_name) : 0; }
 
-bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, bool scram, void *context), void *context)
+bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, const struct auth_verbs_form *form, void *context), void *context)
 {
     struct feature_state *state = the_state;
     if (!state) return false;
     pthread_mutex_lock(&state->lock);
     const struct auth_prepared *current = state->current;
     struct auth_users *users = current ? auth_chain_users(current->chain, name) : NULL;
-    bool scram = false;
-    for (uint32_t i = 0; users && i < current->settings.sources_count; i++)
-        if (span_equal(span_of_string(current->settings.sources[i].name), name)) scram = current->settings.sources[i].mechanism == AUTH_MECHANISM_SCRAM;
-    if (users) work(users, scram, context);
+    struct auth_verbs_form form = {0};
+    for (uint32_t i = 0; users && i < current->settings.sources_count; i++) {
+        const struct auth_source_settings *source = &current->settings.sources[i];
+        if (!span_equal(span_of_string(source->name), name)) continue;
+        form = (struct auth_verbs_form){.form = auth_password_form(source), .scram = source->mechanism == AUTH_MECHANISM_SCRAM};
+    }
+    if (users) work(users, &form, context);
     pthread_mutex_unlock(&state->lock);
     return users != NULL;
 }

@@ -280,6 +280,19 @@ static void example_tap(struct feature_node *node, const struct feature_event *e
             log_quoted(span_of(events[i].text, events[i].text_bytes)), events[i].reason, events[i].value);
 }
 
+/* ---- requests ----------------------------------------------------------------------------------------------------------- */
+
+/* POST /api/v1/features/example/requests {"verb": "echo", "question": {…}} answers the question. A worker of the admin API's calls it. */
+static void example_request(struct feature_node *node, struct feature_request *request)
+{
+    bool echo = strcmp(request->verb, "echo") == 0;
+    request->status = echo ? 200 : 404;
+    if (echo)
+        request->answer = strndup((const char *)request->body.data, request->body.bytes);
+    else
+        snprintf(request->error, sizeof request->error, "the example knows no request but echo");
+}
+
 static const struct feature feature_example = {
     .abi = FEATURE_ABI,
     .name = "example",
@@ -297,6 +310,7 @@ static const struct feature feature_example = {
     .tick = example_sink_tick,
     .deliver = example_sink_deliver,
     .stop = example_sink_stop,
+    .request = example_request,
     .connect = example_connect,
     .publish = example_publish,
     .subscribe = example_subscribe,

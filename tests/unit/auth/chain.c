@@ -122,7 +122,7 @@ static void login_done(struct auth_job *job)
     if (login->what) strcpy(login->what, job->answer->what);
     if (login->source) strcpy(login->source, job->answer->source);
     if (login->rules) *login->rules = job->answer->rules_count;
-    if (login->unavailable) *login->unavailable = job->answer->unavailable;
+    if (login->unavailable) *login->unavailable = job->answer->unavailable || job->answer->busy;
     sem_t *done = login->done;
     auth_job_release(job);
     sem_post(done);
