@@ -48,8 +48,7 @@ void conn_receive_again(struct shard *shard, struct conn *conn)
 
 void conn_carry_release(struct shard *shard, struct conn *conn)
 {
-    if (!conn->carry) return;
-    pool_release(&shard->pool, conn->carry, conn->carry_capacity);
+    if (conn->carry) pool_release(&shard->pool, conn->carry, conn->carry_capacity);
     conn->carry = NULL;
     conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
@@ -93,6 +92,15 @@ static struct span conn_hand_up(struct shard *shard, struct conn *conn, struct s
     return span_skip(bytes, progress.consumed);
 }
 
+bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block, uint32_t *ret_bytes)
+{
+    if (!conn->in_handler || !conn->carry || conn->carry + conn->carry_start + conn->carry_bytes != end) return false;
+    *ret_block = conn->carry;
+    *ret_bytes = conn->carry_capacity;
+    conn->carry = NULL;
+    return true;
+}
+
 /* The carry holds the beginning: it is completed from `bytes` until one hand-up empties it. Returns what is left of `bytes`. */
 static struct span conn_complete_carry(struct shard *shard, struct conn *conn, struct span bytes)
 {
@@ -107,6 +115,7 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
         uint32_t before = conn->carry_bytes;
         struct span rest = conn_hand_up(shard, conn, span_of(conn->carry + conn->carry_start, before));
         if (conn->state == CONN_FREE || conn->state == CONN_CLOSING) return bytes;
+        CHECK(conn->carry || rest.bytes == 0); /* conn_take_block() */
         conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
         if (rest.bytes == 0) conn_carry_release(shard, conn);

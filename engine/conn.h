@@ -134,6 +134,10 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger);
  * with `baggage`, or its move_failed() here. Nothing may be staged. */
 void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage);
 
+/* Inside received(): the block of the shard's pool in which the bytes at hand have gathered becomes the caller's, all of it, to be given back with
+ * its size; all bytes must be consumed then. Only if they end at `end`; false: they lie elsewhere. */
+bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block, uint32_t *ret_bytes);
+
 /* ---- the shard's side ------------------------------------------------------------------------------------------- */
 
 #define LINGER_MS 2000

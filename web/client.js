@@ -5,6 +5,7 @@ import { field, select } from './form.js'
 import { act, confirm, toast } from './dialog.js'
 import { table, pager } from './table.js'
 import { ban } from './ban.js'
+import { startTrace } from './trace.js'
 import { clientRates } from './rates.js'
 import { get, post, remove, query, may } from './api.js'
 
@@ -16,6 +17,7 @@ function buttons (id, load, now) {
       toast('Disconnected.')
       await load()
     }), { kind: 'danger', id: 'kick' }),
+    button('Trace this client', act(() => startTrace({ type: 'clientid', value: id })), { id: 'trace' }),
     button('Ban this client', act(async () => { if (await ban(now())) await load() }), { kind: 'danger', id: 'ban' }),
     button('End the session', act(async () => {
       if (!await confirm(`End the session of ${id}? Its subscriptions and what waits for it are lost.`, 'End it')) return

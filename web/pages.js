@@ -9,6 +9,9 @@ import { subscriptions, topics } from './topics.js'
 import { retained } from './retained.js'
 import { slowSubscribers, topicMetrics } from './extras.js'
 import { messages } from './console.js'
+import { traces } from './trace.js'
+import { trace } from './trace_log.js'
+import { drops } from './drops.js'
 import { authentication } from './authentication.js'
 import { bans } from './bans.js'
 import { listeners } from './listeners.js'
@@ -33,6 +36,8 @@ export const PAGES = [
   { group: 'Topics', path: 'retained', label: 'Retained', show: retained },
   { group: 'Topics', path: 'topic-metrics', label: 'Topic metrics', show: topicMetrics },
   { group: 'Diagnose', path: 'console', label: 'Messages', show: messages },
+  { group: 'Diagnose', path: 'trace', label: 'Trace', show: one(traces, trace), role: 'operator' },
+  { group: 'Diagnose', path: 'drops', label: 'Drops', show: drops, role: 'operator' },
   { group: 'Access', path: 'authentication', label: 'Access control', show: authentication },
   { group: 'Access', path: 'bans', label: 'Bans', show: bans },
   { group: 'Manage', path: 'listeners', label: 'Listeners', show: listeners },

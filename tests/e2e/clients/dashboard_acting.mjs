@@ -1,7 +1,8 @@
 // The pages that do something: kicking, banning, users, messages, listeners, configuration.
-import { check } from './person.mjs'
+import { readFileSync, readdirSync } from 'node:fs'
+import { check, sleep } from './person.mjs'
 
-export const acting = (me, { HOSTILE }) => ({
+export const acting = (me, { HOSTILE, shots }) => ({
   async a_client_is_kicked () {
     await me.go('clients/worker-2', 'Kick')
     await me.until('connected')
@@ -84,6 +85,73 @@ export const acting = (me, { HOSTILE }) => ({
     await me.press('End it')
     await me.untilGone('worker-5')
   },
+  async traces () {
+    const downloaded = async (ending) => {
+      for (let i = 0; i < 100; i++, await sleep(50)) {
+        const name = readdirSync(shots).find((one) => one.startsWith('talk-') && one.endsWith(ending))
+        if (name) return readFileSync(`${shots}/${name}`, 'utf8')
+      }
+      check(false, `no file ${ending} was downloaded`)
+    }
+    await me.visit('Trace', 'Nothing is traced')
+    await me.press('Start a trace')
+    await me.type('Trace by', 'topic')
+    await me.type('Which', 'talk/+')
+    await me.type('Payloads', 'text')
+    await me.shot('trace-start')
+    await me.press('Start')
+    await me.until('talk/<img src=x onerror=alert(1)>')
+    check(await me.page.$$eval('#main img, #main script', (found) => found.length) === 0, 'a trace became markup')
+    await me.page.waitForFunction(() => document.querySelectorAll('.log li').length > 30)
+    await me.type('Event', 'published')
+    await me.page.waitForFunction(() => [...document.querySelectorAll('.log li')].every((one) => one.dataset.event === 'published'))
+    await me.page.$eval('.log summary', (one) => one.click())
+    await me.page.waitForSelector('.log details[open] pre')
+    await me.shot('trace-log')
+    await me.type('Lines with', 'no line has this')
+    await me.until('0 of ')
+    await me.type('Lines with', '')
+    await me.press('Stop')
+    await me.until('stopped')
+    await me.press('Download as text')
+    check((await downloaded('.txt')).includes('talk/<img src=x onerror=alert(1)>'), 'the text')
+    await me.press('Download as JSON')
+    const lines = (await downloaded('.ndjson')).trim().split('\n').map((line) => JSON.parse(line))
+    check(lines.length > 10, `${lines.length} lines of JSON`)
+    await me.follow('← Trace')
+    await me.until('over: stopped')
+    await me.shot('trace')
+    await me.go(`clients/${encodeURIComponent(HOSTILE)}`, 'Trace this client')
+    await me.press('Trace this client')
+    check(await me.page.$eval('dialog[open] input', (one) => one.value) === HOSTILE, 'its id is offered')
+    await me.press('Start')
+    await me.page.waitForFunction(() => location.hash.startsWith('#/trace/'))
+    await me.until('running')
+    await me.press('Delete')
+    await me.dialog('Delete the trace')
+    await me.press('Delete')
+    await me.page.waitForFunction(() => location.hash === '#/trace')
+    await me.press('Delete all')
+    await me.dialog('Stop and delete all traces')
+    await me.press('Delete all')
+    await me.until('Nothing is traced')
+  },
+  async drops () {
+    await me.visit('Drops', 'sleep/x')
+    check((await me.text()).includes('sleeper'), 'whose messages were dropped')
+    await me.shot('drops')
+    await me.type('Client', 'nobody')
+    await me.page.keyboard.press('Enter')
+    await me.until('Nothing was dropped, or nothing that fits')
+    await me.type('Client', 'sleeper')
+    await me.page.keyboard.press('Enter')
+    await me.until('sleep/x')
+    await me.type('Topic', 'other/#')
+    await me.page.keyboard.press('Enter')
+    await me.until('Nothing was dropped, or nothing that fits')
+    await me.press('Show all')
+    await me.until('sleep/x')
+  },
   async users_of_mqtt_clients () {
     await me.visit('Access control', 'built_in_database')
     await me.until('not asked yet')
@@ -136,6 +204,14 @@ export const acting = (me, { HOSTILE }) => ({
       await me.press('Publish')
       await me.until(`<b>payload ${qos}</b>`)
     }
+    await me.page.$eval('#main summary', (one) => one.click())
+    await me.type('Content type', 'text/x-hostile; <b>')
+    await me.type('User properties', 'colour = <i>red</i>\nempty =')
+    await me.type('Expires', '60')
+    await me.type('Topic', 'console/properties')
+    await me.press('Publish')
+    await me.until('user property: colour = <i>red</i>, user property: empty = ')
+    await me.until('content type: text/x-hostile; <b>')
     check(await me.page.$$eval('.messages b:not(.text)', (found) => found.length) === 0, 'a payload became markup')
     await me.go('overview'); await me.go('console', 'payload 2') // it goes on meanwhile
     await me.shot('console')

@@ -14,7 +14,7 @@ function inPage () {
   const shown = (one) => one.getClientRects().length > 0
   const all = (selector) => [...(document.querySelector('dialog[open]') ?? document).querySelectorAll(selector)].filter(shown)
   window.person = {
-    named: (selector, name, index = 0) => all(selector).filter((one) => (one.getAttribute('aria-label') ?? one.textContent).trim() === name && !one.disabled)[index],
+    named: (selector, name, index = 0) => all(selector).filter((one) => (one.getAttribute('aria-label') === name || one.textContent.trim() === name) && !one.disabled)[index],
     field: (label, index = 0) => all('label.field').filter((one) => one.querySelector('span').textContent.startsWith(label))[index]?.querySelector('input, textarea, select')
   }
 }
@@ -32,6 +32,7 @@ export async function person (url, shots, told = () => {}) {
   page.on('request', (request) => { if (!request.url().startsWith('blob:')) hosts.add(new URL(request.url()).host) })
   page.on('dialog', async (dialog) => { problems.push(`a script ran: ${dialog.message()}`); await dialog.dismiss() })
   await page.evaluateOnNewDocument(inPage)
+  await (await browser.target().createCDPSession()).send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: shots })
 
   const found = async (what, name, index) => {
     const there = await page.waitForFunction((what, name, index) => what === 'field' ? window.person.field(name, index) : window.person.named(what, name, index), {}, what, name, index)
