@@ -106,8 +106,8 @@ static void exemplar_take(struct metrics_exemplar *shown, const struct exemplars
     uint64_t now_unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     uint64_t ago_ms = exemplars_now_ms > exemplar.at_ms ? exemplars_now_ms - exemplar.at_ms : 0;
     *shown = (struct metrics_exemplar){.given = true, .value = (double)exemplar.value_ns * 1e-9, .unix_ms = now_unix_ms - ago_ms};
-    memcpy(shown->topic, exemplar.names.topic, sizeof exemplar.names.topic);
-    memcpy(shown->client_id, exemplar.names.client, sizeof exemplar.names.client);
+    memcpy(shown->topic, exemplar.names.topic, exemplar.names.topic_bytes);
+    memcpy(shown->client_id, exemplar.names.client, exemplar.names.client_bytes);
 }
 
 void metrics_put_spread(struct metrics_walk *walk, const struct spread *spread, bool seconds, const struct exemplars *exemplars, uint64_t exemplars_now_ms,

@@ -33,7 +33,7 @@ static const char introduction[] =
     "* Failures are in the log (a line in ten seconds at most), in `ringmq_otlp_requests_total`, and raise the alarm `otlp` once something was given up.\n"
     "* At the end of the broker there is a last push, for a second at most.\n\n"
     "## Exemplars\n\n"
-    "In OpenMetrics and OTLP, buckets of `ringmq_stage_route_seconds` and `ringmq_publish_to_send_seconds` name the newest sampled message in them: `topic` and `client_id` of its "
+    "In OpenMetrics and OTLP, buckets of `ringmq_stage_route_seconds` and `ringmq_publish_to_send_seconds` name a sampled message of the last second or, if none came, of earlier: `topic` and `client_id` of its "
     "publisher, cut to 64 and 40 bytes, with its value and time. So a bucket of slow messages says whom to trace (`ringmq ctl clients get ID`). Prometheus keeps them with "
     "`--enable-feature=exemplar-storage`; Grafana shows them as dots on a histogram. They are left out with `metrics.exemplars = false`, from `/metrics` also with "
     "`admin.metrics_auth = false`, and from the older text format, which knows none.\n\n"

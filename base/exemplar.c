@@ -2,25 +2,25 @@
 
 #include <string.h>
 
-/* As much of the text as fits, whole characters (UTF-8: a byte 10xxxxxx goes on with one). */
-static void name_set(char *ret_name, size_t room, struct span text)
+/* How much of the text fits: whole characters (UTF-8: a byte 10xxxxxx goes on with one). */
+static uint8_t name_set(char *ret_name, size_t room, struct span text)
 {
-    size_t bytes = text.bytes < room ? text.bytes : room;
-    while (bytes && bytes < text.bytes && (text.data[bytes] & 0xC0) == 0x80)
-        bytes--;
+    size_t bytes = text.bytes;
+    if (bytes > room)
+        for (bytes = room; bytes && (text.data[bytes] & 0xC0) == 0x80;)
+            bytes--;
     if (bytes) memcpy(ret_name, text.data, bytes);
-    memset(ret_name + bytes, 0, room - bytes);
+    return (uint8_t)bytes;
 }
 
 void exemplar_names_set(struct exemplar_names *names, struct span topic, struct span client)
 {
-    name_set(names->topic, sizeof names->topic, topic);
-    name_set(names->client, sizeof names->client, client);
+    names->topic_bytes = name_set(names->topic, sizeof names->topic, topic);
+    names->client_bytes = name_set(names->client, sizeof names->client, client);
 }
 
-void exemplars_put(struct exemplars *exemplars, uint64_t value_ns, uint64_t at_ms, const struct exemplar_names *names)
+void exemplar_write(struct exemplar_place *place, uint64_t value_ns, uint64_t at_ms, const struct exemplar_names *names)
 {
-    struct exemplar_place *place = &exemplars->places[exemplar_place_of(value_ns)];
     struct exemplar exemplar = {.value_ns = value_ns, .at_ms = at_ms, .names = *names};
     uint64_t words[EXEMPLAR_WORDS];
     memcpy(words, &exemplar, sizeof words);
@@ -38,7 +38,7 @@ bool exemplars_get(const struct exemplars *exemplars, uint32_t number, struct ex
     uint64_t words[EXEMPLAR_WORDS], before = __atomic_load_n(&place->version, __ATOMIC_ACQUIRE);
     if (before == 0 || before & 1) return false;
     for (size_t i = 0; i < EXEMPLAR_WORDS; i++)
-        words[i] = __atomic_load_n(&place->words[i], __ATOMIC_ACQUIRE); /* pairs: exemplars_put() */
+        words[i] = __atomic_load_n(&place->words[i], __ATOMIC_ACQUIRE); /* pairs: exemplar_write() */
     if (__atomic_load_n(&place->version, __ATOMIC_RELAXED) != before) return false;
     memcpy(ret_exemplar, words, sizeof words);
     return true;
