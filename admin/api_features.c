@@ -134,6 +134,8 @@ void api_add_authentication_user(struct api_call *call) { pass(call, "auth", "us
 void api_change_authentication_user(struct api_call *call) { pass(call, "auth", "users change"); }
 void api_delete_authentication_user(struct api_call *call) { pass(call, "auth", "users delete"); }
 
+void api_list_authorization_rules(struct api_call *call) { pass(call, "acl", "rules list"); }
+
 /* ---- features ------------------------------------------------------------------------------------------------------- */
 
 static void feature_counts_add(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum)

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "broker/feature.h"
 #include "features/acl/acl_cache.h"
+#include "features/acl/requests.h"
 #include "features/acl/rules.h"
 
 #define FILE_BYTES_MAX (256u << 20)
@@ -138,7 +139,9 @@ struct acl_shard {
 
 static void acl_apply(struct feature_shard *shard)
 {
+    const struct prepared *prepared = shard->prepared;
     if (!shard->state) shard->state = memory_acquire_zeroed(sizeof(struct acl_shard));
+    if (shard->number == 0) acl_requests_rules(prepared ? prepared->inline_rules : NULL, prepared ? prepared->file_rules : NULL, prepared ? prepared->file : NULL);
     ((struct acl_shard *)shard->state)->generation++;
 }
 
@@ -253,6 +256,8 @@ static void acl_describe(struct feature_shard *shard, const struct feature_clien
         snprintf(ret_text, bytes, "%s:%u%s%.*s", name, line, text.bytes ? ": " : "", (int)(text.bytes < 300 ? text.bytes : 300), text.bytes ? (const char *)text.data : "");
 }
 
+static void acl_close(struct feature_node *node) { acl_requests_rules(NULL, NULL, NULL); }
+
 const struct feature feature_acl = {
     .abi = FEATURE_ABI,
     .name = "acl",
@@ -260,6 +265,8 @@ const struct feature feature_acl = {
     .documentation = "Authorization by rules: a rule file, and rules that come with a login.",
     .stage = FEATURE_STAGE_AUTHORIZATION,
     .configuration = &part,
+    .close = acl_close,
+    .request = acl_request,
     .prepare = acl_prepare,
     .release = prepared_release,
     .apply = acl_apply,
