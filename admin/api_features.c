@@ -147,6 +147,8 @@ void api_ask_feature(struct api_call *call)
         api_reply(call, json_pack("{s:o}", "answer", answer ? answer : json_null()));
 }
 
+void api_list_authorization_rules(struct api_call *call) { pass(call, "acl", "rules list"); }
+
 /* ---- features ------------------------------------------------------------------------------------------------------- */
 
 static void feature_counts_add(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum)

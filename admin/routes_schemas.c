@@ -426,6 +426,22 @@ static const struct api_field slow_subscription[] = {
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
 };
 
+static const char *const permissions[] = {"allow", "deny", NULL};
+static const struct api_field rule[] = {
+    {"source", FIELD_STRING, .says = "The key it comes from: authorization.rules or authorization.file."},
+    {"file", FIELD_STRING, .nullable = true, .says = "The file; null: it stands in the configuration."},
+    {"line", FIELD_INTEGER, .says = "Its line, from 1."},
+    {"permission", FIELD_STRING, .words = permissions, .says = "What it says when it matches."},
+    {"text", FIELD_STRING, .says = "The rule as it is written."},
+};
+#define DELAYED_FIELDS                                                                                                     \
+    {"id", FIELD_STRING, .says = "Names it in this API."}, {"topic", FIELD_STRING, .says = "Where it will be published."},         \
+        {"qos", FIELD_INTEGER, .says = "Its QoS."}, {"retain", FIELD_BOOLEAN, .says = "Its retain flag."},                        \
+        {"payload_bytes", FIELD_INTEGER, .says = "Size of its payload."},                                                    \
+        {"due_at", FIELD_STRING, .format = "date-time", .says = "When."},                                                    \
+        {"remaining_s", FIELD_INTEGER, .says = "Seconds until then."}, {"shard", FIELD_INTEGER, .says = "Where it waits."}
+static const struct api_field delayed[] = {DELAYED_FIELDS};
+static const struct api_field delayed_message[] = {DELAYED_FIELDS, {"payload", FIELD_STRING, .nullable = true, .says = "In base64; null: it is larger than admin.max_payload."}};
 static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
 static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
 static const char *const trace_states[] = {"running", "stopped", NULL};
@@ -582,6 +598,9 @@ const struct api_schema api_schemas[] = {
     SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("Rule", rule, "A rule of authorization."),
+    SCHEMA("Delayed", delayed, "A message that waits for its time."),
+    SCHEMA("DelayedMessage", delayed_message, "The same with its payload."),
     SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
     SCHEMA("Trace", trace, "A trace."),
     SCHEMA("TraceRecord", trace_record, "Something that happened."),
