@@ -158,6 +158,14 @@ static const struct api_field drops_parameters[] = {
     {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
     {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
 
+static const struct api_field why_parameters[] = {
+    {"clientid", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Who should get it."},
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Where it would be published to, as the publisher writes it."},
+    {"from", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "The client that publishes it: its limits, authorization and mount point are looked at, too."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "With this QoS."},
+    {"retain", FIELD_BOOLEAN, .fallback = "false", .says = "With the retain flag."},
+    {"payload_bytes", FIELD_INTEGER, .min = 0, .max = 268435455, .fallback = "0", .says = "With a payload of this size."}};
+
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
 const struct api_route api_routes[] = {
@@ -330,6 +338,9 @@ const struct api_route api_routes[] = {
      ERRORS(404), .summary = "Records of a trace from a position on: for looking on while it runs."},
     {METHOD_GET, "/trace/{name}/download", OPERATION_download_trace, ROLE_OPERATOR, "trace", "trace download", PARAMETERS(trace_download_parameters), .success = 200,
      ERRORS(404), .summary = "The file: text/plain, or application/x-ndjson with a TraceRecord a line."},
+    {METHOD_GET, "/why", OPERATION_why, ROLE_VIEWER, "trace", "why", PARAMETERS(why_parameters), .answer = "Why", .success = 200,
+     .summary = "Would a message to this topic reach this client, and what decides it?",
+     .says = "Asked where real messages are decided about; nothing is published. `ringmq why CLIENT TOPIC` is the same for people."},
     {METHOD_GET, "/drops", OPERATION_list_drops, ROLE_OPERATOR, "trace", "drops", PARAMETERS(drops_parameters), .answer = "Drop", .list = true, .success = 200,
      .summary = "The last messages that were dropped or refused, the newest first, with topic, client and reason.",
      .says = "Up to 1,000 of each shard, 50 a second; all of them are counted in GET /stats."},

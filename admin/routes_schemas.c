@@ -437,6 +437,41 @@ static const struct api_field trace_log[] = {
     {"hasnext", FIELD_BOOLEAN, .says = "Whether there is more already."},
     {"status", FIELD_STRING, .words = trace_states, .says = "Whether it runs."},
 };
+static const char *const why_verdicts[] = {"yes", "later", "perhaps", "no", NULL};
+static const char *const why_results[] = {"pass", "note", "perhaps", "later", "stop", NULL};
+static const struct api_field why_step[] = {
+    {"step", FIELD_STRING, .says = "A word: topic, publisher, packet, delayed, authorization, rewrite, mount, retained, client, matching, no_local, share, qos, size, session, queue, window."},
+    {"result", FIELD_STRING, .words = why_results, .says = "pass: it goes on. note: it goes on, changed or with something to know. perhaps, later, stop: as in verdict."},
+    {"text", FIELD_STRING, .says = "A sentence, with the rule, limit or key that decides."},
+};
+static const struct api_field why_subscription[] = {
+    {"filter", FIELD_STRING, .says = "The filter, with the client's mount point."},
+    {"share", FIELD_STRING, .nullable = true, .says = "The shared group."},
+    {"qos", FIELD_INTEGER, .says = "The granted QoS."},
+    {"no_local", FIELD_BOOLEAN, .says = "Whether it leaves out its own client's messages."},
+    {"retain_as_published", FIELD_BOOLEAN, .says = "Whether the retain flag stays as the publisher has set it."},
+    {"subscription_id", FIELD_INTEGER, .nullable = true, .says = "Its subscription identifier."},
+    {"takes", FIELD_BOOLEAN, .says = "Whether it wants this message."},
+};
+static const struct api_field why_delivery[] = {
+    {"topic", FIELD_STRING, .says = "The topic as the client sees it."},
+    {"qos", FIELD_INTEGER, .says = "The QoS it gets."},
+    {"retain", FIELD_BOOLEAN, .says = "The retain flag it gets."},
+    {"subscription_ids", FIELD_ARRAY, .of = "integer", .says = "The subscription identifiers with it."},
+};
+static const struct api_field why[] = {
+    {"clientid", FIELD_STRING, .says = "Who should get it."},
+    {"topic", FIELD_STRING, .says = "Where it would be published to."},
+    {"from", FIELD_STRING, .nullable = true, .says = "By whom; null: by the API."},
+    {"qos", FIELD_INTEGER, .says = "With which QoS."},
+    {"retain", FIELD_BOOLEAN, .says = "With the retain flag or without."},
+    {"verdict", FIELD_STRING, .words = why_verdicts, .says = "yes: it would be sent now. later: it would wait. perhaps: it depends on what cannot be known before. no."},
+    {"decided_by", FIELD_STRING, .says = "The step that decides it."},
+    {"summary", FIELD_STRING, .says = "All of it in a sentence."},
+    {"delivery", FIELD_OBJECT, .nullable = true, .of = "WhyDelivery", .says = "What the client would get; null: nothing."},
+    {"subscriptions", FIELD_ARRAY, .of = "WhySubscription", .says = "Those of the client that match."},
+    {"steps", FIELD_ARRAY, .of = "WhyStep", .says = "The message's way, in the order in which the broker decides."},
+};
 static const struct api_field drop[] = {
     {"at", FIELD_STRING, .format = "date-time", .says = "When."},
     {"shard", FIELD_INTEGER, .says = "On which shard."},
@@ -512,6 +547,10 @@ const struct api_schema api_schemas[] = {
     SCHEMA("TraceRecord", trace_record, "Something that happened."),
     SCHEMA("TraceLog", trace_log, "A piece of a trace."),
     SCHEMA("Drop", drop, "Something that was dropped or refused."),
+    SCHEMA("WhyStep", why_step, "A step on a message's way."),
+    SCHEMA("WhySubscription", why_subscription, "A subscription that matches."),
+    SCHEMA("WhyDelivery", why_delivery, "What the client would get."),
+    SCHEMA("Why", why, "Whether a message would arrive."),
 };
 const uint32_t api_schemas_count = COUNT(api_schemas);
 

@@ -185,6 +185,8 @@ void keep_alive_start(struct broker_shard *broker, struct session *session);
 
 /* True: it stays unread, a gate wants time. */
 bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* The reason for which a client's PUBLISH is refused before anybody looks at its topic, or SUCCESS. */
+enum mqtt_reason publish_judge(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish);
 /* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
  * False: nobody wanted it. */
 bool publication_publish(struct broker_shard *broker, struct publication *publication);

@@ -34,21 +34,26 @@ static enum mqtt_reason refuse(struct broker_shard *broker, const struct session
     return reason;
 }
 
-enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session *session, struct span *topic, uint32_t *ret_delay_s)
+const char *delayed_parse(const struct delayed_settings *settings, struct span *topic, uint32_t *ret_delay_s)
 {
-    if (LIKELY(topic->bytes == 0 || topic->data[0] != '$') || !span_starts_with(*topic, PREFIX)) return MQTT_REASON_SUCCESS;
+    if (!span_starts_with(*topic, PREFIX)) return NULL;
     struct span rest = span_skip(*topic, PREFIX.bytes);
     uint64_t seconds = 0;
     size_t digits = 0;
     for (; digits < rest.bytes && digits < 10 && rest.data[digits] >= '0' && rest.data[digits] <= '9'; digits++)
         seconds = seconds * 10 + (uint64_t)(rest.data[digits] - '0');
-    if (digits == 0 || digits + 1 >= rest.bytes || rest.data[digits] != '/' || span_starts_with(span_skip(rest, digits + 1), PREFIX))
-        return refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, "not_a_delayed_topic");
-    if (seconds > broker->settings->delayed.delay_max_s)
-        return refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, "delay_too_long");
+    if (digits == 0 || digits + 1 >= rest.bytes || rest.data[digits] != '/' || span_starts_with(span_skip(rest, digits + 1), PREFIX)) return "not_a_delayed_topic";
+    if (seconds > settings->delay_max_s) return "delay_too_long";
     *ret_delay_s = (uint32_t)seconds;
     *topic = span_skip(rest, digits + 1);
-    return MQTT_REASON_SUCCESS;
+    return NULL;
+}
+
+enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session *session, struct span *topic, uint32_t *ret_delay_s)
+{
+    if (LIKELY(topic->bytes == 0 || topic->data[0] != '$')) return MQTT_REASON_SUCCESS;
+    const char *wrong = delayed_parse(&broker->settings->delayed, topic, ret_delay_s);
+    return wrong ? refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, wrong) : MQTT_REASON_SUCCESS;
 }
 
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s)

@@ -350,16 +350,24 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (options->qos == 2 && session->durable) session_pump(broker, session); /* it came past the way without a queue */
 }
 
+/* Into the stage, past the queue? */
+static inline bool goes_at_once(const struct broker_shard *broker, const struct session *session, const struct publication *publication,
+                                const struct delivery_options *options)
+{
+    const struct conn *conn = session->conn;
+    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
+                                          !(session->durable && (options->qos == 2 || publication->partial))));
+    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
+    return at_once;
+}
+
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options)
 {
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
-    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
-                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
-                                          !(session->durable && (options->qos == 2 || publication->partial))));
-    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
-    if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
+    if (UNLIKELY(!goes_at_once(broker, session, publication, options))) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
     struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos,
@@ -471,4 +479,21 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
 {
     return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, session->conn);
+}
+
+struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,
+                                         const struct delivery_options *options)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos, .ids_count = options->more_ids_count,
+                                .retain = options->retain};
+    struct outgoing_properties properties = {0};
+    if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
+    uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes + publication->payload.bytes;
+    struct delivery_way way = {.at_once = goes_at_once(broker, session, publication, options), .packet_bytes = packet_bytes(session, &outgoing, &properties)};
+    way.too_large = session->conn && session->packet_bytes_max && way.packet_bytes > session->packet_bytes_max;
+    way.offline = options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline;
+    way.queue_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+    way.queued = queue_count(session);
+    return way;
 }

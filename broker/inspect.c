@@ -14,6 +14,7 @@
 #include "broker/holds.h"
 #include "broker/inspect_inside.h"
 #include "broker/records.h"
+#include "broker/why.h"
 
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
@@ -379,6 +380,14 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
     case INSPECT_TRACE:
         if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_TURN)) return INSPECT_SLICE_GOES_ON;
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_WHY_FROM:
+        why_from(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_WHY_TO:
+        why_to(broker, inspect);
         inspect->status = INSPECT_DONE;
         return INSPECT_SLICE_FULL;
     case INSPECT_DROPS:

@@ -46,6 +46,8 @@ enum inspect_kind {
     /* any shard */
     INSPECT_PUBLISH,
     INSPECT_TRACE,          /* the set of traces becomes `traces` */
+    INSPECT_WHY_FROM,       /* struct why_row (broker/why.h): what becomes of a PUBLISH to `match_topic` at its publisher, client_id (empty: the API) */
+    INSPECT_WHY_TO,         /* the same: whether what was published to match_topic reaches client_id; `group`: its publisher */
     INSPECT_DROPS,          /* struct drop (broker/droplog.h), the newest first; client_id, filter; qos: of this enum drop_reason */
 };
 
@@ -92,7 +94,7 @@ struct inspect {
     struct span payload, properties; /* PUBLISH; properties as they travel on (proto/properties.h) */
     uint32_t expiry_s;           /* PUBLISH; 0: none */
     const struct trace_set *traces; /* TRACE; NULL: none */
-    uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload */
+    uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload. WHY: bytes of the payload */
     char *text;                  /* memory_acquire()d, released with it; NULL: none */
     size_t text_bytes;           /* the asker's: how much of it is used */
 

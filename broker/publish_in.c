@@ -180,6 +180,11 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
     ack_send(broker, session, type, publish->packet_id, answer);
 }
 
+enum mqtt_reason publish_judge(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
+{
+    return publish_check(broker, session, publish);
+}
+
 bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
     struct conn *conn = session->conn;

@@ -162,6 +162,16 @@ struct delivery_options {
 /* A message for this session: goes into the connection's stage, into the queue, or is dropped and counted. */
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options);
+/* What would become of it now, for `ringmq why`: nothing is changed. */
+struct delivery_way {
+    bool at_once;    /* else it waits in the queue */
+    bool too_large;  /* for the client's Maximum Packet Size */
+    bool offline;    /* QoS 0 and nobody there */
+    bool queue_full; /* the policy would be applied */
+    uint64_t packet_bytes, queued;
+};
+struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,
+                                         const struct delivery_options *options);
 /* Sends what waits, as far as stage and in-flight window allow. */
 void session_pump(struct broker_shard *broker, struct session *session);
 /* Sends again what an earlier connection left unacknowledged, as far as the quota allows. */

@@ -152,6 +152,8 @@ void trace_peer(struct broker_shard *broker, struct conn *conn, const struct soc
 void trace_sent(struct broker_shard *broker, const struct conn *conn, uint8_t version, struct span packet, struct span payload, const struct publication *publication);
 /* A message is about to be given out by this shard: what it matches is looked up. */
 void trace_published(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
+/* What a delivery would wait for behind so many others. Needs no trace. */
+enum trace_wait trace_wait_of(const struct broker_shard *broker, const struct session *session, uint64_t queued, uint8_t qos);
 /* A delivery goes into the queue. */
 void trace_queued(struct broker_shard *broker, const struct session *session, const struct publication *publication, uint8_t qos);
 /* What a gate said: about a PUBLISH or SUBSCRIBE; about a CONNECT or AUTH. */

@@ -328,18 +328,21 @@ void trace_published(struct broker_shard *broker, struct publication *publicatio
     publication->publisher_conn |= PUBLISHER_TRACED | (uint64_t)broker->shard->number << PUBLISHER_SHARD_SHIFT;
 }
 
+enum trace_wait trace_wait_of(const struct broker_shard *broker, const struct session *session, uint64_t queued, uint8_t qos)
+{
+    if (!session->conn) return TRACE_WAIT_AWAY;
+    if (qos && mqtt_inflight_full(&session->inflight)) return TRACE_WAIT_WINDOW;
+    if (!conn_has_room(broker->shard, session->conn)) return TRACE_WAIT_ROOM;
+    if (session->rated && rates_delivery_waits(session)) return TRACE_WAIT_RATE;
+    return queued || session->spilled ? TRACE_WAIT_QUEUE : TRACE_WAIT_DISK;
+}
+
 void trace_queued(struct broker_shard *broker, const struct session *session, const struct publication *publication, uint8_t qos)
 {
     struct trace_shard *trace = broker->trace;
     uint32_t traces = trace_of_session(session) | trace_of_topic(trace->set, publication->topic) | trace_of_publisher(broker, publication);
     if (!traces) return;
-    const struct conn *conn = session->conn;
-    enum trace_wait why = !conn                                                          ? TRACE_WAIT_AWAY
-                          : session->queue.count > 1 || session->spilled                 ? TRACE_WAIT_QUEUE
-                          : qos && mqtt_inflight_full(&session->inflight)                ? TRACE_WAIT_WINDOW
-                          : !conn_has_room(broker->shard, conn)                          ? TRACE_WAIT_ROOM
-                          : session->rated && rates_delivery_waits(session)              ? TRACE_WAIT_RATE
-                                                                                         : TRACE_WAIT_DISK;
+    enum trace_wait why = trace_wait_of(broker, session, session->queue.count - 1, qos); /* it is in there already */
     trace_note(broker, traces, TRACE_EVENT_queued, session_client_id(session),
                &(struct trace_facts){.topic = publication->topic, .numbers = {why, session->queue.count, mqtt_inflight_count(&session->inflight), qos}});
 }

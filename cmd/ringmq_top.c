@@ -103,7 +103,7 @@ int ringmq_top(int argc, char **argv)
         say_error("this is no terminal; --once or --json print instead");
         return RINGMQ_EXIT_FAILED;
     }
-    if (!ctl_client(&top.client, given.url, given.key)) return RINGMQ_EXIT_FAILED;
+    if (!ctl_client(&top.client, given.url, given.key, NULL)) return RINGMQ_EXIT_FAILED;
     setlocale(LC_CTYPE, "");
     int status = RINGMQ_EXIT_OK;
     if (screen && !top_look(&top)) /* said on the terminal as it is, not on a screen that goes */

@@ -305,5 +305,5 @@ void top_release(struct top *top)
     json_decref(top->before_stats);
     json_decref(top->before_clients);
     memory_release(top->now.list);
-    http_client_close(&top->client);
+    http_client_release(&top->client);
 }
