@@ -117,6 +117,9 @@ void api_add_ban(struct api_call *call)
     if (!ban_time_in(call, ban, "at", "at_ms") || !ban_time_in(call, ban, "until", "until_ms")) return json_decref(ban);
     if (!json_object_get(ban, "by")) json_object_set_new(ban, "by", json_string(call->who.name));
     if (!ask(call, "protect", "bans add", ban, &answer)) return;
+    /* The feature disconnects whom it knows. Who connected before the list was switched on it does not know; by its id it is found all the same. */
+    const char *id = strcmp(json_string_value(json_object_get(answer, "as")), "clientid") == 0 ? json_string_value(json_object_get(answer, "who")) : NULL;
+    if (id && !api_client_kick(call, id)) return json_decref(answer);
     ban_times_out(answer);
     api_reply(call, answer);
 }
