@@ -129,6 +129,7 @@ void api_clear_bans(struct api_call *call) { pass(call, "protect", "bans clear")
 void api_list_authentication(struct api_call *call) { pass(call, "auth", "sources list"); }
 void api_get_authentication_counters(struct api_call *call) { pass(call, "auth", "counters"); }
 void api_purge_authentication(struct api_call *call) { pass(call, "auth", "purge"); }
+void api_purge_authorization(struct api_call *call) { pass(call, "acl", "purge"); }
 void api_list_authentication_users(struct api_call *call) { pass(call, "auth", "users list"); }
 void api_add_authentication_user(struct api_call *call) { pass(call, "auth", "users add"); }
 void api_change_authentication_user(struct api_call *call) { pass(call, "auth", "users change"); }

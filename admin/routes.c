@@ -303,6 +303,8 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/authentication/purge", OPERATION_purge_authentication, ROLE_OPERATOR, "authentication", "auth purge", .body = "AuthenticationPurge",
      .answer = "AuthenticationPurged", .success = 200, ERRORS(404), .summary = "Forgets remembered logins, of one user or of all: the sources are asked again.",
      .says = "Who is connected stays."},
+    {METHOD_POST, "/authorization/purge", OPERATION_purge_authorization, ROLE_OPERATOR, "authentication", "acl purge", .body = "AuthorizationPurge", .success = 204,
+     ERRORS(404), .summary = "Forgets remembered verdicts of authorization, of some connected clients or of all: rules and sources are asked again."},
     {METHOD_GET, "/authentication/{name}/users", OPERATION_list_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users",
      PARAMETERS(mqtt_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
      .says = "The next page begins `after` the last user of this one; a page that is not full is the last."},

@@ -352,6 +352,10 @@ static const struct api_field authentication_purge[] = {
     {"user_id", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: everybody's."},
 };
 static const struct api_field authentication_purged[] = {{"purged", FIELD_INTEGER, .says = "Verdicts that were forgotten."}};
+static const struct api_field authorization_purge[] = {
+    {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "The client id; left out: any."},
+    {"username", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: any."},
+};
 static const struct api_field mqtt_user[] = {
     {"user_id", FIELD_STRING, .says = "The name."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Everything is allowed to it."},
@@ -564,6 +568,7 @@ const struct api_schema api_schemas[] = {
     SCHEMA("AuthenticationCounters", authentication_counters, "What has become of logins."),
     SCHEMA("AuthenticationPurge", authentication_purge, "What to forget."),
     SCHEMA("AuthenticationPurged", authentication_purged, "How much was forgotten."),
+    SCHEMA("AuthorizationPurge", authorization_purge, "Whose verdicts to forget."),
     SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
     SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),

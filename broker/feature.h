@@ -56,7 +56,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 4u
+#define FEATURE_ABI 5u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 

@@ -56,7 +56,7 @@ static struct span host_of(struct span peer)
     return colon ? span_of(peer.data, (size_t)(colon - peer.data)) : peer;
 }
 
-static struct auth_query query_of(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
+struct auth_query login_query(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
 {
     struct auth_query query = {
         .client_id = client->client_id, .has_user_name = client->has_user_name, .user_name = client->has_user_name ? client->user_name : span_of(NULL, 0), .peer_host = host_of(client->peer),
@@ -217,7 +217,7 @@ static struct feature_verdict scram_proved(struct feature_shard *shard, struct f
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     if (client->superuser || !auth_chain_has_authorizers(prepared->chain, client->listener)) return FEATURE_VERDICT(PASS);
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
     login->state = LOGIN_WAITING;
@@ -251,7 +251,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     uint8_t key[AUTH_KEY_BYTES];
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     query.has_password = connect->has_password;
     query.password = connect->has_password ? connect->password : span_of(NULL, 0);
     COUNT(shard, logins);
@@ -343,7 +343,7 @@ static void refresh(struct feature_shard *shard, struct login *login)
     list_append(&own->refreshing, &login->link);
     if (login->refreshing) return;
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
     login->refreshing = true;
