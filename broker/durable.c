@@ -15,8 +15,12 @@
 static void disk_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
     struct durable_shard *durable = context;
+    struct shard *shard = durable->broker->shard;
     durable->write_error = 0;
-    shard_write_sync(durable->broker->shard, fd, data, bytes, offset);
+    durable->writing_ns = shard->now_ns;
+    spread_record(&shard->spreads[SPREAD_commit_gather], shard->now_ns - durable->gathering_ns);
+    spread_record(&shard->spreads[SPREAD_commit_bytes], bytes);
+    shard_write_sync(shard, fd, data, bytes, offset);
 }
 
 static bool disk_segment_take(void *context, struct wal_segment *ret_segment)
@@ -96,6 +100,7 @@ void durable_file(struct shard *shard, bool sync, int32_t result)
     if (error)
         LOG_LIMITED(ERROR, 1000, "the store cannot write", "error=\"%s\" what=\"what was acknowledged is safe; new acknowledgements wait\"",
                     strerror(-error));
+    spread_record(&shard->spreads[SPREAD_commit_write], shard->now_ns - durable->writing_ns);
     wal_written(&durable->wal, error);
     struct stats *stats = broker_stats(broker);
     __atomic_store_n(&stats->durable_commits, durable->wal.commits, __ATOMIC_RELAXED);
@@ -128,6 +133,10 @@ bool durable_turn(struct broker_shard *broker)
     if (broker->broker->spill && !durable->restoring) durable_spill_turn(broker);
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
+    if (wal_position(&durable->wal) != durable->gathering) {
+        durable->gathering = wal_position(&durable->wal);
+        durable->gathering_ns = shard->now_ns;
+    }
     uint64_t again_ms = wal_turn(&durable->wal, shard->now_ms, durable_realtime_ms(broker, shard->now_ms));
     if (again_ms != UINT64_MAX && (!timer_running(&durable->timer) || durable->timer.deadline_ms > again_ms))
         wheel_start(&shard->wheel, &durable->timer, again_ms);

@@ -51,6 +51,8 @@ struct durable_shard {
     uint64_t session_ids, message_ids;
     uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
     int32_t write_error;       /* of the write under way */
+    uint64_t gathering, gathering_ns; /* the newest commit, and the turn that brought its first record */
+    uint64_t writing_ns;       /* the turn that began the write under way */
     struct list sessions;      /* durable ones, in struct durable_session */
     struct map prepared;       /* struct durable_prepared by connection */
     struct durable_notice notices[SHARDS_MAX + 1];
@@ -93,7 +95,8 @@ struct durable_session {
     bool snapshotting;         /* its queue is being written in parts: */
     uint32_t snapshot_passed;  /* entries at its front that have been written */
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
-    struct list waits;         /* answers, in the order they must leave */
+    struct list waits;         /* answers, in the order they must leave: staged ones, then those that wait for other shards */
+    struct durable_wait *unstaged; /* the first that is not staged; NULL: all are */
     uint32_t waits_count;
     uint64_t front, next;      /* numbers of the queue's first entry and of the next one to come, as the log counts */
     uint64_t restored;         /* entries with numbers below were queued before the last start */

@@ -71,25 +71,29 @@ static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
     COUNT(broker, packets_sent);
 }
 
-/* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]; STORE_INCOMING is written in that order, too. */
+/* One whose other shards have answered waits for a commit of ours. STORE_INCOMING is written in the order of the row. */
+static void row_stage(struct broker_shard *broker, struct durable_session *durable, struct durable_wait *wait)
+{
+    if (wait->number && durable->id) {
+        uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
+        durable->incoming_logged = wait->number;
+        durable_partial_known(wait->partial);
+        if (!durable->lazy && commit > wait->commit) wait->commit = commit;
+    }
+    if (wal_durable(&broker->durable->wal, wait->commit))
+        wait->staged = wait->ready = true;
+    else
+        durable_wait_commit(broker, wait, wait->commit);
+}
+
+/* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]. Each is looked at once here and once there, whatever stands in the row. */
 static void row_advance(struct broker_shard *broker, struct session *session)
 {
     struct durable_session *durable = session->durable;
-    LIST_FOR_EACH(link, &durable->waits)
-    {
-        struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
-        if (wait->remote) break;
-        if (wait->staged) continue;
-        if (wait->number && durable->id) {
-            uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
-            durable->incoming_logged = wait->number;
-            durable_partial_known(wait->partial);
-            if (!durable->lazy && commit > wait->commit) wait->commit = commit;
-        }
-        if (wal_durable(&broker->durable->wal, wait->commit))
-            wait->staged = wait->ready = true;
-        else
-            durable_wait_commit(broker, wait, wait->commit);
+    while (durable->unstaged && !durable->unstaged->remote) {
+        struct durable_wait *wait = durable->unstaged;
+        durable->unstaged = wait->link.next == &durable->waits ? NULL : CONTAINER_OF(wait->link.next, struct durable_wait, link);
+        row_stage(broker, durable, wait);
     }
     while (!list_empty(&durable->waits)) {
         struct durable_wait *wait = CONTAINER_OF(durable->waits.next, struct durable_wait, link);
@@ -106,8 +110,10 @@ static void row_advance(struct broker_shard *broker, struct session *session)
 
 static void row_append(struct broker_shard *broker, struct session *session, struct durable_wait *wait)
 {
+    DCHECK(!wait->staged);
     list_append(&session->durable->waits, &wait->link);
     session->durable->waits_count++;
+    if (!session->durable->unstaged) session->durable->unstaged = wait;
     row_advance(broker, session);
 }
 

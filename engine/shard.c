@@ -176,9 +176,14 @@ static void record_take(void *context, uint32_t from, const struct lane_cell *ce
     }
 }
 
+/* Whoever has filled a lane has nothing better to do than to wait for its reader, who may need this very core; at worst the reader has
+ * emptied the lane and sleeps for so long. */
+#define LANE_FULL_NS (50 * NS_PER_US)
+
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
 {
     if (shard->more_next_turn) return 0;
+    if (UNLIKELY(shard->lanes_full) && sleep_ns > LANE_FULL_NS) sleep_ns = LANE_FULL_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms == WHEEL_NEVER) return sleep_ns;
     uint64_t next_ns = next_ms * NS_PER_MS;
@@ -285,11 +290,11 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
 
-    bool overflow = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
+    shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || overflow || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
+    shard->more_next_turn |= more || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
     turn_measure(shard, completions);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);

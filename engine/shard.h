@@ -72,6 +72,7 @@ struct shard {
     clockid_t cpu_clock;  /* of its thread: any thread may ask how much it has used */
     bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
     bool more_next_turn;  /* something was left over: the next turn does not sleep */
+    bool lanes_full;      /* records wait for room in a lane: the next turn sleeps for a moment only */
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
     const struct shard_group *group;
