@@ -130,6 +130,7 @@ bool durable_turn(struct broker_shard *broker)
     struct shard *shard = broker->shard;
     if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
     durable_waits_release(broker);
+    durable_owed_send(broker, false);
     if (broker->broker->spill && !durable->restoring) durable_spill_turn(broker);
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
@@ -182,10 +183,10 @@ void durable_stop(struct broker_shard *broker)
     if (!durable) return;
     CHECK(!durable->wal.writing); /* durable_busy() kept the shard turning */
     write_rest(broker);
-    while (!list_empty(&durable->committing)) { /* connections have gone; only other shards are still told */
+    durable_owed_send(broker, true);
+    while (!list_empty(&durable->committing)) { /* connections have gone */
         struct durable_wait *wait = CONTAINER_OF(durable->committing.next, struct durable_wait, commit_link);
         list_remove(&wait->commit_link);
-        if (wait->kind == WAIT_REMOTE) record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0);
         if (wait->kind == WAIT_CONNECT) durable_prepared_release(broker, wait->other);
         if (wait->session) continue; /* still in its row, which ends with the session */
         durable_wait_free(broker, wait);
@@ -208,6 +209,8 @@ void durable_finish(struct broker_shard *broker)
     durable_spill_release(broker);
     wal_release(&durable->wal);
     map_free(&durable->prepared);
+    for (uint32_t s = 0; s < SHARDS_MAX; s++)
+        memory_release(durable->owed[s].promises);
     memory_release(durable->held);
     memory_release(durable);
     broker->durable = NULL;

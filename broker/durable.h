@@ -41,6 +41,15 @@ struct durable_notice {
     struct durable_partial *partial;
 };
 
+/* What another shard is told when a commit of ours is durable: waits of its own, in the order of their commits. A ring. */
+struct durable_owed {
+    struct durable_promise {
+        uint64_t commit;
+        struct durable_wait *wait;
+    } *promises;
+    uint32_t head, count, capacity; /* capacity: a power of two */
+};
+
 struct durable_shard {
     struct broker_shard *broker;
     struct wal wal;
@@ -56,6 +65,7 @@ struct durable_shard {
     struct list sessions;      /* durable ones, in struct durable_session */
     struct map prepared;       /* struct durable_prepared by connection */
     struct durable_notice notices[SHARDS_MAX + 1];
+    struct durable_owed owed[SHARDS_MAX];
     struct {
         bool running;
         bool waits;            /* all sessions that are left wait for something that makes a turn */
@@ -165,17 +175,20 @@ static inline void durable_publication_init(struct publication *publication)
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
-/* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. */
-void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
-/* record_send_publish(), each of its records announced. */
-void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. False: nobody there needs to
+ * know, so it is no business of ours. */
+bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* Sends it, each of its records announced. False: nothing was sent, since nobody there is durable. */
+bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
 /* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
 bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
 void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication);
-void durable_stored(struct broker_shard *broker, struct durable_wait *wait);
+void durable_stored(struct broker_shard *broker, const struct lane_cell *cells);
+/* Tells the other shards what they wait for, as far as it is durable; all: the node is ending. */
+void durable_owed_send(struct broker_shard *broker, bool all);
 /* A checkpoint of shard `from` would take away the records that tell who has got a QoS 2 message. It must not end before the
  * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
 void durable_barrier(struct broker_shard *broker, uint32_t from);
@@ -222,7 +235,7 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
 
 /* ---- inside durable*.c ------------------------------------------------------------------------------------------- */
 
-enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER };
+enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_BARRIER };
 
 struct durable_wait {
     struct list link;         /* of its session's answers */
@@ -241,9 +254,9 @@ struct durable_wait {
     uint8_t bytes[8];
     uint32_t long_bytes;
     uint8_t *long_answer;     /* one that does not fit there */
-    uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
+    uint32_t from;            /* WAIT_BARRIER: whom to tell */
     struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
-    void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
+    void *other;              /* WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
 };
 
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);

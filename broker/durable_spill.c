@@ -83,6 +83,15 @@ static void entry_put(struct broker_shard *broker, struct record_writer *writer,
     record_put_entry(writer, &stored, &record);
 }
 
+#define AHEAD 4
+
+/* A message that came a thousand messages ago is in no near cache: its head, topic and the beginning of its payload. */
+static void message_prefetch(const struct message *message)
+{
+    for (uint32_t line = 0; line < 4; line++)
+        __builtin_prefetch((const char *)message + 64 * line);
+}
+
 static void block_write(struct broker_shard *broker, struct durable_spill *spill)
 {
     struct record_writer writer = {0};
@@ -93,6 +102,7 @@ static void block_write(struct broker_shard *broker, struct durable_spill *spill
     writer.capacity = BLOCK_BYTES + BLOCK_BYTES / 4;
     writer.data = memory_acquire(writer.capacity);
     while (spill->rest.count && spill->until - write->from < BLOCK_ENTRIES && writer.bytes < BLOCK_BYTES) {
+        if (spill->rest.count > AHEAD) message_prefetch(delivery_message(delivery_queue_at(&spill->rest, AHEAD)));
         struct delivery delivery = delivery_queue_take(&spill->rest);
         uint64_t bytes = message_bytes(delivery_message(delivery));
         entry_put(broker, &writer, delivery);
