@@ -128,6 +128,7 @@ struct mqtt_settings {
     uint32_t session_expiry_max_s;   /* also the expiry of MQTT 3 sessions with clean_session = 0; UINT32_MAX: never */
     uint32_t sessions_max;           /* per node; 0: no limit */
     uint32_t queue_messages_max;     /* per session */
+    uint64_t node_queue_messages_max, node_queue_bytes_max; /* of all sessions; 0: no limit */
     uint64_t queue_bytes_max;        /* per session */
     enum queue_policy queue_policy;
     bool queue_qos0_offline;         /* keep QoS 0 messages for a session that is away */

@@ -132,7 +132,7 @@ static void rest_shorten(struct broker_shard *broker, struct durable_spill *spil
     if (spill->paused) return;
     uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
     uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
-    while (spill->rest.count >= window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {
+    while (spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {
         if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) return; /* publishers are slowed */
         block_write(broker, spill);
     }
