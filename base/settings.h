@@ -16,6 +16,7 @@
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum authorization_default { AUTHORIZATION_DENY, AUTHORIZATION_ALLOW };
 enum deny_action { DENY_ACTION_IGNORE, DENY_ACTION_DISCONNECT };
+enum turn_clock { TURN_CLOCK_ELAPSED, TURN_CLOCK_PROCESSOR };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
 enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
 
@@ -172,6 +173,7 @@ struct io_settings {
     bool multishot_accept, multishot_receive;
     uint32_t receive_buffers_bytes;  /* per shard */
     uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */
+    enum turn_clock turn_clock;
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 

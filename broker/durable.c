@@ -38,11 +38,21 @@ static void disk_segment_done(void *context, const struct wal_segment *segment, 
 
 static void timer_fired(struct timer *timer, void *context) {} /* the turn it makes is what it is for */
 
+/* For durable_report.c, on other threads. */
+void durable_show(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    atomic_store_explicit(&durable->shown.waiting_bytes, wal_backlog_bytes(&durable->wal), memory_order_relaxed);
+    atomic_store_explicit(&durable->shown.checkpointing, durable->checkpoint.running, memory_order_relaxed);
+    atomic_store_explicit(&durable->shown.refuses, durable_refuses(broker), memory_order_relaxed);
+}
+
 static void heartbeat(struct timer *timer, void *context)
 {
     struct broker_shard *broker = broker_of(context);
     if (!list_empty(&broker->durable->sessions)) wal_touch(&broker->durable->wal, broker->shard->now_ms);
     if (broker->broker->spill) durable_spill_retry(broker);
+    durable_show(broker);
     shard_start_timer(broker->shard, timer, STORE_HEARTBEAT_MS);
 }
 
@@ -131,7 +141,7 @@ bool durable_turn(struct broker_shard *broker)
     if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
     durable_waits_release(broker);
     durable_owed_send(broker, false);
-    if (broker->broker->spill && !durable->restoring) durable_spill_turn(broker);
+    if (broker->broker->spill && !durable->restoring && durable_spill_turn(broker)) shard->more_next_turn = true;
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
     if (wal_position(&durable->wal) != durable->gathering) {

@@ -87,7 +87,11 @@ struct durable_shard {
     uint32_t spill_ended_count, spill_ended_before_count;
     bool restoring;
     struct subscribe_request *restore_request;
-    /* read by other shards */
+    /* Read by other threads. The first: as of the last heartbeat or checkpoint. */
+    struct {
+        _Atomic uint64_t waiting_bytes, checkpoint_ms; /* checkpoint_ms: when the last one ended; 0: none did */
+        _Atomic bool checkpointing, refuses;
+    } shown;
     _Atomic uint64_t filter_bits[(1u << DURABLE_FILTER_BITS) / 64];
     uint16_t filter_counts[1u << DURABLE_FILTER_BITS];
 };
@@ -272,6 +276,7 @@ void durable_prepared_forget(struct broker_shard *broker, struct session *sessio
 void durable_prepared_release(struct broker_shard *broker, void *prepared);
 void durable_snapshot(struct broker_shard *broker, struct session *session);
 void durable_checkpoint_turn(struct broker_shard *broker);
+void durable_show(struct broker_shard *broker);
 void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);

@@ -365,14 +365,18 @@ static void writes_synced(struct broker_shard *broker, uint64_t ticket)
     }
 }
 
-void durable_spill_turn(struct broker_shard *broker)
+#define ANSWERS_PER_TURN 2 /* of 256 KiB each: some thousand messages to be made */
+
+bool durable_spill_turn(struct broker_shard *broker)
 {
     struct spill *service = service_of(broker);
     uint32_t shard = broker->shard->number;
     uint64_t synced = spill_synced(service, shard);
     if (UNLIKELY(synced != broker->durable->spill_synced)) writes_synced(broker, synced);
-    for (struct spill_request *request; (request = spill_take(service, shard));)
+    uint32_t taken = 0;
+    for (struct spill_request *request; taken < ANSWERS_PER_TURN && (request = spill_take(service, shard)); taken++)
         answer_take(broker, request);
+    return taken == ANSWERS_PER_TURN;
 }
 
 void durable_spill_retry(struct broker_shard *broker)

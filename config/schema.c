@@ -12,6 +12,7 @@
 static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
 static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
+static const struct schema_word turn_clocks[] = {{"elapsed", TURN_CLOCK_ELAPSED}, {"processor", TURN_CLOCK_PROCESSOR}, {NULL, 0}};
 static const struct schema_word all_of_it[] = {{"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word anonymous[] = {
@@ -613,6 +614,9 @@ static const struct schema_key keys[] = {
      .documentation = "Look again for this long before a shard goes to sleep. 0: never, and an idle broker uses no CPU. Raise it "
                       "to 20us to 100us when the last microseconds of latency matter and the cores are the broker's own: each "
                       "shard then burns up to a whole core whenever there is traffic."},
+    {"io.turn_clock", TYPE_ENUM, AT(io.turn_clock), .words = turn_clocks, .default_text = "elapsed",
+     .documentation = "What the histogram of turns counts. elapsed: the time that passed, moments in which the system gave the core to somebody else included. "
+                      "processor: the time the shard itself has used; costs two system calls a turn."},
     {"io.direct_descriptors", TYPE_BOOL, AT(io.direct_descriptors), .default_text = "true",
      .documentation = "Sockets without an entry in the process's table of files: less work per operation."},
     {"io.fd_passing", TYPE_BOOL, AT(io.fd_passing), .default_text = "true",

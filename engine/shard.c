@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -263,11 +264,18 @@ static void dirty_send(struct shard *shard)
     shard->dirty_count = 0;
 }
 
+static uint64_t thread_used_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
+}
+
 /* One more reading of the clock, about 25 ns a turn. */
-static void turn_measure(struct shard *shard, uint32_t completions)
+static void turn_measure(struct shard *shard, uint32_t completions, uint64_t used_ns)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
-    spread_record(&shard->spreads[SPREAD_turn], now_ns - shard->now_ns);
+    spread_record(&shard->spreads[SPREAD_turn], LIKELY(used_ns == 0) ? now_ns - shard->now_ns : thread_used_ns() - used_ns);
     spread_record(&shard->spreads[SPREAD_turn_completions], completions);
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
@@ -282,6 +290,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
     shard_set_now(shard);                               /* everything in the turn happens at this time */
     shard->more_next_turn = false;
+    uint64_t used_ns = UNLIKELY(shard->settings->io.turn_clock == TURN_CLOCK_PROCESSOR) ? thread_used_ns() : 0;
 
     completions_handle(shard, completions);
     uint32_t records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
@@ -296,7 +305,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
 
     shard->more_next_turn |= more || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
-    turn_measure(shard, completions);
+    turn_measure(shard, completions, used_ns);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);

@@ -153,6 +153,20 @@ static int rocks_backup(void *context, const char *directory)
     return result(rocks, error);
 }
 
+static uint64_t property(struct rocks *rocks, const char *name)
+{
+    uint64_t value = 0;
+    return rocksdb_property_int(rocks->db, name, &value) == 0 ? value : 0;
+}
+
+static void rocks_size(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes)
+{
+    struct rocks *rocks = context;
+    *ret_disk_bytes = property(rocks, "rocksdb.total-sst-files-size");
+    *ret_memory_bytes = property(rocks, "rocksdb.size-all-mem-tables") + property(rocks, "rocksdb.block-cache-usage") +
+                        property(rocks, "rocksdb.estimate-table-readers-mem");
+}
+
 static int rocks_compact(void *context)
 {
     struct rocks *rocks = context;
@@ -209,7 +223,7 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     rocksdb_flushoptions_set_wait(rocks->flush, 1);
     rocksdb_options_set_create_if_missing(rocks->options, !read_only);
     rocks->db = read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &error) : rocksdb_open(rocks->options, path, &error);
-    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_compact, rocks_fault, rocks_close};
+    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_size, rocks_compact, rocks_fault, rocks_close};
     if (rocks->db) return true;
     snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);
