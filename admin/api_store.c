@@ -104,12 +104,12 @@ void api_backup_store(struct api_call *call)
     struct backup_begin begin = {0};
     struct admin_backup backup = {0};
     if (!admin_on_control(call->admin, backup_begin, &begin)) return api_error(call, 503, "STOPPING", "the broker stops");
-    if (!begin.begun) return api_error(call, 409, "NO_BACKUP", "%s", begin.error);
+    if (!begin.begun) return api_error(call, 409, "CONFLICT", "%s", begin.error);
     for (uint32_t waited_ms = 0; waited_ms < PATIENCE_MS; waited_ms += LOOK_MS) {
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
         if (!admin_on_control(call->admin, last_backup, &backup)) return api_error(call, 503, "STOPPING", "the broker stops; the backup is in its log");
         if (backup.state != BACKUP_RUNNING) break;
     }
-    if (backup.state == BACKUP_FAILED) return api_error(call, 507, "NO_BACKUP", "%s", backup.error);
+    if (backup.state == BACKUP_FAILED) return api_error(call, 500, "NO_BACKUP", "%s", backup.error);
     api_reply(call, backup_json(&backup));
 }

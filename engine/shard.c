@@ -140,8 +140,12 @@ static void completions_handle(struct shard *shard, uint32_t count)
     struct kernel_completion *completions = shard->completions;
     stats_count(&shard->stats.completions, count - shard->completions_left);
     if (count >= shard->sorted_from) count = completions_urgent(shard, count);
-    uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
+    uint32_t budget = shard->turn_packets + shard->packets_max, look_at = shard->turn_packets + WORK_PER_LOOK, i = 0;
     for (; i < count && shard->turn_packets < budget; i++) {
+        if (UNLIKELY(shard->turn_packets >= look_at)) {
+            if (shard->group->verbs->monotonic_ns(shard->ring) - shard->now_ns > WORK_PER_TURN_NS) break;
+            look_at = shard->turn_packets + WORK_PER_LOOK;
+        }
         completion_prefetch(shard, i, count);
         completion_take(shard, &completions[i]);
     }
@@ -175,6 +179,15 @@ static void record_take(void *context, uint32_t from, const struct lane_cell *ce
     case RECORD_LISTENER_CLOSE: return accept_close(shard, (uint32_t)cells->b);
     default: shard->group->handler->record(shard, from, cells);
     }
+}
+
+/* Enough for this turn? Asked every WORK_PER_LOOK records; counts from the first time. */
+static bool drained_enough(void *context)
+{
+    struct shard *shard = context;
+    uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
+    if (shard->drain_from_ns == 0) shard->drain_from_ns = now_ns;
+    return now_ns - shard->drain_from_ns > WORK_PER_TURN_NS;
 }
 
 /* Whoever has filled a lane has nothing better to do than to wait for its reader, who may need this very core; at worst the reader has
@@ -293,7 +306,8 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint64_t used_ns = UNLIKELY(shard->settings->io.turn_clock == TURN_CLOCK_PROCESSOR) ? thread_used_ns() : 0;
 
     completions_handle(shard, completions);
-    uint32_t records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+    shard->drain_from_ns = 0;
+    uint32_t records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, drained_enough, shard);
     uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
     bool more = group->handler->turn(shard);
     if (shard->stalled_count) stalled_receive_again(shard);
@@ -381,7 +395,7 @@ void shard_stop(struct shard *shard)
 uint32_t shard_settle(struct shard *shard)
 {
     uint32_t records =
-        mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+        mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, NULL, shard);
     mesh_flush(shard->group->mesh, shard->number, shard->group->verbs, shard->ring, &shard->stats);
     return records;
 }
