@@ -134,6 +134,8 @@ static json_t *success_json(const struct api_route *route)
     json_t *answer = json_pack("{s:s}", "description", route->answer ? "Done." : "Done; no body.");
     if (route->operation == OPERATION_stream_stats)
         json_object_set_new(answer, "content", json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string"));
+    else if (route->operation == OPERATION_download_trace)
+        json_object_set_new(answer, "content", json_pack("{s:{s:{s:s}}, s:{s:{s:s}}}", "text/plain", "schema", "type", "string", "application/x-ndjson", "schema", "type", "string"));
     else if (route->answer)
         json_object_set_new(answer, "content", json_pack("{s:{s:o}}", "application/json", "schema", answer_schema(route)));
     return answer;
