@@ -221,6 +221,13 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/stats/stream", OPERATION_stream_stats, ROLE_VIEWER, "node", NULL, PARAMETERS(stream_parameters), .success = 200,
      .summary = "The counters as server-sent events (text/event-stream): event `stats`, data as of GET /stats."},
 
+    /* the store */
+    {METHOD_GET, "/store", OPERATION_get_store, ROLE_VIEWER, "store", "store", .answer = "Store", .success = 200,
+     .summary = "The store that keeps sessions, queues and retained messages (durability.enable): its state, sizes, memory, commits and checkpoints."},
+    {METHOD_POST, "/store/backup", OPERATION_backup_store, ROLE_OPERATOR, "store", "store backup", .answer = "Backup", .success = 200, ERRORS(409),
+     .summary = "Makes a copy of the running store in node.data_dir/backup-TIME: a broker started with that as its node.data_dir has all that was acknowledged.",
+     .says = "Answers when the copy is made. When that takes longer than ten seconds it goes on: the answer has the state running, and GET /store says how it ended."},
+
     /* clients */
     {METHOD_GET, "/clients", OPERATION_list_clients, ROLE_VIEWER, "clients", "clients list", PARAMETERS(clients_parameters), .answer = "Client",
      .page = true, .success = 200, .summary = "Sessions, with and without a connected client."},

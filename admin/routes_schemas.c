@@ -144,6 +144,52 @@ static const struct api_field stats[] = {
     {"shards", FIELD_ARRAY, .of = "ShardStats", .says = "Of each shard."},
     {"histograms", FIELD_ARRAY, .of = "Histogram", .says = "How long things take, and how much comes at a time."},
 };
+static const char *const backup_states[] = {"none", "running", "done", "failed", NULL};
+static const char *const store_states[] = {"off", "working", "refusing", NULL};
+
+static const struct api_field backup[] = {
+    {"state", FIELD_STRING, .words = backup_states, .says = "What became of the last one since the start."},
+    {"begun_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it was begun."},
+    {"path", FIELD_STRING, .nullable = true, .says = "Where it is: a directory that can be a broker's node.data_dir."},
+    {"bytes", FIELD_INTEGER, .nullable = true, .says = "What it takes on disk."},
+    {"ms", FIELD_INTEGER, .nullable = true, .says = "How long it took."},
+    {"error", FIELD_STRING, .nullable = true, .says = "Why it was not made."},
+};
+static const struct api_field store_shard[] = {
+    {"shard", FIELD_INTEGER, .says = "Its number."},
+    {"commits", FIELD_INTEGER, .says = "Group commits on disk since the start."},
+    {"written_bytes", FIELD_INTEGER, .says = "What they took."},
+    {"waiting_bytes", FIELD_INTEGER, .says = "Appended and not yet on disk; as of the last two seconds."},
+    {"waits", FIELD_INTEGER, .says = "Answers and messages that wait for a commit."},
+    {"checkpoints", FIELD_INTEGER, .says = "Times that what lives was written once more."},
+    {"checkpoint_age_s", FIELD_NUMBER, .nullable = true, .says = "Seconds since the last of them ended; null: none has."},
+    {"checkpointing", FIELD_BOOLEAN, .says = "Whether one is under way."},
+    {"refuses", FIELD_BOOLEAN, .says = "Whether it takes no durable messages at the moment."},
+};
+static const struct api_field store[] = {
+    {"state", FIELD_STRING, .words = store_states, .says = "off: durability.enable is. refusing: a shard takes no durable messages, the disk refuses or is far behind."},
+    {"log_error", FIELD_STRING, .nullable = true, .says = "Why the log gets no new files; null: it does."},
+    {"shelf_error", FIELD_STRING, .nullable = true, .says = "Why long queues cannot be kept on disk; null: they can."},
+    {"path", FIELD_STRING, .nullable = true, .says = "Its directory."},
+    {"epoch", FIELD_INTEGER, .says = "Number of this run of the broker, as the store counts."},
+    {"log_bytes", FIELD_INTEGER, .says = "Files of this run's logs."},
+    {"shelf_bytes", FIELD_INTEGER, .says = "What long queues take on disk."},
+    {"queue_memory_limit_bytes", FIELD_INTEGER, .says = "Half of durability.memory: when queued messages take more, less of each queue stays in memory."},
+    {"queue_memory_bytes", FIELD_INTEGER, .says = "What queued messages take in memory."},
+    {"shelf_memory_limit_bytes", FIELD_INTEGER, .says = "The other half: buffers and cache of long queues."},
+    {"shelf_memory_bytes", FIELD_INTEGER, .says = "What those take."},
+    {"queued_messages", FIELD_INTEGER, .says = "In all queues."},
+    {"queued_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"shelf_queues", FIELD_INTEGER, .says = "Queues that are partly on disk only."},
+    {"shelf_messages", FIELD_INTEGER, .says = "Messages that are on disk only."},
+    {"retained_messages", FIELD_INTEGER, .says = "Retained messages."},
+    {"commit_gather_p50_ms", FIELD_NUMBER, .nullable = true, .says = "From the first record of a commit until its write begins, half of them; null: there were none."},
+    {"commit_gather_p99_ms", FIELD_NUMBER, .nullable = true, .says = "99 % of them."},
+    {"commit_write_p50_ms", FIELD_NUMBER, .nullable = true, .says = "Write and sync of a commit, half of them."},
+    {"commit_write_p99_ms", FIELD_NUMBER, .nullable = true, .says = "99 % of them."},
+    {"shards", FIELD_ARRAY, .of = "StoreShard", .says = "Of each shard's log."},
+    {"backup", FIELD_OBJECT, .of = "Backup", .says = "The last backup since the start."},
+};
 static const struct api_field metrics[] = {
     {"counters", FIELD_MAP, .of = "integer", .says = "By name, as in docs/metrics.md."},
 };
@@ -554,6 +600,9 @@ const struct api_schema api_schemas[] = {
     SCHEMA("ShardStats", shard_stats, "Counters of one shard."),
     SCHEMA("Histogram", histogram, "How values are distributed."),
     SCHEMA("Stats", stats, "All counters."),
+    SCHEMA("Backup", backup, "A copy of the running store."),
+    SCHEMA("StoreShard", store_shard, "A shard's log."),
+    SCHEMA("Store", store, "What survives the process."),
     SCHEMA("Metrics", metrics, "The counters of the node."),
     SCHEMA("Client", client, "A session, and its client when it is connected."),
     SCHEMA("ClientIds", client_ids, "Several clients."),

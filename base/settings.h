@@ -16,6 +16,7 @@
 enum anonymous_policy { ANONYMOUS_LOOPBACK, ANONYMOUS_ALLOW, ANONYMOUS_DENY };
 enum authorization_default { AUTHORIZATION_DENY, AUTHORIZATION_ALLOW };
 enum deny_action { DENY_ACTION_IGNORE, DENY_ACTION_DISCONNECT };
+enum turn_clock { TURN_CLOCK_ELAPSED, TURN_CLOCK_PROCESSOR };
 enum queue_policy { QUEUE_DROP_NEWEST, QUEUE_DROP_OLDEST, QUEUE_DISCONNECT };
 enum listener_kind { LISTENER_TCP, LISTENER_TLS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX, LISTENER_KINDS };
 
@@ -128,6 +129,7 @@ struct mqtt_settings {
     uint32_t session_expiry_max_s;   /* also the expiry of MQTT 3 sessions with clean_session = 0; UINT32_MAX: never */
     uint32_t sessions_max;           /* per node; 0: no limit */
     uint32_t queue_messages_max;     /* per session */
+    uint64_t node_queue_messages_max, node_queue_bytes_max; /* of all sessions; 0: no limit */
     uint64_t queue_bytes_max;        /* per session */
     enum queue_policy queue_policy;
     bool queue_qos0_offline;         /* keep QoS 0 messages for a session that is away */
@@ -171,6 +173,7 @@ struct io_settings {
     bool multishot_accept, multishot_receive;
     uint32_t receive_buffers_bytes;  /* per shard */
     uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */
+    enum turn_clock turn_clock;
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 

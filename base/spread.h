@@ -56,7 +56,10 @@ double spread_quantile(const struct spread *spread, double share);
     X(stage_route, "seconds", "sampled PUBLISH packets: from its decoding until it is written for the subscribers of this shard, or in their queues") \
     X(stage_send, "seconds", "sampled PUBLISH packets: from then until the turn's sends are handed to the kernel")                  \
     X(publish_to_send, "seconds", "sampled PUBLISH packets: the three together")                                                    \
-    X(publish_to_other_shard, "seconds", "sampled PUBLISH packets: from the beginning of the turn that received it until another shard has delivered it")
+    X(publish_to_other_shard, "seconds", "sampled PUBLISH packets: from the beginning of the turn that received it until another shard has delivered it") \
+    X(commit_gather, "seconds", "group commits: from the beginning of the turn that brought the first record until the write is begun")    \
+    X(commit_write, "seconds", "group commits: from then until write and fdatasync are done and seen by the shard")                       \
+    X(commit_bytes, "bytes", "group commits: bytes written")
 
 enum spread_kind {
 #define SPREAD_KIND(name, unit, documentation) SPREAD_##name,

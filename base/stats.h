@@ -53,6 +53,7 @@
     X(inflight_messages, "gauge: QoS 1 and 2 deliveries sent and not acknowledged")                                  \
     X(redeliveries, "PUBLISH and PUBREL packets sent again after a resume")                                          \
     X(dropped_queue_full, "deliveries dropped: the session's queue was full")                                        \
+    X(dropped_node_full, "of these and of dropped_oldest: the queues of the whole node were full")                    \
     X(dropped_oldest, "deliveries dropped to make room (policy drop_oldest)")                                        \
     X(dropped_qos0_offline, "QoS 0 deliveries dropped: the client is away")                                          \
     X(dropped_qos0_slow, "QoS 0 deliveries dropped: the client does not read and its queue is full")                 \

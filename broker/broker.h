@@ -104,6 +104,9 @@ struct broker_shard {
     struct sys_load *load;           /* moving averages of $SYS, on shard 0 */
     struct limits_entry limits[LISTENERS_MAX]; /* by listener */
     struct node_rates node_rates;
+    struct {
+        uint64_t turn, messages, bytes;
+    } others_queued;           /* what waits on the other shards, as of that turn (0: never looked) */
     bool limits_narrow; /* one of them refuses QoS 1 or 2 or retained messages: only then a PUBLISH is held against them */
     uint32_t extras_bits;            /* enum extra: what is on */
     const struct extras *extras;

@@ -278,11 +278,52 @@ static inline uint64_t queue_count(const struct session *session)
     return session->queue.count + (UNLIKELY(session->spilled) ? durable_spill_count(session) : 0);
 }
 
+/* The node's limit: what waits on this shard now, and on the others as of this turn. */
+static bool node_queues_full(struct broker_shard *broker, uint64_t bytes)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    const struct stats *own = broker_stats(broker);
+    if (LIKELY(!mqtt->node_queue_messages_max && !mqtt->node_queue_bytes_max)) return false;
+    if (broker->others_queued.turn != own->turns + 1) {
+        broker->others_queued.turn = own->turns + 1;
+        broker->others_queued.messages = broker->others_queued.bytes = 0;
+        for (uint32_t s = 0; s < broker->broker->shards_count; s++) {
+            const struct shard *other = broker->broker->shards[s]->shard;
+            if (!other || other == broker->shard) continue;
+            broker->others_queued.messages += stats_read(&other->stats.queued_messages);
+            broker->others_queued.bytes += stats_read(&other->stats.queued_bytes);
+        }
+    }
+    uint64_t messages = own->queued_messages + broker->others_queued.messages, all_bytes = own->queued_bytes + broker->others_queued.bytes + bytes;
+    return (mqtt->node_queue_messages_max && messages >= mqtt->node_queue_messages_max) ||
+           (mqtt->node_queue_bytes_max && all_bytes > mqtt->node_queue_bytes_max);
+}
+
+/* The oldest one goes whatever the policy if nobody would be sent it any more. */
+static bool oldest_expired(struct broker_shard *broker, struct session *session)
+{
+    if (session->queue.count == 0) return false;
+    struct delivery oldest = delivery_queue_at(&session->queue, 0);
+    uint64_t expires_ms = delivery_message(oldest)->expires_ms;
+    if (expires_ms == 0 || expires_ms > broker->shard->now_ms) return false;
+    oldest = queue_pop(broker, session);
+    if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
+    COUNT(broker, dropped_expired);
+    drop_note(broker, DROP_expired, session, message_topic(delivery_message(oldest)), 1);
+    session_delivery_release(broker, oldest);
+    return true;
+}
+
 /* Room for one more message of these bytes? Applies the policy; false: this one is to be dropped. */
 static bool queue_make_room(struct broker_shard *broker, struct session *session, uint64_t bytes)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    while (queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max) {
+    for (;;) {
+        bool own_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+        bool node_full = node_queues_full(broker, bytes);
+        if (LIKELY(!own_full && !node_full)) return true;
+        if (oldest_expired(broker, session)) continue;
+        if (!own_full) COUNT(broker, dropped_node_full);
         if (mqtt->queue_policy == QUEUE_DISCONNECT && session->conn)
             session_kick(broker, session, MQTT_REASON_QUOTA_EXCEEDED);
         if (mqtt->queue_policy != QUEUE_DROP_OLDEST || queue_count(session) == 0) return false;
@@ -299,7 +340,6 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
         TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
         session_delivery_release(broker, oldest);
     }
-    return true;
 }
 
 /* Half a queue is when its publishers are asked to slow down; one that has not moved for a second pushes nobody back. */

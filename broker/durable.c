@@ -15,8 +15,12 @@
 static void disk_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
     struct durable_shard *durable = context;
+    struct shard *shard = durable->broker->shard;
     durable->write_error = 0;
-    shard_write_sync(durable->broker->shard, fd, data, bytes, offset);
+    durable->writing_ns = shard->now_ns;
+    spread_record(&shard->spreads[SPREAD_commit_gather], shard->now_ns - durable->gathering_ns);
+    spread_record(&shard->spreads[SPREAD_commit_bytes], bytes);
+    shard_write_sync(shard, fd, data, bytes, offset);
 }
 
 static bool disk_segment_take(void *context, struct wal_segment *ret_segment)
@@ -34,11 +38,21 @@ static void disk_segment_done(void *context, const struct wal_segment *segment, 
 
 static void timer_fired(struct timer *timer, void *context) {} /* the turn it makes is what it is for */
 
+/* For durable_report.c, on other threads. */
+void durable_show(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    atomic_store_explicit(&durable->shown.waiting_bytes, wal_backlog_bytes(&durable->wal), memory_order_relaxed);
+    atomic_store_explicit(&durable->shown.checkpointing, durable->checkpoint.running, memory_order_relaxed);
+    atomic_store_explicit(&durable->shown.refuses, durable_refuses(broker), memory_order_relaxed);
+}
+
 static void heartbeat(struct timer *timer, void *context)
 {
     struct broker_shard *broker = broker_of(context);
     if (!list_empty(&broker->durable->sessions)) wal_touch(&broker->durable->wal, broker->shard->now_ms);
     if (broker->broker->spill) durable_spill_retry(broker);
+    durable_show(broker);
     shard_start_timer(broker->shard, timer, STORE_HEARTBEAT_MS);
 }
 
@@ -97,6 +111,7 @@ void durable_file(struct shard *shard, bool sync, int32_t result)
     if (error)
         LOG_LIMITED(ERROR, 1000, "the store cannot write", "error=\"%s\" what=\"what was acknowledged is safe; new acknowledgements wait\"",
                     strerror(-error));
+    spread_record(&shard->spreads[SPREAD_commit_write], shard->now_ns - durable->writing_ns);
     wal_written(&durable->wal, error);
     struct stats *stats = broker_stats(broker);
     __atomic_store_n(&stats->durable_commits, durable->wal.commits, __ATOMIC_RELAXED);
@@ -126,9 +141,14 @@ bool durable_turn(struct broker_shard *broker)
     struct shard *shard = broker->shard;
     if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
     durable_waits_release(broker);
-    if (broker->broker->spill && !durable->restoring) durable_spill_turn(broker);
+    durable_owed_send(broker, false);
+    if (broker->broker->spill && !durable->restoring && durable_spill_turn(broker)) shard->more_next_turn = true;
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
+    if (wal_position(&durable->wal) != durable->gathering) {
+        durable->gathering = wal_position(&durable->wal);
+        durable->gathering_ns = shard->now_ns;
+    }
     uint64_t again_ms = wal_turn(&durable->wal, shard->now_ms, durable_realtime_ms(broker, shard->now_ms));
     if (again_ms != UINT64_MAX && (!timer_running(&durable->timer) || durable->timer.deadline_ms > again_ms))
         wheel_start(&shard->wheel, &durable->timer, again_ms);
@@ -174,10 +194,10 @@ void durable_stop(struct broker_shard *broker)
     if (!durable) return;
     CHECK(!durable->wal.writing); /* durable_busy() kept the shard turning */
     write_rest(broker);
-    while (!list_empty(&durable->committing)) { /* connections have gone; only other shards are still told */
+    durable_owed_send(broker, true);
+    while (!list_empty(&durable->committing)) { /* connections have gone */
         struct durable_wait *wait = CONTAINER_OF(durable->committing.next, struct durable_wait, commit_link);
         list_remove(&wait->commit_link);
-        if (wait->kind == WAIT_REMOTE) record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0);
         if (wait->kind == WAIT_CONNECT) durable_prepared_release(broker, wait->other);
         if (wait->kind == WAIT_FEATURE) features_stored(broker, wait->other, wal_durable(&durable->wal, wait->commit));
         if (wait->session) continue; /* still in its row, which ends with the session */
@@ -201,6 +221,8 @@ void durable_finish(struct broker_shard *broker)
     durable_spill_release(broker);
     wal_release(&durable->wal);
     map_free(&durable->prepared);
+    for (uint32_t s = 0; s < SHARDS_MAX; s++)
+        memory_release(durable->owed[s].promises);
     memory_release(durable->held);
     memory_release(durable);
     broker->durable = NULL;

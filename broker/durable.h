@@ -42,6 +42,15 @@ struct durable_notice {
     struct durable_partial *partial;
 };
 
+/* What another shard is told when a commit of ours is durable: waits of its own, in the order of their commits. A ring. */
+struct durable_owed {
+    struct durable_promise {
+        uint64_t commit;
+        struct durable_wait *wait;
+    } *promises;
+    uint32_t head, count, capacity; /* capacity: a power of two */
+};
+
 struct durable_shard {
     struct broker_shard *broker;
     struct wal wal;
@@ -52,9 +61,12 @@ struct durable_shard {
     uint64_t session_ids, message_ids;
     uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
     int32_t write_error;       /* of the write under way */
+    uint64_t gathering, gathering_ns; /* the newest commit, and the turn that brought its first record */
+    uint64_t writing_ns;       /* the turn that began the write under way */
     struct list sessions;      /* durable ones, in struct durable_session */
     struct map prepared;       /* struct durable_prepared by connection */
     struct durable_notice notices[SHARDS_MAX + 1];
+    struct durable_owed owed[SHARDS_MAX];
     struct {
         bool running;
         bool waits;            /* all sessions that are left wait for something that makes a turn */
@@ -76,7 +88,11 @@ struct durable_shard {
     uint32_t spill_ended_count, spill_ended_before_count;
     bool restoring;
     struct subscribe_request *restore_request;
-    /* read by other shards */
+    /* Read by other threads. The first: as of the last heartbeat or checkpoint. */
+    struct {
+        _Atomic uint64_t waiting_bytes, checkpoint_ms; /* checkpoint_ms: when the last one ended; 0: none did */
+        _Atomic bool checkpointing, refuses;
+    } shown;
     _Atomic uint64_t filter_bits[(1u << DURABLE_FILTER_BITS) / 64];
     uint16_t filter_counts[1u << DURABLE_FILTER_BITS];
 };
@@ -94,7 +110,8 @@ struct durable_session {
     bool snapshotting;         /* its queue is being written in parts: */
     uint32_t snapshot_passed;  /* entries at its front that have been written */
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
-    struct list waits;         /* answers, in the order they must leave */
+    struct list waits;         /* answers, in the order they must leave: staged ones, then those that wait for other shards */
+    struct durable_wait *unstaged; /* the first that is not staged; NULL: all are */
     uint32_t waits_count;
     uint64_t front, next;      /* numbers of the queue's first entry and of the next one to come, as the log counts */
     uint64_t restored;         /* entries with numbers below were queued before the last start */
@@ -164,17 +181,20 @@ static inline void durable_publication_init(struct publication *publication)
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
-/* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. */
-void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
-/* record_send_publish(), each of its records announced. */
-void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. False: nobody there needs to
+ * know, so it is no business of ours. */
+bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
+/* Sends it, each of its records announced. False: nothing was sent, since nobody there is durable. */
+bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
 /* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
 bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
 void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication);
-void durable_stored(struct broker_shard *broker, struct durable_wait *wait);
+void durable_stored(struct broker_shard *broker, const struct lane_cell *cells);
+/* Tells the other shards what they wait for, as far as it is durable; all: the node is ending. */
+void durable_owed_send(struct broker_shard *broker, bool all);
 /* A checkpoint of shard `from` would take away the records that tell who has got a QoS 2 message. It must not end before the
  * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
 void durable_barrier(struct broker_shard *broker, uint32_t from);
@@ -228,7 +248,7 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
 
 /* ---- inside durable*.c ------------------------------------------------------------------------------------------- */
 
-enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER, WAIT_FEATURE };
+enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_BARRIER, WAIT_FEATURE };
 
 struct durable_wait {
     struct list link;         /* of its session's answers */
@@ -249,9 +269,9 @@ struct durable_wait {
     uint8_t bytes[8];
     uint32_t long_bytes;
     uint8_t *long_answer;     /* one that does not fit there */
-    uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
+    uint32_t from;            /* WAIT_BARRIER: whom to tell */
     struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
-    void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared; WAIT_FEATURE: the question */
+    void *other;              /* WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared; WAIT_FEATURE: the question */
 };
 
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);
@@ -267,6 +287,7 @@ void durable_prepared_forget(struct broker_shard *broker, struct session *sessio
 void durable_prepared_release(struct broker_shard *broker, void *prepared);
 void durable_snapshot(struct broker_shard *broker, struct session *session);
 void durable_checkpoint_turn(struct broker_shard *broker);
+void durable_show(struct broker_shard *broker);
 void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);

@@ -333,6 +333,8 @@ void durable_checkpoint_turn(struct broker_shard *broker)
         durable->checkpoint.first_done = true;
         if (broker->broker->spill) durable_spill_checkpoint_done(broker);
         COUNT(broker, durable_checkpoints);
+        atomic_store_explicit(&durable->shown.checkpoint_ms, broker->shard->now_ms, memory_order_relaxed);
+        durable_show(broker);
     }
     if (broker->stopping) return;
     if (!durable->checkpoint.running && checkpoint_due(broker)) checkpoint_begin(broker);

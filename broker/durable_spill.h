@@ -59,8 +59,8 @@ uint64_t durable_spill_count(const struct session *session);
 void durable_spill_end(struct broker_shard *broker, struct session *session);
 /* The shelf is behind: publishers are read more slowly. */
 bool durable_spill_congested(const struct broker_shard *broker);
-/* Once a turn: answers of the shelf, and what it has synced. */
-void durable_spill_turn(struct broker_shard *broker);
+/* Once a turn: answers of the shelf, and what it has synced. True: there may be more answers. */
+bool durable_spill_turn(struct broker_shard *broker);
 /* Everything is tried again that failed. */
 void durable_spill_retry(struct broker_shard *broker);
 

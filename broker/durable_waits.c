@@ -77,25 +77,29 @@ static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
     if (UNLIKELY(wait->session->traced)) trace_sent(broker, conn, wait->session->version, span_of(out, bytes), span_of(NULL, 0), NULL);
 }
 
-/* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]; STORE_INCOMING is written in that order, too. */
+/* One whose other shards have answered waits for a commit of ours. STORE_INCOMING is written in the order of the row. */
+static void row_stage(struct broker_shard *broker, struct durable_session *durable, struct durable_wait *wait)
+{
+    if (wait->number && durable->id && !wait->refused) {
+        uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
+        durable->incoming_logged = wait->number;
+        durable_partial_known(wait->partial);
+        if (!durable->lazy && commit > wait->commit) wait->commit = commit;
+    }
+    if (on_disk(broker, wait->commit))
+        wait->staged = wait->ready = true;
+    else
+        durable_wait_commit(broker, wait, wait->commit);
+}
+
+/* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]. Each is looked at once here and once there, whatever stands in the row. */
 static void row_advance(struct broker_shard *broker, struct session *session)
 {
     struct durable_session *durable = session->durable;
-    LIST_FOR_EACH(link, &durable->waits)
-    {
-        struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
-        if (wait->remote) break;
-        if (wait->staged) continue;
-        if (wait->number && durable->id && !wait->refused) {
-            uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
-            durable->incoming_logged = wait->number;
-            durable_partial_known(wait->partial);
-            if (!durable->lazy && commit > wait->commit) wait->commit = commit;
-        }
-        if (on_disk(broker, wait->commit))
-            wait->staged = wait->ready = true;
-        else
-            durable_wait_commit(broker, wait, wait->commit);
+    while (durable->unstaged && !durable->unstaged->remote) {
+        struct durable_wait *wait = durable->unstaged;
+        durable->unstaged = wait->link.next == &durable->waits ? NULL : CONTAINER_OF(wait->link.next, struct durable_wait, link);
+        row_stage(broker, durable, wait);
     }
     while (!list_empty(&durable->waits)) {
         struct durable_wait *wait = CONTAINER_OF(durable->waits.next, struct durable_wait, link);
@@ -112,8 +116,10 @@ static void row_advance(struct broker_shard *broker, struct session *session)
 
 static void row_append(struct broker_shard *broker, struct session *session, struct durable_wait *wait)
 {
+    DCHECK(!wait->staged);
     list_append(&session->durable->waits, &wait->link);
     session->durable->waits_count++;
+    if (!session->durable->unstaged) session->durable->unstaged = wait;
     row_advance(broker, session);
 }
 
@@ -128,7 +134,6 @@ static void wait_ready(struct broker_shard *broker, struct durable_wait *wait)
         break;
     case WAIT_SUBACK: request_stored(broker, wait->other); break;
     case WAIT_CONNECT: durable_connect_ready(broker, wait); break;
-    case WAIT_REMOTE: record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0); break;
     case WAIT_FEATURE: features_stored(broker, wait->other, true); break;
     case WAIT_BARRIER: UNREACHABLE("a barrier waits for no commit");
     }
@@ -185,10 +190,10 @@ static bool filters_durable(const struct durable_shard *there, const uint32_t *i
     return false;
 }
 
-void durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
+bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
 {
     const struct durable_shard *there = broker->broker->shards[to]->durable;
-    if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return;
+    if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return false;
     struct durable_wait *wait = NULL;
     if (publication->qos > 0 && (publication->level == DURABILITY_COMMIT || publication->partial) && publication->answers) {
         wait = publication->wait;
@@ -202,15 +207,20 @@ void durable_announce(struct broker_shard *broker, uint32_t to, struct publicati
                                  {publication->origin_session, (uint64_t)publication->origin_number << 16 | publication->origin_packet_id},
                                  {(uint64_t)(uintptr_t)publication->partial, 0}};
     shard_send(broker->shard, to, cells, 3);
+    return true;
 }
 
-void durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
+bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
 {
+    bool one = count <= RECORD_PUBLISH_IDS_MAX; /* record, so one announcement */
+    if (one && !durable_announce(broker, to, publication, ids, count)) return false;
+    if (count == 1 && record_send_publish_copy(broker->shard, to, publication, ids[0])) return true;
     for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
         uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
-        durable_announce(broker, to, publication, ids + at, part);
+        if (!one) durable_announce(broker, to, publication, ids + at, part);
         record_send_publish(broker->shard, to, publication_message(broker->shard, publication), ids + at, part);
     }
+    return true;
 }
 
 /* By the bitmaps of durable filters, so now and then true for nothing. */
@@ -251,24 +261,85 @@ void durable_adopt(struct broker_shard *broker, uint32_t from, struct publicatio
     publication->origin_packet_id = notice->origin.packet_id;
 }
 
-/* The other shard is told at once when nothing of it went into the log. */
+/* ---- told to other shards, many at once -------------------------------------------------------------------------- */
+
+static void owed_append(struct durable_owed *owed, uint64_t commit, struct durable_wait *wait)
+{
+    if (owed->count == owed->capacity) {
+        uint32_t capacity = owed->capacity ? owed->capacity * 2 : 64;
+        struct durable_promise *promises = memory_acquire(capacity * sizeof *promises);
+        for (uint32_t i = 0; i < owed->count; i++)
+            promises[i] = owed->promises[(owed->head + i) & (owed->capacity - 1)];
+        memory_release(owed->promises);
+        *owed = (struct durable_owed){promises, 0, owed->count, capacity};
+    }
+    owed->promises[(owed->head + owed->count++) & (owed->capacity - 1)] = (struct durable_promise){commit, wait};
+}
+
+#define STORED_WAITS_MAX (2 * (RECORD_CELLS_MAX - 2)) /* of one record: two to a cell */
+
+/* Those at the front whose commits are durable, in one record. False: there are none. */
+static bool owed_send_some(struct broker_shard *broker, uint32_t to, uint64_t committed)
+{
+    struct durable_owed *owed = &broker->durable->owed[to];
+    struct lane_cell cells[RECORD_CELLS_MAX];
+    uint32_t count = 0;
+    for (; owed->count && count < STORED_WAITS_MAX; count++) {
+        struct durable_promise promise = owed->promises[owed->head & (owed->capacity - 1)];
+        if (promise.commit > committed) break;
+        uint64_t name = (uint64_t)(uintptr_t)promise.wait;
+        if (count % 2)
+            cells[1 + count / 2].b = name;
+        else
+            cells[1 + count / 2] = (struct lane_cell){name, 0};
+        owed->head = (owed->head + 1) & (owed->capacity - 1);
+        owed->count--;
+    }
+    if (count == 0) return false;
+    uint32_t further = (count + 1) / 2;
+    cells[0] = record_first(RECORD_STORED, (uint8_t)further, NULL, count);
+    shard_send(broker->shard, to, cells, 1 + further);
+    COUNT_BY(broker, durable_waits, -(uint64_t)count);
+    return true;
+}
+
+void durable_owed_send(struct broker_shard *broker, bool all)
+{
+    uint64_t committed = all ? UINT64_MAX : broker->durable->wal.committed;
+    for (uint32_t to = 0; to < broker->broker->shards_count; to++)
+        while (broker->durable->owed[to].count && owed_send_some(broker, to, committed))
+            ;
+}
+
+/* At once when nothing of it went into the log. */
 void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication)
 {
     if (!publication->wait) return;
-    if (publication->commit == 0 || wal_durable(&broker->durable->wal, publication->commit))
-        return record_send(broker->shard, from, RECORD_STORED, publication->wait, 0);
-    struct durable_wait *wait = durable_wait_make(broker, WAIT_REMOTE, NULL);
-    wait->from = from;
-    wait->other = publication->wait;
-    durable_wait_commit(broker, wait, publication->commit);
+    uint64_t commit = publication->commit;
+    if (wal_durable(&broker->durable->wal, commit)) commit = 0;
+    if (commit == 0) {
+        struct lane_cell cells[2] = {record_first(RECORD_STORED, 1, NULL, 1), {(uint64_t)(uintptr_t)publication->wait, 0}};
+        return shard_send(broker->shard, from, cells, 2);
+    }
+    owed_append(&broker->durable->owed[from], commit, publication->wait); /* commits only rise */
+    COUNT(broker, durable_waits);
 }
 
-void durable_stored(struct broker_shard *broker, struct durable_wait *wait)
+static void wait_stored(struct broker_shard *broker, struct durable_wait *wait)
 {
     DCHECK(wait->remote > 0);
     if (--wait->remote > 0) return;
     if (!wait->session) return durable_wait_free(broker, wait);
     row_advance(broker, wait->session);
+}
+
+void durable_stored(struct broker_shard *broker, const struct lane_cell *cells)
+{
+    uint32_t count = (uint32_t)cells->b;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i + 8 < count) __builtin_prefetch((void *)(uintptr_t)(i % 2 ? cells[1 + (i + 8) / 2].b : cells[1 + (i + 8) / 2].a), 1);
+        wait_stored(broker, (struct durable_wait *)(uintptr_t)(i % 2 ? cells[1 + i / 2].b : cells[1 + i / 2].a));
+    }
 }
 
 /* Barriers at the front have nothing before them any more. */
@@ -391,7 +462,7 @@ void durable_hold_done(struct broker_shard *broker, struct durable_wait *wait, e
         wait->remote--;
         return;
     }
-    durable_stored(broker, wait);
+    wait_stored(broker, wait);
 }
 
 bool durable_hold_feature(struct broker_shard *broker, struct feature_store_inside *question, uint64_t commit)

@@ -127,8 +127,10 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
     publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
     publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
     uint32_t id = (uint32_t)cells->b;
+    if (broker->durable) durable_adopt(broker, from, &publication);
     publication_deliver(broker, &publication, &id, 1);
     report_congestion(broker, from, &publication);
+    if (broker->durable) durable_report(broker, from, &publication);
     publication_end(broker->shard, &publication);
 }
 
@@ -199,7 +201,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_RETAIN_ITEM:
     case RECORD_RETAIN_SLICE: return retained_record(broker, from, cells);
     case RECORD_DURABLE: return durable_notice_take(broker, from, cells);
-    case RECORD_STORED: return durable_stored(broker, record_pointer(cells));
+    case RECORD_STORED: return durable_stored(broker, cells);
     case RECORD_BARRIER: return durable_barrier(broker, from);
     case RECORD_BARRIER_DONE: return durable_barrier_done(broker);
     case RECORD_CONGESTED: return take_congested(broker, cells->b);

@@ -204,6 +204,16 @@ static bool admin_load(void *context, const char *runtime, struct config **ret_c
 static bool admin_reload(void *context, struct admin_reload *ret_reload) { return reload(context, ret_reload); }
 
 /* Without the listener, then with it again. */
+static bool admin_backup(void *context, char *ret_error, size_t error_bytes)
+{
+    return ringmqd_store_backup(&((struct control *)context)->store, ret_error, error_bytes);
+}
+
+static void admin_last_backup(void *context, struct admin_backup *ret_backup)
+{
+    ringmqd_store_last_backup(&((struct control *)context)->store, ret_backup);
+}
+
 static bool admin_listener_restart(void *context, const char *id, char *ret_error, size_t error_bytes)
 {
     struct control *control = context;
@@ -244,6 +254,12 @@ static void stop(struct control *control)
     send_to_all(control, RECORD_STOP, NULL);
 }
 
+static void backup(struct control *control)
+{
+    char error[200];
+    if (!ringmqd_store_backup(&control->store, error, sizeof error)) LOG(WARN, "no backup made", "what=%s", log_quoted(span_of_string(error)));
+}
+
 static void signal_take(struct control *control)
 {
     struct signalfd_siginfo signal;
@@ -252,7 +268,7 @@ static void signal_take(struct control *control)
     if (signal.ssi_signo == SIGHUP)
         reload(control, &ignored);
     else if (signal.ssi_signo == SIGUSR1)
-        ringmqd_store_backup(&control->store);
+        backup(control);
     else
         stop(control);
 }
@@ -367,7 +383,8 @@ static int broker_run(struct control *control)
     ringmqd_store_started(&control->store);
     control->admin = ringmqd_admin_start(&(struct admin_options){
         .settings = settings, .broker = control->broker, .node = control->node,
-        .control = {.control = control, .config = admin_config, .load = admin_load, .reload = admin_reload, .listener_restart = admin_listener_restart}});
+        .control = {.control = control, .config = admin_config, .load = admin_load, .reload = admin_reload, .listener_restart = admin_listener_restart,
+                    .backup = admin_backup, .last_backup = admin_last_backup}});
     if (control->admin) control->admin_wake = admin_control_fd(control->admin);
     control_run(control);
     node_destroy(control->node);

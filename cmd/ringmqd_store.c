@@ -79,7 +79,7 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
 
 bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count)
 {
-    *store = (struct ringmqd_store){0};
+    *store = (struct ringmqd_store){.backup_lock = PTHREAD_MUTEX_INITIALIZER};
     if (!settings->durability.enable) return true;
     store->data_dir = settings->node.data_dir;
     char path[4200], error[800];
@@ -119,37 +119,60 @@ void ringmqd_store_started(struct ringmqd_store *store)
     if (store->spill) spill_start(store->spill);
 }
 
+static void backup_note(struct ringmqd_store *store, const struct admin_backup *backup)
+{
+    pthread_mutex_lock(&store->backup_lock);
+    store->last_backup = *backup;
+    pthread_mutex_unlock(&store->backup_lock);
+}
+
+void ringmqd_store_last_backup(struct ringmqd_store *store, struct admin_backup *ret_backup)
+{
+    pthread_mutex_lock(&store->backup_lock);
+    *ret_backup = store->last_backup;
+    pthread_mutex_unlock(&store->backup_lock);
+}
+
 static void *backup_thread(void *context)
 {
     struct ringmqd_store *store = context;
-    char directory[4300], when[32], error[600];
-    time_t now = time(NULL);
-    struct tm parts;
+    struct admin_backup backup;
+    char error[sizeof backup.error];
     log_thread_attach("backup");
-    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
-    snprintf(directory, sizeof directory, "%s/backup-%s", store->data_dir, when);
+    ringmqd_store_last_backup(store, &backup);
     uint64_t begun_ms = clock_ms(CLOCK_MONOTONIC);
-    if (store_backup(store->store, store->spill, directory, error, sizeof error))
-        LOG(NOTICE, "backup made", "path=%s ms=%llu", directory, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
-    else
+    bool made = store_backup(store->store, store->spill, backup.path, &backup.bytes, error, sizeof error);
+    backup.ms = clock_ms(CLOCK_MONOTONIC) - begun_ms;
+    backup.state = made ? BACKUP_DONE : BACKUP_FAILED;
+    if (made)
+        LOG(NOTICE, "backup made", "path=%s bytes=%llu ms=%llu", backup.path, (unsigned long long)backup.bytes, (unsigned long long)backup.ms);
+    else {
+        snprintf(backup.error, sizeof backup.error, "%s", error);
         LOG(ERROR, "no backup made", "what=%s", log_quoted(span_of_string(error)));
-    atomic_store(&store->backing_up, false);
+    }
+    backup_note(store, &backup);
     return NULL;
 }
 
-void ringmqd_store_backup(struct ringmqd_store *store)
+bool ringmqd_store_backup(struct ringmqd_store *store, char *ret_error, size_t error_bytes)
 {
-    if (!store->store) {
-        LOG(WARN, "no backup made", "what=\"durability.enable is off: there is nothing to copy\"");
-        return;
-    }
-    if (atomic_exchange(&store->backing_up, true)) {
-        LOG(WARN, "no backup made", "what=\"another one is being made\"");
-        return;
-    }
+    struct admin_backup backup;
+    if (!store->store) return snprintf(ret_error, error_bytes, "durability.enable is off: there is nothing to copy"), false;
+    ringmqd_store_last_backup(store, &backup);
+    if (backup.state == BACKUP_RUNNING) return snprintf(ret_error, error_bytes, "another one is being made"), false;
     if (store->has_backup) pthread_join(store->backup, NULL);
+    char when[32];
+    time_t now = time(NULL);
+    struct tm parts;
+    strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &parts));
+    backup = (struct admin_backup){.state = BACKUP_RUNNING, .unix_ms = clock_ms(CLOCK_REALTIME)};
+    snprintf(backup.path, sizeof backup.path, "%s/backup-%s", store->data_dir, when);
+    backup_note(store, &backup);
     store->has_backup = pthread_create(&store->backup, NULL, backup_thread, store) == 0;
-    if (!store->has_backup) atomic_store(&store->backing_up, false);
+    if (store->has_backup) return true;
+    backup = (struct admin_backup){.state = BACKUP_FAILED, .error = "no thread can be made"};
+    backup_note(store, &backup);
+    return snprintf(ret_error, error_bytes, "%s", backup.error), false;
 }
 
 void ringmqd_store_close(struct ringmqd_store *store)

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "admin/control.h"
 #include "broker/broker.h"
 
 struct ringmqd_store {
@@ -15,7 +16,8 @@ struct ringmqd_store {
     const char *data_dir;
     pthread_t backup;
     bool has_backup;
-    _Atomic bool backing_up;
+    pthread_mutex_t backup_lock; /* of what follows */
+    struct admin_backup last_backup;
 };
 
 /* Opens node.data_dir/store, replays what is there and gives it to the broker. Progress is logged when it takes more than a second.
@@ -23,9 +25,11 @@ struct ringmqd_store {
 bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count);
 /* All shards have started: what was replayed is theirs now. */
 void ringmqd_store_started(struct ringmqd_store *store);
-/* A copy of the running store into node.data_dir/backup-TIME, by a thread of its own; the log says how it went. (For other ways to ask for
- * one: store_backup() of store/backup.h, from any thread but a shard's.) */
-void ringmqd_store_backup(struct ringmqd_store *store);
+/* Begins a copy of the running store into node.data_dir/backup-TIME, by a thread of its own; the log says how it went. On the control thread. False: a
+ * sentence in ret_error. */
+bool ringmqd_store_backup(struct ringmqd_store *store, char *ret_error, size_t error_bytes);
+/* Any thread. */
+void ringmqd_store_last_backup(struct ringmqd_store *store, struct admin_backup *ret_backup);
 /* After the node has gone. Also after a start that failed. */
 void ringmqd_store_close(struct ringmqd_store *store);
 

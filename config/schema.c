@@ -13,6 +13,8 @@
 static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
 static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
+static const struct schema_word turn_clocks[] = {{"elapsed", TURN_CLOCK_ELAPSED}, {"processor", TURN_CLOCK_PROCESSOR}, {NULL, 0}};
+static const struct schema_word all_of_it[] = {{"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word anonymous[] = {
     {"loopback", ANONYMOUS_LOOPBACK}, {"true", ANONYMOUS_ALLOW}, {"false", ANONYMOUS_DENY}, {NULL, 0}};
@@ -499,8 +501,15 @@ static const struct schema_key keys[] = {
      .documentation = "Messages that may wait for one session: it is away, or takes them more slowly than they come."},
     {"mqtt.max_mqueue_bytes", TYPE_SIZE, RELOAD, AT(mqtt.queue_bytes_max), .min = KIB, .max = TIB, .default_text = "16MiB",
      .documentation = "The same in bytes; whichever is reached first."},
+    {"mqtt.max_node_mqueue_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.node_queue_messages_max), .min = 1, .max = 1000000000000, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "Messages that may wait for all sessions of the node together, in memory and on disk; then mqtt.mqueue_policy decides about the "
+                      "queue a message comes to. (How old they may be says mqtt.message_expiry_max.)"},
+    {"mqtt.max_node_mqueue_bytes", TYPE_SIZE, RELOAD, AT(mqtt.node_queue_bytes_max), .min = MIB, .max = 1024 * TIB, .words = unlimited,
+     .default_text = "infinity",
+     .documentation = "The same in bytes; whichever is reached first."},
     {"mqtt.mqueue_policy", TYPE_ENUM, RELOAD, AT(mqtt.queue_policy), .words = queue_policies, .default_text = "drop_newest",
-     .documentation = "What happens when a session's queue is full. drop_newest: the message that comes. drop_oldest: the one "
+     .documentation = "What happens when a session's queue, or the node's share of memory and disk for all of them, is full. drop_newest: the message that comes. drop_oldest: the one "
                       "that waited longest. disconnect: the client, with 0x97. Drops are counted and logged."},
     {"mqtt.mqueue_store_qos0", TYPE_BOOL, RELOAD, AT(mqtt.queue_qos0_offline), .default_text = "true",
      .documentation = "Whether QoS 0 messages wait, too, for a session that is away."},
@@ -586,7 +595,7 @@ static const struct schema_key keys[] = {
      .documentation = "Memory of the node for queued messages of durable sessions (half of it) and for reading and writing the queues that "
                       "are kept on disk only (the other half). When queues take more than their half, only 64 messages stay in memory "
                       "at each end of a queue."},
-    {"durability.queue_window", TYPE_UNSIGNED, AT(durability.queue_window), .min = 16, .max = 1000000, .words = unlimited,
+    {"durability.queue_window", TYPE_UNSIGNED, AT(durability.queue_window), .min = 16, .max = 1000000, .words = all_of_it,
      .default_text = "1000",
      .documentation = "Messages that stay in memory at each end of a durable session's queue. What is between them is on disk only, and is "
                       "read back when its client takes it. infinity: the whole queue stays in memory."},
@@ -608,6 +617,9 @@ static const struct schema_key keys[] = {
      .documentation = "Look again for this long before a shard goes to sleep. 0: never, and an idle broker uses no CPU. Raise it "
                       "to 20us to 100us when the last microseconds of latency matter and the cores are the broker's own: each "
                       "shard then burns up to a whole core whenever there is traffic."},
+    {"io.turn_clock", TYPE_ENUM, AT(io.turn_clock), .words = turn_clocks, .default_text = "elapsed",
+     .documentation = "What the histogram of turns counts. elapsed: the time that passed, moments in which the system gave the core to somebody else included. "
+                      "processor: the time the shard itself has used; costs two system calls a turn."},
     {"io.direct_descriptors", TYPE_BOOL, AT(io.direct_descriptors), .default_text = "true",
      .documentation = "Sockets without an entry in the process's table of files: less work per operation."},
     {"io.fd_passing", TYPE_BOOL, AT(io.fd_passing), .default_text = "true",

@@ -150,7 +150,8 @@ static const struct lane_cell *record_at(const struct lane *lane, uint32_t head,
 }
 
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
-                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context, uint32_t *ret_fullest)
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), bool (*enough)(void *context), void *context,
+                    uint32_t *ret_fullest)
 {
     struct lane_cell scratch[RECORD_CELLS_MAX];
     uint32_t records = 0, fullest = 0;
@@ -162,6 +163,8 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
             uint32_t count = record_cells(cells);
             take(context, from, cells);
             head += count;
+            if (UNLIKELY(taken % MESH_RECORDS_PER_LOOK == MESH_RECORDS_PER_LOOK - 1) && enough && enough(context))
+                budget = MESH_RECORDS_PER_LOOK; /* of the lanes that follow, too: none is left out */
         }
         if (ready) lane_taken(lane, head);
         if (ready > fullest) fullest = ready;

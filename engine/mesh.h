@@ -53,10 +53,13 @@ bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to);
 bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
                 struct stats *stats);
 
-/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. Returns how many there were, and in ret_fullest how many cells had
- * waited in the fullest lane. */
+/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. `enough` (NULL: never) is asked now and then; when it says
+ * yes, no producer gets more than MESH_RECORDS_PER_LOOK any more. Returns how many there were, and in ret_fullest how many cells had waited in the
+ * fullest lane. */
+#define MESH_RECORDS_PER_LOOK 64
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
-                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context, uint32_t *ret_fullest);
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), bool (*enough)(void *context), void *context,
+                    uint32_t *ret_fullest);
 
 /* Says "I am going to sleep" and answers whether sleeping is allowed (nothing has arrived). mesh_awake() takes it back. */
 bool mesh_may_sleep(struct mesh *mesh, uint32_t to);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -139,8 +140,12 @@ static void completions_handle(struct shard *shard, uint32_t count)
     struct kernel_completion *completions = shard->completions;
     stats_count(&shard->stats.completions, count - shard->completions_left);
     if (count >= shard->sorted_from) count = completions_urgent(shard, count);
-    uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
+    uint32_t budget = shard->turn_packets + shard->packets_max, look_at = shard->turn_packets + WORK_PER_LOOK, i = 0;
     for (; i < count && shard->turn_packets < budget; i++) {
+        if (UNLIKELY(shard->turn_packets >= look_at)) {
+            if (shard->group->verbs->monotonic_ns(shard->ring) - shard->now_ns > WORK_PER_TURN_NS) break;
+            look_at = shard->turn_packets + WORK_PER_LOOK;
+        }
         completion_prefetch(shard, i, count);
         completion_take(shard, &completions[i]);
     }
@@ -176,9 +181,23 @@ static void record_take(void *context, uint32_t from, const struct lane_cell *ce
     }
 }
 
+/* Enough for this turn? Asked every WORK_PER_LOOK records; counts from the first time. */
+static bool drained_enough(void *context)
+{
+    struct shard *shard = context;
+    uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
+    if (shard->drain_from_ns == 0) shard->drain_from_ns = now_ns;
+    return now_ns - shard->drain_from_ns > WORK_PER_TURN_NS;
+}
+
+/* Whoever has filled a lane has nothing better to do than to wait for its reader, who may need this very core; at worst the reader has
+ * emptied the lane and sleeps for so long. */
+#define LANE_FULL_NS (50 * NS_PER_US)
+
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
 {
     if (shard->more_next_turn) return 0;
+    if (UNLIKELY(shard->lanes_full) && sleep_ns > LANE_FULL_NS) sleep_ns = LANE_FULL_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms == WHEEL_NEVER) return sleep_ns;
     uint64_t next_ns = next_ms * NS_PER_MS;
@@ -258,11 +277,18 @@ static void dirty_send(struct shard *shard)
     shard->dirty_count = 0;
 }
 
+static uint64_t thread_used_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
+}
+
 /* One more reading of the clock, about 25 ns a turn. */
-static void turn_measure(struct shard *shard, uint32_t completions)
+static void turn_measure(struct shard *shard, uint32_t completions, uint64_t used_ns)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
-    spread_record(&shard->spreads[SPREAD_turn], now_ns - shard->now_ns);
+    spread_record(&shard->spreads[SPREAD_turn], LIKELY(used_ns == 0) ? now_ns - shard->now_ns : thread_used_ns() - used_ns);
     spread_record(&shard->spreads[SPREAD_turn_completions], completions);
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
@@ -291,22 +317,24 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
     shard_set_now(shard);                               /* everything in the turn happens at this time */
     shard->more_next_turn = false;
+    uint64_t used_ns = UNLIKELY(shard->settings->io.turn_clock == TURN_CLOCK_PROCESSOR) ? thread_used_ns() : 0;
 
     completions_handle(shard, completions);
-    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard, &fullest);
+    shard->drain_from_ns = 0;
+    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, drained_enough, shard, &fullest);
     lanes_measure(shard, fullest);
     uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
     bool more = group->handler->turn(shard);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
 
-    bool overflow = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
+    shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || overflow || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
+    shard->more_next_turn |= more || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
     gather_learn(shard);
-    turn_measure(shard, completions);
+    turn_measure(shard, completions, used_ns);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
@@ -381,7 +409,7 @@ void shard_stop(struct shard *shard)
 
 uint32_t shard_settle(struct shard *shard)
 {
-    uint32_t fullest, records = mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard, &fullest);
+    uint32_t fullest, records = mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, NULL, shard, &fullest);
     mesh_flush(shard->group->mesh, shard->number, shard->group->verbs, shard->ring, &shard->stats);
     return records;
 }

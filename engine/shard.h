@@ -76,6 +76,8 @@ struct shard {
     clockid_t cpu_clock;  /* of its thread: any thread may ask how much it has used */
     bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
     bool more_next_turn;  /* something was left over: the next turn does not sleep */
+    uint64_t drain_from_ns; /* when it was first looked at in this turn; 0: not yet */
+    bool lanes_full;      /* records wait for room in a lane: the next turn sleeps for a moment only */
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
     const struct shard_group *group;
@@ -133,6 +135,10 @@ struct shard {
  * receive that goes beyond is finished. About half a millisecond. */
 #define COMPLETIONS_PER_TURN_MAX 1024
 #define PACKETS_PER_TURN_MAX     2048
+/* The same in time: of completions, and again of what other shards send; looked at every WORK_PER_LOOK packets or records. Whoever waits for its turn
+ * does not wait much longer than twice this, whatever packets cost. */
+#define WORK_PER_TURN_NS (500 * 1000ull)
+#define WORK_PER_LOOK    64
 /* With fewer completions than this their order makes no difference that anybody could notice. */
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048

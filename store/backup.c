@@ -1,5 +1,6 @@
 #include "store/backup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -134,7 +135,21 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     return 0;
 }
 
-bool store_backup(struct store *store, struct spill *spill, const char *directory, char *ret_error, size_t error_bytes)
+/* Of the files in a directory; holes are not there. */
+static uint64_t directory_bytes(const char *path)
+{
+    uint64_t bytes = 0;
+    DIR *directory = opendir(path);
+    if (!directory) return 0;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        struct stat status;
+        if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode)) bytes += (uint64_t)status.st_blocks * 512;
+    }
+    closedir(directory);
+    return bytes;
+}
+
+bool store_backup(struct store *store, struct spill *spill, const char *directory, uint64_t *ret_bytes, char *ret_error, size_t error_bytes)
 {
     char inside[4300], shelf[4400];
     snprintf(inside, sizeof inside, "%s/store", directory);
@@ -152,6 +167,7 @@ bool store_backup(struct store *store, struct spill *spill, const char *director
     int fd = open(inside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && fsync(fd) != 0 && !error) error = -errno;
     if (fd >= 0) close(fd);
+    *ret_bytes = error ? 0 : directory_bytes(inside) + directory_bytes(shelf);
     if (!error) return true;
     snprintf(ret_error, error_bytes, "cannot copy into %.300s: %s", directory, strerror(-error));
     nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -26,6 +26,8 @@ struct shelf {
     bool (*next)(void *context, uint64_t session, uint64_t *ret_session);
     /* A copy that can be opened, in a directory that does not exist yet. */
     int (*backup)(void *context, const char *directory);
+    /* Bytes on disk, and of memory it uses now. Any thread. */
+    void (*size)(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes);
     int (*compact)(void *context); /* gives the room of what was dropped back */
     const char *(*fault)(void *context); /* of the last verb that failed: a sentence */
     void (*close)(void *context);

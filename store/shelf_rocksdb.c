@@ -22,6 +22,7 @@ struct rocks {
     char *path;
     uint64_t memtable_bytes; /* of one, before RocksDB writes it by itself */
     uint64_t unflushed;      /* put since the last flush */
+    bool compactions_rest;   /* there is no room for one */
     char fault[300];
 };
 
@@ -49,14 +50,46 @@ static int result(struct rocks *rocks, char *error)
     return full ? -ENOSPC : -EIO;
 }
 
-/* Debian's RocksDB has its assertions on, and one of them fails after a write that found no space: so it is not let near a full disk. */
-#define SPACE_MARGIN_BYTES (32u * 1024 * 1024)
+static uint64_t property(struct rocks *rocks, const char *name)
+{
+    uint64_t value = 0;
+    return rocksdb_property_int(rocks->db, name, &value) == 0 ? value : 0;
+}
+
+/* Debian's RocksDB has its assertions on, and one of them fails after a write that found no space: so it is not let near a full disk. A flush writes
+ * what was put since the last one; compactions, two at a time, write once more at most COMPACTION_BYTES_MAX each and never more than there is. */
+#define SPACE_MARGIN_BYTES   (32u * 1024 * 1024)
+#define COMPACTION_BYTES_MAX (256ull * 1024 * 1024)
+#define COMPACTIONS_MAX      2
+
+static bool room_for_compactions(struct rocks *rocks, uint64_t free_bytes)
+{
+    uint64_t most = property(rocks, "rocksdb.total-sst-files-size"), at_a_time = COMPACTIONS_MAX * COMPACTION_BYTES_MAX;
+    return free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
+}
+
+/* Before whatever may begin one. While they rest, files pile up, which costs time in reading, not room. */
+static void compactions_allow(struct rocks *rocks, bool allowed)
+{
+    if (rocks->compactions_rest == !allowed) return;
+    const char *const name = "disable_auto_compactions", *const value = allowed ? "false" : "true";
+    char *error = NULL;
+    rocksdb_set_options(rocks->db, 1, &name, &value, &error);
+    if (error) return rocksdb_free(error); /* tried again with the next flush */
+    rocks->compactions_rest = !allowed;
+    if (allowed)
+        LOG(NOTICE, "the store of long queues has room for compactions again", "path=%s", rocks->path);
+    else
+        LOG(WARN, "the store of long queues does without compactions", "path=%s reason=\"there is little room on its disk\"", rocks->path);
+}
 
 static bool disk_full(struct rocks *rocks)
 {
     struct statvfs room;
     if (statvfs(rocks->path, &room) != 0) return false;
-    if ((uint64_t)room.f_bavail * room.f_frsize >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed) return false;
+    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    compactions_allow(rocks, room_for_compactions(rocks, free_bytes));
+    if (free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed) return false;
     snprintf(rocks->fault, sizeof rocks->fault, "less than %u MiB are free on its disk", SPACE_MARGIN_BYTES >> 20);
     return true;
 }
@@ -153,12 +186,25 @@ static int rocks_backup(void *context, const char *directory)
     return result(rocks, error);
 }
 
+static void rocks_size(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes)
+{
+    struct rocks *rocks = context;
+    *ret_disk_bytes = property(rocks, "rocksdb.total-sst-files-size");
+    *ret_memory_bytes = property(rocks, "rocksdb.size-all-mem-tables") + property(rocks, "rocksdb.block-cache-usage") +
+                        property(rocks, "rocksdb.estimate-table-readers-mem");
+}
+
 static int rocks_compact(void *context)
 {
     struct rocks *rocks = context;
     int error = rocks_sync(context);
-    if (!error) rocksdb_compact_range(rocks->db, NULL, 0, NULL, 0);
-    return error;
+    if (error) return error;
+    if (rocks->compactions_rest) {
+        snprintf(rocks->fault, sizeof rocks->fault, "there is not room enough on its disk to write it once more");
+        return -ENOSPC;
+    }
+    rocksdb_compact_range(rocks->db, NULL, 0, NULL, 0);
+    return 0;
 }
 
 static const char *rocks_fault(void *context) { return ((struct rocks *)context)->fault; }
@@ -189,7 +235,8 @@ static void options_make(struct rocks *rocks, uint64_t memory_bytes)
     rocksdb_options_set_write_buffer_size(rocks->options, memory_bytes / 4);
     rocksdb_options_set_max_write_buffer_number(rocks->options, 2);
     rocksdb_options_set_compression(rocks->options, rocksdb_lz4_compression);
-    rocksdb_options_set_max_background_jobs(rocks->options, 2);
+    rocksdb_options_set_max_background_jobs(rocks->options, COMPACTIONS_MAX);
+    rocksdb_options_set_max_compaction_bytes(rocks->options, COMPACTION_BYTES_MAX);
     rocksdb_options_set_keep_log_file_num(rocks->options, 2);
     rocksdb_options_set_info_log_level(rocks->options, 3); /* errors */
     rocksdb_options_set_max_open_files(rocks->options, 256);
@@ -209,7 +256,7 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     rocksdb_flushoptions_set_wait(rocks->flush, 1);
     rocksdb_options_set_create_if_missing(rocks->options, !read_only);
     rocks->db = read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &error) : rocksdb_open(rocks->options, path, &error);
-    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_compact, rocks_fault, rocks_close};
+    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_size, rocks_compact, rocks_fault, rocks_close};
     if (rocks->db) return true;
     snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);

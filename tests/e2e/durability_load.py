@@ -8,7 +8,7 @@ import time
 import mqtt
 from harness import Failure, check, wait_for
 
-PUBLISHERS, SUBSCRIBERS, RETAINED_TOPICS = 3, 2, 6
+PUBLISHERS, SUBSCRIBERS, MEMBERS, RETAINED_TOPICS, MARKED_FILTERS = 3, 2, 2, 6, 4
 
 
 class Link:
@@ -127,11 +127,17 @@ class Publisher(Link):
 
 
 class Subscriber(Link):
-    """Subscribed to everything; acknowledges with delay; is away now and then."""
+    """Subscribed to everything (or, a member, to its share of it); acknowledges with delay; is away now and then. Beside that it subscribes to m/NAME/N and
+    unsubscribes again, and remembers what was acknowledged of it."""
 
-    def __init__(self, name, version):
+    def __init__(self, name, version, filter="p/#"):
         super().__init__(name, version)
+        self.filter = filter
         self.subscribed = False
+        self.marked = {}    # m/NAME/N -> the last state that was acknowledged
+        self.changing = {}  # packet id -> (m/NAME/N, subscribed)
+        self.unknown = {}   # asked for on a connection that was lost: either may be so until it is asked for again
+        self.packet_id = 1
         self.got = {}       # topic -> numbers in the order of first arrival
         self.times = {}     # (topic, number) -> how often (QoS 2: after removal of duplicates by packet id)
         self.holding = set()  # QoS 2 packet ids received and not released
@@ -139,11 +145,29 @@ class Subscriber(Link):
 
     def resumed(self):
         self.answers = []
+        self.unknown.update({topic: on for topic, on in self.changing.values()})
+        self.changing = {}
+        for topic, on in self.unknown.items():
+            self.change(topic, on)
         if not self.subscribed:
-            self.out += mqtt.subscribe(1, [("p/#", 2)], self.version)
+            self.out += mqtt.subscribe(1, [(self.filter, 2)], self.version)
+
+    def change(self, topic, on):
+        self.packet_id = self.packet_id % 60000 + 2
+        self.changing[self.packet_id] = (topic, on)
+        self.out += mqtt.subscribe(self.packet_id, [(topic, 1)], self.version) if on else mqtt.unsubscribe(self.packet_id, [topic], self.version)
+
+    def change_one(self, chance):
+        topic = f"m/{self.name}/{chance.randrange(MARKED_FILTERS)}"
+        if self.ready and all(topic != other for other, _ in self.changing.values()):
+            self.change(topic, not self.marked.get(topic, False))
 
     def take(self, packet):
-        if packet.kind == mqtt.SUBACK:
+        if packet.kind in (mqtt.SUBACK, mqtt.UNSUBACK) and packet.packet_id in self.changing:
+            topic, on = self.changing.pop(packet.packet_id)
+            self.marked[topic] = on
+            self.unknown.pop(topic, None)
+        elif packet.kind == mqtt.SUBACK:
             self.subscribed = True
         elif packet.kind == mqtt.PUBLISH:
             self.take_message(packet)
@@ -162,7 +186,8 @@ class Subscriber(Link):
         self.times[key] = self.times.get(key, 0) + 1
         if self.times[key] == 1:
             numbers = self.got.setdefault(packet.topic, [])
-            check(not numbers or numbers[-1] < number, f"{self.name}: {packet.topic} {number} came after {numbers[-1:]}")
+            # What is sent again may go to another member of the group than before.
+            check(not numbers or numbers[-1] < number or self.filter[0] == "$", f"{self.name}: {packet.topic} {number} came after {numbers[-1:]}")
             numbers.append(number)
         elif packet.qos == 2:
             raise Failure(f"{self.name}: QoS 2 {key} came {self.times[key]} times")
@@ -178,7 +203,10 @@ class Load:
         self.chance = random.Random(seed)
         self.publishers = [Publisher(f"pub{i}", (4, 5)[i % 2]) for i in range(PUBLISHERS)]
         self.subscribers = [Subscriber(f"sub{i}", (5, 4)[i % 2]) for i in range(SUBSCRIBERS)]
-        self.links = self.publishers + self.subscribers
+        self.members = [Subscriber(f"member{i}", (4, 5)[i % 2], "$share/group/p/#") for i in range(MEMBERS)]
+        self.takers = self.subscribers + self.members
+        self.links = self.publishers + self.takers
+        self.marks = 0
 
     def turn(self, port, chaos=True):
         """One look at everything."""
@@ -194,10 +222,12 @@ class Load:
         if chaos:
             for publisher in self.publishers:
                 publisher.publish(self.chance)
-            subscriber = self.chance.choice(self.subscribers)
+            subscriber = self.chance.choice(self.takers)
             if subscriber.subscribed and self.chance.random() < 0.005:
                 subscriber.hang_up()
-        for subscriber in self.subscribers:
+            elif self.chance.random() < 0.05:
+                subscriber.change_one(self.chance)
+        for subscriber in self.takers:
             if subscriber.socket:
                 subscriber.answer(self.chance)
         sockets = [link.socket for link in self.links if link.socket]
@@ -207,7 +237,7 @@ class Load:
             time.sleep(0.001)
 
     def begin(self, port):
-        wait_for(lambda: self.turn(port, False) or all(s.subscribed for s in self.subscribers), "the subscribers are subscribed", 20, 0)
+        wait_for(lambda: self.turn(port, False) or all(s.subscribed for s in self.takers), "the subscribers are subscribed", 20, 0)
 
     def run(self, port, seconds):
         end = time.monotonic() + seconds
@@ -219,13 +249,41 @@ class Load:
             link.hang_up()
 
     def settled(self):
-        if any(p.open for p in self.publishers) or any(s.answers or s.holding for s in self.subscribers):
+        if any(p.open for p in self.publishers) or any(s.answers or s.holding or s.changing or not s.ready for s in self.takers):
             return False
         return not self.missing()
 
     def missing(self):
-        return [(s.name, p.name, qos, number) for s in self.subscribers for p in self.publishers for qos in (1, 2)
-                for number in p.acked[qos] if (f"p/{p.name}/{qos}", number) not in s.times]
+        missing = [(s.name, p.name, qos, number) for s in self.subscribers for p in self.publishers for qos in (1, 2)
+                   for number in p.acked[qos] if (f"p/{p.name}/{qos}", number) not in s.times]
+        return missing + [("group", p.name, qos, number) for p in self.publishers for qos in (1, 2) for number in p.acked[qos]
+                          if not any((f"p/{p.name}/{qos}", number) in m.times for m in self.members)]
+
+    def check_group(self):
+        """QoS 2 exactly once, whichever member has it."""
+        for publisher in self.publishers:
+            for number in publisher.acked[2]:
+                times = [m.times.get((f"p/{publisher.name}/2", number), 0) for m in self.members]
+                check(sum(times) == 1, f"QoS 2 message {number} of {publisher.name} came to the members of a shared group {times} times")
+
+    def check_marks(self, port):
+        """Subscriptions are what was acknowledged of them: everybody is here and nothing is under way."""
+        self.marks += 1
+        with mqtt.Client(port, "marker", 5) as marker:
+            for taker in self.takers:
+                for topic in taker.marked:
+                    marker.publish(topic, b"%d " % self.marks, 1)
+            marker.disconnect()
+
+        def got():
+            self.turn(port, False)
+            return all((topic, self.marks) in taker.times for taker in self.takers for topic, on in taker.marked.items() if on)
+        wait_for(got, "subscriptions that were acknowledged get what is published", 20, 0)
+        for _ in range(20):
+            self.turn(port, False)
+        for taker in self.takers:
+            for topic, on in taker.marked.items():
+                check(on or (topic, self.marks) not in taker.times, f"{taker.name} gets {topic} although its UNSUBACK had come")
 
     def drain(self, port, patience=30):
         deadline = time.monotonic() + patience
@@ -234,6 +292,8 @@ class Load:
                 opened = {p.name: len(p.open) for p in self.publishers}
                 raise Failure(f"acknowledged and never delivered: {self.missing()[:5]} of {len(self.missing())}; still open: {opened}")
             self.turn(port, False)
+        self.check_group()
+        self.check_marks(port)
 
     def check_retained(self, port):
         with mqtt.Client(port, "looker", 5) as looker:

@@ -126,6 +126,7 @@ static bool shelf_next(void *context, uint64_t session, uint64_t *ret_session)
 }
 
 static int shelf_backup(void *context, const char *directory) { return -ENOTSUP; }
+static void shelf_size(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes) { *ret_disk_bytes = *ret_memory_bytes = 0; }
 static int shelf_compact(void *context) { return 0; }
 static const char *shelf_fault(void *context) { return "by chance"; }
 static void shelf_close(void *context) {}
@@ -150,7 +151,7 @@ void fake_shelf_destroy(struct fake_shelf *shelf)
 
 struct shelf fake_shelf_verbs(struct fake_shelf *shelf)
 {
-    return (struct shelf){shelf, shelf_put, shelf_sync, shelf_read, shelf_drop, shelf_next, shelf_backup, shelf_compact, shelf_fault, shelf_close};
+    return (struct shelf){shelf, shelf_put, shelf_sync, shelf_read, shelf_drop, shelf_next, shelf_backup, shelf_size, shelf_compact, shelf_fault, shelf_close};
 }
 
 void fake_shelf_freeze(struct fake_shelf *shelf) { shelf->frozen = true; }

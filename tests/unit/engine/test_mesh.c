@@ -40,14 +40,14 @@ Test(mesh, what_does_not_fit_waits_in_order)
             send_number(mesh, sent++, &stats);
         cr_assert(mesh_blocked(mesh, 0, 1));
         cr_assert(mesh_flush(mesh, 0, &verbs, NULL, &stats), "some overflow remains");
-        mesh_drain(mesh, 1, 5, take, NULL, &fullest);
+        mesh_drain(mesh, 1, 5, take, NULL, NULL, &fullest);
         cr_assert(fullest > 16 - 4 && fullest <= 16, "a lane of 16 cells that takes no more, not %u", fullest);
     }
     while (expected < sent) {
         mesh_flush(mesh, 0, &verbs, NULL, &stats);
-        mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
+        mesh_drain(mesh, 1, 1000, take, NULL, NULL, &fullest);
     }
-    mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
+    mesh_drain(mesh, 1, 1000, take, NULL, NULL, &fullest);
     cr_assert_eq(fullest, 0, "nothing waits");
     cr_assert(!mesh_blocked(mesh, 0, 1));
     cr_assert(!mesh_flush(mesh, 0, &verbs, NULL, &stats));
@@ -71,7 +71,7 @@ Test(mesh, a_sleeper_is_woken_once)
     mesh_flush(mesh, 0, &verbs, NULL, &stats);
     cr_assert_eq(woken, 1);
     cr_assert(!mesh_may_sleep(mesh, 1), "something waits");
-    mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
+    mesh_drain(mesh, 1, 1000, take, NULL, NULL, &fullest);
     cr_assert_eq(fullest, 3, "records of one and of two cells");
     cr_assert(mesh_may_sleep(mesh, 1));
     mesh_destroy(mesh);

@@ -1,0 +1,113 @@
+/* shelf_threads - the shelf's thread between two shards (store/spill.c) on a shelf in memory that fails now and then: for the thread sanitizer.
+ *
+ *     build/tsan/shelf_threads [ROUNDS] */
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/spill.h"
+#include "tests/sim/fake_shelf.h"
+
+#define SHARDS 2
+#define BLOCK  10 /* numbers of a block */
+
+static struct spill *spill;
+static _Atomic uint32_t woken[SHARDS];
+static uint64_t rounds = 300;
+
+static void wake(void *context, uint32_t shard) { woken[shard]++; }
+
+static void send_request(uint32_t shard, struct spill_request what)
+{
+    struct spill_request *request = memory_acquire_zeroed(sizeof *request);
+    *request = what;
+    spill_send(spill, shard, request);
+}
+
+static void write_block(uint32_t shard, uint64_t number)
+{
+    uint8_t *data = memory_acquire(16);
+    memcpy(data, (const uint64_t[]){shard, number}, 16);
+    send_request(shard, (struct spill_request){.kind = SPILL_WRITE, .session = shard + 1, .from = number, .data = data, .bytes = 16});
+}
+
+/* The blocks of an answer are in order, without a gap from the one that was asked for on (one before it may lead), and each is its own. */
+static void check_answer(uint32_t shard, const struct spill_request *request)
+{
+    uint64_t expected = request->from / BLOCK * BLOCK;
+    for (size_t at = 0; at < request->bytes;) {
+        uint64_t number, is[2];
+        uint32_t length;
+        memcpy(&number, request->data + at, 8);
+        memcpy(&length, request->data + at + 8, 4);
+        memcpy(is, request->data + at + 12, 16);
+        CHECK(length == 16 && is[0] == shard && is[1] == number);
+        at += 12 + length;
+        if (number < expected && expected <= request->from) continue;
+        CHECK(number == expected);
+        expected += BLOCK;
+    }
+    CHECK(expected >= request->until);
+}
+
+static void *shard_run(void *context)
+{
+    uint32_t shard = (uint32_t)(uintptr_t)context, asked = 0, failed = 0;
+    log_thread_attach("shard");
+    for (uint64_t round = 0, answered = 0; round < rounds || answered < asked;) {
+        if (round < rounds) {
+            write_block(shard, round * BLOCK);
+            if (round % 7 == 6) {
+                send_request(shard, (struct spill_request){.kind = SPILL_READ, .session = shard + 1, .from = (round - 3) * BLOCK + 5, .until = round * BLOCK});
+                asked++;
+            }
+            if (round % 50 == 49) send_request(shard, (struct spill_request){.kind = SPILL_DROP, .session = shard + 1, .until = (round - 20) * BLOCK});
+            if (round % 90 == 89) send_request(shard, (struct spill_request){.kind = SPILL_SYNC});
+            CHECK(spill_synced(spill, shard) <= ++round);
+            (void)spill_backlog_bytes(spill, shard);
+        }
+        for (struct spill_request *request; (request = spill_take(spill, shard)); answered++) {
+            if (request->error)
+                failed++;
+            else
+                check_answer(shard, request);
+            spill_request_release(request);
+        }
+        if (round % 16 == 0) poll(NULL, 0, 1);
+    }
+    send_request(shard, (struct spill_request){.kind = SPILL_SYNC});
+    while (spill_synced(spill, shard) < rounds)
+        poll(NULL, 0, 1);
+    CHECK(failed < asked && woken[shard] > 0 && spill_backlog_bytes(spill, shard) == 0);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) rounds = strtoull(argv[1], NULL, 0);
+    log_configure(LOG_OFF, LOG_TEXT);
+    struct fake_shelf *shelf = fake_shelf_create(1);
+    fake_shelf_set_fails(shelf, 1); /* of 256 */
+    spill = spill_create(&(struct spill_config){.shelf = fake_shelf_verbs(shelf), .shards_count = SHARDS, .sync_bytes = 1024, .wake = wake});
+    pthread_t threads[SHARDS];
+    for (uintptr_t s = 0; s < SHARDS; s++)
+        CHECK(pthread_create(&threads[s], NULL, shard_run, (void *)s) == 0);
+    spill_start(spill);
+    for (uint32_t i = 0; i < 10; i++) {
+        spill_hold(spill, true);
+        CHECK(spill_backup(spill, "nowhere") != 0); /* this shelf makes none */
+        spill_hold(spill, false);
+        (void)spill_trouble(spill);
+        poll(NULL, 0, 2);
+    }
+    for (uint32_t s = 0; s < SHARDS; s++)
+        pthread_join(threads[s], NULL);
+    spill_destroy(spill);
+    fake_shelf_destroy(shelf);
+    printf("shelf_threads: %llu rounds passed\n", (unsigned long long)rounds);
+    return 0;
+}
