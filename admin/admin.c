@@ -10,6 +10,7 @@
 #include "admin/alarms.h"
 #include "admin/api.h"
 #include "admin/traces.h"
+#include "admin/otlp.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -42,6 +43,7 @@ struct admin {
     struct accounts *accounts;
     struct alarms *alarms;
     struct traces *traces;
+    struct otlp *otlp;
     struct stats tls_stats; /* the HTTP thread's; nobody reads them */
     struct door_tls *tls;
     struct listener_settings tls_settings;
@@ -55,6 +57,7 @@ struct admin {
     struct list errands;
     int control_wake;
     bool stopping;
+    bool exemplars;
 
     pthread_mutex_t send_lock; /* the lane has one producer at a time */
     pthread_t taker;           /* takes answers from the shards' stack */
@@ -63,6 +66,7 @@ struct admin {
 struct accounts *admin_auth(struct admin *admin) { return admin->accounts; }
 struct alarms *admin_alarms(struct admin *admin) { return admin->alarms; }
 struct traces *admin_traces(struct admin *admin) { return admin->traces; }
+struct otlp *admin_otlp(struct admin *admin) { return admin->otlp; }
 struct broker *admin_broker(struct admin *admin) { return admin->broker; }
 struct node *admin_node(struct admin *admin) { return admin->node; }
 struct http_server *admin_server(struct admin *admin) { return admin->server; }
@@ -84,6 +88,14 @@ struct trace_settings admin_trace_settings_now(struct admin *admin)
     struct trace_settings settings = admin->trace_settings;
     pthread_mutex_unlock(&admin->lock);
     return settings;
+}
+
+bool admin_exemplars(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->lock);
+    bool wanted = admin->exemplars && admin->settings.metrics_auth;
+    pthread_mutex_unlock(&admin->lock);
+    return wanted;
 }
 
 /* ---- the control thread ----------------------------------------------------------------------------------------- */
@@ -139,8 +151,10 @@ void admin_settings(struct admin *admin, const struct settings *settings)
     admin->settings.docs_auth = settings->admin.docs_auth;
     admin->settings.status_auth = settings->admin.status_auth;
     admin->trace_settings = settings->trace;
+    admin->exemplars = settings->metrics.exemplars;
     pthread_mutex_unlock(&admin->lock);
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
+    otlp_configure(admin->otlp, &settings->metrics);
 }
 
 /* ---- shards ----------------------------------------------------------------------------------------------------- */
@@ -252,6 +266,7 @@ static void release(struct admin *admin)
 {
     accounts_close(admin->accounts);
     traces_destroy(admin->traces);
+    otlp_destroy(admin->otlp);
     alarms_destroy(admin->alarms);
     if (admin->tls) door_tls_close(admin->tls);
     close(admin->control_wake);
@@ -297,6 +312,8 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->control_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(admin->control_wake >= 0);
     admin->alarms = alarms_create();
+    admin->otlp = otlp_create(admin);
+    admin->exemplars = settings->metrics.exemplars;
     admin->accounts = accounts_open(admin->data_dir, settings->admin.default_password, ret_error, error_bytes);
     if (!admin->accounts || !tls_open(admin, &settings->admin, ret_error, error_bytes)) {
         release(admin);
@@ -312,6 +329,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
         release(admin);
         return NULL;
     }
+    otlp_configure(admin->otlp, &settings->metrics);
     LOG(NOTICE, "admin API", "url=%s://%s port=%u", admin->tls ? "https" : "http", settings->admin.bind, http_port(admin->server));
     struct sockaddr_storage address;
     socklen_t bytes;
@@ -332,6 +350,7 @@ void admin_stop(struct admin *admin)
     pthread_cond_broadcast(&admin->changed);
     pthread_mutex_unlock(&admin->lock);
     traces_stop(admin->traces);
+    otlp_stop(admin->otlp); /* it looks at the server */
     if (admin->server) http_stop(admin->server);
     admin->server = NULL;
     wake(admin->broker->inspected_wake);

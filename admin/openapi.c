@@ -45,7 +45,10 @@ static json_t *fallback_json(const struct api_field *field)
 
 static json_t *field_schema(const struct api_field *field, bool with_text)
 {
-    if (field->type == FIELD_OBJECT) return reference_to("schemas", field->of);
+    if (field->type == FIELD_OBJECT) {
+        json_t *reference = reference_to("schemas", field->of);
+        return field->nullable ? json_pack("{s:[o, {s:s}]}", "anyOf", reference, "type", "null") : reference;
+    }
     json_t *schema = json_object();
     if (field->nullable)
         json_object_set_new(schema, "type", json_pack("[s, s]", type_names[field->type], "null"));

@@ -119,6 +119,7 @@ static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
 static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const struct api_field page_parameters[] = {PAGE};
 static const struct api_field bans_parameters[] = {
     PAGE,
     {"as", FIELD_STRING, .words = ban_kinds, .says = "Only bans of this kind."},
@@ -134,6 +135,10 @@ static const struct api_field mqtt_users_parameters[] = {
     {"after", FIELD_STRING, .max = MQTT_USER_MAX, .says = "Those whose names come behind this one: the last of the page before."},
     {"limit", FIELD_INTEGER, .min = 1, .max = 1000, .fallback = "100", .says = "As many."}};
 static const struct api_field source_parameters[] = {SOURCE};
+static const char *const export_formats[] = {"json", "csv", NULL};
+static const struct api_field export_parameters[] = {SOURCE, {"format", FIELD_STRING, .words = export_formats, .fallback = "json", .says = "Of the text."}};
+static const struct api_field feature_parameters[] = {
+    {"feature", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 32, .says = "Its name, as GET /features has it."}};
 static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
 
@@ -158,6 +163,8 @@ static const struct api_field drops_parameters[] = {
     {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
     {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
 
+static const struct api_field delayed_parameters[] = {
+    {"id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 40, .says = "The message's id, as in the list."}};
 static const struct api_field why_parameters[] = {
     {"clientid", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Who should get it."},
     {"topic", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Where it would be published to, as the publisher writes it."},
@@ -299,6 +306,8 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/authentication/purge", OPERATION_purge_authentication, ROLE_OPERATOR, "authentication", "auth purge", .body = "AuthenticationPurge",
      .answer = "AuthenticationPurged", .success = 200, ERRORS(404), .summary = "Forgets remembered logins, of one user or of all: the sources are asked again.",
      .says = "Who is connected stays."},
+    {METHOD_POST, "/authorization/purge", OPERATION_purge_authorization, ROLE_OPERATOR, "authentication", "acl purge", .body = "AuthorizationPurge", .success = 204,
+     ERRORS(404), .summary = "Forgets remembered verdicts of authorization, of some connected clients or of all: rules and sources are asked again."},
     {METHOD_GET, "/authentication/{name}/users", OPERATION_list_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users",
      PARAMETERS(mqtt_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
      .says = "The next page begins `after` the last user of this one; a page that is not full is the last."},
@@ -311,15 +320,41 @@ const struct api_route api_routes[] = {
     {METHOD_DELETE, "/authentication/{name}/users/{user_id}", OPERATION_delete_authentication_user, ROLE_ADMINISTRATOR, "authentication", "auth user-delete",
      PARAMETERS(mqtt_user_parameters), .success = 204, ERRORS(404), .summary = "Removes a user; who is connected stays."},
 
+    {METHOD_POST, "/authentication/{name}/import_users", OPERATION_import_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users-import",
+     PARAMETERS(source_parameters), .body = "MqttUsersImport", .answer = "MqttUsersImported", .success = 200, ERRORS(404),
+     .summary = "Takes many users into a built-in database, from a text in one of EMQX's formats: all of them, or none.",
+     .says = "CSV with a header, user_id,password_hash,salt,is_superuser or user_id,password,is_superuser, or a JSON list of objects with these names. What is wrong is named "
+             "with its line. Plain passwords are hashed, 500 at most. The body may have admin.max_body bytes; bootstrap_file takes more."},
+    {METHOD_GET, "/authentication/{name}/export_users", OPERATION_export_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users-export",
+     PARAMETERS(export_parameters), .answer = "MqttUsersExport", .success = 200, ERRORS(404, 409), .summary = "All users of a built-in database, with their hashes, as import_users takes them.",
+     .says = "409 with more than 100,000 users: copy the database's file instead. CSV has no column for SCRAM's keys."},
+
     /* features and extras */
     {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,
      .summary = "The features of this process, in the order in which they are asked, and what they have said."},
+    {METHOD_GET, "/sinks", OPERATION_list_sinks, ROLE_VIEWER, "features", "sinks", .answer = "Sink", .list = true, .success = 200,
+     .summary = "Subscribers without a connection that features have, over all shards; those that have gone, too."},
+    {METHOD_POST, "/features/{feature}/requests", OPERATION_ask_feature, ROLE_ADMINISTRATOR, "features", "features ask", PARAMETERS(feature_parameters),
+     .body = "FeatureQuestion", .answer = "FeatureAnswer", .success = 200, ERRORS(404, 409),
+     .summary = "Asks a feature something of its own: for loaded modules, whose verbs this API cannot know."},
     {METHOD_GET, "/mqtt/topic_metrics", OPERATION_list_topic_metrics, ROLE_VIEWER, "extras", "topic-metrics", .answer = "TopicMetrics", .list = true, .success = 200,
      ERRORS(404), .summary = "Messages counted by registered topics (topic_metrics.topics)."},
     {METHOD_GET, "/slow_subscriptions", OPERATION_list_slow_subscriptions, ROLE_VIEWER, "extras", "slow-subscriptions list", .answer = "SlowSubscription", .list = true,
      .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
     {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),
      .summary = "Forgets the slow subscribers noted so far."},
+
+    /* rules, delayed messages */
+    {METHOD_GET, "/authorization/rules", OPERATION_list_authorization_rules, ROLE_VIEWER, "authorization", "rules", PARAMETERS(page_parameters), .answer = "Rule", .page = true,
+     .success = 200, ERRORS(404), .summary = "The rules of authorization for all clients that are in force, in the order in which they are asked.",
+     .says = "Rules that came with a client's login are asked before them and not shown; when none decides: sources, then authorization.no_match."},
+    {METHOD_GET, "/delayed", OPERATION_list_delayed, ROLE_VIEWER, "delayed", "delayed list", PARAMETERS(page_parameters), .answer = "Delayed", .page = true, .success = 200,
+     .summary = "Messages that wait for their time ($delayed), without their payloads; of each shard in the order in which they came."},
+    {METHOD_GET, "/delayed/{id}", OPERATION_get_delayed, ROLE_VIEWER, "delayed", "delayed get", PARAMETERS(delayed_parameters), .answer = "DelayedMessage", .success = 200,
+     ERRORS(404), .summary = "One of them."},
+    {METHOD_DELETE, "/delayed/{id}", OPERATION_delete_delayed, ROLE_OPERATOR, "delayed", "delayed delete", PARAMETERS(delayed_parameters), .success = 204, ERRORS(404),
+     .summary = "Forgets one: it will not be published."},
+    {METHOD_DELETE, "/delayed", OPERATION_clear_delayed, ROLE_OPERATOR, "delayed", "delayed clear", .answer = "Deleted", .success = 200, .summary = "Forgets all of them."},
 
     /* traces, drops */
     {METHOD_GET, "/trace", OPERATION_list_traces, ROLE_OPERATOR, "trace", "trace list", .answer = "Trace", .list = true, .success = 200,

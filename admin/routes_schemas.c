@@ -180,7 +180,8 @@ static const struct api_field kicked[] = {
     {"kicked", FIELD_INTEGER, .says = "Clients disconnected; the others were not connected."},
 };
 static const struct api_field subscription[] = {
-    {"clientid", FIELD_STRING, .says = "Whose."},
+    {"clientid", FIELD_STRING, .nullable = true, .says = "Whose; null: a sink's."},
+    {"sink", FIELD_STRING, .nullable = true, .says = "The feature's sink that has it; null: it is a client's."},
     {"topic", FIELD_STRING, .says = "The filter, with $share/GROUP/ in front where it is shared."},
     {"qos", FIELD_INTEGER, .says = "As granted."},
     {"nl", FIELD_BOOLEAN, .says = "No local."},
@@ -340,7 +341,8 @@ static const struct api_field authentication_counters[] = {
     {"cached", FIELD_INTEGER, .says = "Of them: answered from memory."},
     {"allowed", FIELD_INTEGER, .says = "Let in."},
     {"denied", FIELD_INTEGER, .says = "Refused."},
-    {"unavailable", FIELD_INTEGER, .says = "Refused because a source could not be asked, or too many waited."},
+    {"unavailable", FIELD_INTEGER, .says = "Refused because a source could not be asked."},
+    {"busy", FIELD_INTEGER, .says = "Refused because too many logins waited."},
     {"throttled", FIELD_INTEGER, .says = "Refused because too many logins of their address have failed."},
     {"scram", FIELD_INTEGER, .says = "Exchanges of SCRAM begun."},
     {"refreshed", FIELD_INTEGER, .says = "Rules of connected clients asked for again."},
@@ -350,6 +352,10 @@ static const struct api_field authentication_purge[] = {
     {"user_id", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: everybody's."},
 };
 static const struct api_field authentication_purged[] = {{"purged", FIELD_INTEGER, .says = "Verdicts that were forgotten."}};
+static const struct api_field authorization_purge[] = {
+    {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "The client id; left out: any."},
+    {"username", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: any."},
+};
 static const struct api_field mqtt_user[] = {
     {"user_id", FIELD_STRING, .says = "The name."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Everything is allowed to it."},
@@ -363,6 +369,21 @@ static const struct api_field mqtt_user_change[] = {
     {"password", FIELD_STRING, .min = 1, .max = 1024, .says = "A new password; left out: the old one."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Left out: as before."},
 };
+static const struct api_field mqtt_users_import[] = {
+    {"users", FIELD_STRING, .required = true, .min = 1, .max = 268435456, .says = "CSV or JSON text. `ringmq ctl` takes it from a file with --users @FILE."},
+    {"override", FIELD_BOOLEAN, .fallback = "false", .says = "Users who are there already are replaced; else they stay as they are."},
+};
+static const struct api_field mqtt_users_imported[] = {
+    {"added", FIELD_INTEGER, .says = "New users."},
+    {"changed", FIELD_INTEGER, .says = "Users replaced."},
+    {"skipped", FIELD_INTEGER, .says = "Users who were there already and stay as they were."},
+};
+static const struct api_field mqtt_users_export[] = {{"users", FIELD_STRING, .says = "CSV or JSON text."}};
+static const struct api_field feature_question[] = {
+    {"verb", FIELD_STRING, .required = true, .min = 1, .max = 100, .says = "What is asked."},
+    {"question", FIELD_MAP, .of = "any", .says = "With what."},
+};
+static const struct api_field feature_answer[] = {{"answer", FIELD_MAP, .of = "any", .nullable = true, .says = "null: there was nothing to say."}};
 static const struct api_field feature_gate[] = {
     {"gate", FIELD_STRING, .says = "About which packets."},
     {"passed", FIELD_INTEGER, .says = "Nothing against it."},
@@ -379,6 +400,18 @@ static const struct api_field feature[] = {
     {"on", FIELD_BOOLEAN, .says = "The configuration has switched it on."},
     {"gates", FIELD_ARRAY, .of = "FeatureGate", .says = "What it has said, over all shards."},
 };
+static const struct api_field sink[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"delivered", FIELD_INTEGER, .says = "Messages it has taken."},
+    {"queued", FIELD_INTEGER, .says = "Messages that wait for it."},
+    {"queued_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"full", FIELD_INTEGER, .says = "Times it was full."},
+    {"dropped_full", FIELD_INTEGER, .says = "Messages dropped: its queue was full."},
+    {"dropped_expired", FIELD_INTEGER, .says = "Messages that expired in its queue."},
+    {"dropped_gone", FIELD_INTEGER, .says = "Messages that were waiting when it went."},
+    {"held", FIELD_INTEGER, .says = "Acknowledgements it holds back now."},
+    {"refused", FIELD_INTEGER, .says = "Messages whose acknowledgement became an error."},
+};
 static const struct api_field topic_metrics[] = {
     {"topic", FIELD_STRING, .says = "The registered topic or filter."},
     {"metrics", FIELD_MAP, .of = "integer", .says = "Messages in and out by QoS, and dropped."},
@@ -393,6 +426,22 @@ static const struct api_field slow_subscription[] = {
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
 };
 
+static const char *const permissions[] = {"allow", "deny", NULL};
+static const struct api_field rule[] = {
+    {"source", FIELD_STRING, .says = "The key it comes from: authorization.rules or authorization.file."},
+    {"file", FIELD_STRING, .nullable = true, .says = "The file; null: it stands in the configuration."},
+    {"line", FIELD_INTEGER, .says = "Its line, from 1."},
+    {"permission", FIELD_STRING, .words = permissions, .says = "What it says when it matches."},
+    {"text", FIELD_STRING, .says = "The rule as it is written."},
+};
+#define DELAYED_FIELDS                                                                                                     \
+    {"id", FIELD_STRING, .says = "Names it in this API."}, {"topic", FIELD_STRING, .says = "Where it will be published."},         \
+        {"qos", FIELD_INTEGER, .says = "Its QoS."}, {"retain", FIELD_BOOLEAN, .says = "Its retain flag."},                        \
+        {"payload_bytes", FIELD_INTEGER, .says = "Size of its payload."},                                                    \
+        {"due_at", FIELD_STRING, .format = "date-time", .says = "When."},                                                    \
+        {"remaining_s", FIELD_INTEGER, .says = "Seconds until then."}, {"shard", FIELD_INTEGER, .says = "Where it waits."}
+static const struct api_field delayed[] = {DELAYED_FIELDS};
+static const struct api_field delayed_message[] = {DELAYED_FIELDS, {"payload", FIELD_STRING, .nullable = true, .says = "In base64; null: it is larger than admin.max_payload."}};
 static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
 static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
 static const char *const trace_states[] = {"running", "stopped", NULL};
@@ -535,13 +584,23 @@ const struct api_schema api_schemas[] = {
     SCHEMA("AuthenticationCounters", authentication_counters, "What has become of logins."),
     SCHEMA("AuthenticationPurge", authentication_purge, "What to forget."),
     SCHEMA("AuthenticationPurged", authentication_purged, "How much was forgotten."),
+    SCHEMA("AuthorizationPurge", authorization_purge, "Whose verdicts to forget."),
     SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
     SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
+    SCHEMA("MqttUsersImport", mqtt_users_import, "Many users."),
+    SCHEMA("MqttUsersImported", mqtt_users_imported, "What has become of them."),
+    SCHEMA("MqttUsersExport", mqtt_users_export, "All users of a database."),
+    SCHEMA("FeatureQuestion", feature_question, "Something only the feature understands."),
+    SCHEMA("FeatureAnswer", feature_answer, "And what it said."),
     SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
     SCHEMA("Feature", feature, "A feature of the broker."),
+    SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("Rule", rule, "A rule of authorization."),
+    SCHEMA("Delayed", delayed, "A message that waits for its time."),
+    SCHEMA("DelayedMessage", delayed_message, "The same with its payload."),
     SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
     SCHEMA("Trace", trace, "A trace."),
     SCHEMA("TraceRecord", trace_record, "Something that happened."),

@@ -220,6 +220,22 @@ struct trace_settings {
     uint64_t ring_bytes;       /* per shard */
 };
 
+enum otlp_compression { OTLP_COMPRESSION_NONE, OTLP_COMPRESSION_GZIP };
+
+/* docs/metrics.md */
+struct metrics_settings {
+    bool exemplars;
+    struct {
+        char *endpoint;            /* "": nothing is pushed */
+        char *headers;             /* a secret: they often hold a token */
+        char *resource_attributes;
+        char *ca_file, *certificate_file, *key_file;
+        bool verify;
+        uint8_t compression;       /* enum otlp_compression */
+        uint32_t interval_ms, timeout_ms;
+    } otlp;
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -245,6 +261,7 @@ struct settings {
     char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
     struct admin_settings admin;
     struct trace_settings trace;
+    struct metrics_settings metrics;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

@@ -8,7 +8,7 @@
 #include "broker/broker.h"
 
 #define PREFIX       SPAN_LITERAL("$delayed/")
-#define NAME_PREFIX  "$delayed\xff/"
+#define NAME_PREFIX  DELAYED_NAME_PREFIX
 #define NAME_BYTES   64 /* more than NAME_PREFIX, due time and number take */
 
 struct delayed {
@@ -56,13 +56,20 @@ enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session
     return wrong ? refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, wrong) : MQTT_REASON_SUCCESS;
 }
 
+/* publish_handle() counts the reasons of what is refused before that. */
+static enum mqtt_reason refuse_kept(struct broker_shard *broker, const struct publication *publication, enum mqtt_reason reason, const char *what)
+{
+    reasons_add(&broker->reasons, REASONS_publish, (uint8_t)reason);
+    return refuse(broker, publication->publisher, publication->topic, reason, what);
+}
+
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s)
 {
     uint32_t limit = broker->settings->delayed.messages_max;
     if (limit && atomic_load_explicit(&broker->broker->delayed_count, memory_order_relaxed) >= limit)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
+        return refuse_kept(broker, publication, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
     if (publication->topic.bytes + NAME_BYTES > MQTT_STRING_BYTES_MAX)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
+        return refuse_kept(broker, publication, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
     char *name = memory_acquire(NAME_BYTES + publication->topic.bytes);
     int bytes = snprintf(name, NAME_BYTES, NAME_PREFIX "%" PRIu64 "/%016" PRIx64 "/", unix_ms(broker) + delay_s * (uint64_t)1000,
                          random_next(&broker->shard->random));
@@ -87,6 +94,24 @@ static uint64_t name_due_ms(struct span name, struct span *ret_topic)
         due_ms = due_ms * 10 + (uint64_t)(rest.data[0] - '0');
     *ret_topic = rest.bytes > 18 ? span_skip(rest, 18) : span_of(NULL, 0); /* "/", 16 digits, "/" */
     return due_ms;
+}
+
+uint64_t delayed_name_parse(struct span name, struct span *ret_topic, char ret_id[DELAYED_ID_BYTES])
+{
+    uint64_t due_ms = name_due_ms(name, ret_topic);
+    snprintf(ret_id, DELAYED_ID_BYTES, "%" PRIu64 "-%.*s", due_ms, ret_topic->data ? 16 : 0, ret_topic->data ? (const char *)ret_topic->data - 17 : "");
+    return due_ms;
+}
+
+bool delayed_remove(struct broker_shard *broker, struct span name)
+{
+    struct message *message = retained_get(broker, name);
+    if (!message) return false;
+    retained_drop(broker, name);
+    message_unref(broker->shard, message);
+    broker->delayed_removed++;
+    delayed_lost(broker);
+    return true;
 }
 
 static void release(struct broker_shard *broker, struct delayed *delayed)
@@ -130,7 +155,10 @@ static void due(struct timer *timer, void *context)
         retained_drop(broker, name);
         message_unref(broker->shard, message);
     }
-    delayed_lost(broker);
+    if (!message && broker->delayed_removed) /* not counted any more since it was removed */
+        broker->delayed_removed--;
+    else
+        delayed_lost(broker);
     release(broker, delayed);
 }
 

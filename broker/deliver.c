@@ -139,8 +139,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */
 
-static struct delivery delivery_make(struct broker_shard *broker, struct publication *publication,
-                                     const struct delivery_options *options)
+struct delivery delivery_make(struct broker_shard *broker, struct publication *publication, const struct delivery_options *options)
 {
     struct message *message = message_ref(publication_message(broker->shard, publication));
     uint32_t now_ms = (uint32_t)broker->shard->now_ms;
@@ -317,6 +316,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
                           const struct delivery_options *options)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (UNLIKELY(session->is_sink)) return features_sink_deliver(broker, session, publication, options);
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
         drop_note(broker, DROP_qos0_offline, session, publication->topic, 1);
@@ -355,7 +355,7 @@ static inline bool goes_at_once(const struct broker_shard *broker, const struct 
                                 const struct delivery_options *options)
 {
     const struct conn *conn = session->conn;
-    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
+    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(conn) &&
                    (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
                                           !(session->durable && (options->qos == 2 || publication->partial))));
     if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
@@ -410,7 +410,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     if (!session->conn || session->kicked) return;
     if (UNLIKELY(session->spilled)) durable_spill_advance(broker, session);
     session->progress_ms = (uint32_t)broker->shard->now_ms;
-    while (queue->count && conn_has_room(broker->shard, session->conn)) {
+    while (queue->count && conn_has_room(session->conn)) {
         struct delivery next = queue->entries[queue->head];
         if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return; /* its timer goes on here */
         if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);
@@ -478,7 +478,8 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
 
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
 {
-    return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, session->conn);
+    if (UNLIKELY(session->is_sink)) return features_sink_idle(session);
+    return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(session->conn);
 }
 
 struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,

@@ -131,7 +131,10 @@ static enum mqtt_reason rewrite(struct broker_shard *broker, const struct sessio
 {
     struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
     struct span before = *topic;
-    switch (rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic)) {
+    enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic);
+    uint32_t exhausted = rewrite_exhausted(broker->rewrite_scratch);
+    if (UNLIKELY(exhausted)) COUNT_BY(broker, rewrites_too_expensive, exhausted);
+    switch (verdict) {
     case REWRITE_NONE: return MQTT_REASON_SUCCESS;
     case REWRITE_DONE:
         COUNT(broker, topics_rewritten);

@@ -1,6 +1,6 @@
 /* inspect.h - questions and orders from outside the shards (the admin API): what lives on a shard, and what to do with it.
  *
- *     admin thread ── RECORD_INSPECT ──► shard: a slice a turn, INSPECT_OBJECTS_PER_TURN objects at most, INSPECT_TURN_NS
+ *     admin thread ── RECORD_INSPECT ──► shard: slices, for INSPECT_TURN_NS_MIN a turn, or a part of a long one
  *          ▲                                └── answer ready: onto broker->inspected, a stack without locks ──┐
  *          └── broker->inspected_wake (an eventfd) is written when the stack was empty ◄─────────────────────┘
  *
@@ -107,6 +107,7 @@ struct inspect {
     uint64_t seen;               /* that matched so far, those passed over included */
 
     /* its place */
+    uint64_t realtime_ahead_ms;  /* of the shard's clock, when the slice at hand began */
     struct map_walk walk;
     uint32_t place, place_within; /* local filter id, sink within it; entries of a bucket already given */
     struct retain_cursor *cursor;
@@ -118,8 +119,11 @@ struct inspect {
     void *asker;
 };
 
-/* What one turn of a shard looks at, for all questions together: about 20 microseconds. */
-#define INSPECT_OBJECTS_PER_TURN 128
+/* What one turn of a shard gives all questions together: slices of so many objects (about 10 microseconds each) until this part of what the turn has taken so
+ * far, but at least the minimum, is used up. So the answer to a question about all clients does not take the longer the busier the shard is. */
+#define INSPECT_OBJECTS_PER_SLICE 128
+#define INSPECT_TURN_PART         16
+#define INSPECT_TURN_NS_MIN       20000
 /* Of clients, the addresses are looked up for answers with at most so many rows: a few microseconds each. */
 #define INSPECT_ADDRESSES_MAX 1000
 #define INSPECT_ADDRESS_BYTES_MAX 64
@@ -136,6 +140,7 @@ struct inspect_client {
     uint32_t subscriptions, queue_messages, inflight, inflight_max;
     uint64_t queue_bytes, backlog_bytes; /* backlog: written and not taken by the kernel yet */
     uint64_t connected_ms;        /* realtime; 0: not connected */
+    uint64_t connected_at;        /* the same as a number that does not move with the clocks: for sorting */
     uint64_t expires_ms;          /* realtime; 0: connected, or never */
     uint32_t published, sent;     /* PUBLISH packets from and to it since it connected; both wrap around */
     uint64_t published_bytes;
@@ -149,6 +154,7 @@ struct inspect_subscription {
     uint16_t client_id_bytes, filter_bytes, group_bytes;
     uint8_t qos;
     bool no_local, retain_as_published;
+    bool sink;              /* a feature's: client_id is the sink's name */
     uint32_t subscription_id;
     uint32_t shard;
     char text[];
@@ -164,6 +170,7 @@ struct inspect_filter {
 struct inspect_message {
     uint16_t topic_bytes;
     uint8_t qos;
+    bool retain; /* of delayed ones: what the publisher wants */
     bool payload_left_out;
     uint32_t properties_bytes, payload_bytes;
     uint64_t expires_ms; /* realtime; 0: never */

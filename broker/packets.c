@@ -138,6 +138,8 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
         }
         COUNT(broker, packets_received);
         shard->turn_packets++;
+        bool stays = packet.type == MQTT_PUBLISH && packet.publish.payload.bytes < MESSAGE_TAKE_BYTES_MIN; /* broker/message.h */
+        limits.topic_known = stays ? packet.publish.topic : span_of(NULL, 0);
         if (UNLIKELY(!conn->client)) {
             bool unread = false;
             if (UNLIKELY(exchange != NULL))

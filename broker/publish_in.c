@@ -69,11 +69,17 @@ static uint64_t sample_begin(struct shard *shard)
     return now_ns;
 }
 
-static void sample_end(struct shard *shard, uint64_t decoded_ns)
+static void sample_end(const struct broker_shard *broker, const struct session *session, struct span topic, uint64_t decoded_ns)
 {
+    struct shard *shard = broker->shard;
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     spread_record(&shard->spreads[SPREAD_stage_route], now_ns - decoded_ns);
     shard->sampling = false;
+    shard->sampled_named = broker->settings->metrics.exemplars;
+    if (shard->sampled_named) {
+        exemplar_names_set(&shard->sampled_names, topic, session_client_id(session));
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_stage_route], now_ns - decoded_ns, shard->now_ms, &shard->sampled_names);
+    }
     shard->sampled_ns = now_ns;
 }
 
@@ -87,8 +93,7 @@ static enum gate_result ask_gates(struct broker_shard *broker, struct session *s
 
 static void count(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
-    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATES_PUBLISHED))
-        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    if (UNLIKELY(session->metered)) rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
     session->published++;
@@ -157,15 +162,18 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, publication, publish->packet_id);
+    if (UNLIKELY(broker->durable))
+        durable_publish_begin(broker, session, publication, publish->packet_id);
+    else if (UNLIKELY(broker->answers_wait))
+        publication->answers = publish->qos > 0;
     if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))
-        answer = delayed_keep(broker, publication, delay_s);
+        answer = delayed_keep(broker, publication, delay_s); /* counts why not */
     else if (!publication_publish(broker, publication))
         answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
-    if (UNLIKELY(sample)) sample_end(broker->shard, decoded_ns);
+    if (UNLIKELY(sample)) sample_end(broker, session, publication->topic, decoded_ns);
     if (UNLIKELY(publication->congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
     publication_end(broker->shard, publication);
     return answer;
@@ -176,7 +184,7 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
 {
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->answers_wait) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
     ack_send(broker, session, type, publish->packet_id, answer);
 }
 
@@ -209,12 +217,15 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->durable)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
         answer = settle_topic(broker, session, publish, &publication);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;
     }
-    if (LIKELY(!answer)) answer = give_out(broker, session, publish, &publication, delay_s);
+    if (LIKELY(!answer))
+        answer = give_out(broker, session, publish, &publication, delay_s);
+    else
+        reasons_add(&broker->reasons, REASONS_publish, (uint8_t)answer);
     if (publish->qos) acknowledge(broker, session, publish, &publication, answer);
     return false;
 }

@@ -135,7 +135,9 @@ bool rates_delivery_waits(const struct session *session)
 
 void rates_attach(struct broker_shard *broker, struct session *session)
 {
-    session->rated = (limits_of(broker, session->conn)->rates & RATE_BIT(RATE_DELIVERIES)) != 0;
+    uint8_t rates = limits_of(broker, session->conn)->rates;
+    session->rated = (rates & RATE_BIT(RATE_DELIVERIES)) != 0;
+    session->metered = (rates & RATES_PUBLISHED) != 0;
 }
 
 void rates_detach(struct broker_shard *broker, struct session *session)

@@ -142,6 +142,15 @@ struct message *retained_get(struct broker_shard *broker, struct span name)
     return message ? message_ref(message) : NULL;
 }
 
+bool retained_change(struct broker_shard *broker, struct publication *publication)
+{
+    if (publication->payload.bytes) return keep(broker, publication);
+    bool kept_before = kept_on_disk(broker, publication->topic);
+    if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
+    gauges_set(broker);
+    return true;
+}
+
 void retained_drop(struct broker_shard *broker, struct span name)
 {
     bool kept_before = kept_on_disk(broker, name);
@@ -291,14 +300,25 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     return query;
 }
 
+void retained_hold_local(struct broker_shard *broker, struct retained_query *query)
+{
+    uint32_t self = broker->shard->number;
+    bool ours = query->owner <= self && self < query->owners_end;
+    query->owner = self;
+    query->owners_end = ours ? self + 1 : self; /* nothing to ask for: retained_go() ends it */
+}
+
 static void query_ready(struct broker_shard *broker, struct retained_query *query)
 {
     if (list_empty(&query->ready_link)) list_append(&broker->queries_ready, &query->ready_link);
 }
 
+static void query_release(struct retained_query *query);
+
 void retained_go(struct broker_shard *broker, struct retained_query *query)
 {
     query->held = false;
+    if (UNLIKELY(query->owner == query->owners_end)) return query_release(query);
     query_ready(broker, query);
 }
 

@@ -28,7 +28,7 @@ static void session_expired(struct timer *timer, void *context)
 /* Behind the last member, not behind the padding. */
 static size_t session_bytes(size_t client_id_bytes) { return offsetof(struct session, client_id) + client_id_bytes; }
 
-struct session *session_create(struct broker_shard *broker, struct span client_id)
+static struct session *session_make(struct broker_shard *broker, struct span client_id)
 {
     struct session *session = pool_acquire_zeroed(&broker->shard->pool, session_bytes(client_id.bytes));
     memcpy(session->client_id, client_id.data, client_id.bytes);
@@ -37,6 +37,12 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     timer_init(&session->timer, session_expired);
     mqtt_inflight_init(&session->inflight, UINT16_MAX);
     mqtt_incoming_init(&session->incoming, UINT16_MAX);
+    return session;
+}
+
+struct session *session_create(struct broker_shard *broker, struct span client_id)
+{
+    struct session *session = session_make(broker, client_id);
     map_insert(&broker->sessions, session);
     atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     COUNT(broker, sessions);
@@ -48,6 +54,27 @@ struct session_rare *session_rare(struct session *session)
 {
     if (!session->rare) session->rare = memory_acquire_zeroed(sizeof *session->rare);
     return session->rare;
+}
+
+struct session *session_create_sink(struct broker_shard *broker, struct span name)
+{
+    struct session *session = session_make(broker, name);
+    session->version = MQTT_5;
+    session->is_sink = true;
+    session_rare(session);
+    return session;
+}
+
+void session_destroy_sink(struct broker_shard *broker, struct session *session)
+{
+    subscriptions_end(broker, session);
+    retained_forget(broker, session);
+    if (session->durable) durable_forget(broker, session);
+    mqtt_inflight_release(&session->inflight, NULL, NULL);
+    mqtt_incoming_release(&session->incoming);
+    memory_release(session->subscriptions);
+    memory_release(session->rare);
+    pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
 }
 
 struct inflight_release {
@@ -146,6 +173,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     uint16_t aliases = mqtt_has(properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM) ? properties->topic_alias_maximum : 0;
     mqtt_alias_in_init(&session->aliases_in, five ? limits->topic_alias_max : 0, limits->packet_bytes_max);
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
+    session->aliased = session->aliases_out.maximum > 0;
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
     rates_attach(broker, session);
@@ -200,6 +228,7 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
     struct conn *conn = session->conn;
     session->kick_reason = reason;
     if (UNLIKELY(session->traced)) trace_disconnecting(broker, session, reason, what);
+    reasons_add(&broker->reasons, REASONS_disconnect_server, reason);
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");

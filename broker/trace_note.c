@@ -332,7 +332,7 @@ enum trace_wait trace_wait_of(const struct broker_shard *broker, const struct se
 {
     if (!session->conn) return TRACE_WAIT_AWAY;
     if (qos && mqtt_inflight_full(&session->inflight)) return TRACE_WAIT_WINDOW;
-    if (!conn_has_room(broker->shard, session->conn)) return TRACE_WAIT_ROOM;
+    if (!conn_has_room(session->conn)) return TRACE_WAIT_ROOM;
     if (session->rated && rates_delivery_waits(session)) return TRACE_WAIT_RATE;
     return queued || session->spilled ? TRACE_WAIT_QUEUE : TRACE_WAIT_DISK;
 }

@@ -131,6 +131,11 @@ void ctl_print(const struct api_route *route, const json_t *answer, bool wide)
 {
     const struct api_schema *schema = route->answer ? api_schema_find(route->answer) : NULL;
     if (!schema) return;
+    if (schema->fields_count == 1 && schema->fields[0].type == FIELD_STRING) { /* a text: as it is, for a file */
+        const json_t *text = json_object_get(answer, schema->fields[0].name);
+        fwrite(json_string_value(text) ? json_string_value(text) : "", 1, json_string_length(text), stdout);
+        return;
+    }
     if (!route->page && !route->list) return print_object(schema, answer, 0);
     const json_t *rows = json_object_get(answer, "data"), *meta = json_object_get(answer, "meta");
     print_table(schema, rows, wide);

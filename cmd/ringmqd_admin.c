@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "admin/metrics.h"
 #include "admin/pages.h"
 #include "base/check.h"
 #include "base/log.h"

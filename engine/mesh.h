@@ -44,6 +44,9 @@ void mesh_destroy(struct mesh *mesh);
 
 void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_cell *cells, uint32_t count,
                struct stats *stats);
+/* The same for records of some length, written where they leave from: cells for mesh_filled(), or NULL where it must be mesh_send(). */
+struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count);
+void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats);
 /* True while records from → to wait for room. */
 bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to);
 /* Publishes what was sent since the last flush and wakes those who sleep. Returns true while some overflow remains. */

@@ -267,6 +267,8 @@ static void turn_measure(struct shard *shard, uint32_t completions)
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
     spread_record(&shard->spreads[SPREAD_publish_to_send], now_ns - shard->now_ns);
+    if (shard->sampled_named)
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_publish_to_send], now_ns - shard->now_ns, shard->now_ms, &shard->sampled_names);
     shard->sampled_ns = 0;
 }
 

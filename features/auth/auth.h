@@ -33,6 +33,8 @@ struct auth_query {
     struct span certificate_cn, certificate_dn;
     const struct auth_attribute *attributes;
     uint32_t attributes_count;
+    /* authorization that is asked about each topic; else empty */
+    struct span action, topic, qos, retain; /* "publish", "subscribe"; "0"; "true" */
 };
 
 /* A rule that came with a login: features/acl/rules.h says what they mean. */
@@ -55,6 +57,7 @@ struct auth_answer {
     bool has_rules;       /* even when there are none: then everything is up to the next authorization source */
     bool cacheable;
     bool unavailable;     /* DENY because nobody could be asked, not because of the client */
+    bool busy;            /* DENY because too many logins wait */
     uint64_t expires_s;   /* Unix time when the client must go; 0: never */
     char *names[AUTH_ATTRIBUTES_MAX], *values[AUTH_ATTRIBUTES_MAX];
     uint32_t attributes_count;

@@ -16,7 +16,8 @@
 #define STRIPES 16
 
 struct entry {
-    struct list link; /* oldest first */
+    struct list link; /* in the stripe's */
+    bool allows;
     uint8_t key[AUTH_KEY_BYTES];
     uint64_t until_ms, epoch;
     struct auth_answer *answer;
@@ -26,7 +27,8 @@ struct entry {
 struct stripe {
     _Alignas(64) pthread_mutex_t lock;
     struct map by_key;
-    struct list entries;
+    struct list kept[2]; /* oldest first: refusals, and the others */
+    uint32_t counts[2];
 };
 
 struct auth_cache {
@@ -49,7 +51,8 @@ struct auth_cache *auth_cache_create(void)
     for (int i = 0; i < STRIPES; i++) {
         pthread_mutex_init(&cache->stripes[i].lock, NULL);
         map_init(&cache->stripes[i].by_key, key_of);
-        list_init(&cache->stripes[i].entries);
+        list_init(&cache->stripes[i].kept[false]);
+        list_init(&cache->stripes[i].kept[true]);
     }
     uint8_t key[AUTH_KEY_BYTES]; /* libcrypto reads its configuration when first used: not on a shard */
     auth_cache_key(cache, &(struct auth_query){0}, key);
@@ -61,6 +64,7 @@ static void drop(struct auth_cache *cache, struct stripe *stripe, struct entry *
 {
     map_remove(&stripe->by_key, key_of(entry));
     list_remove(&entry->link);
+    stripe->counts[entry->allows]--;
     auth_answer_release(entry->answer);
     memory_release(entry);
     atomic_fetch_sub_explicit(&cache->count, 1, memory_order_relaxed);
@@ -152,7 +156,8 @@ void auth_cache_put(struct auth_cache *cache, const uint8_t key[AUTH_KEY_BYTES],
                     uint64_t now_ms)
 {
     uint32_t ttl_ms = atomic_load(answer->verdict == AUTH_ALLOW ? &cache->ttl_ms : &cache->negative_ttl_ms);
-    uint32_t room = (atomic_load(&cache->entries_max) + STRIPES - 1) / STRIPES;
+    bool allows = answer->verdict == AUTH_ALLOW;
+    uint32_t parts = allows ? STRIPES : STRIPES * 4, room = (atomic_load(&cache->entries_max) + parts - 1) / parts;
     if (ttl_ms == 0 || room == 0 || !answer->cacheable) return;
     struct stripe *stripe = stripe_of(cache, key);
     pthread_mutex_lock(&stripe->lock);
@@ -162,9 +167,9 @@ void auth_cache_put(struct auth_cache *cache, const uint8_t key[AUTH_KEY_BYTES],
     }
     struct entry *entry = map_find(&stripe->by_key, span_of(key, AUTH_KEY_BYTES));
     if (entry) drop(cache, stripe, entry);
-    for (struct list *oldest; (oldest = list_first(&stripe->entries));) {
+    for (struct list *oldest; (oldest = list_first(&stripe->kept[allows]));) {
         struct entry *old = CONTAINER_OF(oldest, struct entry, link);
-        if (old->until_ms > now_ms && stripe->by_key.count < room) break;
+        if (old->until_ms > now_ms && stripe->counts[allows] < room) break;
         drop(cache, stripe, old);
     }
     entry = memory_acquire_zeroed(sizeof *entry);
@@ -174,7 +179,9 @@ void auth_cache_put(struct auth_cache *cache, const uint8_t key[AUTH_KEY_BYTES],
     entry->answer = auth_answer_share(answer);
     entry->user_hash = hash_span_seeded(user_name, cache->seed);
     map_insert(&stripe->by_key, entry);
-    list_append(&stripe->entries, &entry->link);
+    entry->allows = allows;
+    list_append(&stripe->kept[allows], &entry->link);
+    stripe->counts[allows]++;
     atomic_fetch_add_explicit(&cache->count, 1, memory_order_relaxed);
     pthread_mutex_unlock(&stripe->lock);
 }
@@ -187,13 +194,14 @@ uint32_t auth_cache_purge(struct auth_cache *cache, struct span user_name)
     for (int i = 0; i < STRIPES; i++) {
         struct stripe *stripe = &cache->stripes[i];
         pthread_mutex_lock(&stripe->lock);
-        LIST_FOR_EACH(link, &stripe->entries)
-        {
-            struct entry *entry = CONTAINER_OF(link, struct entry, link);
-            if (user_name.bytes && entry->user_hash != user_hash) continue;
-            drop(cache, stripe, entry);
-            gone++;
-        }
+        for (int allows = 0; allows < 2; allows++)
+            LIST_FOR_EACH(link, &stripe->kept[allows])
+            {
+                struct entry *entry = CONTAINER_OF(link, struct entry, link);
+                if (user_name.bytes && entry->user_hash != user_hash) continue;
+                drop(cache, stripe, entry);
+                gone++;
+            }
         pthread_mutex_unlock(&stripe->lock);
     }
     return gone;

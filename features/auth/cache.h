@@ -2,6 +2,7 @@
  *
  * A verdict's key is an HMAC-SHA-256, with a key made at start, of everything a source may have looked at: neither a password nor anything
  * that could be tried out against a list of passwords lies in memory. Names of users and sources stand beside it, for purging.
+ * Of the room a quarter at most is for refusals, so that wrong logins push out no right ones.
  * Threads: any. auth_cache_find_quick() never waits: a shard that finds a stripe locked takes it for a miss.
  *
  * auth_throttle counts failed logins per address (IPv6: per /64) in a table of fixed size without a lock. Of two addresses that share a slot

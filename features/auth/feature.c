@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "features/auth/authorize.h"
 #include "features/auth/compile.h"
 #include "features/auth/encode.h"
 #include "features/auth/keys.h"
@@ -73,6 +74,16 @@ static void fill_gaps(struct auth_source_settings *source)
         if (!*texts[i]) *texts[i] = empty;
 }
 
+/* What an HTTP server is asked about a topic when nobody has said it otherwise. */
+static void fill_body(struct auth_source_settings *authorizer)
+{
+    static const char json[] = "{\"username\":\"${username}\",\"clientid\":\"${clientid}\",\"action\":\"${action}\",\"topic\":\"${topic}\",\"qos\":\"${qos}\",\"retain\":\"${retain}\"}";
+    static const char form[] = "username=${username}&clientid=${clientid}&action=${action}&topic=${topic}&qos=${qos}&retain=${retain}";
+    if (authorizer->backend != AUTH_BACKEND_HTTP || *authorizer->body) return;
+    memory_release(authorizer->body);
+    authorizer->body = memory_copy_string(span_of_string(strcasestr(authorizer->headers, "x-www-form-urlencoded") ? form : json));
+}
+
 static struct auth_source_settings *copy_sources(const struct auth_source_settings *from, uint32_t count, const char *group)
 {
     struct auth_source_settings *to = memory_acquire_zeroed((count + 1) * sizeof *to);
@@ -112,6 +123,7 @@ static void place_databases(struct auth_settings *settings, const char *data_dir
 
 static void release_prepared(struct auth_prepared *prepared)
 {
+    authorize_release(prepared->asked);
     auth_chain_stop(prepared->chain);
     release_sources(prepared->settings.sources, prepared->settings.sources_count, "authentication.NAME.");
     release_sources(prepared->settings.authorizers, prepared->settings.authorizers_count, "authorization.NAME.");
@@ -150,12 +162,20 @@ static bool auth_prepare(struct feature_node *node, const void *settings, struct
     copy_texts(&prepared->settings, NULL);
     prepared->settings.sources = copy_sources(prepared->settings.sources, prepared->settings.sources_count, "authentication.NAME.");
     prepared->settings.authorizers = copy_sources(prepared->settings.authorizers, prepared->settings.authorizers_count, "authorization.NAME.");
+    for (uint32_t i = 0; i < prepared->settings.authorizers_count; i++)
+        fill_body(&prepared->settings.authorizers[i]);
     place_databases(&prepared->settings, node->settings->node.data_dir);
     prepared->chain = auth_chain_open(&prepared->settings, state->auth.cache, load_module, node, compile_rules, ret_error, error_bytes);
     if (!prepared->chain) {
         release_prepared(prepared);
         return false;
     }
+    prepared->asked = authorize_make(prepared, ret_error, error_bytes);
+    if (!prepared->asked && auth_chain_asked(prepared->chain) > 0) {
+        release_prepared(prepared);
+        return false;
+    }
+    if (prepared->asked) authorize_offer(prepared->asked);
     bool guards = auth_configuration.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
     auth_cache_configure(state->auth.cache, prepared->settings.cache_ttl_ms, prepared->settings.cache_negative_ttl_ms, prepared->settings.cache_max);
     *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes, .brings_rules = guards || authorizes};
@@ -167,6 +187,7 @@ static void apply_on_shard(struct feature_shard *shard)
 {
     struct feature_state *state = shard->node->state;
     shard->state = &state->shards[shard->number];
+    atomic_store(&state->shards[shard->number].started, true);
     atomic_store(&state->applied, (struct auth_prepared *)shard->prepared);
 }
 
@@ -190,6 +211,7 @@ static void *retire(void *argument)
 
 static void auth_release(struct feature_node *node, void *prepared)
 {
+    if (((struct auth_prepared *)prepared)->asked) authorize_withdraw(((struct auth_prepared *)prepared)->asked);
     struct feature_state *state = node->state;
     struct retired *retired = memory_acquire_zeroed(sizeof *retired);
     set_current(state, prepared);
@@ -220,8 +242,14 @@ static void join_retired(struct feature_state *state, bool all)
 
 static void auth_control_tick(struct feature_node *node)
 {
-    join_retired(node->state, false);
-    set_current(node->state, NULL);
+    struct feature_state *state = node->state;
+    join_retired(state, false);
+    set_current(state, NULL);
+    const struct auth_prepared *current = state->current; /* written on this thread alone */
+    if (current) auth_chain_look(current->chain);
+    if (!current || !current->settings.rules_ttl_ms || current->settings.authorizers_count == 0) return;
+    for (uint32_t i = 0; i < node->shards_count; i++)
+        if (state->shards[i].started) login_look_for_old(node, i, &state->shards[i]);
 }
 
 /* No shard turns any more: what waits need not be asked. The threads end here, so that all answers are under way as posts. */
@@ -261,7 +289,6 @@ const struct feature feature_auth = {
     .control_tick = auth_control_tick,
     .request = auth_request,
     .apply = apply_on_shard,
-    .tick = login_tick,
     .connect = login_connect,
     .authenticate = login_authenticate,
     .describe = login_describe,
@@ -276,7 +303,7 @@ bool auth_verbs_counters(struct auth_counters *ret_counters)
     if (!state) return false;
     const struct auth_state *auth = &state->auth;
     *ret_counters = (struct auth_counters){.logins = auth->logins, .cached = auth->cached, .allowed = auth->allowed, .denied = auth->denied,
-                                           .unavailable = auth->unavailable, .throttled = auth->throttled, .scram = auth->scram,
+                                           .unavailable = auth->unavailable, .busy = auth->busy, .throttled = auth->throttled, .scram = auth->scram,
                                            .refreshed = auth->refreshed, .cache_entries = auth_cache_count(auth->cache)};
     return true;
 }
@@ -297,17 +324,20 @@ bool auth_verbs_source(uint32_t number, struct auth_verbs_source *ret_source)
 
 uint32_t auth_verbs_purge(struct span user_name) { return the_state ? auth_cache_purge(the_state->auth.cache, user_name) : 0; }
 
-bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, bool scram, void *context), void *context)
+bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, const struct auth_verbs_form *form, void *context), void *context)
 {
     struct feature_state *state = the_state;
     if (!state) return false;
     pthread_mutex_lock(&state->lock);
     const struct auth_prepared *current = state->current;
     struct auth_users *users = current ? auth_chain_users(current->chain, name) : NULL;
-    bool scram = false;
-    for (uint32_t i = 0; users && i < current->settings.sources_count; i++)
-        if (span_equal(span_of_string(current->settings.sources[i].name), name)) scram = current->settings.sources[i].mechanism == AUTH_MECHANISM_SCRAM;
-    if (users) work(users, scram, context);
+    struct auth_verbs_form form = {0};
+    for (uint32_t i = 0; users && i < current->settings.sources_count; i++) {
+        const struct auth_source_settings *source = &current->settings.sources[i];
+        if (!span_equal(span_of_string(source->name), name)) continue;
+        form = (struct auth_verbs_form){.form = auth_password_form(source), .scram = source->mechanism == AUTH_MECHANISM_SCRAM};
+    }
+    if (users) work(users, &form, context);
     pthread_mutex_unlock(&state->lock);
     return users != NULL;
 }

@@ -56,7 +56,7 @@ static struct span host_of(struct span peer)
     return colon ? span_of(peer.data, (size_t)(colon - peer.data)) : peer;
 }
 
-static struct auth_query query_of(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
+struct auth_query login_query(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
 {
     struct auth_query query = {
         .client_id = client->client_id, .has_user_name = client->has_user_name, .user_name = client->has_user_name ? client->user_name : span_of(NULL, 0), .peer_host = host_of(client->peer),
@@ -140,6 +140,10 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
     }
     LOG_LIMITED(INFO, 100, "login refused", "client=%s user=%s peer=%s listener=%s source=%s what=%s", log_quoted(client->client_id), log_quoted(client->user_name),
                 log_quoted(client->peer), log_quoted(client->listener), answer->source, answer->what);
+    if (answer->busy) {
+        COUNT(shard, busy);
+        return deny(MQTT_REASON_SERVER_BUSY, "too many logins wait; try again later");
+    }
     if (answer->unavailable) {
         COUNT(shard, unavailable);
         return deny(MQTT_REASON_SERVER_UNAVAILABLE, "nobody can be asked who you are; try again later");
@@ -213,7 +217,7 @@ static struct feature_verdict scram_proved(struct feature_shard *shard, struct f
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     if (client->superuser || !auth_chain_has_authorizers(prepared->chain, client->listener)) return FEATURE_VERDICT(PASS);
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
     login->state = LOGIN_WAITING;
@@ -247,7 +251,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     uint8_t key[AUTH_KEY_BYTES];
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     query.has_password = connect->has_password;
     query.password = connect->has_password ? connect->password : span_of(NULL, 0);
     COUNT(shard, logins);
@@ -325,28 +329,46 @@ void login_gone(struct feature_shard *shard, struct feature_client *client)
 
 /* ---- rules that grow old ---------------------------------------------------------------------------------------- */
 
-#define REFRESHES_PER_TICK 256 /* so that many clients of one moment are spread */
+#define REFRESHES_PER_TURN 64 /* a turn takes other clients' messages, too */
 
-void login_tick(struct feature_shard *shard)
+/* Asks again about one client. */
+static void refresh(struct feature_shard *shard, struct login *login)
 {
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_shard *own = shard->state;
-    for (int i = 0; i < REFRESHES_PER_TICK; i++) {
+    struct feature_client *client = feature_client_find(shard, login->conn);
+    list_remove(&login->link);
+    if (!client || !prepared->settings.rules_ttl_ms || !auth_chain_has_authorizers(prepared->chain, client->listener)) return;
+    login->refresh_at_ms = *shard->now_ms + prepared->settings.rules_ttl_ms;
+    list_append(&own->refreshing, &login->link);
+    if (login->refreshing) return;
+    struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
+    struct auth_query query = login_query(client, attributes);
+    struct job *job = job_for(shard, client, &query);
+    job->job.rules_only = true;
+    login->refreshing = true;
+    COUNT(shard, refreshed);
+    auth_chain_submit(prepared->chain, &job->job);
+}
+
+static void look_for_old(struct feature_shard *shard, struct feature_post *post)
+{
+    struct auth_shard *own = shard->state;
+    for (int i = 0; i < REFRESHES_PER_TURN; i++) {
         struct list *first = list_first(&own->refreshing);
         struct login *login = first ? CONTAINER_OF(first, struct login, link) : NULL;
-        if (!login || login->refresh_at_ms > *shard->now_ms) return;
-        list_remove(&login->link);
-        struct feature_client *client = feature_client_find(shard, login->conn);
-        if (!client || !prepared->settings.rules_ttl_ms || !auth_chain_has_authorizers(prepared->chain, client->listener)) continue;
-        login->refresh_at_ms = *shard->now_ms + prepared->settings.rules_ttl_ms;
-        list_append(&own->refreshing, &login->link);
-        if (login->refreshing) continue;
-        struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
-        struct auth_query query = query_of(client, attributes);
-        struct job *job = job_for(shard, client, &query);
-        job->job.rules_only = true;
-        login->refreshing = true;
-        COUNT(shard, refreshed);
-        auth_chain_submit(prepared->chain, &job->job);
+        if (!login || login->refresh_at_ms > *shard->now_ms) {
+            atomic_store(&own->looking, false);
+            return;
+        }
+        refresh(shard, login);
     }
+    feature_post(shard->node, shard->number, post); /* the others in the next turn */
+}
+
+void login_look_for_old(struct feature_node *node, uint32_t shard, struct auth_shard *own)
+{
+    if (atomic_exchange(&own->looking, true)) return; /* it is at it */
+    own->look.run = look_for_old;
+    feature_post(node, shard, &own->look);
 }

@@ -11,7 +11,7 @@ json_t *auth_json(struct span text, char *ret_error, size_t error_bytes)
 {
     json_error_t error;
     json_t *root = json_loadb(text.data ? (const char *)text.data : "", text.bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!root) snprintf(ret_error, error_bytes, "not sound JSON at byte %d", error.position); /* jansson's own text quotes the input */
+    if (!root) snprintf(ret_error, error_bytes, "not sound JSON at line %d, column %d", error.line, error.column); /* jansson's own text quotes the input */
     return root;
 }
 

@@ -1,39 +1,12 @@
 /* requests.c - see requests.h. */
 #include "features/auth/requests.h"
 
-#include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include "base/check.h"
 #include "base/memory.h"
 #include "features/auth/encode.h"
 #include "features/auth/verbs.h"
+#include "features/common/request.h"
 
 #define LIST_MAX 1000
-
-static void __attribute__((format(printf, 3, 4))) refuse(struct feature_request *request, int status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(request->error, sizeof request->error, format, arguments);
-    va_end(arguments);
-    request->status = status;
-}
-
-static void answer(struct feature_request *request, json_t *value)
-{
-    request->status = 200;
-    request->answer = json_dumps(value, JSON_COMPACT);
-    CHECK(request->answer);
-    json_decref(value);
-}
-
-static struct span member(const json_t *body, const char *name)
-{
-    const json_t *value = json_object_get(body, name);
-    return span_of(json_string_value(value), json_string_length(value));
-}
 
 /* ---- sources, counters, purge ---------------------------------------------------------------------------------------- */
 
@@ -43,28 +16,37 @@ static const char *state_of(const struct auth_source_status *status)
     return status->health == AUTH_HEALTH_UP ? "up" : status->health == AUTH_HEALTH_DOWN ? "down" : "unknown";
 }
 
-/* Messages of servers may be in any encoding. */
-static json_t *text_json(const char *text)
-{
-    char shown[192];
-    json_t *value = json_string(text);
-    if (value) return value;
-    size_t bytes = 0;
-    for (; text[bytes] && bytes + 1 < sizeof shown; bytes++)
-        shown[bytes] = text[bytes] & 0x80 ? '?' : text[bytes];
-    shown[bytes] = 0;
-    return json_string(shown);
-}
-
 static json_t *source_json(const struct auth_verbs_source *source)
 {
     const struct auth_source_status *status = &source->status;
     return json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "name", source->name, "kind",
                      status->authorizer ? "authorization" : "authentication", "backend", status->backend, "state", state_of(status), "error",
-                     *status->error ? text_json(status->error) : json_null(), "allowed", (json_int_t)status->verdicts[AUTH_ALLOW], "denied",
+                     *status->error ? request_text_json(span_of_string(status->error)) : json_null(), "allowed", (json_int_t)status->verdicts[AUTH_ALLOW], "denied",
                      (json_int_t)status->verdicts[AUTH_DENY], "ignored", (json_int_t)status->verdicts[AUTH_NEXT], "failed", (json_int_t)status->verdicts[AUTH_DOWN],
                      "timeouts", (json_int_t)status->timeouts, "queue_full", (json_int_t)status->full, "breaker_opened", (json_int_t)status->rests, "busy_us",
                      (json_int_t)status->busy_us, "longest_us", (json_int_t)status->longest_us, "waiting", (int)status->waiting);
+}
+
+/* The same, and how long its answers took: buckets of base/spread.h that are not empty. For the metrics. */
+static json_t *source_times_json(const struct auth_verbs_source *source)
+{
+    json_t *object = source_json(source), *buckets = json_array();
+    for (int i = 0; i < SPREAD_BUCKETS; i++)
+        if (source->status.times.buckets[i]) json_array_append_new(buckets, json_pack("[i, I]", i, (json_int_t)source->status.times.buckets[i]));
+    json_object_set_new(object, "buckets", buckets);
+    json_object_set_new(object, "sum_ns", json_integer((json_int_t)source->status.times.sum));
+    json_object_set_new(object, "since_ms", json_integer((json_int_t)source->status.since_unix_ms));
+    return object;
+}
+
+static void sources_times(struct feature_request *request, const json_t *body)
+{
+    (void)body;
+    json_t *data = json_array();
+    struct auth_verbs_source source;
+    for (uint32_t i = 0; auth_verbs_source(i, &source); i++)
+        json_array_append_new(data, source_times_json(&source));
+    request_answer(request, json_pack("{s:o}", "data", data));
 }
 
 static void sources_list(struct feature_request *request, const json_t *body)
@@ -74,23 +56,23 @@ static void sources_list(struct feature_request *request, const json_t *body)
     struct auth_verbs_source source;
     for (uint32_t i = 0; auth_verbs_source(i, &source); i++)
         json_array_append_new(data, source_json(&source));
-    answer(request, json_pack("{s:o}", "data", data));
+    request_answer(request, json_pack("{s:o}", "data", data));
 }
 
 static void counters(struct feature_request *request, const json_t *body)
 {
     (void)body;
     struct auth_counters all;
-    if (!auth_verbs_counters(&all)) return refuse(request, 404, "there is no authentication in this process");
-    answer(request, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "logins", (json_int_t)all.logins, "cached", (json_int_t)all.cached, "allowed",
-                              (json_int_t)all.allowed, "denied", (json_int_t)all.denied, "unavailable", (json_int_t)all.unavailable, "throttled",
+    if (!auth_verbs_counters(&all)) return request_refuse(request, 404, "there is no authentication in this process");
+    request_answer(request, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "logins", (json_int_t)all.logins, "cached", (json_int_t)all.cached, "allowed",
+                              (json_int_t)all.allowed, "denied", (json_int_t)all.denied, "unavailable", (json_int_t)all.unavailable, "busy", (json_int_t)all.busy, "throttled",
                               (json_int_t)all.throttled, "scram", (json_int_t)all.scram, "refreshed", (json_int_t)all.refreshed, "cache_entries",
                               (json_int_t)all.cache_entries));
 }
 
 static void purge(struct feature_request *request, const json_t *body)
 {
-    answer(request, json_pack("{s:I}", "purged", (json_int_t)auth_verbs_purge(member(body, "user_id"))));
+    request_answer(request, json_pack("{s:I}", "purged", (json_int_t)auth_verbs_purge(request_text(body, "user_id"))));
 }
 
 /* ---- users ------------------------------------------------------------------------------------------------------------ */
@@ -98,47 +80,47 @@ static void purge(struct feature_request *request, const json_t *body)
 struct users_work {
     struct feature_request *request;
     const json_t *body;
-    bool scram;                /* the database wants keys for SCRAM */
+    struct auth_verbs_form form;
     struct auth_user user;     /* with its new password, when there is one */
     bool has_password;
     enum auth_users_result result;
 };
 
-static json_t *user_json(const struct auth_user *user) { return json_pack("{s:o, s:b}", "user_id", text_json(user->name), "is_superuser", user->superuser); }
+static json_t *user_json(const struct auth_user *user) { return json_pack("{s:o, s:b}", "user_id", request_text_json(span_of_string(user->name)), "is_superuser", user->superuser); }
 
-static void list_work(struct auth_users *users, bool scram, void *context)
+static void list_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
 {
-    (void)scram;
+    (void)form;
     struct users_work *work = context;
     json_int_t limit = json_integer_value(json_object_get(work->body, "limit"));
-    if (limit < 1 || limit > LIST_MAX) return refuse(work->request, 400, "limit must be 1 to %d", LIST_MAX);
+    if (limit < 1 || limit > LIST_MAX) return request_refuse(work->request, 400, "limit must be 1 to %d", LIST_MAX);
     struct auth_user *some = memory_acquire((size_t)limit * sizeof *some);
-    uint32_t count = auth_users_list(users, member(work->body, "after"), (uint32_t)limit, some);
+    uint32_t count = auth_users_list(users, request_text(work->body, "after"), (uint32_t)limit, some);
     json_t *data = json_array();
     for (uint32_t i = 0; i < count; i++)
         json_array_append_new(data, user_json(&some[i]));
     secret_wipe(some, (size_t)limit * sizeof *some);
     memory_release(some);
-    answer(work->request, json_pack("{s:o}", "data", data));
+    request_answer(work->request, json_pack("{s:o}", "data", data));
 }
 
-static void scram_work(struct auth_users *users, bool scram, void *context)
+static void form_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
 {
     (void)users;
-    ((struct users_work *)context)->scram = scram;
+    ((struct users_work *)context)->form = *form;
 }
 
-static void add_work(struct auth_users *users, bool scram, void *context)
+static void add_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
 {
-    (void)scram;
+    (void)form;
     struct users_work *work = context;
     work->result = auth_users_put(users, &work->user, AUTH_USERS_ADD);
 }
 
 /* Verbs of one database come one after the other (auth_verbs_users()), so nobody changes the user between the two. */
-static void change_work(struct auth_users *users, bool scram, void *context)
+static void change_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
 {
-    (void)scram;
+    (void)form;
     struct users_work *work = context;
     struct auth_user known;
     work->result = AUTH_USERS_UNKNOWN;
@@ -151,20 +133,25 @@ static void change_work(struct auth_users *users, bool scram, void *context)
     secret_wipe(&known, sizeof known);
 }
 
-static void delete_work(struct auth_users *users, bool scram, void *context)
+static void delete_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
 {
-    (void)scram;
+    (void)form;
     struct users_work *work = context;
     work->result = auth_users_delete(users, span_of_string(work->user.name));
 }
 
-/* False: refused. */
-static bool with_users(struct users_work *work, void (*run)(struct auth_users *users, bool scram, void *context))
+static void no_database(const struct users_work *work)
 {
-    struct span name = member(work->body, "name");
-    if (auth_verbs_users(name, run, work)) return true;
-    refuse(work->request, 404, "there is no built-in database authentication.%.*s; GET /authentication lists what there is", (int)(name.bytes > 64 ? 64 : name.bytes),
-           (const char *)name.data);
+    struct span name = request_text(work->body, "name");
+    request_refuse(work->request, 404, "there is no built-in database authentication.%.*s; GET /authentication lists what there is", (int)(name.bytes > 64 ? 64 : name.bytes),
+                   (const char *)name.data);
+}
+
+/* False: refused. */
+static bool with_users(struct users_work *work, void (*run)(struct auth_users *users, const struct auth_verbs_form *form, void *context))
+{
+    if (auth_verbs_users(request_text(work->body, "name"), run, work)) return true;
+    no_database(work);
     return false;
 }
 
@@ -173,10 +160,10 @@ static bool done(struct users_work *work)
 {
     switch (work->result) {
     case AUTH_USERS_DONE: return true;
-    case AUTH_USERS_EXISTS: refuse(work->request, 409, "there is a user %.100s already", work->user.name); break;
-    case AUTH_USERS_UNKNOWN: refuse(work->request, 404, "there is no user %.100s", work->user.name); break;
-    case AUTH_USERS_WRONG: refuse(work->request, 400, "a user has a user_id and a password"); break;
-    case AUTH_USERS_FAILED: refuse(work->request, 500, "the user database cannot be written, see the log; nothing was changed"); break;
+    case AUTH_USERS_EXISTS: request_refuse(work->request, 409, "there is a user %.100s already", work->user.name); break;
+    case AUTH_USERS_UNKNOWN: request_refuse(work->request, 404, "there is no user %.100s", work->user.name); break;
+    case AUTH_USERS_WRONG: request_refuse(work->request, 400, "a user has a user_id and a password"); break;
+    case AUTH_USERS_FAILED: request_refuse(work->request, 500, "the user database cannot be written, see the log; nothing was changed"); break;
     }
     return false;
 }
@@ -184,15 +171,15 @@ static bool done(struct users_work *work)
 /* The user of the request, with its password hashed: here, for nobody may wait for that. False: refused. */
 static bool take_user(struct users_work *work)
 {
-    struct span name = member(work->body, "user_id"), password = member(work->body, "password");
-    if (name.bytes == 0 || name.bytes >= sizeof work->user.name) return refuse(work->request, 400, "user_id must have 1 to %zu bytes", sizeof work->user.name - 1), false;
+    struct span name = request_text(work->body, "user_id"), password = request_text(work->body, "password");
+    if (name.bytes == 0 || name.bytes >= sizeof work->user.name) return request_refuse(work->request, 400, "user_id must have 1 to %zu bytes", sizeof work->user.name - 1), false;
     memcpy(work->user.name, name.data, name.bytes);
     work->user.superuser = json_is_true(json_object_get(work->body, "is_superuser"));
     work->has_password = json_object_get(work->body, "password") != NULL;
     if (!work->has_password) return true;
-    if (!with_users(work, scram_work)) return false;
-    const char *wrong = auth_user_password(&work->user, password, work->scram);
-    if (wrong) refuse(work->request, 400, "password: %s", wrong);
+    if (!with_users(work, form_work)) return false;
+    const char *wrong = auth_user_password(&work->user, password, work->form.scram);
+    if (wrong) request_refuse(work->request, 400, "password: %s", wrong);
     return !wrong;
 }
 
@@ -202,10 +189,10 @@ static void users_list(struct feature_request *request, const json_t *body)
     with_users(&work, list_work);
 }
 
-static void users_put(struct feature_request *request, const json_t *body, void (*run)(struct auth_users *users, bool scram, void *context))
+static void users_put(struct feature_request *request, const json_t *body, void (*run)(struct auth_users *users, const struct auth_verbs_form *form, void *context))
 {
     struct users_work work = {.request = request, .body = body};
-    if (take_user(&work) && with_users(&work, run) && done(&work)) answer(request, user_json(&work.user));
+    if (take_user(&work) && with_users(&work, run) && done(&work)) request_answer(request, user_json(&work.user));
     secret_wipe(&work.user, sizeof work.user);
 }
 
@@ -218,21 +205,86 @@ static void users_delete(struct feature_request *request, const json_t *body)
     if (take_user(&work) && with_users(&work, delete_work) && done(&work)) request->status = 200;
 }
 
-/* ---- verbs --------------------------------------------------------------------------------------------------------- */
+/* ---- import, export ---------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *verb;
-    void (*run)(struct feature_request *request, const json_t *body);
-} verbs[] = {{"sources list", sources_list}, {"counters", counters},         {"purge", purge},              {"users list", users_list},
-             {"users add", users_add},       {"users change", users_change}, {"users delete", users_delete}};
+#define IMPORT_PLAIN_MAX 500    /* passwords to hash: some 20 seconds */
+#define EXPORT_MAX       100000 /* users: some 25 MB */
+
+struct exchange {
+    struct feature_request *request;
+    const json_t *body;
+    struct auth_verbs_form form;
+    struct auth_batch *batch;
+    enum auth_users_result result;
+    struct auth_import done;
+};
+
+static void exchange_form(struct auth_users *users, const struct auth_verbs_form *form, void *context)
+{
+    (void)users;
+    ((struct exchange *)context)->form = *form;
+}
+
+static void import_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
+{
+    (void)form;
+    struct exchange *exchange = context;
+    exchange->result = auth_batch_put(users, exchange->batch, json_is_true(json_object_get(exchange->body, "override")), &exchange->done);
+}
+
+/* Reading and hashing first, without anybody waiting for it. */
+static void users_import(struct feature_request *request, const json_t *body)
+{
+    struct exchange exchange = {.request = request, .body = body};
+    struct users_work named = {.request = request, .body = body};
+    char error[200];
+    struct span text = request_text(body, "users");
+    if (!auth_verbs_users(request_text(body, "name"), exchange_form, &exchange)) return no_database(&named);
+    exchange.batch = auth_batch_read(text, &exchange.form.form, exchange.form.scram, IMPORT_PLAIN_MAX, error, sizeof error);
+    if (!exchange.batch) return request_refuse(request, 400, "%s; nothing was imported", error);
+    bool there = auth_verbs_users(request_text(body, "name"), import_work, &exchange);
+    auth_batch_release(exchange.batch);
+    if (!there) return no_database(&named);
+    if (exchange.result != AUTH_USERS_DONE)
+        return request_refuse(request, 500, "the user database cannot be written, or would be too large, see the log; nothing was imported");
+    request_answer(request, json_pack("{s:i, s:i, s:i}", "added", (int)exchange.done.added, "changed", (int)exchange.done.changed, "skipped", (int)exchange.done.skipped));
+}
+
+static void export_work(struct auth_users *users, const struct auth_verbs_form *form, void *context)
+{
+    (void)form;
+    struct exchange *exchange = context;
+    struct feature_request *request = exchange->request;
+    bool csv = span_equal(request_text(exchange->body, "format"), SPAN_LITERAL("csv"));
+    char *text = NULL;
+    size_t bytes = 0;
+    if (auth_users_count(users) > EXPORT_MAX)
+        return request_refuse(request, 409, "it has more than %d users; copy its file (JSON lines) instead", EXPORT_MAX);
+    FILE *out = open_memstream(&text, &bytes);
+    bool fine = out && auth_users_export(users, csv, out);
+    if (out) fclose(out);
+    if (fine)
+        request_answer(request, json_pack("{s:o}", "users", request_text_json(span_of(text, bytes))));
+    else
+        request_refuse(request, 500, "there is no memory for that many users");
+    if (text) secret_wipe(text, bytes);
+    free(text);
+}
+
+static void users_export(struct feature_request *request, const json_t *body)
+{
+    struct exchange exchange = {.request = request, .body = body};
+    struct users_work named = {.request = request, .body = body};
+    if (!auth_verbs_users(request_text(body, "name"), export_work, &exchange)) no_database(&named);
+}
+
+/* ---- verbs --------------------------------------------------------------------------------------------------------- */
 
 void auth_request(struct feature_node *node, struct feature_request *request)
 {
+    static const struct request_verb verbs[] = {{"sources list", sources_list}, {"sources times", sources_times}, {"counters", counters},         {"purge", purge},
+                                                {"users list", users_list},     {"users add", users_add},       {"users change", users_change},
+                                                {"users delete", users_delete}, {"users import", users_import}, {"users export", users_export}};
     (void)node;
-    json_t *body = json_loadb((const char *)request->body.data, request->body.bytes, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(body)) refuse(request, 400, "the request is no JSON object");
-    for (size_t i = 0; json_is_object(body) && i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(verbs[i].verb, request->verb) == 0) verbs[i].run(request, body);
-    if (!request->status) refuse(request, 404, "authentication knows no request '%s'", request->verb);
-    json_decref(body);
+    request_run(request, "authentication", verbs, sizeof verbs / sizeof *verbs);
 }

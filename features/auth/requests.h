@@ -7,6 +7,8 @@
  *     users add      {"name", "user_id", "password", "is_superuser"}       {"user_id", "is_superuser"}
  *     users change   the same; what is left out stays                      the same
  *     users delete   {"name", "user_id"}                                   nothing
+ *     users import   {"name", "users": CSV or JSON as users.h has it, "override"}   {"added", "changed", "skipped"}
+ *     users export   {"name", "format": "csv" or "json"}                   {"users": the text}
  * name: of a built-in database, authentication.NAME. */
 #ifndef RINGMQ_FEATURES_AUTH_REQUESTS_H
 #define RINGMQ_FEATURES_AUTH_REQUESTS_H

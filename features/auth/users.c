@@ -74,28 +74,48 @@ uint32_t auth_users_count(struct auth_users *users)
     return count;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const struct auth_user *)a)->name, ((const struct auth_user *)b)->name); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct auth_user *const *)a)->name, (*(const struct auth_user *const *)b)->name);
+}
+
+/* The reading lock is held. Those behind `after`, in the order of their names. */
+static const struct auth_user **sorted(struct auth_users *users, const char *after, uint32_t *ret_count)
+{
+    const struct auth_user **all = memory_acquire((users->by_name.count + 1) * sizeof *all);
+    uint32_t cursor = 0, count = 0;
+    for (const struct auth_user *user; (user = map_next(&users->by_name, &cursor));)
+        if (!*after || strcmp(user->name, after) > 0) all[count++] = user;
+    if (count) qsort(all, count, sizeof *all, by_name);
+    *ret_count = count;
+    return all;
+}
 
 uint32_t auth_users_list(struct auth_users *users, struct span after, uint32_t count, struct auth_user *ret_users)
 {
-    uint32_t cursor = 0, found = 0;
+    uint32_t found;
     char from[AUTH_USER_BYTES_MAX] = "";
     if (after.bytes < sizeof from && after.bytes) memcpy(from, after.data, after.bytes);
     if (after.bytes >= sizeof from || count == 0) return 0;
     pthread_rwlock_rdlock(&users->reading);
-    for (const struct auth_user *user; (user = map_next(&users->by_name, &cursor));) { /* the `count` smallest behind `after` */
-        if (after.bytes && strcmp(user->name, from) <= 0) continue;
-        if (found == count && strcmp(user->name, ret_users[found - 1].name) >= 0) continue;
-        uint32_t at = found < count ? found++ : count - 1;
-        while (at > 0 && strcmp(ret_users[at - 1].name, user->name) > 0) {
-            ret_users[at] = ret_users[at - 1];
-            at--;
-        }
-        ret_users[at] = *user;
-    }
+    const struct auth_user **all = sorted(users, from, &found);
+    if (found > count) found = count;
+    for (uint32_t i = 0; i < found; i++)
+        ret_users[i] = *all[i];
     pthread_rwlock_unlock(&users->reading);
-    qsort(ret_users, found, sizeof *ret_users, by_name);
+    memory_release(all);
     return found;
+}
+
+void auth_users_each(struct auth_users *users, void (*each)(void *context, const struct auth_user *user), void *context)
+{
+    uint32_t count;
+    pthread_rwlock_rdlock(&users->reading);
+    const struct auth_user **all = sorted(users, "", &count);
+    for (uint32_t i = 0; i < count; i++)
+        each(context, all[i]);
+    pthread_rwlock_unlock(&users->reading);
+    memory_release(all);
 }
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */
@@ -294,25 +314,56 @@ const char *auth_user_password(struct auth_user *user, struct span password, boo
     return user->has_scram ? NULL : "the system gives no random bytes";
 }
 
-/* For the import: many users, one sync, one rewrite. */
-bool users_put_many(struct auth_users *users, const struct auth_user *many, uint32_t count, bool override, struct auth_import *ret_import)
+/* The writing lock is held: all lines, one sync, and the old end when that fails. */
+static bool append_many(struct auth_users *users, const struct auth_user *many, const bool *wanted, uint32_t count)
+{
+    struct auth_text text = {0};
+    uint64_t bytes = 0, lines = 0;
+    bool fine = !users->broken;
+    for (uint32_t i = 0; fine && i < count; i++) {
+        if (!wanted[i]) continue;
+        char *line = users_json_line(&many[i]);
+        auth_text_add(&text, span_of_string(line));
+        secret_wipe(line, strlen(line));
+        free(line);
+        lines++;
+        if (text.bytes < 1 << 20) continue;
+        fine = write_all(users->fd, text.data, text.bytes);
+        bytes += text.bytes;
+        text.bytes = 0;
+    }
+    fine = fine && write_all(users->fd, text.data ? text.data : "", text.bytes) && fdatasync(users->fd) == 0;
+    bytes += text.bytes;
+    auth_text_release(&text);
+    if (fine) {
+        users->lines += lines;
+        users->bytes += bytes;
+        return true;
+    }
+    LOG(ERROR, "user database cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(users->path)), strerror(errno));
+    if (!users->broken && ftruncate(users->fd, (off_t)users->bytes) != 0) users->broken = true;
+    return false;
+}
+
+enum auth_users_result users_put_many(struct auth_users *users, const struct auth_user *many, uint32_t count, bool override, struct auth_import *ret_import)
 {
     struct auth_import done = {0};
+    bool *wanted = memory_acquire_zeroed(count + 1);
     pthread_mutex_lock(&users->writing);
     for (uint32_t i = 0; i < count; i++) {
-        bool known = map_find(&users->by_name, span_of_string(many[i].name)) != NULL;
-        if (known && !override) {
-            done.skipped++;
-            continue;
-        }
-        remember(users, &many[i]);
-        if (known)
-            done.changed++;
-        else
-            done.added++;
+        bool known = map_find(&users->by_name, span_of_string(many[i].name)) != NULL; /* a name that comes twice in the import is known to neither */
+        wanted[i] = !known || override;
+        if (!wanted[i]) done.skipped++;
+        else if (known) done.changed++;
+        else done.added++;
     }
-    bool fine = done.added + done.changed == 0 || rewrite(users);
+    bool any = done.added + done.changed > 0;
+    bool fine = (uint64_t)users->by_name.count + done.added <= AUTH_USERS_MAX && (!any || append_many(users, many, wanted, count));
+    for (uint32_t i = 0; fine && i < count; i++)
+        if (wanted[i]) remember(users, &many[i]);
+    if (fine && any) tidy(users);
     pthread_mutex_unlock(&users->writing);
+    memory_release(wanted);
     *ret_import = done;
-    return fine;
+    return fine ? AUTH_USERS_DONE : AUTH_USERS_FAILED;
 }

@@ -51,15 +51,25 @@ const char *auth_user_password(struct auth_user *user, struct span password, boo
 /* In the order of names, from the one behind `after` (empty: the first). Returns how many were given. For a listing by pages. */
 uint32_t auth_users_list(struct auth_users *users, struct span after, uint32_t count, struct auth_user *ret_users);
 
+/* All, in the order of names. `each` must be quick: changes wait meanwhile. */
+void auth_users_each(struct auth_users *users, void (*each)(void *context, const struct auth_user *user), void *context);
+
 struct auth_import {
     uint32_t added, skipped, changed;
 };
-/* `override`: users who are there already are replaced, else left alone. False with a sentence (and the line or place): nothing was imported. */
+/* In two steps, since hashing takes its time: reading a text, and putting what was read. `plain_max`: passwords that are to be hashed (some 40 ms each). NULL with a
+ * sentence that names the line or the user. */
+struct auth_batch;
+struct auth_batch *auth_batch_read(struct span text, const struct password_form *form, bool scram, uint32_t plain_max, char *ret_error, size_t error_bytes);
+void auth_batch_release(struct auth_batch *batch); /* accepts NULL; wipes */
+/* All or nothing. `override`: users who are there already are replaced, else left alone. */
+enum auth_users_result auth_batch_put(struct auth_users *users, const struct auth_batch *batch, bool override, struct auth_import *ret_import);
+/* Both. False with a sentence: nothing was imported. */
 bool auth_users_import(struct auth_users *users, struct span text, const struct password_form *form, bool scram, bool override, struct auth_import *ret_import,
                        char *ret_error, size_t error_bytes);
 bool auth_users_import_file(struct auth_users *users, const char *path, const struct password_form *form, bool scram, bool override,
                             struct auth_import *ret_import, char *ret_error, size_t error_bytes);
-/* All users, hashes included. */
+/* All users, hashes included; what CSV has no columns for (keys of SCRAM, how a hash was made) is in JSON only. */
 bool auth_users_export(struct auth_users *users, bool csv, FILE *out);
 
 /* Of an instance of auth_source_built_in. */

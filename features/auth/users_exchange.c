@@ -9,37 +9,40 @@
 #include "features/auth/reply.h"
 #include "features/auth/users_json.h"
 
-struct import {
+struct auth_batch {
     struct auth_user *users;
     uint32_t count, room;
-    const struct password_form *form;
+    const struct password_form *form; /* while it is read */
     bool scram;
+    uint32_t plain_left;
 };
 
 /* NULL, or what is wrong. password: plain; else user->stored is there. */
-static const char *take(struct import *import, struct auth_user *user, struct span password)
+static const char *take(struct auth_batch *batch, struct auth_user *user, struct span password)
 {
     const char *wrong = NULL;
-    if (password.bytes) wrong = auth_user_password(user, password, import->scram);
+    if (password.bytes && batch->plain_left == 0) return "too many plain passwords for one import: hashing them takes too long; bring hashes, or fewer at a time";
+    if (password.bytes) batch->plain_left--;
+    if (password.bytes) wrong = auth_user_password(user, password, batch->scram);
     if (wrong) return wrong;
     if (!user->stored[0] && !user->has_scram) return "neither a password nor a password_hash";
     bool self_describing = user->stored[0] == '$' && password_stored_valid(span_of_string(user->stored));
-    if (user->stored[0] && user->form.algorithm == PASSWORD_ENCODED && !self_describing) user->form = *import->form;
+    if (user->stored[0] && user->form.algorithm == PASSWORD_ENCODED && !self_describing) user->form = *batch->form;
     if (user->stored[0] && user->form.algorithm == PASSWORD_ENCODED && !self_describing)
         return "a password_hash of no known form; set password_hash_algorithm to what it was made with";
-    if (import->count == import->room) {
-        struct auth_user *larger = memory_acquire((import->room ? import->room * 2 : 64) * sizeof *larger);
-        if (import->count) memcpy(larger, import->users, import->count * sizeof *larger);
-        secret_wipe(import->users, import->count * sizeof *larger);
-        memory_release(import->users);
-        import->users = larger;
-        import->room = import->room ? import->room * 2 : 64;
+    if (batch->count == batch->room) {
+        struct auth_user *larger = memory_acquire((batch->room ? batch->room * 2 : 64) * sizeof *larger);
+        if (batch->count) memcpy(larger, batch->users, batch->count * sizeof *larger);
+        secret_wipe(batch->users, batch->count * sizeof *larger);
+        memory_release(batch->users);
+        batch->users = larger;
+        batch->room = batch->room ? batch->room * 2 : 64;
     }
-    import->users[import->count++] = *user;
+    batch->users[batch->count++] = *user;
     return NULL;
 }
 
-static bool import_json(struct import *import, struct span text, char *ret_error, size_t error_bytes)
+static bool import_json(struct auth_batch *batch, struct span text, char *ret_error, size_t error_bytes)
 {
     json_t *root = auth_json(text, ret_error, error_bytes);
     if (!root) return false;
@@ -51,7 +54,7 @@ static bool import_json(struct import *import, struct span text, char *ret_error
         struct auth_user user;
         bool deleted;
         wrong = users_json_read(one, &user, &deleted);
-        if (!wrong) wrong = take(import, &user, json_is_string(password) ? span_of(json_string_value(password), json_string_length(password)) : span_of(NULL, 0));
+        if (!wrong) wrong = take(batch, &user, json_is_string(password) ? span_of(json_string_value(password), json_string_length(password)) : span_of(NULL, 0));
         secret_wipe(&user, sizeof user);
     }
     if (wrong) snprintf(ret_error, error_bytes, "user %zu: %s", number, wrong);
@@ -93,7 +96,7 @@ static bool csv_field(struct span *rest, char *ret_field, size_t room, bool *ret
 
 enum { COLUMN_USER, COLUMN_HASH, COLUMN_SALT, COLUMN_PASSWORD, COLUMN_SUPERUSER, COLUMNS, COLUMNS_MAX = 16 };
 
-static const char *csv_row(struct import *import, struct span *rest, const int *columns, uint32_t columns_count)
+static const char *csv_row(struct auth_batch *batch, struct span *rest, const int *columns, uint32_t columns_count)
 {
     struct auth_user user = {0};
     char fields[COLUMNS][AUTH_USER_BYTES_MAX] = {0}, other[AUTH_USER_BYTES_MAX];
@@ -110,13 +113,21 @@ static const char *csv_row(struct import *import, struct span *rest, const int *
     strcpy(user.stored, fields[COLUMN_HASH]);
     strcpy(user.salt, fields[COLUMN_SALT]);
     user.superuser = auth_truth(span_of_string(fields[COLUMN_SUPERUSER]));
-    const char *wrong = take(import, &user, span_of_string(fields[COLUMN_PASSWORD]));
+    const char *wrong = take(batch, &user, span_of_string(fields[COLUMN_PASSWORD]));
     secret_wipe(fields, sizeof fields);
     secret_wipe(&user, sizeof user);
     return wrong;
 }
 
-static bool import_csv(struct import *import, struct span text, char *ret_error, size_t error_bytes)
+static uint32_t lines_between(const uint8_t *from, const uint8_t *to)
+{
+    uint32_t lines = 0;
+    for (; from < to; from++)
+        lines += *from == '\n';
+    return lines;
+}
+
+static bool import_csv(struct auth_batch *batch, struct span text, char *ret_error, size_t error_bytes)
 {
     static const char *const names[COLUMNS] = {"user_id", "password_hash", "salt", "password", "is_superuser"};
     int columns[COLUMNS_MAX];
@@ -132,9 +143,10 @@ static bool import_csv(struct import *import, struct span text, char *ret_error,
         if (columns[count] == COLUMN_USER) has_user = true;
     }
     if (!has_user) return snprintf(ret_error, error_bytes, "line 1: the header names no column user_id (user_id,password_hash,salt,is_superuser)"), false;
-    while (rest.bytes) {
-        line++;
-        const char *wrong = csv_row(import, &rest, columns, count);
+    for (const uint8_t *at = text.data; rest.bytes;) {
+        line += lines_between(at, rest.data); /* quoted fields may have some of their own */
+        at = rest.data;
+        const char *wrong = csv_row(batch, &rest, columns, count);
         if (!wrong) continue;
         snprintf(ret_error, error_bytes, "line %u: %s", line, wrong);
         return false;
@@ -142,21 +154,41 @@ static bool import_csv(struct import *import, struct span text, char *ret_error,
     return true;
 }
 
-bool auth_users_import(struct auth_users *users, struct span text, const struct password_form *form, bool scram, bool override, struct auth_import *ret_import,
-                       char *ret_error, size_t error_bytes)
+struct auth_batch *auth_batch_read(struct span text, const struct password_form *form, bool scram, uint32_t plain_max, char *ret_error, size_t error_bytes)
 {
-    struct import import = {.form = form, .scram = scram};
+    struct auth_batch *batch = memory_acquire_zeroed(sizeof *batch);
+    *batch = (struct auth_batch){.form = form, .scram = scram, .plain_left = plain_max};
     size_t at = 0;
     while (at < text.bytes && strchr(" \t\r\n", text.data[at]) && text.data[at])
         at++;
     bool is_json = at < text.bytes && text.data[at] == '[';
-    bool fine = is_json ? import_json(&import, text, ret_error, error_bytes) : import_csv(&import, text, ret_error, error_bytes);
-    if (fine && !users_put_many(users, import.users, import.count, override, ret_import)) {
-        snprintf(ret_error, error_bytes, "the user database cannot be written (see the log)");
-        fine = false;
-    }
-    secret_wipe(import.users, import.count * sizeof *import.users);
-    memory_release(import.users);
+    bool fine = is_json ? import_json(batch, text, ret_error, error_bytes) : import_csv(batch, text, ret_error, error_bytes);
+    if (fine) return batch;
+    auth_batch_release(batch);
+    return NULL;
+}
+
+void auth_batch_release(struct auth_batch *batch)
+{
+    if (!batch) return;
+    secret_wipe(batch->users, batch->count * sizeof *batch->users);
+    memory_release(batch->users);
+    memory_release(batch);
+}
+
+enum auth_users_result auth_batch_put(struct auth_users *users, const struct auth_batch *batch, bool override, struct auth_import *ret_import)
+{
+    return users_put_many(users, batch->users, batch->count, override, ret_import);
+}
+
+bool auth_users_import(struct auth_users *users, struct span text, const struct password_form *form, bool scram, bool override, struct auth_import *ret_import,
+                       char *ret_error, size_t error_bytes)
+{
+    struct auth_batch *batch = auth_batch_read(text, form, scram, UINT32_MAX, ret_error, error_bytes);
+    if (!batch) return false;
+    bool fine = auth_batch_put(users, batch, override, ret_import) == AUTH_USERS_DONE;
+    if (!fine) snprintf(ret_error, error_bytes, "the user database cannot be written, or would have more than %u users (see the log)", AUTH_USERS_MAX);
+    auth_batch_release(batch);
     return fine;
 }
 
@@ -193,35 +225,36 @@ static void csv_write(const char *text, FILE *out)
     putc('"', out);
 }
 
-#define PAGE 256
+struct export {
+    FILE *out;
+    bool csv, first;
+};
+
+static void export_one(void *context, const struct auth_user *user)
+{
+    struct export *export = context;
+    FILE *out = export->out;
+    if (export->csv) {
+        csv_write(user->name, out);
+        putc(',', out);
+        csv_write(user->stored, out);
+        putc(',', out);
+        csv_write(user->salt, out);
+        fputs(user->superuser ? ",true\n" : ",false\n", out);
+        return;
+    }
+    json_t *one = users_json_of(user);
+    fputs(export->first ? "\n" : ",\n", out);
+    json_dumpf(one, out, JSON_COMPACT);
+    json_decref(one);
+    export->first = false;
+}
 
 bool auth_users_export(struct auth_users *users, bool csv, FILE *out)
 {
-    struct auth_user *page = memory_acquire(PAGE * sizeof *page);
-    char after[AUTH_USER_BYTES_MAX] = "";
-    bool first = true;
+    struct export export = {.out = out, .csv = csv, .first = true};
     fputs(csv ? "user_id,password_hash,salt,is_superuser\n" : "[", out);
-    for (uint32_t count; (count = auth_users_list(users, span_of_string(after), PAGE, page));) {
-        for (uint32_t i = 0; i < count; i++) {
-            if (csv) {
-                csv_write(page[i].name, out);
-                putc(',', out);
-                csv_write(page[i].stored, out);
-                putc(',', out);
-                csv_write(page[i].salt, out);
-                fputs(page[i].superuser ? ",true\n" : ",false\n", out);
-                continue;
-            }
-            json_t *one = users_json_of(&page[i]);
-            fputs(first ? "\n" : ",\n", out);
-            json_dumpf(one, out, JSON_COMPACT);
-            json_decref(one);
-            first = false;
-        }
-        strcpy(after, page[count - 1].name);
-    }
+    auth_users_each(users, export_one, &export);
     fputs(csv ? "" : "\n]\n", out);
-    secret_wipe(page, PAGE * sizeof *page);
-    memory_release(page);
     return fflush(out) == 0 && !ferror(out);
 }

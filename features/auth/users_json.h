@@ -14,6 +14,6 @@ json_t *users_json_of(const struct auth_user *user);
 const char *users_json_read(const json_t *root, struct auth_user *ret_user, bool *ret_deleted);
 bool users_json_text(const json_t *root, const char *key, char *ret_text, size_t room); /* false: not a text, or too long; "" when it is not there */
 
-bool users_put_many(struct auth_users *users, const struct auth_user *many, uint32_t count, bool override, struct auth_import *ret_import);
+enum auth_users_result users_put_many(struct auth_users *users, const struct auth_user *many, uint32_t count, bool override, struct auth_import *ret_import);
 
 #endif

@@ -7,7 +7,7 @@
 #include "features/auth/users.h"
 
 struct auth_counters {
-    uint64_t logins, cached, allowed, denied, unavailable, throttled, scram, refreshed;
+    uint64_t logins, cached, allowed, denied, unavailable, busy, throttled, scram, refreshed;
     uint32_t cache_entries;
 };
 
@@ -21,7 +21,12 @@ struct auth_verbs_source {
 bool auth_verbs_source(uint32_t number, struct auth_verbs_source *ret_source);
 /* Remembered verdicts of a user (empty: all). Returns how many were forgotten. */
 uint32_t auth_verbs_purge(struct span user_name);
-/* Calls work with the users of authentication.NAME, and nobody takes them away meanwhile. False: there is no built-in database of that name. */
-bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, bool scram, void *context), void *context);
+/* How a built-in database wants its passwords. */
+struct auth_verbs_form {
+    struct password_form form; /* of hashes that do not say it themselves */
+    bool scram;                /* keys for SCRAM, too */
+};
+/* Calls work with the users of authentication.NAME, and nobody takes them away meanwhile: it must not hash. False: there is no built-in database of that name. */
+bool auth_verbs_users(struct span name, void (*work)(struct auth_users *users, const struct auth_verbs_form *form, void *context), void *context);
 
 #endif

@@ -1,8 +1,13 @@
-/* workers.h - threads that work off a bounded queue of jobs, fairly by address.
+/* workers.h - threads that work off a bounded queue of jobs, fairly by address, and get out of the shards' way.
  *
  * The queue is 64 queues, by the hash of the client's address, taken from in turn: one address with a thousand logins waiting delays another's
- * by one job, not by a thousand. An eighth of the room at most belongs to one of the 64.
- * Threads run at a lower priority than shards (nice 10), so that hashing takes what is left over.
+ * by one job, not by a thousand. An eighth of the room at most belongs to one of the 64. Room is what queue_max says, and no more than can be done
+ * within patience_ms, as long as jobs have taken lately: who could only wait in vain is refused at once.
+ *
+ * Priority: a hash takes 35 ms of CPU, and a shard that wakes on the core where one is under way must not wait for the next tick of the scheduler's clock
+ * (measured with nice 10: 3 to 8 ms; the shard that wakes a worker on its own core was put aside as long). So threads run as SCHED_IDLE: whatever else
+ * is runnable takes their core at once. On a machine where something else takes all cores for good they would starve; auth_workers_look() notices
+ * (threads runnable for a second that have hardly run) and lets a second crew of ordinary threads (SCHED_BATCH, nice 10) work for a while.
  * Owner: the chain. Threads: put() from any, without a lock; the rest is the control thread's. */
 #ifndef RINGMQ_FEATURES_AUTH_WORKERS_H
 #define RINGMQ_FEATURES_AUTH_WORKERS_H
@@ -11,6 +16,7 @@
 #include "base/span.h"
 
 #define AUTH_WORKERS_MAX 256
+#define AUTH_WORKERS_CREWS 2 /* run() and the others are called with numbers below threads * AUTH_WORKERS_CREWS */
 
 struct auth_workers;
 
@@ -19,19 +25,23 @@ struct auth_work {
     uint64_t fair; /* the address's hash */
 };
 
-/* run() does one piece of work on thread `number` of the pool; idle() is called there about every 100 ms while there is nothing to do. start() and end()
- * embrace a thread's life. */
+/* run() does one piece of work on thread `number` of the pool. When idle_ms() says less than AUTH_IDLE_NEVER, idle() is called there after so many
+ * milliseconds with nothing to do; it is asked before each wait. end() ends a thread's life. */
+#define AUTH_IDLE_NEVER UINT32_MAX
 struct auth_workers_calls {
-    void (*start)(void *context, uint32_t number);
     void (*run)(void *context, uint32_t number, struct auth_work *work);
+    uint32_t (*idle_ms)(void *context, uint32_t number);
     void (*idle)(void *context, uint32_t number);
     void (*end)(void *context, uint32_t number);
 };
 
-struct auth_workers *auth_workers_start(const char *name, uint32_t threads, uint32_t queue_max, const struct auth_workers_calls *calls, void *context);
+struct auth_workers *auth_workers_start(const char *name, uint32_t threads, uint32_t queue_max, uint32_t patience_ms, const struct auth_workers_calls *calls,
+                                        void *context);
 /* False: the queue is full, or the workers are stopping. */
 bool auth_workers_put(struct auth_workers *workers, struct auth_work *work);
 uint32_t auth_workers_waiting(const struct auth_workers *workers);
+/* About once a second: do the threads get to run? See above. */
+void auth_workers_look(struct auth_workers *workers, uint64_t now_ms);
 /* Takes no more, works off what is queued, ends the threads and waits for them. */
 void auth_workers_end(struct auth_workers *workers);
 /* After that, and when nobody can call put() any more: what slipped in at the last moment is run here. */

@@ -1,59 +1,18 @@
 /* requests.c - see requests.h. */
 #include "features/protect/requests.h"
 
-#include <jansson.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/check.h"
+#include "features/common/request.h"
 #include "features/protect/protect.h"
 
-static void __attribute__((format(printf, 3, 4))) refuse(struct feature_request *request, int status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(request->error, sizeof request->error, format, arguments);
-    va_end(arguments);
-    request->status = status;
-}
-
-static void off(struct feature_request *request) { refuse(request, 404, "the ban list is off; set banned.enable = true (docs/protection.md)"); }
-
-static void answer(struct feature_request *request, json_t *value)
-{
-    request->status = 200;
-    request->answer = json_dumps(value, JSON_COMPACT);
-    CHECK(request->answer);
-    json_decref(value);
-}
-
-/* The ban list's file may have bytes that are no UTF-8: they are shown as question marks. */
-static json_t *text_json(struct span text)
-{
-    if (text.bytes == 0) return json_string("");
-    json_t *value = json_stringn((const char *)text.data, text.bytes);
-    if (value) return value;
-    char *mended = strndup((const char *)text.data, text.bytes);
-    CHECK(mended);
-    for (char *at = mended; *at; at++)
-        if (*at & 0x80) *at = '?';
-    value = json_string(mended);
-    free(mended);
-    return value;
-}
+static void off(struct feature_request *request) { request_refuse(request, 404, "the ban list is off; set banned.enable = true (docs/protection.md)"); }
 
 static json_t *ban_json(const struct ban *ban)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I}", "as", ban_kind_names[ban->kind], "who", text_json(ban->who), "by", text_json(ban->by), "reason",
-                     text_json(ban->reason), "at_ms", (json_int_t)ban->at_ms, "until_ms", (json_int_t)ban->until_ms);
-}
-
-static struct span member(const json_t *body, const char *name)
-{
-    const json_t *value = json_object_get(body, name);
-    return span_of(json_string_value(value), json_string_length(value));
+    return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I}", "as", ban_kind_names[ban->kind], "who", request_text_json(ban->who), "by", request_text_json(ban->by), "reason",
+                     request_text_json(ban->reason), "at_ms", (json_int_t)ban->at_ms, "until_ms", (json_int_t)ban->until_ms);
 }
 
 /* ---- list -------------------------------------------------------------------------------------------------------- */
@@ -80,14 +39,14 @@ static void page_take(void *context, const struct ban *ban)
 static void list(struct feature_request *request, const json_t *body)
 {
     json_int_t number = json_integer_value(json_object_get(body, "page")), limit = json_integer_value(json_object_get(body, "limit"));
-    if (number < 1 || limit < 1) return refuse(request, 400, "page and limit must be 1 at least");
-    struct page page = {.rows = json_array(), .kind = member(body, "as"), .like = member(body, "like_who"), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
+    if (number < 1 || limit < 1) return request_refuse(request, 400, "page and limit must be 1 at least");
+    struct page page = {.rows = json_array(), .kind = request_text(body, "as"), .like = request_text(body, "like_who"), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
     if (protect_bans_each(page_take, &page) == BAN_OFF) {
         json_decref(page.rows);
         return off(request);
     }
     bool more = page.seen > page.skip + page.limit;
-    answer(request, json_pack("{s:o, s:{s:I, s:I, s:I, s:b}}", "data", page.rows, "meta", "page", number, "limit", limit, "count", (json_int_t)page.seen, "hasnext", more));
+    request_answer(request, json_pack("{s:o, s:{s:I, s:I, s:I, s:b}}", "data", page.rows, "meta", "page", number, "limit", limit, "count", (json_int_t)page.seen, "hasnext", more));
 }
 
 /* ---- add, remove --------------------------------------------------------------------------------------------------- */
@@ -95,20 +54,20 @@ static void list(struct feature_request *request, const json_t *body)
 /* False: refused. */
 static bool whom(struct feature_request *request, const json_t *body, struct ban *ret_ban)
 {
-    struct span kind = member(body, "as");
+    struct span kind = request_text(body, "as");
     for (int k = 0; k < BAN_KINDS; k++) {
         if (!span_equal(kind, span_of_string(ban_kind_names[k]))) continue;
-        *ret_ban = (struct ban){.kind = (enum ban_kind)k, .who = member(body, "who")};
+        *ret_ban = (struct ban){.kind = (enum ban_kind)k, .who = request_text(body, "who")};
         return true;
     }
-    refuse(request, 400, "as must be one of clientid, username, peerhost, peerhost_net, clientid_pattern, username_pattern");
+    request_refuse(request, 400, "as must be one of clientid, username, peerhost, peerhost_net, clientid_pattern, username_pattern");
     return false;
 }
 
 static void malformed(struct feature_request *request, const struct ban *ban)
 {
     static const char *const wanted[BAN_KINDS] = {[BAN_ADDRESS] = "an address such as 192.0.2.7", [BAN_NETWORK] = "one network such as 10.0.0.0/8"};
-    refuse(request, 400, "who must be %s; by and reason have at most %d bytes", wanted[ban->kind] ? wanted[ban->kind] : "a text of 1 to 65535 bytes", BAN_TEXT_BYTES_MAX);
+    request_refuse(request, 400, "who must be %s; by and reason have at most %d bytes", wanted[ban->kind] ? wanted[ban->kind] : "a text of 1 to 65535 bytes", BAN_TEXT_BYTES_MAX);
 }
 
 static uint64_t unix_ms_now(void)
@@ -123,15 +82,15 @@ static void add(struct feature_request *request, const json_t *body)
     struct ban ban;
     if (!whom(request, body, &ban)) return;
     json_int_t at_ms = json_integer_value(json_object_get(body, "at_ms")), until_ms = json_integer_value(json_object_get(body, "until_ms"));
-    ban.by = member(body, "by");
-    ban.reason = member(body, "reason");
+    ban.by = request_text(body, "by");
+    ban.reason = request_text(body, "reason");
     ban.at_ms = at_ms > 0 ? (uint64_t)at_ms : unix_ms_now();
     ban.until_ms = until_ms > 0 ? (uint64_t)until_ms : 0;
-    if (ban.until_ms && ban.until_ms <= unix_ms_now()) return refuse(request, 400, "until is over already; leave it out for a ban without an end");
+    if (ban.until_ms && ban.until_ms <= unix_ms_now()) return request_refuse(request, 400, "until is over already; leave it out for a ban without an end");
     switch (protect_ban_add(&ban)) {
     case BAN_DONE:
-    case BAN_REPLACED: return answer(request, ban_json(&ban));
-    case BAN_FULL: return refuse(request, 409, "the list is full: it takes %d names and addresses, %d networks and patterns", BANS_MAX, BANS_SEARCHED_MAX);
+    case BAN_REPLACED: return request_answer(request, ban_json(&ban));
+    case BAN_FULL: return request_refuse(request, 409, "the list is full: it takes %d names and addresses, %d networks and patterns", BANS_MAX, BANS_SEARCHED_MAX);
     case BAN_OFF: return off(request);
     case BAN_MALFORMED:
     case BAN_UNKNOWN: return malformed(request, &ban);
@@ -144,7 +103,7 @@ static void take_away(struct feature_request *request, const json_t *body)
     if (!whom(request, body, &ban)) return;
     switch (protect_ban_remove(ban.kind, ban.who)) {
     case BAN_OFF: return off(request);
-    case BAN_UNKNOWN: return refuse(request, 404, "there is no such ban");
+    case BAN_UNKNOWN: return request_refuse(request, 404, "there is no such ban");
     case BAN_MALFORMED: return malformed(request, &ban);
     default: request->status = 200;
     }
@@ -159,18 +118,9 @@ static void clear(struct feature_request *request, const json_t *body)
 
 /* ---- verbs --------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *verb;
-    void (*run)(struct feature_request *request, const json_t *body);
-} verbs[] = {{"bans list", list}, {"bans add", add}, {"bans remove", take_away}, {"bans clear", clear}};
-
 void protect_request(struct feature_node *node, struct feature_request *request)
 {
+    static const struct request_verb verbs[] = {{"bans list", list}, {"bans add", add}, {"bans remove", take_away}, {"bans clear", clear}};
     (void)node;
-    json_t *body = json_loadb((const char *)request->body.data, request->body.bytes, JSON_ALLOW_NUL, NULL);
-    if (!json_is_object(body)) refuse(request, 400, "the request is no JSON object");
-    for (size_t i = 0; json_is_object(body) && i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(verbs[i].verb, request->verb) == 0) verbs[i].run(request, body);
-    if (!request->status) refuse(request, 404, "protect knows no request '%s'", request->verb);
-    json_decref(body);
+    request_run(request, "protect", verbs, sizeof verbs / sizeof *verbs);
 }

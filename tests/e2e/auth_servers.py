@@ -38,6 +38,18 @@ def own_port():
     return free_port()
 
 
+def states_of(pid):
+    """Of its threads: R, S, T …"""
+    states = []
+    for path in glob.glob(f"/proc/{pid}/task/*/stat"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                states.append(file.read().rsplit(")", 1)[1].split()[0])
+        except OSError:
+            pass  # it has ended
+    return states
+
+
 class Server:
     user = None  # who it must run as when we are root
     grace = 20
@@ -102,7 +114,9 @@ class Server:
                 pass
 
     def freeze(self):
+        """The signal stops nothing until one thread of the process has run to see it, which takes its time on a busy machine."""
         self.signal_all(signal.SIGSTOP)
+        wait_for(lambda: all(state in "TZ" for pid in self.family() for state in states_of(pid)), f"{type(self).__name__} stops", 20)
 
     def thaw(self):
         self.signal_all(signal.SIGCONT)

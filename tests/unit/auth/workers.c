@@ -1,0 +1,141 @@
+/* The pool of threads: what may wait, and what happens when the threads get no processor. */
+#include "features/auth/workers.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+
+struct piece {
+    struct auth_work work;
+    uint64_t burn_us, sleep_us; /* CPU time, and time without */
+    sem_t *go;        /* waits for this first; NULL: for nothing */
+    atomic_int *done;
+    int policy;       /* of the thread that ran it */
+};
+
+static void run(void *context, uint32_t number, struct auth_work *work)
+{
+    struct piece *piece = (struct piece *)work;
+    struct timespec now, from;
+    cr_assert_lt(number, 2u * AUTH_WORKERS_CREWS);
+    if (piece->go) sem_wait(piece->go);
+    if (piece->sleep_us) nanosleep(&(struct timespec){.tv_nsec = (long)piece->sleep_us * 1000}, NULL);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    while ((uint64_t)((now.tv_sec - from.tv_sec) * 1000000 + (now.tv_nsec - from.tv_nsec) / 1000) < piece->burn_us);
+    piece->policy = sched_getscheduler(0);
+    atomic_fetch_add(piece->done, 1);
+}
+
+static uint32_t idle_ms(void *context, uint32_t number) { return number == 0 && context ? 20 : AUTH_IDLE_NEVER; }
+static void idle(void *context, uint32_t number) { atomic_fetch_add((atomic_int *)context, 1); }
+static void end(void *context, uint32_t number) {}
+static const struct auth_workers_calls calls = {run, idle_ms, idle, end};
+
+static void nap(long ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL); }
+
+static void await(atomic_int *done, int wanted, int seconds)
+{
+    for (int i = 0; i < seconds * 100 && atomic_load(done) < wanted; i++)
+        nap(10);
+    cr_assert_geq(atomic_load(done), wanted, "%d of %d are done", atomic_load(done), wanted);
+}
+
+Test(workers, idle_only_when_wanted)
+{
+    atomic_int idled = 0, done = 0;
+    struct auth_workers *workers = auth_workers_start("test", 2, 8, 1000, &calls, &idled);
+    await(&idled, 2, 10);
+    struct piece piece = {.done = &done};
+    cr_assert(auth_workers_put(workers, &piece.work));
+    await(&done, 1, 10);
+    cr_assert_eq(piece.policy, SCHED_IDLE);
+    auth_workers_end(workers);
+    auth_workers_release(workers);
+    cr_assert_eq(sched_getscheduler(0), SCHED_OTHER);
+}
+
+/* Jobs take 20 ms and patience ends after 500: 25 may wait. */
+Test(workers, no_more_waits_than_can_be_done_in_time)
+{
+    enum { COUNT = 400, TAUGHT = 24 };
+    static struct piece pieces[COUNT];
+    atomic_int done = 0;
+    struct auth_workers *workers = auth_workers_start("test", 1, COUNT, 500, &calls, NULL);
+    for (int i = 0; i < TAUGHT; i++) { /* it learns */
+        pieces[i] = (struct piece){.work.fair = (uint64_t)i << 8, .sleep_us = 20000, .done = &done};
+        cr_assert(auth_workers_put(workers, &pieces[i].work));
+        await(&done, i + 1, 20);
+    }
+    sem_t go;
+    sem_init(&go, 0, 0);
+    int taken = 0;
+    for (int i = TAUGHT; i < COUNT; i++) {
+        pieces[i] = (struct piece){.work.fair = (uint64_t)i << 8, .go = &go, .done = &done};
+        taken += auth_workers_put(workers, &pieces[i].work);
+    }
+    cr_assert(taken >= 8 && taken <= 30, "%d wait", taken);
+    for (int i = 0; i < taken; i++)
+        sem_post(&go);
+    await(&done, TAUGHT + taken, 20);
+    auth_workers_end(workers);
+    auth_workers_release(workers);
+    sem_destroy(&go);
+}
+
+static atomic_bool hogging = true;
+static void *hog(void *nothing)
+{
+    while (atomic_load(&hogging)) {}
+    return nothing;
+}
+
+/* One processor, which somebody else keeps busy: the threads of SCHED_IDLE would need minutes. */
+Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
+{
+    enum { COUNT = 4 };
+    cpu_set_t all, one;
+    struct piece pieces[COUNT];
+    atomic_int done = 0;
+    sched_getaffinity(0, sizeof all, &all);
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &all)) {
+            CPU_SET(i, &one);
+            break;
+        }
+    cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0); /* threads made from now on stay there */
+    struct auth_workers *workers = auth_workers_start("test", 1, 64, 60000, &calls, NULL);
+    pthread_t hogs[3];
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(pthread_create(&hogs[i], NULL, hog, NULL), 0);
+    sched_setaffinity(0, sizeof all, &all);
+    for (int i = 0; i < COUNT; i++) {
+        pieces[i] = (struct piece){.work.fair = (uint64_t)i << 8, .burn_us = 30000, .done = &done, .policy = -1};
+        cr_assert(auth_workers_put(workers, &pieces[i].work));
+    }
+    uint64_t now_ms = 1000;
+    for (int looks = 0; looks < 60 && atomic_load(&done) < COUNT - 1; looks++, now_ms += 1000) {
+        auth_workers_look(workers, now_ms);
+        nap(700);
+    }
+    int ordinary = 0;
+    for (int i = 0; i < COUNT; i++)
+        ordinary += pieces[i].policy == SCHED_BATCH;
+    cr_assert_geq(ordinary, 1, "nobody but the starving threads has worked");
+    atomic_store(&hogging, false);
+    for (int i = 0; i < 3; i++)
+        pthread_join(hogs[i], NULL);
+    await(&done, COUNT, 60);
+    auth_workers_look(workers, now_ms + 1000000); /* the ordinary crew's time is over */
+    struct piece last = {.done = &done};
+    cr_assert(auth_workers_put(workers, &last.work));
+    await(&done, COUNT + 1, 20);
+    cr_assert_eq(last.policy, SCHED_IDLE);
+    auth_workers_end(workers);
+    auth_workers_release(workers);
+}
