@@ -165,7 +165,8 @@ export const seeing = (me, { url, HOSTILE }) => ({
       await me.go(path)
       await me.page.waitForFunction(() => document.querySelector('#main h1'))
       await sleep(50)
-      check(await me.page.evaluate(() => document.documentElement.scrollWidth <= 400), `${path}: a narrow window scrolls sideways`)
+      const wide = await me.page.evaluate(() => document.documentElement.scrollWidth <= 400 ? '' : [...document.querySelectorAll('#main *')].filter((one) => one.getBoundingClientRect().right > 401 && !one.closest('.scroll')).map((one) => one.outerHTML.slice(0, 120)).slice(0, 3).join(' ') || 'something')
+      check(!wide, `${path}: a narrow window scrolls sideways: ${wide}`)
       if (path === 'clients') await me.shot('narrow')
     }
     await me.press('☰ Pages')
