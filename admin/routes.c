@@ -119,7 +119,7 @@ static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
 static const struct api_field page_parameters[] = {PAGE};
-static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re", NULL};
 static const struct api_field ban_parameters[] = {
     {"as", FIELD_STRING, .required = true, .in_path = true, .words = ban_kinds, .says = "The kind of ban."},
     {"who", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "Whom it is for, percent-encoded."}};
