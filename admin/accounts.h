@@ -66,6 +66,11 @@ enum accounts_result accounts_key_create(struct accounts *accounts, const json_t
 enum accounts_result accounts_key_update(struct accounts *accounts, const char *name, const json_t *change, bool set_expiry, uint64_t expires_ms);
 enum accounts_result accounts_key_delete(struct accounts *accounts, const char *name);
 
+struct accounts_counts {
+    uint64_t logins_failed, keys_refused; /* tokens nobody has given out are failed logins */
+};
+void accounts_counts(struct accounts *accounts, struct accounts_counts *ret_counts);
+
 /* ---- audit ------------------------------------------------------------------------------------------------------ */
 
 void accounts_audit(struct accounts *accounts, const struct accounts_identity *who, const char *peer, const char *operation, const char *method, struct span path, int status);

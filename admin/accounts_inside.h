@@ -32,6 +32,7 @@ struct accounts {
     uint32_t tokens_count;
     struct accounts_failures failures[ACCOUNTS_FAILURES_SLOTS];
     uint64_t failures_seed;
+    struct accounts_counts counts;
     pthread_mutex_t audit_lock;
     int audit; /* descriptor; -1: cannot be written */
     uint64_t audit_bytes;

@@ -70,6 +70,7 @@ void accounts_failed(struct accounts *accounts, const char *user, const char *pe
     pthread_mutex_lock(&accounts->lock);
     failures_count(accounts, peer_key(accounts, peer), now_ms);
     failures_count(accounts, failures_key(accounts, user, strlen(user), 2), now_ms);
+    accounts->counts.logins_failed++;
     pthread_mutex_unlock(&accounts->lock);
     LOG_LIMITED(WARN, 1000, "admin login failed", "user=%s peer=%s", log_quoted(span_of_string(user)), peer);
 }
@@ -181,6 +182,13 @@ static bool scheme_is(struct span header, const char *scheme, struct span *ret_r
     return true;
 }
 
+void accounts_counts(struct accounts *accounts, struct accounts_counts *ret_counts)
+{
+    pthread_mutex_lock(&accounts->lock);
+    *ret_counts = accounts->counts;
+    pthread_mutex_unlock(&accounts->lock);
+}
+
 static enum accounts_verdict check_bearer(struct accounts *accounts, struct span token, struct accounts_identity *ret_identity)
 {
     enum accounts_verdict verdict = ACCOUNTS_WRONG;
@@ -194,6 +202,7 @@ static enum accounts_verdict check_bearer(struct accounts *accounts, struct span
         accounts->tokens[at].expires_ms = http_now_ms() + accounts->token_lifetime_s * 1000ull;
         verdict = ACCOUNTS_OK;
     }
+    accounts->counts.logins_failed += verdict != ACCOUNTS_OK;
     pthread_mutex_unlock(&accounts->lock);
     return verdict;
 }
@@ -210,6 +219,7 @@ static enum accounts_verdict check_basic(struct accounts *accounts, struct span 
     pthread_mutex_lock(&accounts->lock); /* 256 random bits cannot be guessed: nobody has to wait here */
     const char *name = accounts_key_find(accounts, text, span_of_string(colon + 1), &ret_identity->role);
     if (name) snprintf(ret_identity->name, sizeof ret_identity->name, "%s", name);
+    accounts->counts.keys_refused += !name;
     pthread_mutex_unlock(&accounts->lock);
     ret_identity->kind = ACCOUNTS_API_KEY;
     if (!name) LOG_LIMITED(WARN, 1000, "admin API key refused", "key=%s peer=%s", log_quoted(span_of_string(text)), peer);

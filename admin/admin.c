@@ -9,6 +9,8 @@
 
 #include "admin/alarms.h"
 #include "admin/api.h"
+#include "admin/traces.h"
+#include "admin/otlp.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -40,6 +42,8 @@ struct admin {
     struct http_server *server;
     struct accounts *accounts;
     struct alarms *alarms;
+    struct traces *traces;
+    struct otlp *otlp;
     struct stats tls_stats; /* the HTTP thread's; nobody reads them */
     struct door_tls *tls;
     struct listener_settings tls_settings;
@@ -49,9 +53,11 @@ struct admin {
     pthread_mutex_t lock;    /* of what follows */
     pthread_cond_t changed;
     struct admin_settings settings; /* texts are not used after the start */
+    struct trace_settings trace_settings;
     struct list errands;
     int control_wake;
     bool stopping;
+    bool exemplars;
 
     pthread_mutex_t send_lock; /* the lane has one producer at a time */
     pthread_t taker;           /* takes answers from the shards' stack */
@@ -59,6 +65,8 @@ struct admin {
 
 struct accounts *admin_auth(struct admin *admin) { return admin->accounts; }
 struct alarms *admin_alarms(struct admin *admin) { return admin->alarms; }
+struct traces *admin_traces(struct admin *admin) { return admin->traces; }
+struct otlp *admin_otlp(struct admin *admin) { return admin->otlp; }
 struct broker *admin_broker(struct admin *admin) { return admin->broker; }
 struct node *admin_node(struct admin *admin) { return admin->node; }
 struct http_server *admin_server(struct admin *admin) { return admin->server; }
@@ -72,6 +80,22 @@ struct admin_settings admin_settings_now(struct admin *admin)
     struct admin_settings settings = admin->settings;
     pthread_mutex_unlock(&admin->lock);
     return settings;
+}
+
+struct trace_settings admin_trace_settings_now(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->lock);
+    struct trace_settings settings = admin->trace_settings;
+    pthread_mutex_unlock(&admin->lock);
+    return settings;
+}
+
+bool admin_exemplars(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->lock);
+    bool wanted = admin->exemplars && admin->settings.metrics_auth;
+    pthread_mutex_unlock(&admin->lock);
+    return wanted;
 }
 
 /* ---- the control thread ----------------------------------------------------------------------------------------- */
@@ -126,8 +150,11 @@ void admin_settings(struct admin *admin, const struct settings *settings)
     admin->settings.metrics_auth = settings->admin.metrics_auth;
     admin->settings.docs_auth = settings->admin.docs_auth;
     admin->settings.status_auth = settings->admin.status_auth;
+    admin->trace_settings = settings->trace;
+    admin->exemplars = settings->metrics.exemplars;
     pthread_mutex_unlock(&admin->lock);
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
+    otlp_configure(admin->otlp, &settings->metrics);
 }
 
 /* ---- shards ----------------------------------------------------------------------------------------------------- */
@@ -238,6 +265,8 @@ static bool tls_open(struct admin *admin, const struct admin_settings *settings,
 static void release(struct admin *admin)
 {
     accounts_close(admin->accounts);
+    traces_destroy(admin->traces);
+    otlp_destroy(admin->otlp);
     alarms_destroy(admin->alarms);
     if (admin->tls) door_tls_close(admin->tls);
     close(admin->control_wake);
@@ -266,6 +295,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->node = options->node;
     admin->control = options->control;
     admin->settings = settings->admin;
+    admin->trace_settings = settings->trace;
     admin->node_name = memory_copy_string(span_of_string(settings->node.name));
     admin->data_dir = memory_copy_string(span_of_string(settings->node.data_dir));
     struct timespec now;
@@ -282,6 +312,8 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->control_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(admin->control_wake >= 0);
     admin->alarms = alarms_create();
+    admin->otlp = otlp_create(admin);
+    admin->exemplars = settings->metrics.exemplars;
     admin->accounts = accounts_open(admin->data_dir, settings->admin.default_password, ret_error, error_bytes);
     if (!admin->accounts || !tls_open(admin, &settings->admin, ret_error, error_bytes)) {
         release(admin);
@@ -289,6 +321,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     }
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
     CHECK(pthread_create(&admin->taker, NULL, taker_thread, admin) == 0);
+    admin->traces = traces_create(admin, admin->data_dir);
     struct http_options http = http_options_of(admin, &settings->admin);
     admin->server = http_start(&http, api_handle, admin, ret_error, error_bytes);
     if (!admin->server) {
@@ -296,6 +329,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
         release(admin);
         return NULL;
     }
+    otlp_configure(admin->otlp, &settings->metrics);
     LOG(NOTICE, "admin API", "url=%s://%s port=%u", admin->tls ? "https" : "http", settings->admin.bind, http_port(admin->server));
     struct sockaddr_storage address;
     socklen_t bytes;
@@ -315,6 +349,8 @@ void admin_stop(struct admin *admin)
     }
     pthread_cond_broadcast(&admin->changed);
     pthread_mutex_unlock(&admin->lock);
+    traces_stop(admin->traces);
+    otlp_stop(admin->otlp); /* it looks at the server */
     if (admin->server) http_stop(admin->server);
     admin->server = NULL;
     wake(admin->broker->inspected_wake);

@@ -15,6 +15,8 @@ struct accounts;
 struct broker;
 struct http_server;
 struct node;
+struct traces;
+struct otlp;
 
 struct admin_options {
     const struct settings *settings; /* in force at the start; a reload hands over new ones: admin_settings() */
@@ -44,8 +46,13 @@ struct alarms *admin_alarms(struct admin *admin);
 struct broker *admin_broker(struct admin *admin);
 struct node *admin_node(struct admin *admin);
 struct http_server *admin_server(struct admin *admin);
+struct otlp *admin_otlp(struct admin *admin);
+/* May topics and client ids be shown in /metrics? */
+bool admin_exemplars(struct admin *admin);
 /* A copy of what may change: taken under a lock. */
 struct admin_settings admin_settings_now(struct admin *admin);
+struct trace_settings admin_trace_settings_now(struct admin *admin);
+struct traces *admin_traces(struct admin *admin);
 /* Never change. */
 const char *admin_node_name(const struct admin *admin);
 const char *admin_data_dir(const struct admin *admin);

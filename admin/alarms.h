@@ -26,6 +26,7 @@ extern const char *const alarm_severity_names[];
     X(listener, "an enabled listener could not be opened")                                                                          \
     X(connections, "more than 80 % of node.max_connections are in use")                                                             \
     X(descriptors, "more than 80 % of the process's descriptors are in use")                                                        \
+    X(otlp, "metrics could not be pushed to metrics.otlp.endpoint")                                                                \
     X(queues_full, "messages have been dropped in the last minute because sessions' queues were full")
 
 enum alarm_kind {

@@ -1,6 +1,7 @@
 /* api.c - from a request to its handler and back. */
 #include "admin/api.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,14 @@ void api_reply(struct api_call *call, json_t *reply)
     CHECK(reply && !call->answered);
     call->answered = true;
     answer_json(call->exchange, call->route->success, reply);
+}
+
+void api_reply_text(struct api_call *call, struct http_text *reply)
+{
+    CHECK(!call->answered);
+    call->answered = true;
+    http_answer(call->exchange, call->route->success, JSON_TYPE, span_of(reply->data, reply->bytes));
+    http_text_release(reply);
 }
 
 void api_done(struct api_call *call)
@@ -104,16 +113,50 @@ json_t *api_string(struct span text)
 
 json_t *api_string_of(const char *text, size_t bytes) { return api_string(span_of(text, bytes)); }
 
-json_t *api_time(uint64_t unix_ms)
+static int dumped(const char *data, size_t bytes, void *text)
 {
-    if (unix_ms == 0) return json_null();
-    char text[64], whole[80];
+    http_text_add(text, data, bytes);
+    return 0;
+}
+
+void api_put(struct http_text *out, json_t *value)
+{
+    CHECK(json_dump_callback(value, dumped, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12)) == 0);
+    json_decref(value);
+}
+
+/* RFC 8259 §7: quotes, backslashes and control characters are escaped. */
+void api_put_string(struct http_text *out, const char *text, size_t bytes)
+{
+    if (!mqtt_utf8_payload_valid(span_of(text, bytes))) return api_put(out, api_string_of(text, bytes));
+    http_text_add(out, "\"", 1);
+    size_t from = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        uint8_t byte = (uint8_t)text[i];
+        if (byte >= ' ' && byte != '"' && byte != '\\') continue;
+        http_text_add(out, text + from, i - from);
+        http_text_print(out, byte < ' ' ? "\\u%04x" : "\\%c", byte);
+        from = i + 1;
+    }
+    http_text_add(out, text + from, bytes - from);
+    http_text_add(out, "\"", 1);
+}
+
+const char *api_time_text(uint64_t unix_ms, char ret_text[API_TIME_BYTES])
+{
     time_t seconds = (time_t)(unix_ms / 1000);
     struct tm tm;
-    if (!gmtime_r(&seconds, &tm)) return json_null();
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(whole, sizeof whole, "%s.%03uZ", text, (unsigned)(unix_ms % 1000));
-    return json_string(whole);
+    if (unix_ms == 0 || !gmtime_r(&seconds, &tm)) return "null";
+    size_t bytes = strftime(ret_text, API_TIME_BYTES, "\"%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(ret_text + bytes, API_TIME_BYTES - bytes, ".%03uZ\"", (unsigned)(unix_ms % 1000));
+    return ret_text;
+}
+
+json_t *api_time(uint64_t unix_ms)
+{
+    char text[API_TIME_BYTES];
+    const char *quoted = api_time_text(unix_ms, text);
+    return *quoted == '"' ? json_stringn(quoted + 1, strlen(quoted) - 2) : json_null();
 }
 
 /* Digits where the pattern has 0, the pattern's own characters elsewhere. */
@@ -390,31 +433,40 @@ bool api_unfiltered(const struct api_call *call)
     return true;
 }
 
-void api_page(struct api_call *call, struct inspect *(*make)(struct api_call *call), json_t *(*row_json)(struct api_call *call, const void *row), int64_t count)
+void api_page_begin(struct http_text *out) { http_text_add(out, "{\"data\":[", 9); }
+
+void api_page_end(struct api_call *call, struct http_text *out, uint64_t page, uint64_t limit, int64_t count, bool more)
 {
-    uint64_t page = (uint64_t)api_number(call, "page"), limit = (uint64_t)api_number(call, "limit"), skip = (page - 1) * limit;
+    char counted[24] = "null";
+    if (count >= 0) snprintf(counted, sizeof counted, "%" PRId64, count);
+    http_text_print(out, "],\"meta\":{\"page\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"count\":%s,\"hasnext\":%s}}", page, limit, counted, more ? "true" : "false");
+    api_reply_text(call, out);
+}
+
+void api_page(struct api_call *call, struct inspect *(*make)(struct api_call *call), void (*put)(struct api_call *call, const void *row, struct http_text *out), int64_t count)
+{
+    uint64_t page = (uint64_t)api_number(call, "page"), limit = (uint64_t)api_number(call, "limit"), skip = (page - 1) * limit, rows = 0;
     uint32_t shards = admin_broker(call->admin)->shards_count;
-    json_t *data = json_array();
+    struct http_text out = {0};
     bool more = false;
+    api_page_begin(&out);
     for (uint32_t shard = 0; shard < shards && !more; shard++) {
         struct inspect *inspect = make(call);
         inspect->shard = shard;
         inspect->skip = skip;
         do {
-            inspect->limit = (uint32_t)(limit + 1 - json_array_size(data)); /* one more: is there a next page? */
-            if (!api_ask(call, inspect)) return json_decref(data);
-            for (uint32_t i = 0; i < inspect->rows_count; i++) {
-                if (json_array_size(data) == limit) {
-                    more = true;
-                    break;
-                }
-                json_array_append_new(data, row_json(call, inspect->rows[i]));
+            inspect->limit = (uint32_t)(limit + 1 - rows); /* one more: is there a next page? */
+            if (!api_ask(call, inspect)) return http_text_release(&out);
+            for (uint32_t i = 0; i < inspect->rows_count && !more; i++) {
+                more = rows == limit;
+                if (more) break;
+                if (rows++) http_text_add(&out, ",", 1);
+                put(call, inspect->rows[i], &out);
             }
             inspect_rows_clear(inspect);
         } while (inspect->status == INSPECT_MORE && !more);
         skip = inspect->skip;
         inspect_release(inspect);
     }
-    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:o, s:b}}", "data", data, "meta", "page", (json_int_t)page, "limit", (json_int_t)limit, "count",
-                              count < 0 ? json_null() : json_integer(count), "hasnext", more));
+    api_page_end(call, &out, page, limit, count, more);
 }

@@ -46,6 +46,8 @@ bool api_given(const struct api_call *call, const char *name);
 void api_reply(struct api_call *call, json_t *reply);
 /* The route's success without a body. */
 void api_done(struct api_call *call);
+/* As api_reply(), of what is JSON already. */
+void api_reply_text(struct api_call *call, struct http_text *reply);
 void api_error(struct api_call *call, int status, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* UTF-8 as it is; other bytes are replaced by U+FFFD. */
@@ -53,6 +55,11 @@ json_t *api_string(struct span text);
 json_t *api_string_of(const char *text, size_t bytes);
 /* RFC 3339 in UTC with milliseconds; 0: null. */
 json_t *api_time(uint64_t unix_ms);
+/* Both as text, for what there are thousands of: a value into `out`; a string; a time ("null" when there is none). */
+void api_put(struct http_text *out, json_t *value);
+void api_put_string(struct http_text *out, const char *text, size_t bytes);
+#define API_TIME_BYTES 64
+const char *api_time_text(uint64_t unix_ms, char ret_text[API_TIME_BYTES]);
 /* False: it is no RFC 3339 time, or one before 1970. */
 bool api_time_parse(const char *text, uint64_t *ret_unix_ms);
 
@@ -60,15 +67,20 @@ bool api_time_parse(const char *text, uint64_t *ret_unix_ms);
 
 /* Sends it to its shard and waits. False: it has answered the call (503, 504) and taken `inspect` over. */
 bool api_ask(struct api_call *call, struct inspect *inspect);
-/* A page over all shards, in their order: rows [(page - 1) * limit, page * limit) as JSON by `row_json`, and `meta`. `make` gives a fresh question
+/* A page over all shards, in their order: rows [(page - 1) * limit, page * limit) as JSON by `put`, and `meta`. `make` gives a fresh question
  * for a shard. count: all there are, or negative: nobody knows without looking at everything. */
-void api_page(struct api_call *call, struct inspect *(*make)(struct api_call *call), json_t *(*row_json)(struct api_call *call, const void *row), int64_t count);
+void api_page(struct api_call *call, struct inspect *(*make)(struct api_call *call), void (*put)(struct api_call *call, const void *row, struct http_text *out), int64_t count);
+/* The same by hand: begin, rows with commas between them, end (which answers and takes the text over). */
+void api_page_begin(struct http_text *out);
+void api_page_end(struct api_call *call, struct http_text *out, uint64_t page, uint64_t limit, int64_t count, bool more);
 /* True when nothing but `page` and `limit` is given. */
 bool api_unfiltered(const struct api_call *call);
 /* The shard where a client id lives, where a retained topic lives. */
 uint32_t api_client_home(const struct api_call *call, const char *client_id);
 uint32_t api_topic_owner(const struct api_call *call, struct span topic);
 
+/* api_clients.c: disconnects a client, if it is connected. False: answered (503, 504). */
+bool api_client_kick(struct api_call *call, const char *client_id);
 /* api_configs.c: sets one key in the runtime layer and applies it. False: answered. */
 bool api_config_set(struct api_call *call, const char *key, const char *value);
 

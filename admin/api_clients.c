@@ -1,4 +1,5 @@
 /* api_clients.c - clients and their sessions. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,54 +14,54 @@
 static json_t *text_or_null(const char *text, size_t bytes) { return bytes ? api_string_of(text, bytes) : json_null(); }
 
 /* "192.0.2.7:4711", "[2001:db8::1]:4711", "unix" */
-static void put_address(json_t *object, const char *text, size_t bytes)
+static void put_address(struct http_text *out, const char *text, size_t bytes)
 {
     const char *colon = bytes ? memrchr(text, ':', bytes) : NULL;
-    if (!colon) {
-        json_object_set_new(object, "ip_address", json_null());
-        json_object_set_new(object, "port", json_null());
-        return;
-    }
+    if (!colon) return http_text_print(out, ",\"ip_address\":null,\"port\":null");
     size_t host_bytes = (size_t)(colon - text);
+    int port_bytes = (int)(bytes - host_bytes - 1);
     if (*text == '[' && host_bytes > 2) {
         text++;
         host_bytes -= 2;
     }
     char port[8];
-    snprintf(port, sizeof port, "%.*s", (int)(bytes - (size_t)(colon + 1 - text) > 5 ? 5 : 5), colon + 1);
-    json_object_set_new(object, "ip_address", api_string_of(text, host_bytes));
-    json_object_set_new(object, "port", json_integer(strtol(port, NULL, 10)));
+    snprintf(port, sizeof port, "%.*s", port_bytes > 5 ? 5 : port_bytes, colon + 1);
+    http_text_print(out, ",\"ip_address\":");
+    api_put_string(out, text, host_bytes);
+    http_text_print(out, ",\"port\":%ld", strtol(port, NULL, 10));
 }
 
-static json_t *client_json(struct api_call *call, const void *row)
+static void put_text(struct http_text *out, const char *member, const char *text, size_t bytes)
+{
+    http_text_add(out, member, strlen(member));
+    if (bytes)
+        api_put_string(out, text, bytes);
+    else
+        http_text_add(out, "null", 4);
+}
+
+static const char *truth(bool value) { return value ? "true" : "false"; }
+
+/* As text: a page of ten thousand of them as jansson's objects took a tenth of a second. */
+static void client_put(struct api_call *call, const void *row, struct http_text *out)
 {
     const struct inspect_client *client = row;
     const char *user_name = client->text + client->client_id_bytes, *listener = user_name + client->user_name_bytes,
                *address = listener + client->listener_bytes;
-    json_t *object = json_object();
-    json_object_set_new(object, "clientid", api_string_of(client->text, client->client_id_bytes));
-    json_object_set_new(object, "username", text_or_null(user_name, client->user_name_bytes));
-    json_object_set_new(object, "connected", json_boolean(client->connected));
-    put_address(object, address, client->address_bytes);
-    json_object_set_new(object, "listener", text_or_null(listener, client->listener_bytes));
-    json_object_set_new(object, "proto_ver", json_string(client->version == 5 ? "5.0" : client->version == 4 ? "3.1.1" : "3.1"));
-    json_object_set_new(object, "keepalive", json_integer(client->keep_alive_s));
-    json_object_set_new(object, "connected_at", api_time(client->connected_ms));
-    json_object_set_new(object, "expires_at", api_time(client->expires_ms));
-    json_object_set_new(object, "expiry_interval", client->expiry_s == UINT32_MAX ? json_null() : json_integer(client->expiry_s));
-    const struct {
-        const char *name;
-        uint64_t value;
-    } numbers[] = {{"subscriptions_cnt", client->subscriptions}, {"inflight_cnt", client->inflight}, {"inflight_max", client->inflight_max},
-                   {"mqueue_len", client->queue_messages}, {"mqueue_bytes", client->queue_bytes}, {"send_backlog_bytes", client->backlog_bytes},
-                   {"recv_msg", client->published}, {"recv_msg_bytes", client->published_bytes}, {"send_msg", client->sent}};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
-    json_object_set_new(object, "durable", json_boolean(client->durable));
-    json_object_set_new(object, "slowed", json_boolean(client->paused));
-    json_object_set_new(object, "will", json_boolean(client->will));
-    json_object_set_new(object, "shard", json_integer(client->shard));
-    return object;
+    char connected[API_TIME_BYTES], expires[API_TIME_BYTES], expiry[16] = "null";
+    if (client->expiry_s != UINT32_MAX) snprintf(expiry, sizeof expiry, "%u", client->expiry_s);
+    http_text_print(out, "{\"clientid\":");
+    api_put_string(out, client->text, client->client_id_bytes);
+    put_text(out, ",\"username\":", user_name, client->user_name_bytes);
+    put_address(out, address, client->address_bytes);
+    put_text(out, ",\"listener\":", listener, client->listener_bytes);
+    http_text_print(out,
+                    ",\"connected\":%s,\"proto_ver\":\"%s\",\"keepalive\":%u,\"connected_at\":%s,\"expires_at\":%s,\"expiry_interval\":%s,"
+                    "\"subscriptions_cnt\":%u,\"inflight_cnt\":%u,\"inflight_max\":%u,\"mqueue_len\":%u,\"mqueue_bytes\":%" PRIu64 ",\"send_backlog_bytes\":%" PRIu64 ","
+                    "\"recv_msg\":%u,\"recv_msg_bytes\":%" PRIu64 ",\"send_msg\":%u,\"durable\":%s,\"slowed\":%s,\"will\":%s,\"shard\":%u}",
+                    truth(client->connected), client->version == 5 ? "5.0" : client->version == 4 ? "3.1.1" : "3.1", client->keep_alive_s, api_time_text(client->connected_ms, connected),
+                    api_time_text(client->expires_ms, expires), expiry, client->subscriptions, client->inflight, client->inflight_max, client->queue_messages, client->queue_bytes,
+                    client->backlog_bytes, client->published, client->published_bytes, client->sent, truth(client->durable), truth(client->paused), truth(client->will), client->shard);
 }
 
 static void not_found(struct api_call *call, const char *client_id)
@@ -85,7 +86,7 @@ static const struct {
     enum inspect_sort sort;
 } sorts[] = {{"clientid", INSPECT_BY_CLIENT_ID}, {"connected_at", INSPECT_BY_CONNECTED}, {"mqueue_len", INSPECT_BY_QUEUE},
              {"mqueue_bytes", INSPECT_BY_QUEUE_BYTES}, {"inflight_cnt", INSPECT_BY_INFLIGHT}, {"subscriptions_cnt", INSPECT_BY_SUBSCRIPTIONS},
-             {"recv_msg", INSPECT_BY_PUBLISHED}, {"send_msg", INSPECT_BY_SENT}};
+             {"recv_msg", INSPECT_BY_PUBLISHED}, {"recv_msg_bytes", INSPECT_BY_PUBLISHED_BYTES}, {"send_msg", INSPECT_BY_SENT}};
 
 static enum inspect_sort sort_wanted(const struct api_call *call)
 {
@@ -178,14 +179,16 @@ static void sorted_page(struct api_call *call)
             rows[count++] = (struct sorted){inspects[s]->rows[i], inspects[s]->sort, inspects[s]->descending};
     }
     qsort(rows, count, sizeof *rows, compare_sorted);
-    json_t *data = json_array();
-    for (uint64_t i = (page - 1) * limit; i < count && i < wanted; i++)
-        json_array_append_new(data, client_json(call, rows[i].client));
+    struct http_text out = {0};
+    api_page_begin(&out);
+    for (uint64_t i = (page - 1) * limit; i < count && i < wanted; i++) {
+        if (i > (page - 1) * limit) http_text_add(&out, ",", 1);
+        client_put(call, rows[i].client, &out);
+    }
     memory_release(rows);
     for (uint32_t s = 0; s < shards; s++)
         inspect_release(inspects[s]);
-    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:I, s:b}}", "data", data, "meta", "page", (json_int_t)page, "limit", (json_int_t)limit, "count",
-                              (json_int_t)seen, "hasnext", seen > wanted));
+    api_page_end(call, &out, page, limit, (int64_t)seen, seen > wanted);
 }
 
 static void one_client_page(struct api_call *call, const char *client_id)
@@ -194,12 +197,12 @@ static void one_client_page(struct api_call *call, const char *client_id)
     inspect->kind = INSPECT_CLIENT;
     inspect->shard = api_client_home(call, client_id);
     if (!api_ask(call, inspect)) return;
-    json_t *data = json_array();
+    struct http_text out = {0};
     uint32_t count = inspect->rows_count;
-    if (count && api_number(call, "page") == 1) json_array_append_new(data, client_json(call, inspect->rows[0]));
+    api_page_begin(&out);
+    if (count && api_number(call, "page") == 1) client_put(call, inspect->rows[0], &out);
     inspect_release(inspect);
-    api_reply(call, json_pack("{s:o, s:{s:I, s:I, s:i, s:b}}", "data", data, "meta", "page", (json_int_t)api_number(call, "page"), "limit",
-                              (json_int_t)api_number(call, "limit"), "count", count, "hasnext", 0));
+    api_page_end(call, &out, (uint64_t)api_number(call, "page"), (uint64_t)api_number(call, "limit"), count, false);
 }
 
 void api_list_clients(struct api_call *call)
@@ -213,10 +216,17 @@ void api_list_clients(struct api_call *call)
     if (sort_wanted(call) != INSPECT_UNSORTED) return sorted_page(call);
     struct stats stats;
     node_numbers(admin_broker(call->admin), &stats);
-    api_page(call, clients_question, client_json, api_unfiltered(call) ? (int64_t)stats.sessions : -1);
+    api_page(call, clients_question, client_put, api_unfiltered(call) ? (int64_t)stats.sessions : -1);
 }
 
 /* ---- one client ------------------------------------------------------------------------------------------------- */
+
+static void answer_client(struct api_call *call, const void *row)
+{
+    struct http_text out = {0};
+    client_put(call, row, &out);
+    api_reply_text(call, &out);
+}
 
 void api_get_client(struct api_call *call)
 {
@@ -224,7 +234,7 @@ void api_get_client(struct api_call *call)
     struct inspect *inspect = ask_client(call, INSPECT_CLIENT, client_id);
     if (!inspect) return;
     if (inspect->status == INSPECT_DONE && inspect->rows_count)
-        api_reply(call, client_json(call, inspect->rows[0]));
+        answer_client(call, inspect->rows[0]);
     else
         not_found(call, client_id);
     inspect_release(inspect);
@@ -240,6 +250,14 @@ void api_kick_client(struct api_call *call)
     else
         api_error(call, 404, "NOT_FOUND", "no client with the id %.200s is connected", client_id);
     inspect_release(inspect);
+}
+
+bool api_client_kick(struct api_call *call, const char *client_id)
+{
+    struct inspect *inspect = ask_client(call, INSPECT_KICK, client_id);
+    if (!inspect) return false;
+    inspect_release(inspect);
+    return true;
 }
 
 void api_kick_clients(struct api_call *call)
@@ -277,7 +295,8 @@ static json_t *subscription_shown(struct span client_id, struct span filter, str
     struct http_text topic = {0};
     if (group.bytes) http_text_print(&topic, "$share/%.*s/", SPAN_PRINT(group));
     http_text_add(&topic, filter.data, filter.bytes);
-    json_object_set_new(object, "clientid", api_string(client_id));
+    json_object_set_new(object, "clientid", row->sink ? json_null() : api_string(client_id));
+    json_object_set_new(object, "sink", row->sink ? api_string(client_id) : json_null());
     json_object_set_new(object, "topic", api_string_of(topic.data, topic.bytes));
     json_object_set_new(object, "qos", json_integer(row->qos));
     json_object_set_new(object, "nl", json_boolean(row->no_local));
@@ -296,6 +315,8 @@ static json_t *subscription_json(struct api_call *call, const void *row)
     return subscription_shown(span_of(subscription->text, subscription->client_id_bytes), span_of(filter, subscription->filter_bytes),
                               span_of(filter + subscription->filter_bytes, subscription->group_bytes), subscription);
 }
+
+static void subscription_put(struct api_call *call, const void *row, struct http_text *out) { api_put(out, subscription_json(call, row)); }
 
 static struct inspect *filters_question_of(struct api_call *call, enum inspect_kind kind, bool subscriptions)
 {
@@ -360,7 +381,7 @@ void api_list_subscriptions(struct api_call *call)
     struct stats stats;
     node_numbers(admin_broker(call->admin), &stats);
     if (!api_given(call, "clientid"))
-        return api_page(call, subscriptions_question, subscription_json, api_unfiltered(call) ? (int64_t)stats.subscriptions : -1);
+        return api_page(call, subscriptions_question, subscription_put, api_unfiltered(call) ? (int64_t)stats.subscriptions : -1);
     session_subscriptions(call, api_text(call, "clientid"), true);
 }
 
@@ -372,9 +393,11 @@ static json_t *topic_json(struct api_call *call, const void *row)
                      (json_int_t)filter->shard, "node", admin_node_name(call->admin));
 }
 
+static void topic_put(struct api_call *call, const void *row, struct http_text *out) { api_put(out, topic_json(call, row)); }
+
 void api_list_topics(struct api_call *call)
 {
-    if (match_topic_valid(call)) api_page(call, filters_question, topic_json, -1);
+    if (match_topic_valid(call)) api_page(call, filters_question, topic_put, -1);
 }
 
 /* ---- on behalf of a client -------------------------------------------------------------------------------------- */

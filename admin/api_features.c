@@ -117,6 +117,9 @@ void api_add_ban(struct api_call *call)
     if (!ban_time_in(call, ban, "at", "at_ms") || !ban_time_in(call, ban, "until", "until_ms")) return json_decref(ban);
     if (!json_object_get(ban, "by")) json_object_set_new(ban, "by", json_string(call->who.name));
     if (!ask(call, "protect", "bans add", ban, &answer)) return;
+    /* The feature disconnects whom it knows. Who connected before the list was switched on it does not know; by its id it is found all the same. */
+    const char *id = strcmp(json_string_value(json_object_get(answer, "as")), "clientid") == 0 ? json_string_value(json_object_get(answer, "who")) : NULL;
+    if (id && !api_client_kick(call, id)) return json_decref(answer);
     ban_times_out(answer);
     api_reply(call, answer);
 }
@@ -129,6 +132,7 @@ void api_clear_bans(struct api_call *call) { pass(call, "protect", "bans clear")
 void api_list_authentication(struct api_call *call) { pass(call, "auth", "sources list"); }
 void api_get_authentication_counters(struct api_call *call) { pass(call, "auth", "counters"); }
 void api_purge_authentication(struct api_call *call) { pass(call, "auth", "purge"); }
+void api_purge_authorization(struct api_call *call) { pass(call, "acl", "purge"); }
 void api_list_authentication_users(struct api_call *call) { pass(call, "auth", "users list"); }
 void api_add_authentication_user(struct api_call *call) { pass(call, "auth", "users add"); }
 void api_change_authentication_user(struct api_call *call) { pass(call, "auth", "users change"); }
@@ -145,6 +149,8 @@ void api_ask_feature(struct api_call *call)
     if (ask(call, api_text(call, "feature"), verb, question ? json_incref(question) : json_object(), &answer))
         api_reply(call, json_pack("{s:o}", "answer", answer ? answer : json_null()));
 }
+
+void api_list_authorization_rules(struct api_call *call) { pass(call, "acl", "rules list"); }
 
 /* ---- features ------------------------------------------------------------------------------------------------------- */
 
@@ -189,6 +195,22 @@ void api_list_features(struct api_call *call)
     if (picture.features) features_counts_each(picture.features, feature_counts_add, data);
     json_array_foreach(data, i, one)
         json_object_set_new(one, "on", json_boolean(picture.on[i]));
+    api_reply(call, json_pack("{s:o}", "data", data));
+}
+
+static void sink_add(void *context, const char *name, const struct feature_sink_counts *sum)
+{
+    json_array_append_new(context, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", name, "delivered", (json_int_t)sum->delivered, "queued",
+                                             (json_int_t)sum->queued, "queued_bytes", (json_int_t)sum->queued_bytes, "full", (json_int_t)sum->full, "dropped_full",
+                                             (json_int_t)sum->dropped_full, "dropped_expired", (json_int_t)sum->dropped_expired, "dropped_gone",
+                                             (json_int_t)sum->dropped_gone, "held", (json_int_t)sum->held, "refused", (json_int_t)sum->refused));
+}
+
+void api_list_sinks(struct api_call *call)
+{
+    const struct features *features = admin_broker(call->admin)->features;
+    json_t *data = json_array();
+    if (features) features_sinks_each(features, sink_add, data);
     api_reply(call, json_pack("{s:o}", "data", data));
 }
 

@@ -40,6 +40,8 @@ static void take_picture(const struct admin_control *control, void *argument)
         one->port = open ? open->port : 0;
         one->connections_max = wanted->connections_max;
         if (open) one->connections = atomic_load_explicit(open->total ? &open->total->connections : &open->connections, memory_order_relaxed);
+        for (int event = 0; open && open->total && event < LISTENER_EVENTS; event++)
+            one->events[event] = atomic_load_explicit(&open->total->events[event], memory_order_relaxed);
     }
 }
 

@@ -231,11 +231,13 @@ static bool filter_valid(struct api_call *call)
     return false;
 }
 
+static void retained_row_put(struct api_call *call, const void *row, struct http_text *out) { api_put(out, retained_json(call, row)); }
+
 void api_list_retained(struct api_call *call)
 {
     struct stats stats;
     node_numbers(admin_broker(call->admin), &stats);
-    if (filter_valid(call)) api_page(call, retained_question, retained_json, api_unfiltered(call) ? (int64_t)stats.retained_messages : -1);
+    if (filter_valid(call)) api_page(call, retained_question, retained_row_put, api_unfiltered(call) ? (int64_t)stats.retained_messages : -1);
 }
 
 /* One of the topic's owner. NULL: answered. */

@@ -45,7 +45,10 @@ static json_t *fallback_json(const struct api_field *field)
 
 static json_t *field_schema(const struct api_field *field, bool with_text)
 {
-    if (field->type == FIELD_OBJECT) return reference_to("schemas", field->of);
+    if (field->type == FIELD_OBJECT) {
+        json_t *reference = reference_to("schemas", field->of);
+        return field->nullable ? json_pack("{s:[o, {s:s}]}", "anyOf", reference, "type", "null") : reference;
+    }
     json_t *schema = json_object();
     if (field->nullable)
         json_object_set_new(schema, "type", json_pack("[s, s]", type_names[field->type], "null"));
@@ -134,6 +137,8 @@ static json_t *success_json(const struct api_route *route)
     json_t *answer = json_pack("{s:s}", "description", route->answer ? "Done." : "Done; no body.");
     if (route->operation == OPERATION_stream_stats)
         json_object_set_new(answer, "content", json_pack("{s:{s:{s:s}}}", "text/event-stream", "schema", "type", "string"));
+    else if (route->operation == OPERATION_download_trace)
+        json_object_set_new(answer, "content", json_pack("{s:{s:{s:s}}, s:{s:{s:s}}}", "text/plain", "schema", "type", "string", "application/x-ndjson", "schema", "type", "string"));
     else if (route->answer)
         json_object_set_new(answer, "content", json_pack("{s:{s:o}}", "application/json", "schema", answer_schema(route)));
     return answer;

@@ -1,6 +1,7 @@
 #include "admin/pages.h"
 
 #include "admin/api.h"
+#include "admin/metrics.h"
 #include "admin/web.h"
 
 static void serve(struct http_exchange *exchange, const char *type, struct span body) { http_answer(exchange, 200, type, body); }
@@ -22,7 +23,7 @@ static void serve_metrics(struct admin *admin, struct http_exchange *exchange)
     struct span accept = http_header_find(exchange->request, "accept");
     bool openmetrics = accept.bytes && memmem(accept.data, accept.bytes, "application/openmetrics-text", 28);
     struct http_text text = {0};
-    metrics_write(admin, openmetrics, &text);
+    metrics_write(admin, openmetrics, admin_exemplars(admin), &text);
     serve(exchange, openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8",
           span_of(text.data, text.bytes));
     http_text_release(&text);

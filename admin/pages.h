@@ -20,9 +20,4 @@ struct span openapi_page(void);
 /* openapi_page.c: and as Markdown: docs/admin-api-reference.md. */
 void openapi_write_docs(struct http_text *ret_text);
 
-/* metrics.c: text of the Prometheus (version 0.0.4) or OpenMetrics (1.0.0) format. */
-void metrics_write(struct admin *admin, bool openmetrics, struct http_text *ret_text);
-/* The table of all metrics as Markdown: docs/metrics.md. */
-void metrics_write_docs(struct http_text *ret_text);
-
 #endif

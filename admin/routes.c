@@ -28,7 +28,7 @@ const char *const api_role_names[ROLES] = {"none", "viewer", "operator", "admini
 
 static const char *const connection_states[] = {"connected", "disconnected", NULL};
 static const char *const versions[] = {"3.1", "3.1.1", "5.0", NULL};
-static const char *const client_sorts[] = {"clientid", "connected_at", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "recv_msg", "send_msg", NULL};
+static const char *const client_sorts[] = {"clientid", "connected_at", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "recv_msg", "recv_msg_bytes", "send_msg", NULL};
 static const char *const orders[] = {"asc", "desc", NULL};
 
 static const struct api_field client_parameters[] = {CLIENT_ID};
@@ -118,8 +118,12 @@ static const struct api_field alarms_parameters[] = {
 static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
-static const struct api_field page_parameters[] = {PAGE};
 static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re", NULL};
+static const struct api_field page_parameters[] = {PAGE};
+static const struct api_field bans_parameters[] = {
+    PAGE,
+    {"as", FIELD_STRING, .words = ban_kinds, .says = "Only bans of this kind."},
+    {"like_who", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Bans with this in whom they are for."}};
 static const struct api_field ban_parameters[] = {
     {"as", FIELD_STRING, .required = true, .in_path = true, .words = ban_kinds, .says = "The kind of ban."},
     {"who", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "Whom it is for, percent-encoded."}};
@@ -137,6 +141,37 @@ static const struct api_field feature_parameters[] = {
     {"feature", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 32, .says = "Its name, as GET /features has it."}};
 static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
+
+/* The words are those of broker/trace.h and broker/droplog.def. */
+#define TRACE_NAME {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "The trace's name."}
+static const char *const trace_formats[] = {"text", "json", NULL};
+static const char *const drop_reasons[] = {
+#define DROP_REASON(name, documentation) #name,
+#include "broker/droplog.def"
+#undef DROP_REASON
+    NULL};
+static const struct api_field trace_parameters[] = {TRACE_NAME};
+static const struct api_field trace_log_parameters[] = {
+    TRACE_NAME,
+    {"position", FIELD_INTEGER, .min = 0, .max = INT64_MAX, .fallback = "0", .says = "Where to go on: `position` of the last answer."},
+    {"limit", FIELD_INTEGER, .min = 1, .max = 5000, .fallback = "500", .says = "Records at most."}};
+static const struct api_field trace_download_parameters[] = {
+    TRACE_NAME, {"format", FIELD_STRING, .words = trace_formats, .fallback = "text", .says = "text: a line a record, for people. json: an object a line, for programs."}};
+static const struct api_field drops_parameters[] = {
+    {"limit", FIELD_INTEGER, .min = 1, .max = 10000, .fallback = "100", .says = "Rows at most."},
+    {"clientid", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only of this client."},
+    {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
+    {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
+
+static const struct api_field delayed_parameters[] = {
+    {"id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 40, .says = "The message's id, as in the list."}};
+static const struct api_field why_parameters[] = {
+    {"clientid", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Who should get it."},
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Where it would be published to, as the publisher writes it."},
+    {"from", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "The client that publishes it: its limits, authorization and mount point are looked at, too."},
+    {"qos", FIELD_INTEGER, .min = 0, .max = 2, .fallback = "0", .says = "With this QoS."},
+    {"retain", FIELD_BOOLEAN, .fallback = "false", .says = "With the retain flag."},
+    {"payload_bytes", FIELD_INTEGER, .min = 0, .max = 268435455, .fallback = "0", .says = "With a payload of this size."}};
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
@@ -253,7 +288,7 @@ const struct api_route api_routes[] = {
     {METHOD_DELETE, "/alarms", OPERATION_delete_alarms, ROLE_OPERATOR, "alarms", "alarms clear", .success = 204, .summary = "Forgets the alarms that have been cleared."},
 
     /* bans */
-    {METHOD_GET, "/banned", OPERATION_list_bans, ROLE_VIEWER, "banned", "banned list", PARAMETERS(page_parameters), .answer = "Ban", .page = true, .success = 200,
+    {METHOD_GET, "/banned", OPERATION_list_bans, ROLE_VIEWER, "banned", "banned list", PARAMETERS(bans_parameters), .answer = "Ban", .page = true, .success = 200,
      ERRORS(404), .summary = "Who may not connect.", .says = "404 while banned.enable is off. In no order; it stays the same while nothing changes."},
     {METHOD_POST, "/banned", OPERATION_add_ban, ROLE_OPERATOR, "banned", "banned add", .body = "NewBan", .answer = "Ban", .success = 200, ERRORS(404, 409),
      .summary = "Bans somebody: who is connected goes (0x98), who comes is refused (0x8A).",
@@ -271,6 +306,8 @@ const struct api_route api_routes[] = {
     {METHOD_POST, "/authentication/purge", OPERATION_purge_authentication, ROLE_OPERATOR, "authentication", "auth purge", .body = "AuthenticationPurge",
      .answer = "AuthenticationPurged", .success = 200, ERRORS(404), .summary = "Forgets remembered logins, of one user or of all: the sources are asked again.",
      .says = "Who is connected stays."},
+    {METHOD_POST, "/authorization/purge", OPERATION_purge_authorization, ROLE_OPERATOR, "authentication", "acl purge", .body = "AuthorizationPurge", .success = 204,
+     ERRORS(404), .summary = "Forgets remembered verdicts of authorization, of some connected clients or of all: rules and sources are asked again."},
     {METHOD_GET, "/authentication/{name}/users", OPERATION_list_authentication_users, ROLE_ADMINISTRATOR, "authentication", "auth users",
      PARAMETERS(mqtt_users_parameters), .answer = "MqttUser", .list = true, .success = 200, ERRORS(404), .summary = "The users of a built-in database, in the order of their names.",
      .says = "The next page begins `after` the last user of this one; a page that is not full is the last."},
@@ -295,6 +332,8 @@ const struct api_route api_routes[] = {
     /* features and extras */
     {METHOD_GET, "/features", OPERATION_list_features, ROLE_VIEWER, "features", "features", .answer = "Feature", .list = true, .success = 200,
      .summary = "The features of this process, in the order in which they are asked, and what they have said."},
+    {METHOD_GET, "/sinks", OPERATION_list_sinks, ROLE_VIEWER, "features", "sinks", .answer = "Sink", .list = true, .success = 200,
+     .summary = "Subscribers without a connection that features have, over all shards; those that have gone, too."},
     {METHOD_POST, "/features/{feature}/requests", OPERATION_ask_feature, ROLE_ADMINISTRATOR, "features", "features ask", PARAMETERS(feature_parameters),
      .body = "FeatureQuestion", .answer = "FeatureAnswer", .success = 200, ERRORS(404, 409),
      .summary = "Asks a feature something of its own: for loaded modules, whose verbs this API cannot know."},
@@ -304,6 +343,42 @@ const struct api_route api_routes[] = {
      .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
     {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),
      .summary = "Forgets the slow subscribers noted so far."},
+
+    /* rules, delayed messages */
+    {METHOD_GET, "/authorization/rules", OPERATION_list_authorization_rules, ROLE_VIEWER, "authorization", "rules", PARAMETERS(page_parameters), .answer = "Rule", .page = true,
+     .success = 200, ERRORS(404), .summary = "The rules of authorization for all clients that are in force, in the order in which they are asked.",
+     .says = "Rules that came with a client's login are asked before them and not shown; when none decides: sources, then authorization.no_match."},
+    {METHOD_GET, "/delayed", OPERATION_list_delayed, ROLE_VIEWER, "delayed", "delayed list", PARAMETERS(page_parameters), .answer = "Delayed", .page = true, .success = 200,
+     .summary = "Messages that wait for their time ($delayed), without their payloads; of each shard in the order in which they came."},
+    {METHOD_GET, "/delayed/{id}", OPERATION_get_delayed, ROLE_VIEWER, "delayed", "delayed get", PARAMETERS(delayed_parameters), .answer = "DelayedMessage", .success = 200,
+     ERRORS(404), .summary = "One of them."},
+    {METHOD_DELETE, "/delayed/{id}", OPERATION_delete_delayed, ROLE_OPERATOR, "delayed", "delayed delete", PARAMETERS(delayed_parameters), .success = 204, ERRORS(404),
+     .summary = "Forgets one: it will not be published."},
+    {METHOD_DELETE, "/delayed", OPERATION_clear_delayed, ROLE_OPERATOR, "delayed", "delayed clear", .answer = "Deleted", .success = 200, .summary = "Forgets all of them."},
+
+    /* traces, drops */
+    {METHOD_GET, "/trace", OPERATION_list_traces, ROLE_OPERATOR, "trace", "trace list", .answer = "Trace", .list = true, .success = 200,
+     .summary = "Traces that run, and those whose files are still there; the newest first.", .says = "docs/trace.md is the manual."},
+    {METHOD_POST, "/trace", OPERATION_start_trace, ROLE_OPERATOR, "trace", "trace start", .body = "NewTrace", .answer = "Trace", .success = 201, ERRORS(409),
+     .summary = "Starts a trace: of clients by id, user name or address, or of a topic.",
+     .says = "What happens after the answer is in it. Passwords and authentication data never are; payloads only when asked for."},
+    {METHOD_GET, "/trace/{name}", OPERATION_get_trace, ROLE_OPERATOR, "trace", "trace get", PARAMETERS(trace_parameters), .answer = "Trace", .success = 200, ERRORS(404),
+     .summary = "One trace."},
+    {METHOD_POST, "/trace/{name}/stop", OPERATION_stop_trace, ROLE_OPERATOR, "trace", "trace stop", PARAMETERS(trace_parameters), .answer = "Trace", .success = 200,
+     ERRORS(404), .summary = "Ends a trace; its files stay.", .says = "One that has ended is left as it is."},
+    {METHOD_DELETE, "/trace/{name}", OPERATION_delete_trace, ROLE_OPERATOR, "trace", "trace delete", PARAMETERS(trace_parameters), .success = 204, ERRORS(404),
+     .summary = "Ends a trace and removes its files."},
+    {METHOD_DELETE, "/trace", OPERATION_delete_traces, ROLE_OPERATOR, "trace", "trace clear", .success = 204, .summary = "Ends all traces and removes their files."},
+    {METHOD_GET, "/trace/{name}/log", OPERATION_read_trace, ROLE_OPERATOR, "trace", "trace log", PARAMETERS(trace_log_parameters), .answer = "TraceLog", .success = 200,
+     ERRORS(404), .summary = "Records of a trace from a position on: for looking on while it runs."},
+    {METHOD_GET, "/trace/{name}/download", OPERATION_download_trace, ROLE_OPERATOR, "trace", "trace download", PARAMETERS(trace_download_parameters), .success = 200,
+     ERRORS(404), .summary = "The file: text/plain, or application/x-ndjson with a TraceRecord a line."},
+    {METHOD_GET, "/why", OPERATION_why, ROLE_VIEWER, "trace", "why", PARAMETERS(why_parameters), .answer = "Why", .success = 200,
+     .summary = "Would a message to this topic reach this client, and what decides it?",
+     .says = "Asked where real messages are decided about; nothing is published. `ringmq why CLIENT TOPIC` is the same for people."},
+    {METHOD_GET, "/drops", OPERATION_list_drops, ROLE_OPERATOR, "trace", "drops", PARAMETERS(drops_parameters), .answer = "Drop", .list = true, .success = 200,
+     .summary = "The last messages that were dropped or refused, the newest first, with topic, client and reason.",
+     .says = "Up to 1,000 of each shard, 50 a second; all of them are counted in GET /stats."},
 };
 const uint32_t api_routes_count = COUNT(api_routes);
 

@@ -180,7 +180,8 @@ static const struct api_field kicked[] = {
     {"kicked", FIELD_INTEGER, .says = "Clients disconnected; the others were not connected."},
 };
 static const struct api_field subscription[] = {
-    {"clientid", FIELD_STRING, .says = "Whose."},
+    {"clientid", FIELD_STRING, .nullable = true, .says = "Whose; null: a sink's."},
+    {"sink", FIELD_STRING, .nullable = true, .says = "The feature's sink that has it; null: it is a client's."},
     {"topic", FIELD_STRING, .says = "The filter, with $share/GROUP/ in front where it is shared."},
     {"qos", FIELD_INTEGER, .says = "As granted."},
     {"nl", FIELD_BOOLEAN, .says = "No local."},
@@ -351,6 +352,10 @@ static const struct api_field authentication_purge[] = {
     {"user_id", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: everybody's."},
 };
 static const struct api_field authentication_purged[] = {{"purged", FIELD_INTEGER, .says = "Verdicts that were forgotten."}};
+static const struct api_field authorization_purge[] = {
+    {"clientid", FIELD_STRING, .min = 1, .max = 65535, .says = "The client id; left out: any."},
+    {"username", FIELD_STRING, .min = 1, .max = 65535, .says = "The user name; left out: any."},
+};
 static const struct api_field mqtt_user[] = {
     {"user_id", FIELD_STRING, .says = "The name."},
     {"is_superuser", FIELD_BOOLEAN, .says = "Everything is allowed to it."},
@@ -395,6 +400,18 @@ static const struct api_field feature[] = {
     {"on", FIELD_BOOLEAN, .says = "The configuration has switched it on."},
     {"gates", FIELD_ARRAY, .of = "FeatureGate", .says = "What it has said, over all shards."},
 };
+static const struct api_field sink[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"delivered", FIELD_INTEGER, .says = "Messages it has taken."},
+    {"queued", FIELD_INTEGER, .says = "Messages that wait for it."},
+    {"queued_bytes", FIELD_INTEGER, .says = "Their bytes."},
+    {"full", FIELD_INTEGER, .says = "Times it was full."},
+    {"dropped_full", FIELD_INTEGER, .says = "Messages dropped: its queue was full."},
+    {"dropped_expired", FIELD_INTEGER, .says = "Messages that expired in its queue."},
+    {"dropped_gone", FIELD_INTEGER, .says = "Messages that were waiting when it went."},
+    {"held", FIELD_INTEGER, .says = "Acknowledgements it holds back now."},
+    {"refused", FIELD_INTEGER, .says = "Messages whose acknowledgement became an error."},
+};
 static const struct api_field topic_metrics[] = {
     {"topic", FIELD_STRING, .says = "The registered topic or filter."},
     {"metrics", FIELD_MAP, .of = "integer", .says = "Messages in and out by QoS, and dropped."},
@@ -407,6 +424,113 @@ static const struct api_field slow_subscription[] = {
     {"topic", FIELD_STRING, .says = "The topic of the message."},
     {"timespan", FIELD_INTEGER, .says = "Milliseconds it has waited."},
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
+};
+
+static const char *const permissions[] = {"allow", "deny", NULL};
+static const struct api_field rule[] = {
+    {"source", FIELD_STRING, .says = "The key it comes from: authorization.rules or authorization.file."},
+    {"file", FIELD_STRING, .nullable = true, .says = "The file; null: it stands in the configuration."},
+    {"line", FIELD_INTEGER, .says = "Its line, from 1."},
+    {"permission", FIELD_STRING, .words = permissions, .says = "What it says when it matches."},
+    {"text", FIELD_STRING, .says = "The rule as it is written."},
+};
+#define DELAYED_FIELDS                                                                                                     \
+    {"id", FIELD_STRING, .says = "Names it in this API."}, {"topic", FIELD_STRING, .says = "Where it will be published."},         \
+        {"qos", FIELD_INTEGER, .says = "Its QoS."}, {"retain", FIELD_BOOLEAN, .says = "Its retain flag."},                        \
+        {"payload_bytes", FIELD_INTEGER, .says = "Size of its payload."},                                                    \
+        {"due_at", FIELD_STRING, .format = "date-time", .says = "When."},                                                    \
+        {"remaining_s", FIELD_INTEGER, .says = "Seconds until then."}, {"shard", FIELD_INTEGER, .says = "Where it waits."}
+static const struct api_field delayed[] = {DELAYED_FIELDS};
+static const struct api_field delayed_message[] = {DELAYED_FIELDS, {"payload", FIELD_STRING, .nullable = true, .says = "In base64; null: it is larger than admin.max_payload."}};
+static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
+static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
+static const char *const trace_states[] = {"running", "stopped", NULL};
+static const char *const trace_ends[] = {"time", "size", "stopped", "restart", "disk", NULL};
+static const struct api_field new_trace[] = {
+    {"name", FIELD_STRING, .required = true, NAME_MAX_BYTES, .pattern = "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", .says = "Letters, digits, _ - and . (not in front): the name of its files."},
+    {"type", FIELD_STRING, .required = true, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .required = true, .min = 1, .max = 4096,
+     .says = "A client id or user name; a pattern of such with * and ?; a topic filter; addresses and networks with commas, such as 10.0.0.0/8, unix."},
+    {"duration_s", FIELD_INTEGER, .min = 1, .max = 31536000, .says = "Seconds; left out: trace.duration."},
+    {"max_bytes", FIELD_INTEGER, .min = 4096, .max = 4294967296, .says = "Of its files together; left out: trace.size."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown, escaped or in hex; left out: hidden."},
+    {"payload_limit", FIELD_INTEGER, .min = 1, .max = 4096, .says = "Bytes of a payload that are shown; left out: 128."},
+};
+static const struct api_field trace[] = {
+    {"name", FIELD_STRING, .says = "Its name."},
+    {"type", FIELD_STRING, .words = trace_kinds, .says = "What `value` is."},
+    {"value", FIELD_STRING, .says = "Whom or what it is about."},
+    {"payload", FIELD_STRING, .words = trace_payloads, .says = "Whether payloads are shown."},
+    {"payload_limit", FIELD_INTEGER, .says = "Bytes of a payload that are shown."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "running, stopped."},
+    {"end", FIELD_STRING, .nullable = true, .words = trace_ends, .says = "Why it has ended; null while it runs."},
+    {"started_at", FIELD_STRING, .format = "date-time", .says = "When it was started."},
+    {"ends_at", FIELD_STRING, .format = "date-time", .says = "When its time is over."},
+    {"stopped_at", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When it ended."},
+    {"max_bytes", FIELD_INTEGER, .says = "It ends when its files have so many."},
+    {"bytes", FIELD_INTEGER, .says = "Of its files, text and JSON together."},
+    {"records", FIELD_INTEGER, .says = "Records in it."},
+    {"lost", FIELD_INTEGER, .says = "Records that found no room on their way from the shards; the trace says where."},
+};
+static const struct api_field trace_record[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When, in microseconds."},
+    {"shard", FIELD_INTEGER, .nullable = true, .says = "On which shard; null: about the trace itself."},
+    {"clientid", FIELD_STRING, .says = "About which client; empty: about nobody in particular."},
+    {"event", FIELD_STRING, .says = "What: a word of the list in docs/trace.md."},
+    {"text", FIELD_STRING, .says = "In words, escaped."},
+    {"details", FIELD_MAP, .of = "any", .says = "The same for programs."},
+};
+static const struct api_field trace_log[] = {
+    {"data", FIELD_ARRAY, .of = "TraceRecord", .says = "Records, by time."},
+    {"position", FIELD_INTEGER, .says = "Where the next question goes on."},
+    {"hasnext", FIELD_BOOLEAN, .says = "Whether there is more already."},
+    {"status", FIELD_STRING, .words = trace_states, .says = "Whether it runs."},
+};
+static const char *const why_verdicts[] = {"yes", "later", "perhaps", "no", NULL};
+static const char *const why_results[] = {"pass", "note", "perhaps", "later", "stop", NULL};
+static const struct api_field why_step[] = {
+    {"step", FIELD_STRING, .says = "A word: topic, publisher, packet, delayed, authorization, rewrite, mount, retained, client, matching, no_local, share, qos, size, session, queue, window."},
+    {"result", FIELD_STRING, .words = why_results, .says = "pass: it goes on. note: it goes on, changed or with something to know. perhaps, later, stop: as in verdict."},
+    {"text", FIELD_STRING, .says = "A sentence, with the rule, limit or key that decides."},
+};
+static const struct api_field why_subscription[] = {
+    {"filter", FIELD_STRING, .says = "The filter, with the client's mount point."},
+    {"share", FIELD_STRING, .nullable = true, .says = "The shared group."},
+    {"qos", FIELD_INTEGER, .says = "The granted QoS."},
+    {"no_local", FIELD_BOOLEAN, .says = "Whether it leaves out its own client's messages."},
+    {"retain_as_published", FIELD_BOOLEAN, .says = "Whether the retain flag stays as the publisher has set it."},
+    {"subscription_id", FIELD_INTEGER, .nullable = true, .says = "Its subscription identifier."},
+    {"takes", FIELD_BOOLEAN, .says = "Whether it wants this message."},
+};
+static const struct api_field why_delivery[] = {
+    {"topic", FIELD_STRING, .says = "The topic as the client sees it."},
+    {"qos", FIELD_INTEGER, .says = "The QoS it gets."},
+    {"retain", FIELD_BOOLEAN, .says = "The retain flag it gets."},
+    {"subscription_ids", FIELD_ARRAY, .of = "integer", .says = "The subscription identifiers with it."},
+};
+static const struct api_field why[] = {
+    {"clientid", FIELD_STRING, .says = "Who should get it."},
+    {"topic", FIELD_STRING, .says = "Where it would be published to."},
+    {"from", FIELD_STRING, .nullable = true, .says = "By whom; null: by the API."},
+    {"qos", FIELD_INTEGER, .says = "With which QoS."},
+    {"retain", FIELD_BOOLEAN, .says = "With the retain flag or without."},
+    {"verdict", FIELD_STRING, .words = why_verdicts, .says = "yes: it would be sent now. later: it would wait. perhaps: it depends on what cannot be known before. no."},
+    {"decided_by", FIELD_STRING, .says = "The step that decides it."},
+    {"summary", FIELD_STRING, .says = "All of it in a sentence."},
+    {"delivery", FIELD_OBJECT, .nullable = true, .of = "WhyDelivery", .says = "What the client would get; null: nothing."},
+    {"subscriptions", FIELD_ARRAY, .of = "WhySubscription", .says = "Those of the client that match."},
+    {"steps", FIELD_ARRAY, .of = "WhyStep", .says = "The message's way, in the order in which the broker decides."},
+};
+static const struct api_field drop[] = {
+    {"at", FIELD_STRING, .format = "date-time", .says = "When."},
+    {"shard", FIELD_INTEGER, .says = "On which shard."},
+    {"reason", FIELD_STRING, .says = "A word for programs."},
+    {"text", FIELD_STRING, .says = "The same for people, with the key that decides it."},
+    {"clientid", FIELD_STRING, .says = "Who did not get it, or whose message was refused; empty: nobody in particular."},
+    {"topic", FIELD_STRING, .says = "The topic, as far as it is known."},
+    {"cut", FIELD_BOOLEAN, .says = "Whether one of these two was longer than 128 bytes."},
+    {"count", FIELD_INTEGER, .says = "Messages: 1 but when a session ends."},
+    {"not_noted", FIELD_INTEGER, .says = "Drops of this shard since its row before that the rate limit left out."},
 };
 
 #define SCHEMA(title, fields_of, text) {title, text, fields_of, COUNT(fields_of)}
@@ -460,6 +584,7 @@ const struct api_schema api_schemas[] = {
     SCHEMA("AuthenticationCounters", authentication_counters, "What has become of logins."),
     SCHEMA("AuthenticationPurge", authentication_purge, "What to forget."),
     SCHEMA("AuthenticationPurged", authentication_purged, "How much was forgotten."),
+    SCHEMA("AuthorizationPurge", authorization_purge, "Whose verdicts to forget."),
     SCHEMA("MqttUser", mqtt_user, "A user of a built-in database."),
     SCHEMA("NewMqttUser", new_mqtt_user, "A user to be added."),
     SCHEMA("MqttUserChange", mqtt_user_change, "What is to change; the rest stays."),
@@ -470,8 +595,21 @@ const struct api_schema api_schemas[] = {
     SCHEMA("FeatureAnswer", feature_answer, "And what it said."),
     SCHEMA("FeatureGate", feature_gate, "Answers about one kind of packet."),
     SCHEMA("Feature", feature, "A feature of the broker."),
+    SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("Rule", rule, "A rule of authorization."),
+    SCHEMA("Delayed", delayed, "A message that waits for its time."),
+    SCHEMA("DelayedMessage", delayed_message, "The same with its payload."),
+    SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
+    SCHEMA("Trace", trace, "A trace."),
+    SCHEMA("TraceRecord", trace_record, "Something that happened."),
+    SCHEMA("TraceLog", trace_log, "A piece of a trace."),
+    SCHEMA("Drop", drop, "Something that was dropped or refused."),
+    SCHEMA("WhyStep", why_step, "A step on a message's way."),
+    SCHEMA("WhySubscription", why_subscription, "A subscription that matches."),
+    SCHEMA("WhyDelivery", why_delivery, "What the client would get."),
+    SCHEMA("Why", why, "Whether a message would arrive."),
 };
 const uint32_t api_schemas_count = COUNT(api_schemas);
 

@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/check.h"
@@ -46,6 +47,17 @@ static inline bool lane_stage(struct lane *lane, const struct lane_cell *cells, 
     lane->tail_next += count;
     return true;
 }
+
+/* Room for `count` cells in one piece, to be filled in place: lane_stage() without the copy, ended with lane_staged(). NULL: there is none that
+ * easily, use lane_stage(). */
+static inline struct lane_cell *lane_room(struct lane *lane, uint32_t count)
+{
+    uint32_t at = lane->tail_next & (LANE_SLOTS - 1);
+    if (at + count > LANE_SLOTS || lane->tail_next + count - lane->head_seen > lane->limit) return NULL;
+    return &lane->cells[at];
+}
+
+static inline void lane_staged(struct lane *lane, uint32_t count) { lane->tail_next += count; }
 
 /* Makes all staged records visible together. Returns false when there was nothing new. */
 static inline bool lane_publish(struct lane *lane)

@@ -215,6 +215,30 @@ struct admin_settings {
     bool metrics_auth, docs_auth, status_auth;
 };
 
+/* docs/trace.md */
+struct trace_settings {
+    uint32_t running_max, kept_max;
+    uint32_t duration_s, duration_max_s;
+    uint64_t bytes, bytes_max; /* of a trace's files */
+    uint64_t ring_bytes;       /* per shard */
+};
+
+enum otlp_compression { OTLP_COMPRESSION_NONE, OTLP_COMPRESSION_GZIP };
+
+/* docs/metrics.md */
+struct metrics_settings {
+    bool exemplars;
+    struct {
+        char *endpoint;            /* "": nothing is pushed */
+        char *headers;             /* a secret: they often hold a token */
+        char *resource_attributes;
+        char *ca_file, *certificate_file, *key_file;
+        bool verify;
+        uint8_t compression;       /* enum otlp_compression */
+        uint32_t interval_ms, timeout_ms;
+    } otlp;
+};
+
 struct settings {
     struct {
         uint32_t shards; /* 0: one per usable core */
@@ -239,6 +263,8 @@ struct settings {
     struct slow_subs_settings slow_subs;
     char *rewrite_rules, *auto_subscribe_topics, *topic_metrics_topics; /* broker/extras.h */
     struct admin_settings admin;
+    struct trace_settings trace;
+    struct metrics_settings metrics;
     struct {
         char *load;               /* modules: names or paths, with commas */
         char *module_path;        /* folders with colons; "": beside the program */

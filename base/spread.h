@@ -35,6 +35,13 @@ static inline void spread_record(struct spread *spread, uint64_t value)
     stats_count(&spread->sum, value);
 }
 
+/* The same where several threads write: rare things only. */
+static inline void spread_record_shared(struct spread *spread, uint64_t value)
+{
+    __atomic_fetch_add(&spread->buckets[spread_bucket(value)], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&spread->sum, value, __ATOMIC_RELAXED);
+}
+
 /* Adds every bucket of `from`. Any thread. */
 void spread_add(struct spread *sum, const struct spread *from);
 uint64_t spread_total(const struct spread *spread);

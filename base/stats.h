@@ -22,6 +22,10 @@
     X(handshake_timeouts, "connections closed: PROXY header, TLS handshake or WebSocket upgrade not over in time")   \
     X(connections_moved, "connections moved to the session's home shard")                                            \
     X(clients_connected, "gauge: clients with an accepted CONNECT")                                                  \
+    X(clients_closed, "clients that closed their connection without DISCONNECT")                                       \
+    X(clients_reset, "clients whose connection broke")                                                               \
+    X(clients_ended, "clients whose connection we ended without DISCONNECT: broken TLS or WebSocket, the broker stops") \
+    X(connections_lost, "connections lost on their way to the session's home shard: no room there")                  \
     X(clients_refused, "CONNECT packets answered with an error")                                                     \
     X(clients_refused_version, "of them: a version of MQTT the listener does not speak, or none at all")            \
     X(clients_refused_identifier, "of them: the client id")                                                          \
@@ -56,6 +60,8 @@
     X(dropped_too_large, "deliveries dropped: larger than the client's maximum packet size")                         \
     X(dropped_session_ended, "deliveries dropped: the session ended with them in its queue")                         \
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
+    X(feature_publishes, "messages published by features")                                                           \
+    X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
@@ -63,6 +69,8 @@
     X(retained_expired, "retained messages removed because their expiry was over")                                    \
     X(topics_rewritten, "topics and filters that a rule has rewritten")                                               \
     X(rewrites_failed, "topics and filters refused: what a rule made of them is no topic")                            \
+    X(rewrites_too_expensive, "topics and filters left as they are: the rule's expression took too many steps")       \
+    X(auto_subscriptions_failed, "filters of auto_subscribe.topics that a client could not be given")                 \
     X(delayed_taken, "messages taken for later")                                                                      \
     X(delayed_published, "of them: published when their time had come")                                               \
     X(delayed_refused, "messages for later refused: too many, too long a delay, no such topic")                       \
@@ -91,6 +99,7 @@
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \
     X(lane_overflows, "records that found their lane full and waited")                                               \
+    X(lane_fill, "gauge: how full the fullest lane to a shard was within its last second awake, in thousandths (look at each shard: the sum says nothing)") \
     X(wakeups_sent, "sleeping shards woken")                                                                         \
     X(receive_stalls, "receives that found no free buffer and waited")                                               \
     X(match_cache_misses, "topics resolved through the route index")                                                 \
@@ -98,12 +107,15 @@
     X(durable_bytes, "bytes they took")                                                                              \
     X(durable_waits, "gauge: answers and messages that wait for a commit")                                           \
     X(durable_write_failures, "segments given up because a write or sync failed")                                    \
+    X(durable_read_failures, "queued messages that could not be read from the disk; they wait there")                \
     X(durable_refused, "PUBLISH, SUBSCRIBE and CONNECT packets refused: the disk takes nothing")                     \
     X(durable_checkpoints, "times that what lives was written once more")                                            \
     X(queues_spilled, "gauge: sessions whose queue is partly on disk only")                                          \
     X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
     X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
     X(dropped_damaged, "queued messages lost because the store was damaged")                          \
+    X(trace_records, "records for traces")                                                                           \
+    X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
     X(tap_events, "events for features")                                                                             \

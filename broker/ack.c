@@ -10,9 +10,10 @@ void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_pa
     if (UNLIKELY(session->durable) && durable_ack(broker, session, type, packet_id, reason)) return;
     uint8_t *out = conn_reserve(broker->shard, conn, MQTT_ACK_REASON_BYTES);
     bool plain = reason == MQTT_REASON_SUCCESS || session->version < MQTT_5;
-    conn_commit(conn, (uint32_t)(plain ? mqtt_write_ack(out, type, packet_id)
-                                       : mqtt_write_ack_reason(out, type, packet_id, reason)));
+    uint32_t bytes = (uint32_t)(plain ? mqtt_write_ack(out, type, packet_id) : mqtt_write_ack_reason(out, type, packet_id, reason));
+    conn_commit(conn, bytes);
     COUNT(broker, packets_sent);
+    if (UNLIKELY(session->traced)) trace_sent(broker, conn, session->version, span_of(out, bytes), span_of(NULL, 0), NULL);
 }
 
 static struct delivery delivery_of(const struct mqtt_inflight_entry *entry)

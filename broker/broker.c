@@ -39,6 +39,7 @@ void broker_destroy(struct broker *broker)
     extras_release(broker->extras);
     exclusive_release(&broker->exclusive);
     user_quota_release(&broker->user_quota);
+    trace_node_destroy(broker->trace);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
     memory_release(broker);
@@ -86,6 +87,7 @@ static void connect_timeout(struct timer *timer, void *context)
     struct conn *conn = CONTAINER_OF(timer, struct conn, timer);
     const struct listener_settings *listener = listener_of(broker->shard, conn);
     COUNT(broker, connect_timeouts);
+    listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_connect_timeouts);
     features_conn_gone(broker, conn);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=no_connect_in_time listener=%s.%s", listener_kind_names[listener->kind], listener->name);
     conn_close(broker->shard, conn);
@@ -106,6 +108,7 @@ static void handshake_timeout(struct timer *timer, void *context)
     if (!conn->unadmitted && filters_open(conn->filters))
         return connect_timer(broker->shard, conn, listener->connect_timeout_ms - listener->handshake_timeout_ms);
     COUNT(broker, handshake_timeouts);
+    listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_handshake_timeouts);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=no_handshake_in_time listener=%s.%s", listener_kind_names[listener->kind],
                 listener->name);
     conn_close(broker->shard, conn);
@@ -131,6 +134,7 @@ static void broker_adopted(struct shard *shard, struct conn *conn, void *baggage
 /* The connection's CONNECT was still unread: there is nothing of ours to take back. */
 static void broker_move_failed(struct shard *shard, void *baggage)
 {
+    COUNT(broker_of(shard), connections_lost);
     LOG_LIMITED(WARN, 1000, "connection lost", "reason=no_slot_on_home_shard");
 }
 
@@ -144,6 +148,7 @@ static void broker_writable(struct shard *shard, struct conn *conn)
         conn->wants_writable = true;
         return;
     }
+    if (UNLIKELY(session->traced)) trace_session(broker_of(shard), TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_UNREAD}});
     conn_release(shard, conn, HOLD_UNREAD);
 }
 
@@ -154,6 +159,11 @@ static void broker_closed(struct shard *shard, struct conn *conn, enum conn_end 
 {
     struct session *session = conn->client;
     if (!session) return features_conn_gone(broker_of(shard), conn);
+    switch (why) {
+    case CONN_END_PEER: COUNT(broker_of(shard), clients_closed); break;
+    case CONN_END_RESET: COUNT(broker_of(shard), clients_reset); break;
+    default: COUNT(broker_of(shard), clients_ended); break;
+    }
     LOG(INFO, "client lost", "client=%s reason=%s", log_quoted(session_client_id(session)),
         end_names[why]);
     session_detach(broker_of(shard), session, why == CONN_END_STOPPED ? SESSION_END_STOPPING : SESSION_END_LOST);
@@ -165,6 +175,7 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
 {
     const struct session *session = conn->client;
     if (UNLIKELY(broker_of(shard)->features != NULL)) features_address_known(broker_of(shard), conn, address);
+    if (UNLIKELY(broker_of(shard)->extras_bits & EXTRA_TRACE)) trace_peer(broker_of(shard), conn, address);
     if (UNLIKELY(!list_empty(&broker_of(shard)->inspections_asking)) && inspect_address(broker_of(shard), conn, address)) return;
     if (!session || conn->client != session) return;
     char peer[DOOR_PEER_BYTES_MAX];
@@ -186,10 +197,10 @@ static void kicked_disconnect(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
-    if (UNLIKELY(broker->features != NULL)) features_shard_turn(broker);
+    bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
-    bool more = !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
-    more |= retained_turn(broker);
+    more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
+    if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
@@ -247,6 +258,8 @@ static void broker_finish(struct shard *shard)
     memory_release(broker->properties);
     memory_release(broker->mounted);
     memory_release(broker->load);
+    trace_finish(broker);
+    drops_finish(broker);
     limits_release(broker);
     extras_finish(broker);
 }

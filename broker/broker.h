@@ -12,6 +12,8 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/settings.h"
+#include "broker/deliver_plain.h"
+#include "broker/droplog.h"
 #include "broker/durable.h"
 #include "broker/extras.h"
 #include "broker/features.h"
@@ -19,7 +21,9 @@
 #include "broker/limits.h"
 #include "broker/probes.h"
 #include "broker/rates.h"
+#include "broker/reasons.h"
 #include "broker/session.h"
+#include "broker/trace.h"
 #include "engine/node.h"
 #include "proto/packet.h"
 #include "router/match_cache.h"
@@ -51,6 +55,7 @@ struct broker {
     struct exclusive exclusive;
     struct user_quota user_quota;
     _Atomic uint32_t delayed_count;  /* messages that wait for their time */
+    struct trace_node *trace;        /* NULL: nobody can trace. Set before the shards start */
 };
 
 struct fanout_entry {
@@ -79,8 +84,10 @@ struct broker_shard {
     struct list inspections_asking;
     struct list inspections_subscribing; /* those whose routes are being laid */
     struct timer inspect_timer;
+    uint64_t inspect_ns;             /* time spent on them so far: stats_read() */
     struct timer pause_timer, sys_timer;
     bool stopping;
+    struct reasons reasons;
 
     uint32_t fanout_stamp;
     struct fanout_entry *fanout;     /* scratch: overlapping subscriptions merged per session */
@@ -89,6 +96,7 @@ struct broker_shard {
     uint32_t fanout_ids_count, fanout_ids_capacity;
     uint8_t *properties;             /* scratch: the forwardable properties of the PUBLISH at hand */
     size_t properties_capacity;
+    struct plain plain;              /* scratch: the packet of the publication at hand, as most clients get it */
     struct message *release_pending[SHARDS_MAX]; /* half a record */
     uint8_t *mounted;                /* scratch: a topic with its mount point */
     size_t mounted_capacity;
@@ -104,7 +112,11 @@ struct broker_shard {
     struct timer metrics_timer, sweep_timer;
     struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
     struct list delayed;             /* timers of waiting messages */
+    uint32_t delayed_removed;        /* of them: whose message was removed by an administrator */
+    struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
+    struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */
+    bool answers_wait;               /* acknowledgements of PUBLISH may have to wait: for the disk, or for a sink of a feature (then for good) */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */
     _Atomic(struct features_shard *) features; /* NULL: none */
 };
@@ -155,6 +167,8 @@ void broker_stop_clients(struct broker_shard *broker);
 /* ---- packets.c -------------------------------------------------------------------------------------------------- */
 
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
+/* The same without a look at traces. */
+struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes);
 /* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
  * user properties; returns false when it is too large even so (nothing is sent). */
 bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
@@ -178,12 +192,27 @@ void keep_alive_start(struct broker_shard *broker, struct session *session);
 
 /* True: it stays unread, a gate wants time. */
 bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* The reason for which a client's PUBLISH is refused before anybody looks at its topic, or SUCCESS. */
+enum mqtt_reason publish_judge(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish);
 /* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
  * False: nobody wanted it. */
 bool publication_publish(struct broker_shard *broker, struct publication *publication);
 /* Gives it to the sinks of this shard's filters. */
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count);
+/* To one filter's sinks: broker/deliver_plain.c. */
+void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
+/* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
+static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
+{
+    return sink->who && !(sink->no_local && sink->who == publication->publisher);
+}
+static inline struct delivery_options subscription_options(const struct sink *sink, const struct publication *publication)
+{
+    return (struct delivery_options){.qos = sink->qos < publication->qos ? sink->qos : publication->qos,
+                                     .retain = publication->retain && sink->retain_as_published,
+                                     .subscription_id = sink->subscription_id};
+}
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);
@@ -218,6 +247,9 @@ void subscriptions_restore_end(struct broker_shard *broker, struct subscribe_req
 enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription,
                                       struct inspect *tells);
 enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription);
+/* Those of a feature's sink; its filter has been looked at. `local`: it wants what is published on this shard, whoever else does. */
+enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local);
+bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local);
 /* Removes all subscriptions of a session that ends. */
 void subscriptions_end(struct broker_shard *broker, struct session *session);
 /* Another shard's request to the writer of a partition, and the answer. */
@@ -235,6 +267,8 @@ void retained_store(struct broker_shard *broker, struct publication *publication
  * is delivered a second time as retained. retained_go() lets it begin, at the session's pace; every query must be let go. */
 struct retained_query *retained_hold(struct broker_shard *broker, struct session *session, struct span filter, uint8_t qos,
                                      uint32_t subscription_id);
+/* Of this shard's own messages alone. */
+void retained_hold_local(struct broker_shard *broker, struct retained_query *query);
 void retained_go(struct broker_shard *broker, struct retained_query *query);
 /* The session, which has queries, may have got room for more. */
 void retained_wake(struct broker_shard *broker, struct session *session);
@@ -247,6 +281,8 @@ void retained_put(struct broker_shard *broker, struct span topic, struct message
 /* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */
 struct message *retained_get(struct broker_shard *broker, struct span name);
 void retained_drop(struct broker_shard *broker, struct span name);
+/* Keeps it (an empty payload: removes) on this shard, which owns the name, whatever the settings say of retained messages of clients. False: no room. */
+bool retained_change(struct broker_shard *broker, struct publication *publication);
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);

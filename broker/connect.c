@@ -39,7 +39,11 @@ void connect_refuse(struct broker_shard *broker, struct conn *conn, enum mqtt_ve
                     enum mqtt_reason reason, const char *what)
 {
     COUNT(broker, clients_refused);
+    reasons_add(&broker->reasons, REASONS_connack, (uint8_t)reason);
+    listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_clients_refused);
     TAP_TELL(broker, refused, version, 0, span_of_string(what), reason, 0);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE))
+        trace_conn(broker, TRACE_EVENT_refused, conn, &(struct trace_facts){.text = span_of_string(what), .reason = (uint8_t)reason});
     features_refused(broker, conn, reason);
     switch (reason) {
     case MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION: COUNT(broker, clients_refused_version); break;
@@ -217,6 +221,7 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     if (UNLIKELY(broker->features != NULL)) features_connected(broker, session, present);
     if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
     if (UNLIKELY((broker->extras_bits & EXTRA_USER_NAMES) || session->rare)) extras_user_name_set(broker, session, user_name);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_attached(broker, session, connect, present);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
         session_detach(broker, session, SESSION_END_CLIENT);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,
@@ -226,9 +231,12 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     keep_alive_start(broker, session);
     if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */
         LOG_LIMITED(INFO, 100, "connection refused", "reason=\"CONNACK is larger than the client's maximum packet size\"");
+        COUNT(broker, clients_refused);
+        reasons_add(&broker->reasons, REASONS_connack, MQTT_REASON_PACKET_TOO_LARGE);
         session_detach(broker, session, SESSION_END_CLIENT);
         return conn_finish(broker->shard, conn, true);
     }
+    listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_clients_accepted);
     TAP_TELL(broker, connected, session->version, session->client_hash, session_client_id(session), present, session->keep_alive_s);
     if (LOG_INFO >= log_level_now) shard_ask_peer(broker->shard, conn); /* the line is written by broker_peer() */
     session_resend(broker, session);
@@ -243,8 +251,10 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     if (UNLIKELY(conn->filters)) connect = door_names(conn, connect, &changed);
     struct refusal refusal = connect_check(broker, conn, connect);
     uint32_t packet_bytes_max = packet_bytes_max_of(connect);
-    if (refusal.reason)
+    if (refusal.reason) {
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_connect(broker, conn, connect, connect->client_id, (uint8_t)refusal.reason);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, refusal.reason, refusal.what);
+    }
 
     char assigned[DURABLE_ID_BYTES];
     struct session *session = NULL;
@@ -278,6 +288,7 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
         return conn_move(broker->shard, conn, home, NULL);
     }
 
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_connect(broker, conn, connect, client_id, 0);
     const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
     const char *unmountable = mount_check(mountpoint, client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0));
     if (unmountable)
@@ -333,6 +344,7 @@ void disconnect_handle(struct broker_shard *broker, struct session *session, con
     LOG(INFO, "client disconnected", "client=%s reason=\"%s\"", log_quoted(session_client_id(session)),
         mqtt_reason_name(disconnect->reason));
     session->kick_reason = (uint8_t)disconnect->reason;
+    reasons_add(&broker->reasons, REASONS_disconnect_client, (uint8_t)disconnect->reason);
     bool with_will = disconnect->reason != MQTT_REASON_NORMAL_DISCONNECTION; /* [MQTT-3.14.4-3] */
     session_detach(broker, session, with_will ? SESSION_END_CLIENT_WITH_WILL : SESSION_END_CLIENT);
     conn_finish(broker->shard, conn, false);

@@ -8,7 +8,7 @@
 #include "broker/broker.h"
 
 #define PREFIX       SPAN_LITERAL("$delayed/")
-#define NAME_PREFIX  "$delayed\xff/"
+#define NAME_PREFIX  DELAYED_NAME_PREFIX
 #define NAME_BYTES   64 /* more than NAME_PREFIX, due time and number take */
 
 struct delayed {
@@ -29,34 +29,47 @@ static enum mqtt_reason refuse(struct broker_shard *broker, const struct session
                                const char *what)
 {
     COUNT(broker, delayed_refused);
+    drop_note(broker, DROP_delayed_refused, session, topic, 1);
     LOG_LIMITED(WARN, 1000, "message refused", "reason=%s client=%s topic=%s", what, log_quoted(session_client_id(session)), log_quoted(topic));
     return reason;
 }
 
-enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session *session, struct span *topic, uint32_t *ret_delay_s)
+const char *delayed_parse(const struct delayed_settings *settings, struct span *topic, uint32_t *ret_delay_s)
 {
-    if (LIKELY(topic->bytes == 0 || topic->data[0] != '$') || !span_starts_with(*topic, PREFIX)) return MQTT_REASON_SUCCESS;
+    if (!span_starts_with(*topic, PREFIX)) return NULL;
     struct span rest = span_skip(*topic, PREFIX.bytes);
     uint64_t seconds = 0;
     size_t digits = 0;
     for (; digits < rest.bytes && digits < 10 && rest.data[digits] >= '0' && rest.data[digits] <= '9'; digits++)
         seconds = seconds * 10 + (uint64_t)(rest.data[digits] - '0');
-    if (digits == 0 || digits + 1 >= rest.bytes || rest.data[digits] != '/' || span_starts_with(span_skip(rest, digits + 1), PREFIX))
-        return refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, "not_a_delayed_topic");
-    if (seconds > broker->settings->delayed.delay_max_s)
-        return refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, "delay_too_long");
+    if (digits == 0 || digits + 1 >= rest.bytes || rest.data[digits] != '/' || span_starts_with(span_skip(rest, digits + 1), PREFIX)) return "not_a_delayed_topic";
+    if (seconds > settings->delay_max_s) return "delay_too_long";
     *ret_delay_s = (uint32_t)seconds;
     *topic = span_skip(rest, digits + 1);
-    return MQTT_REASON_SUCCESS;
+    return NULL;
+}
+
+enum mqtt_reason delayed_split(struct broker_shard *broker, const struct session *session, struct span *topic, uint32_t *ret_delay_s)
+{
+    if (LIKELY(topic->bytes == 0 || topic->data[0] != '$')) return MQTT_REASON_SUCCESS;
+    const char *wrong = delayed_parse(&broker->settings->delayed, topic, ret_delay_s);
+    return wrong ? refuse(broker, session, *topic, MQTT_REASON_TOPIC_NAME_INVALID, wrong) : MQTT_REASON_SUCCESS;
+}
+
+/* publish_handle() counts the reasons of what is refused before that. */
+static enum mqtt_reason refuse_kept(struct broker_shard *broker, const struct publication *publication, enum mqtt_reason reason, const char *what)
+{
+    reasons_add(&broker->reasons, REASONS_publish, (uint8_t)reason);
+    return refuse(broker, publication->publisher, publication->topic, reason, what);
 }
 
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s)
 {
     uint32_t limit = broker->settings->delayed.messages_max;
     if (limit && atomic_load_explicit(&broker->broker->delayed_count, memory_order_relaxed) >= limit)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
+        return refuse_kept(broker, publication, MQTT_REASON_QUOTA_EXCEEDED, "too_many_delayed");
     if (publication->topic.bytes + NAME_BYTES > MQTT_STRING_BYTES_MAX)
-        return refuse(broker, publication->publisher, publication->topic, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
+        return refuse_kept(broker, publication, MQTT_REASON_TOPIC_NAME_INVALID, "topic_too_long");
     char *name = memory_acquire(NAME_BYTES + publication->topic.bytes);
     int bytes = snprintf(name, NAME_BYTES, NAME_PREFIX "%" PRIu64 "/%016" PRIx64 "/", unix_ms(broker) + delay_s * (uint64_t)1000,
                          random_next(&broker->shard->random));
@@ -83,6 +96,24 @@ static uint64_t name_due_ms(struct span name, struct span *ret_topic)
     return due_ms;
 }
 
+uint64_t delayed_name_parse(struct span name, struct span *ret_topic, char ret_id[DELAYED_ID_BYTES])
+{
+    uint64_t due_ms = name_due_ms(name, ret_topic);
+    snprintf(ret_id, DELAYED_ID_BYTES, "%" PRIu64 "-%.*s", due_ms, ret_topic->data ? 16 : 0, ret_topic->data ? (const char *)ret_topic->data - 17 : "");
+    return due_ms;
+}
+
+bool delayed_remove(struct broker_shard *broker, struct span name)
+{
+    struct message *message = retained_get(broker, name);
+    if (!message) return false;
+    retained_drop(broker, name);
+    message_unref(broker->shard, message);
+    broker->delayed_removed++;
+    delayed_lost(broker);
+    return true;
+}
+
 static void release(struct broker_shard *broker, struct delayed *delayed)
 {
     wheel_stop(&broker->shard->wheel, &delayed->timer);
@@ -99,6 +130,7 @@ static void publish(struct broker_shard *broker, struct message *message, struct
                                       .qos = message->qos,
                                       .retain = message->retain};
     if (broker->durable) publication.level = durable_level(broker, topic);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_published(broker, &publication, 0);
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     COUNT(broker, delayed_published);
@@ -114,14 +146,19 @@ static void due(struct timer *timer, void *context)
     struct message *message = retained_get(broker, name); /* ours to release */
     if (message) {
         bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
-        if (expired)
+        if (expired) {
             COUNT(broker, dropped_expired);
-        else
+            drop_note(broker, DROP_expired, NULL, topic, 1);
+        } else {
             publish(broker, message, topic);
+        }
         retained_drop(broker, name);
         message_unref(broker->shard, message);
     }
-    delayed_lost(broker);
+    if (!message && broker->delayed_removed) /* not counted any more since it was removed */
+        broker->delayed_removed--;
+    else
+        delayed_lost(broker);
     release(broker, delayed);
 }
 

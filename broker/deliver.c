@@ -84,6 +84,23 @@ static void payload_attach(struct broker_shard *broker, struct conn *conn, struc
     conn_attach(broker->shard, conn, message_payload(message).data, message->payload_bytes, message_ref(message));
 }
 
+/* Somebody wants to know of messages that go out. For traces the packet is found again at the end of the stage, so that who writes it need not remember
+ * where it began. */
+static void written(struct broker_shard *broker, const struct session *session, const struct outgoing *outgoing, const struct outgoing_properties *properties)
+{
+    const struct publication *publication = outgoing->publication;
+    if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_OUT_0 + outgoing->qos);
+    if (!(broker->extras_bits & EXTRA_TRACE)) return;
+    const struct outbuf *out = session->conn->out;
+    size_t payload_bytes = publication->payload.bytes, copied = payload_bytes <= MESSAGE_COPY_BYTES_MAX ? payload_bytes : 0;
+    size_t topic_bytes = properties->alias.known ? 0 : topic_for(session, publication).bytes;
+    size_t block_bytes = session->version == MQTT_5 ? mqtt_varint_bytes(properties->bytes) + properties->bytes : 0;
+    size_t head_bytes = mqtt_publish_head_bytes(outgoing->qos, topic_bytes, block_bytes + payload_bytes) + block_bytes;
+    DCHECK(out->bytes >= head_bytes + copied);
+    struct span head = span_of(out->stage + out->bytes - copied - head_bytes, head_bytes);
+    trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
+}
+
 /* Writes the packet. The caller has made sure of its size, and of the window for QoS 1 and 2. */
 static void publish_write(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,
                           struct outgoing_properties *properties, uint16_t packet_id)
@@ -117,13 +134,12 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     COUNT(broker, publish_sent);
     COUNT_BY(broker, publish_sent_bytes, payload_bytes);
     if (UNLIKELY(session->rated)) rates_delivered(broker, session);
-    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_OUT_0 + outgoing->qos);
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) written(broker, session, outgoing, properties);
 }
 
 /* ---- deliveries ------------------------------------------------------------------------------------------------- */
 
-static struct delivery delivery_make(struct broker_shard *broker, struct publication *publication,
-                                     const struct delivery_options *options)
+struct delivery delivery_make(struct broker_shard *broker, struct publication *publication, const struct delivery_options *options)
 {
     struct message *message = message_ref(publication_message(broker->shard, publication));
     uint32_t now_ms = (uint32_t)broker->shard->now_ms;
@@ -164,10 +180,11 @@ static struct outgoing outgoing_of(struct publication *publication, struct deliv
     return outgoing;
 }
 
-static void log_drop(struct broker_shard *broker, const struct session *session, struct span topic, const char *reason)
+static void log_drop(struct broker_shard *broker, const struct session *session, struct span topic, enum drop_reason reason)
 {
     if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, topic, METRIC_DROPPED);
-    LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=%s topic=%s", reason,
+    drop_note(broker, reason, session, topic, 1);
+    LOG_LIMITED(WARN, 1000, "message dropped", "reason=%s client=%s topic=%s", drop_reason_names[reason],
                 log_quoted(session_client_id(session)), log_quoted(topic));
 }
 
@@ -178,7 +195,7 @@ static bool too_large(struct broker_shard *broker, struct session *session, cons
     uint64_t limit = session->packet_bytes_max ? session->packet_bytes_max : MQTT_VARINT_MAX;
     if (LIKELY(bytes <= limit)) return false;
     COUNT(broker, dropped_too_large); /* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: as if it had been delivered */
-    log_drop(broker, session, outgoing->publication->topic, "too_large_for_client");
+    log_drop(broker, session, outgoing->publication->topic, DROP_too_large_for_client);
     return true;
 }
 
@@ -193,6 +210,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     bool expired = (message->expires_ms && message->expires_ms <= broker->shard->now_ms) || UNLIKELY(delivery.tagged & DELIVERY_PAST);
     if (expired) {
         COUNT(broker, dropped_expired);
+        drop_note(broker, DROP_expired, session, publication.topic, 1);
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_DROPPED);
     }
     if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS) && !expired) slow_subs_sent(broker, session, publication.topic, outgoing.qos, &delivery);
@@ -270,13 +288,13 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
         if (session->queue.count == 0) { /* the oldest one is on the shelf */
             durable_spill_drop(broker, session);
             COUNT(broker, dropped_oldest);
-            log_drop(broker, session, span_of_string(""), "queue_full_oldest");
+            log_drop(broker, session, span_of_string(""), DROP_queue_full_oldest);
             continue;
         }
         struct delivery oldest = queue_pop(broker, session);
         if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
         COUNT(broker, dropped_oldest);
-        log_drop(broker, session, message_topic(delivery_message(oldest)), "queue_full_oldest");
+        log_drop(broker, session, message_topic(delivery_message(oldest)), DROP_queue_full_oldest);
         TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
         session_delivery_release(broker, oldest);
     }
@@ -297,8 +315,10 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
                           const struct delivery_options *options)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    if (UNLIKELY(session->is_sink)) return features_sink_deliver(broker, session, publication, options);
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
+        drop_note(broker, DROP_qos0_offline, session, publication->topic, 1);
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_DROPPED);
         return;
     }
@@ -310,7 +330,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
             COUNT(broker, dropped_qos0_slow);
         else
             COUNT(broker, dropped_queue_full);
-        log_drop(broker, session, publication->topic, "queue_full");
+        log_drop(broker, session, publication->topic, options->qos ? DROP_queue_full : DROP_qos0_slow);
         TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }
@@ -321,6 +341,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     queue_push(broker, session, delivery);
     if (UNLIKELY(session_is_durable(session)) && !session->spilled) durable_spill_consider(broker, session);
     COUNT(broker, deliveries_queued);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_queued(broker, session, publication, options->qos);
     if (UNLIKELY(session->spilled)) publication->congested |= durable_spill_congested(broker);
     if (!session->conn) return;
     session->conn->wants_writable = true;
@@ -328,16 +349,24 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (options->qos == 2 && session->durable) session_pump(broker, session); /* it came past the way without a queue */
 }
 
+/* Into the stage, past the queue? */
+static inline bool goes_at_once(const struct broker_shard *broker, const struct session *session, const struct publication *publication,
+                                const struct delivery_options *options)
+{
+    const struct conn *conn = session->conn;
+    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(conn) &&
+                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
+                                          !(session->durable && (options->qos == 2 || publication->partial))));
+    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
+    return at_once;
+}
+
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options)
 {
     if (UNLIKELY(publication->retain) && session->querying) retained_seen(broker, session, publication);
     struct conn *conn = session->conn;
-    bool at_once = conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, conn) &&
-                   (options->qos == 0 || (!mqtt_inflight_full(&session->inflight) &&
-                                          !(session->durable && (options->qos == 2 || publication->partial))));
-    if (UNLIKELY(session->rated)) at_once = at_once && !rates_delivery_waits(session);
-    if (UNLIKELY(!at_once)) return deliver_queue(broker, session, publication, options);
+    if (UNLIKELY(!goes_at_once(broker, session, publication, options))) return deliver_queue(broker, session, publication, options);
 
     uint32_t id = options->subscription_id;
     struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos,
@@ -380,7 +409,7 @@ void session_pump(struct broker_shard *broker, struct session *session)
     if (!session->conn || session->kicked) return;
     if (UNLIKELY(session->spilled)) durable_spill_advance(broker, session);
     session->progress_ms = (uint32_t)broker->shard->now_ms;
-    while (queue->count && conn_has_room(broker->shard, session->conn)) {
+    while (queue->count && conn_has_room(session->conn)) {
         struct delivery next = queue->entries[queue->head];
         if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return; /* its timer goes on here */
         if (queue->count > QUEUE_AHEAD) prefetch_queued(queue);
@@ -448,5 +477,23 @@ void session_restore_delivery(struct broker_shard *broker, struct session *sessi
 
 bool session_has_appetite(const struct broker_shard *broker, const struct session *session)
 {
-    return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(broker->shard, session->conn);
+    if (UNLIKELY(session->is_sink)) return features_sink_idle(session);
+    return session->conn && session->queue.count == 0 && !session->spilled && conn_has_room(session->conn);
+}
+
+struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,
+                                         const struct delivery_options *options)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    struct outgoing outgoing = {.publication = publication, .ids = options->more_ids, .qos = options->qos, .ids_count = options->more_ids_count,
+                                .retain = options->retain};
+    struct outgoing_properties properties = {0};
+    if (session->version == MQTT_5) properties = properties_measure(broker, session, &outgoing);
+    uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes + publication->payload.bytes;
+    struct delivery_way way = {.at_once = goes_at_once(broker, session, publication, options), .packet_bytes = packet_bytes(session, &outgoing, &properties)};
+    way.too_large = session->conn && session->packet_bytes_max && way.packet_bytes > session->packet_bytes_max;
+    way.offline = options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline;
+    way.queue_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+    way.queued = queue_count(session);
+    return way;
 }

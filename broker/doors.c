@@ -88,11 +88,12 @@ static bool lists_allow(const struct door *door, const uint8_t address[16])
     return (door->allow.count == 0 || cidr_list_has(&door->allow, address)) && !cidr_list_has(&door->deny, address);
 }
 
-static bool refuse(struct shard *shard, struct conn *conn, uint64_t *counter, const char *reason)
+static bool refuse(struct shard *shard, struct conn *conn, uint64_t *counter, enum listener_event event, const char *reason)
 {
     const struct listener_settings *settings = door_of(shard, conn)->settings;
     stats_count(&shard->stats.connections_refused, 1);
     stats_count(counter, 1);
+    listener_event(&shard->group->listeners[conn->listener], event);
     LOG_LIMITED(INFO, 1000, "connection refused", "reason=%s listener=%s.%s", reason, listener_kind_names[settings->kind], settings->name);
     return false;
 }
@@ -107,9 +108,9 @@ bool door_admit(struct shard *shard, struct conn *conn, const struct sockaddr_st
     bool from_unix = settings->kind == LISTENER_UNIX;
     bool trusted = door->client_is_told && (known ? cidr_list_has(proxies, bytes) : from_unix && proxies->any_unix);
     bool lists = door->allow.count || door->deny.count;
-    if (settings->proxy_protocol != PROXY_PROTOCOL_OFF && !trusted) return refuse(shard, conn, &shard->stats.refused_proxy, "not_a_trusted_proxy");
-    if (lists && !trusted && !known) return refuse(shard, conn, &shard->stats.refused_address, "address_unknown");
-    if (lists && !trusted && !lists_allow(door, bytes)) return refuse(shard, conn, &shard->stats.refused_address, "address_not_allowed");
+    if (settings->proxy_protocol != PROXY_PROTOCOL_OFF && !trusted) return refuse(shard, conn, &shard->stats.refused_proxy, LISTENER_refused_proxy, "not_a_trusted_proxy");
+    if (lists && !trusted && !known) return refuse(shard, conn, &shard->stats.refused_address, LISTENER_refused_address, "address_unknown");
+    if (lists && !trusted && !lists_allow(door, bytes)) return refuse(shard, conn, &shard->stats.refused_address, LISTENER_refused_address, "address_not_allowed");
     bool plain = settings->proxy_protocol == PROXY_PROTOCOL_OFF && !has_tls(settings) && !has_websocket(settings);
     if (plain) return true;
     conn->filters = filters_create();
@@ -127,7 +128,7 @@ bool door_client_allowed(struct shard *shard, struct conn *conn)
     if (!door || !door->client_is_told || (door->allow.count == 0 && door->deny.count == 0)) return true;
     struct span said = filters_fact(conn->filters, FACT_ADDRESS);
     if (said.bytes == 0 || !cidr_address_of_text(said, address) || lists_allow(door, address)) return true; /* a proxy that speaks for itself */
-    return refuse(shard, conn, &shard->stats.refused_address, "address_not_allowed");
+    return refuse(shard, conn, &shard->stats.refused_address, LISTENER_refused_address, "address_not_allowed");
 }
 
 /* ---- who is it? ------------------------------------------------------------------------------------------------------ */

@@ -80,6 +80,7 @@ void durable_start(struct broker_shard *broker)
     map_init(&durable->prepared, prepared_key);
     durable_checkpoint_init(durable);
     broker->durable = durable;
+    broker->answers_wait = true;
     shard_start_timer(broker->shard, &durable->heartbeat, STORE_HEARTBEAT_MS);
     durable_restore(broker);
 }
@@ -178,6 +179,7 @@ void durable_stop(struct broker_shard *broker)
         list_remove(&wait->commit_link);
         if (wait->kind == WAIT_REMOTE) record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0);
         if (wait->kind == WAIT_CONNECT) durable_prepared_release(broker, wait->other);
+        if (wait->kind == WAIT_FEATURE) features_stored(broker, wait->other, wal_durable(&durable->wal, wait->commit));
         if (wait->session) continue; /* still in its row, which ends with the session */
         durable_wait_free(broker, wait);
     }

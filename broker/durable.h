@@ -1,7 +1,8 @@
 /* durable.h - what survives the process: the broker's side of the store (docs/internals/durability.md, decisions 0020 to 0023).
  *
  * Nothing here runs unless durability.enable is on (`broker->durable` is NULL) and, for a session, unless it is durable or waits
- * for somebody who is (`session->durable` is NULL).
+ * for somebody who is (`session->durable` is NULL). One thing is needed without a store, too: the row in which answers wait, when a sink of a
+ * feature holds an acknowledgement (decision 0031).
  *
  * Two halves. *Events* go into the shard's log as they happen (durable_enqueue() and its sisters); each record belongs to a commit.
  * *Waits* hold back what promises something until the commit that holds it is on disk: an answer to a client, in the order of what it
@@ -158,6 +159,7 @@ static inline void durable_publication_init(struct publication *publication)
     publication->level = DURABILITY_COMMIT;
     publication->answers = false;
     publication->wait = NULL;
+    publication->partial = NULL;
 }
 /* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
@@ -180,6 +182,13 @@ void durable_barrier_done(struct broker_shard *broker);
 /* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
                             enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason);
+/* A sink of a feature holds the publication's acknowledgement back (broker/features_sink.c), with or without a store: NULL: nobody waits for one.
+ * Each goes with one durable_hold_done(), whose reason becomes the acknowledgement's if it is an error. */
+struct durable_wait *durable_hold(struct broker_shard *broker, struct publication *publication);
+void durable_hold_done(struct broker_shard *broker, struct durable_wait *wait, enum mqtt_reason reason);
+/* A change in the store of features. False: it is on disk; else features_stored() is called. */
+struct feature_store_inside;
+bool durable_hold_feature(struct broker_shard *broker, struct feature_store_inside *question, uint64_t commit);
 /* Any other answer of a session with `durable`: false: it may go at once. */
 bool durable_ack(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
                  enum mqtt_reason reason);
@@ -219,7 +228,7 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
 
 /* ---- inside durable*.c ------------------------------------------------------------------------------------------- */
 
-enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER };
+enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_REMOTE, WAIT_BARRIER, WAIT_FEATURE };
 
 struct durable_wait {
     struct list link;         /* of its session's answers */
@@ -232,6 +241,8 @@ struct durable_wait {
     uint32_t number;          /* QoS 2: STORE_INCOMING must be written when the others have it */
     uint16_t packet_id;
     uint8_t kind;
+    uint8_t type;             /* of a PUBLISH's answer: PUBACK, PUBREC */
+    uint8_t refused;          /* a sink of a feature will not have the message: its reason code */
     bool staged, ready;
     bool quota;               /* counts against the client's Receive Maximum (QoS 1) */
     uint8_t bytes_count;      /* the answer, encoded */
@@ -240,7 +251,7 @@ struct durable_wait {
     uint8_t *long_answer;     /* one that does not fit there */
     uint32_t from;            /* WAIT_REMOTE, WAIT_BARRIER: whom to tell */
     struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
-    void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared */
+    void *other;              /* WAIT_REMOTE: its wait; WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared; WAIT_FEATURE: the question */
 };
 
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);

@@ -327,6 +327,7 @@ static void answer_take(struct broker_shard *broker, struct spill_request *reque
         list_remove(&spill->link);
         memory_release(spill);
     } else if (request->error) {
+        COUNT(broker, durable_read_failures);
         LOG_LIMITED(ERROR, 1000, "queued messages cannot be read from the store", "client=%s error=\"%s\"",
                     log_quoted(session_client_id(session)), strerror(-request->error));
     } else {

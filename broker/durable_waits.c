@@ -45,6 +45,9 @@ void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait)
     UNCOUNT(broker, durable_waits);
 }
 
+/* Without a store nothing waits for a disk: there are waits all the same when sinks of features hold acknowledgements. */
+static bool on_disk(const struct broker_shard *broker, uint64_t commit) { return !broker->durable || wal_durable(&broker->durable->wal, commit); }
+
 void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait, uint64_t commit)
 {
     wait->commit = commit;
@@ -64,11 +67,14 @@ static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
     struct conn *conn = wait_conn(wait);
     if (!conn) return;
     uint32_t bytes = wait->long_answer ? wait->long_bytes : wait->bytes_count;
+    if (UNLIKELY(wait->refused) && wait->session->version < MQTT_5) /* no code for it: its client is to send the message again */
+        return session_kick(broker, wait->session, wait->refused);
     uint8_t *out = conn_reserve(broker->shard, conn, bytes);
     memcpy(out, wait->long_answer ? wait->long_answer : wait->bytes, bytes);
     conn_commit(conn, bytes);
     if (wait->quota) mqtt_incoming_qos1_remove(&wait->session->incoming);
     COUNT(broker, packets_sent);
+    if (UNLIKELY(wait->session->traced)) trace_sent(broker, conn, wait->session->version, span_of(out, bytes), span_of(NULL, 0), NULL);
 }
 
 /* Answers leave in the order of what they answer [MQTT-4.6.0-2 to 4]; STORE_INCOMING is written in that order, too. */
@@ -80,13 +86,13 @@ static void row_advance(struct broker_shard *broker, struct session *session)
         struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
         if (wait->remote) break;
         if (wait->staged) continue;
-        if (wait->number && durable->id) {
+        if (wait->number && durable->id && !wait->refused) {
             uint64_t commit = store_put_incoming(&broker->durable->wal, durable->id, wait->packet_id, wait->number, broker->shard->now_ms);
             durable->incoming_logged = wait->number;
             durable_partial_known(wait->partial);
             if (!durable->lazy && commit > wait->commit) wait->commit = commit;
         }
-        if (wal_durable(&broker->durable->wal, wait->commit))
+        if (on_disk(broker, wait->commit))
             wait->staged = wait->ready = true;
         else
             durable_wait_commit(broker, wait, wait->commit);
@@ -123,6 +129,7 @@ static void wait_ready(struct broker_shard *broker, struct durable_wait *wait)
     case WAIT_SUBACK: request_stored(broker, wait->other); break;
     case WAIT_CONNECT: durable_connect_ready(broker, wait); break;
     case WAIT_REMOTE: record_send(broker->shard, wait->from, RECORD_STORED, wait->other, 0); break;
+    case WAIT_FEATURE: features_stored(broker, wait->other, true); break;
     case WAIT_BARRIER: UNREACHABLE("a barrier waits for no commit");
     }
     durable_wait_free(broker, wait);
@@ -318,13 +325,28 @@ static void answer_encode(struct durable_wait *wait, const struct session *sessi
                                         : mqtt_write_ack_reason(wait->bytes, type, packet_id, reason));
 }
 
+/* It was promised to nobody: QoS 2 comes as new when its client sends it again. If that has happened already, its answers wait in the row, too. */
+static void answer_refuse(struct durable_wait *refused, struct session *session)
+{
+    answer_encode(refused, session, (enum mqtt_packet_type)refused->type, refused->packet_id, (enum mqtt_reason)refused->refused);
+    if (refused->type != MQTT_PUBREC) return;
+    mqtt_incoming_remove(&session->incoming, refused->packet_id);
+    LIST_FOR_EACH(link, &session->durable->waits)
+    {
+        struct durable_wait *wait = CONTAINER_OF(link, struct durable_wait, link);
+        if (wait->kind != WAIT_ANSWER || wait->type != MQTT_PUBREC || wait->packet_id != refused->packet_id || wait->refused) continue;
+        wait->refused = refused->refused;
+        answer_encode(wait, session, MQTT_PUBREC, wait->packet_id, (enum mqtt_reason)wait->refused);
+    }
+}
+
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
                             enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason)
 {
     struct durable_wait *wait = publication->wait;
     bool remembers = publication->origin_number && !mqtt_reason_is_error(reason);
     if (!remembers && !mqtt_reason_is_error(reason)) durable_partial_known(publication->partial); /* nothing will be written about it */
-    bool waits = wait || remembers || (publication->commit && !wal_durable(&broker->durable->wal, publication->commit)) ||
+    bool waits = wait || remembers || (publication->commit && !on_disk(broker, publication->commit)) ||
                  (session->durable && session->durable->waits_count);
     if (!waits) return false;
     if (!wait) wait = durable_wait_make(broker, WAIT_ANSWER, session);
@@ -332,15 +354,52 @@ bool durable_publish_answer(struct broker_shard *broker, struct session *session
     if (type == MQTT_PUBACK) wait->quota = mqtt_incoming_qos1_add(&session->incoming);
     wait->commit = publication->commit;
     wait->packet_id = packet_id;
+    wait->type = (uint8_t)type;
     if (remembers) {
         if (publication->partial && !wait->partial) wait->partial = durable_partial_ref(publication->partial);
         wait->number = publication->origin_number;
         list_append(&broker->durable->origins, &wait->origin_link);
     }
     answer_encode(wait, session, type, packet_id, reason);
+    if (UNLIKELY(wait->refused)) answer_refuse(wait, session);
     bool exceeded = type == MQTT_PUBACK && !wait->quota;
     row_append(broker, session, wait);
     if (exceeded) packet_error(broker, session->conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 1 messages than allowed");
+    return true;
+}
+
+/* ---- acknowledgements that sinks hold --------------------------------------------------------------------------------- */
+
+struct durable_wait *durable_hold(struct broker_shard *broker, struct publication *publication)
+{
+    struct session *publisher = (struct session *)(uintptr_t)publication->publisher;
+    if (!publication->answers || !publisher) return NULL;
+    if (!publication->wait) publication->wait = durable_wait_make(broker, WAIT_ANSWER, publisher);
+    publication->wait->remote++;
+    return publication->wait;
+}
+
+void durable_hold_done(struct broker_shard *broker, struct durable_wait *wait, enum mqtt_reason reason)
+{
+    struct session *session = wait->session;
+    bool answered = !list_empty(&wait->link); /* else its PUBLISH is still being handled, and what follows looks at wait->refused */
+    if (mqtt_reason_is_error(reason) && !wait->refused) {
+        wait->refused = (uint8_t)reason;
+        if (session && answered) answer_refuse(wait, session);
+    }
+    if (session && !answered) {
+        wait->remote--;
+        return;
+    }
+    durable_stored(broker, wait);
+}
+
+bool durable_hold_feature(struct broker_shard *broker, struct feature_store_inside *question, uint64_t commit)
+{
+    if (wal_durable(&broker->durable->wal, commit)) return false;
+    struct durable_wait *wait = durable_wait_make(broker, WAIT_FEATURE, NULL);
+    wait->other = question;
+    durable_wait_commit(broker, wait, commit);
     return true;
 }
 
@@ -350,7 +409,7 @@ static bool answer_waits(const struct broker_shard *broker, const struct session
     const struct durable_session *durable = session->durable;
     bool promises = durable->id && !durable->lazy;
     *ret_commit = promises ? wal_position(&broker->durable->wal) : 0;
-    return durable->waits_count || !wal_durable(&broker->durable->wal, *ret_commit);
+    return durable->waits_count || !on_disk(broker, *ret_commit);
 }
 
 bool durable_ack(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
@@ -360,6 +419,8 @@ bool durable_ack(struct broker_shard *broker, struct session *session, enum mqtt
     if (!answer_waits(broker, session, &commit)) return false;
     struct durable_wait *wait = durable_wait_make(broker, WAIT_ANSWER, session);
     wait->commit = commit;
+    wait->packet_id = packet_id;
+    wait->type = (uint8_t)type;
     answer_encode(wait, session, type, packet_id, reason);
     row_append(broker, session, wait);
     return true;

@@ -91,6 +91,7 @@ void extras_take(struct broker_shard *broker)
     const struct extras *before = broker->extras;
     broker->extras = broker->broker->extras;
     broker->extras_bits = broker->extras->bits;
+    if (broker->trace) trace_bits(broker);
     if (broker->extras->rewrite && !broker->rewrite_scratch) broker->rewrite_scratch = rewrite_scratch_create();
     topic_metrics_take(broker->extras->metrics, before ? before->metrics : NULL, broker->shard->number);
     if (broker->shard->number == 0 && broker->extras->metrics) shard_start_timer(broker->shard, &broker->metrics_timer, 0);
@@ -129,12 +130,21 @@ void extras_user_name_set(struct broker_shard *broker, struct session *session, 
 static enum mqtt_reason rewrite(struct broker_shard *broker, const struct session *session, enum rewrite_action action, struct span *topic)
 {
     struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
-    switch (rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic)) {
+    struct span before = *topic;
+    enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic);
+    uint32_t exhausted = rewrite_exhausted(broker->rewrite_scratch);
+    if (UNLIKELY(exhausted)) COUNT_BY(broker, rewrites_too_expensive, exhausted);
+    switch (verdict) {
     case REWRITE_NONE: return MQTT_REASON_SUCCESS;
-    case REWRITE_DONE: COUNT(broker, topics_rewritten); return MQTT_REASON_SUCCESS;
+    case REWRITE_DONE:
+        COUNT(broker, topics_rewritten);
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE))
+            trace_topic(broker, TRACE_EVENT_rewritten, session, *topic, &(struct trace_facts){.text = before, .numbers = {action == REWRITE_PUBLISH}});
+        return MQTT_REASON_SUCCESS;
     case REWRITE_FAILED: break;
     }
     COUNT(broker, rewrites_failed);
+    drop_note(broker, DROP_rewrite_failed, session, *topic, 1);
     LOG_LIMITED(WARN, 1000, "topic not rewritten", "reason=no_topic_comes_out client=%s topic=%s", log_quoted(session_client_id(session)),
                 log_quoted(*topic));
     return action == REWRITE_PUBLISH ? MQTT_REASON_TOPIC_NAME_INVALID : MQTT_REASON_TOPIC_FILTER_INVALID;

@@ -42,7 +42,8 @@ enum extra {
     EXTRA_MAX_QOS = 1 << 5,
     EXTRA_AUTO_SUBSCRIBE = 1 << 6,
     EXTRA_SLOW_SUBS = 1 << 7,
-    EXTRA_USER_NAMES = 1 << 8 /* sessions remember their user's name: a rule or a quota asks for it */
+    EXTRA_USER_NAMES = 1 << 8, /* sessions remember their user's name: a rule or a quota asks for it */
+    EXTRA_TRACE = 1 << 9       /* some trace is on: broker/trace.h. Not of the configuration: trace_bits() */
 };
 /* Those that look at a client's PUBLISH before it is given out. */
 #define EXTRAS_PUBLISH (EXTRA_REWRITE_PUBLISH | EXTRA_DELAYED | EXTRA_METRICS)

@@ -5,7 +5,9 @@
  *
  *     gates   are asked, on the client's shard, before a packet takes effect; PASS, ALLOW, DENY or LATER, never blocking
  *     taps    are told afterwards, on the control thread, in 64-byte records; a full ring counts and drops
- * The moments stand in broker/hooks.def. A moment nobody is attached to costs one bit test.
+ *     sinks   are subscribers without a socket: filters of theirs stand in the same index, messages come to deliver() on the shard
+ *     store   a small area of named values on disk for each feature
+ * The moments stand in broker/hooks.def. A moment nobody is attached to costs one bit test; a sink nobody has made costs nothing.
  *
  * ---- life -----------------------------------------------------------------------------------------------------------------
  *     control thread                                      shards
@@ -54,7 +56,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 2u
+#define FEATURE_ABI 5u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 
@@ -70,6 +72,8 @@ enum feature_moment {
 #define FEATURE_BIT(moment)  (1u << (moment))
 #define FEATURE_GATE(name)   FEATURE_BIT(FEATURE_GATE_##name)
 #define FEATURE_TAP(name)    FEATURE_BIT(FEATURE_TAP_##name)
+/* Beside them in setup.moments: the feature has sinks, so it is on. */
+#define FEATURE_SINKS        (1u << 31)
 
 extern const char *const feature_moment_names[FEATURE_MOMENTS];
 
@@ -139,7 +143,8 @@ struct feature_verdict {
     uint8_t decision; /* enum feature_decision */
     uint8_t reason;   /* DENY: enum mqtt_reason; 0: MQTT_REASON_NOT_AUTHORIZED */
     uint8_t denial;   /* DENY of publish, subscribe: enum feature_denial */
-    const char *what; /* DENY: for the log and the reason string; constant text or of the feature; NULL: none */
+    const char *what; /* DENY: for the log and the reason string; constant text or of the feature; NULL: none. Of PASS and ALLOW only describe() and traces
+                         see it: NULL is "nothing to say about this client" */
 };
 #define FEATURE_VERDICT(what_decision) ((struct feature_verdict){.decision = FEATURE_##what_decision})
 
@@ -199,6 +204,158 @@ struct feature_post {
 };
 void feature_post(struct feature_node *node, uint32_t to_shard, struct feature_post *post);
 
+/* ---- sinks ------------------------------------------------------------------------------------------------------------------ */
+
+/* A sink lives on one shard and is made by feature_sink_create() there, as a rule in apply() on every one: then each shard's sink gets what is published on
+ * its shard, in the order of each publisher, without a hop, and knows who has published. That is the scope LOCAL. With scope NODE a filter is that of an
+ * ordinary subscriber, who gets what is published anywhere (one shard's sink is enough then); `$share/GROUP/…` is always so, and each shard's sink is a
+ * member of its own among clients and others.
+ *
+ *     deliver() ─┬─ TAKEN   it is done with, or the feature has kept what it needs
+ *                └─ FULL    the frame keeps it, and all that come after, in the sink's queue until feature_sink_ready()
+ * A queue that is half full slows publishers down (PUSH_BACK), one that is full drops; both are counted by the sink's name. deliver() is part of the
+ * fan-out: no blocking, and none of feature_sink_create(), _destroy(), _subscribe(), _unsubscribe(), _ready() inside it.
+ *
+ * Acknowledgements: a sink made with `acknowledges` may hold PUBACK or PUBREC of the message at hand back: feature_delivery_hold() in deliver(), then
+ * feature_hold_done() on the same shard, once for each, whenever the message is safe. So "acknowledged" means "safe with the sink", and what was not
+ * acknowledged is sent again by its publisher (decision 0031). Messages that wait in the sink's queue hold theirs, too. Publishers stop by
+ * themselves when their window (Receive Maximum) is full. Every hold must be done before stop() returns, with an error if need be.
+ *
+ * Loops: no_local of a subscription leaves out what this shard's sink has published itself (feature_publish() with `from`). Messages that are published
+ * in answer to messages are counted (FEATURE_HOPS_MAX). Whatever a sink has made goes with its shard, after stop(). */
+struct feature_sink {
+    void *state;      /* the feature's own */
+    const char *name; /* constant */
+    /* the frame's follow */
+};
+
+enum feature_sink_policy {
+    FEATURE_SINK_PUSH_BACK,   /* publishers are read more slowly while more than half of the queue is used; what does not fit all the same is dropped */
+    FEATURE_SINK_DROP_NEWEST, /* nobody is slowed down */
+    FEATURE_SINK_DROP_OLDEST
+};
+struct feature_sink_options {
+    uint8_t policy;              /* enum feature_sink_policy */
+    bool acknowledges;
+    uint32_t queue_messages_max; /* of this shard's sink; 0: mqtt.max_mqueue_len */
+    uint64_t queue_bytes_max;    /* 0: mqtt.max_mqueue_bytes */
+};
+#define FEATURE_SINK_NAME_BYTES_MAX 63
+#define FEATURE_SINKS_MAX 256 /* names in one process; those of sinks that have gone count, too */
+/* `name`: printable ASCII, what logs, counters and lists of subscriptions call it; the sisters on the other shards have the same. NULL with a sentence in
+ * ret_error. */
+struct feature_sink *feature_sink_create(struct feature_shard *shard, const char *name, const struct feature_sink_options *options, void *state,
+                                         char *ret_error, size_t error_bytes);
+/* What waits in its queue is dropped and counted; its holds are answered with an error. */
+void feature_sink_destroy(struct feature_sink *sink);
+
+enum feature_sink_scope { FEATURE_SINK_LOCAL, FEATURE_SINK_NODE };
+struct feature_subscription {
+    struct span filter;          /* also $share/GROUP/FILTER; with the mount points of listeners, as topics in deliver() */
+    uint32_t subscription_id;    /* told with the messages it matched; 0: none */
+    uint8_t qos;                 /* highest */
+    uint8_t scope;               /* enum feature_sink_scope */
+    uint8_t retain_handling;     /* §3.8.3.1: 0 retained messages come now, 1 only if the subscription is new, 2 never. LOCAL: each shard's sink gets a part of them */
+    bool no_local;
+};
+/* The reason code of SUBACK: the QoS, or an error. Subscribing again replaces. Messages published from a few turns later on come for sure. */
+enum mqtt_reason feature_sink_subscribe(struct feature_sink *sink, const struct feature_subscription *subscription);
+/* False: there was none. */
+bool feature_sink_unsubscribe(struct feature_sink *sink, struct span filter, enum feature_sink_scope scope);
+/* It is no longer full. deliver() is called for what waits, before this returns. */
+void feature_sink_ready(struct feature_sink *sink);
+
+enum feature_taken { FEATURE_TAKEN, FEATURE_FULL };
+struct feature_hold;
+struct message; /* broker/message.h; features keep pointers */
+
+/* A message on its way to a sink. All of it is somebody else's and lives as long as the call. */
+struct feature_delivery {
+    struct span topic, payload;
+    struct span properties;      /* those that travel on (§3.3.2.3), for mqtt_property_next() or mqtt_properties_decode() */
+    uint8_t qos;                 /* as subscribed: the lower one */
+    bool retain;                 /* as published */
+    bool retained;               /* not live: from the store, because of a subscription */
+    uint8_t hops;                /* published by a feature in answer to a message that … */
+    uint64_t expires_ms;         /* by *shard->now_ms; 0: never */
+    const uint32_t *subscription_ids; /* of the subscriptions it matched */
+    uint32_t subscription_ids_count;
+    struct span client_id;       /* the publisher's; .data NULL: not known (another shard's, a feature's, the broker's own) */
+    struct span user_name;       /* .data NULL: there is none, or not known. Needs setup.knows_publishers */
+    uint64_t publisher;          /* name of its connection on this shard, for feature_client_find(); 0: not known */
+    struct feature_delivery_inside *inside; /* the frame's */
+};
+/* NULL: nobody waits for it (QoS 0, a will, another shard's publisher, no `acknowledges`). Once for each delivery, only with TAKEN. */
+struct feature_hold *feature_delivery_hold(const struct feature_delivery *delivery);
+/* An error (0x80 and above) becomes the reason code of the acknowledgement; publishers of MQTT 3 are disconnected, for want of one. */
+void feature_hold_done(struct feature_shard *shard, struct feature_hold *hold, enum mqtt_reason reason);
+/* The message to keep, without copying what is large; one reference. Its texts never change, so that other threads may read them until it is released, on this shard. */
+struct message *feature_delivery_keep(const struct feature_delivery *delivery);
+void feature_message_read(const struct message *message, struct span *ret_topic, struct span *ret_properties, struct span *ret_payload);
+void feature_message_release(struct feature_shard *shard, struct message *message);
+
+/* What sinks of that name have seen, all shards together. */
+struct feature_sink_counts {
+    uint64_t delivered;      /* TAKEN */
+    uint64_t full;           /* times that FULL was said */
+    uint64_t queued;         /* messages waiting now */
+    uint64_t queued_bytes;
+    uint64_t dropped_full, dropped_expired, dropped_gone; /* the queue was full; expired in it; the sink went */
+    uint64_t held;           /* acknowledgements held back now */
+    uint64_t refused;        /* messages whose acknowledgement became an error */
+};
+
+/* ---- publishing --------------------------------------------------------------------------------------------------------------- */
+
+struct feature_message {
+    struct span topic, payload;
+    struct span properties;  /* as those of a PUBLISH, without length: only what travels on is taken */
+    uint8_t qos;
+    bool retain;
+    uint32_t expiry_s;       /* 0: never */
+};
+#define FEATURE_HOPS_MAX        8     /* a message published in deliver() has one more than the one at hand */
+#define FEATURE_PUBLISHES_MAX   4096  /* messages of features that wait on one shard */
+/* On the shard: copied now, published at the end of this turn, in the order of the calls; asks no gate. `from` may be NULL, and is who no_local is about.
+ * SUCCESS, or why not: TOPIC_NAME_INVALID, MALFORMED_PACKET (properties), QUOTA_EXCEEDED (too many wait, since subscribers cannot keep up: try again at the next
+ * tick), MESSAGE_RATE_TOO_HIGH (too many hops: a loop; counted and logged). */
+enum mqtt_reason feature_publish(struct feature_shard *shard, const struct feature_sink *from, const struct feature_message *message);
+
+/* ---- store -------------------------------------------------------------------------------------------------------------------- */
+
+/* Values of one feature's own under names of its own: offsets of a bridge, lists an administrator has made. They lie among the retained messages (decision 0032),
+ * so what is true of those is true of them: on disk when `done` is called, found after a crash, at home on one shard whatever the number of shards is,
+ * counted by retainer.max_messages. Without durability.enable they last as long as the process. */
+#define FEATURE_STORE_KEY_BYTES_MAX   512
+#define FEATURE_STORE_VALUE_BYTES_MAX (1u << 20)
+
+enum feature_store_result {
+    FEATURE_STORE_DONE,     /* get: found; put, delete: on disk (if there is one); scan: at its end */
+    FEATURE_STORE_NONE,     /* get: there is no such key */
+    FEATURE_STORE_REFUSED,  /* the key or value is not sound, or there is no room */
+    FEATURE_STORE_STOPPED   /* the broker ends; a put may or may not be there afterwards */
+};
+enum feature_store_verb { FEATURE_STORE_GET, FEATURE_STORE_PUT, FEATURE_STORE_DELETE, FEATURE_STORE_SCAN };
+
+/* One question under way. Its memory is the feature's and stays where it is until done(); key and value may go as soon as the call returns. */
+struct feature_store_call {
+    void (*done)(struct feature_shard *shard, struct feature_store_call *call); /* on the shard that asked */
+    void (*item)(struct feature_shard *shard, struct feature_store_call *call, struct span key, struct span value); /* scan: each entry, there, in no order */
+    uint8_t result;          /* enum feature_store_result, in done() */
+    struct span value;       /* get: until done() returns */
+    void *state;             /* the feature's own */
+    struct feature_store_inside *inside; /* the frame's; NULL: not under way */
+};
+/* Keys: 1 to FEATURE_STORE_KEY_BYTES_MAX bytes, none of them 0, +, # or 0xFF. Puts of one shard to one key take effect in their order; done() may be called before
+ * this returns. */
+void feature_store_get(struct feature_shard *shard, struct feature_store_call *call, struct span key);
+void feature_store_put(struct feature_shard *shard, struct feature_store_call *call, struct span key, struct span value);
+void feature_store_delete(struct feature_shard *shard, struct feature_store_call *call, struct span key);
+/* All entries whose key begins so. Those put or deleted meanwhile may be among them or not. */
+void feature_store_scan(struct feature_shard *shard, struct feature_store_call *call, struct span prefix);
+/* False: what is put is gone with the process. */
+bool feature_store_lasts(const struct feature_shard *shard);
+
 /* ---- taps ------------------------------------------------------------------------------------------------------------------- */
 
 #define FEATURE_EVENT_TEXT_BYTES 32
@@ -240,10 +397,11 @@ enum feature_stage {
 /* What prepare() answers. */
 struct feature_setup {
     void *prepared;     /* the feature's own: the configuration, compiled. Read by all shards until release() */
-    uint32_t moments;   /* FEATURE_GATE(…) | FEATURE_TAP(…) wanted with these settings; 0: off */
+    uint32_t moments;   /* FEATURE_GATE(…) | FEATURE_TAP(…) | FEATURE_SINKS wanted with these settings; 0: off */
     bool authenticates; /* CONNECT is judged: mqtt.allow_anonymous is not looked at (should be what schema_part.guards() says) */
     bool authorizes;    /* authorization.no_match holds for what nobody decides */
     bool brings_rules;  /* it sets client->rules for some clients: those who come after in the order find node->rules_expected */
+    bool knows_publishers; /* its sinks are told user names: facts are gathered of every client */
 };
 
 struct feature {
@@ -279,6 +437,11 @@ struct feature {
     struct feature_verdict (*publish)(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish);
     struct feature_verdict (*subscribe)(struct feature_shard *shard, struct feature_client *client,
                                         const struct mqtt_subscription *subscription);
+    /* Its last verdict on this shard (this one) in words, for traces and `ringmq why`: which rule of which file, which source. Called right after the gate, and not on
+     * a hot path. NULL: verdict.what says it all. */
+    void (*describe)(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
+    /* A message for a sink of this feature. */
+    enum feature_taken (*deliver)(struct feature_shard *shard, struct feature_sink *sink, const struct feature_delivery *delivery);
     /* The connection has ended, was refused, or vanished while something was LATER. Called for every client the feature may have seen. */
     void (*client_gone)(struct feature_shard *shard, struct feature_client *client);
 };

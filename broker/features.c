@@ -33,7 +33,7 @@ enum {
     gates_listed
 };
 _Static_assert(gates_listed == FEATURE_GATES, "FEATURE_GATES is their number");
-_Static_assert(FEATURE_MOMENTS <= 32, "moments are bits of 32");
+_Static_assert(FEATURE_MOMENTS <= 31, "moments are bits of 32, and one is FEATURE_SINKS");
 
 /* ---- the list ---------------------------------------------------------------------------------------------------- */
 
@@ -230,6 +230,7 @@ void features_destroy(struct features *features)
     if (!features) return;
     features_events_drain(features);
     features->broker->features = NULL;
+    features_sinks_release(features);
     forget(features);
 }
 

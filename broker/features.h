@@ -2,7 +2,7 @@
  *
  * Files: features.c (which there are, their life on the control thread), features_shard.c (their part of a shard: settings, posts, ticks),
  *        features_client.c (facts of clients), features_gate.c (asking), features_connect.c (CONNECT and AUTH), features_tap.c (events),
- *        features_module.c (shared objects).
+ *        features_module.c (shared objects), features_sink.c (sinks), features_publish.c (messages of features), features_store.c (values that last).
  * Threads: control thread, except where a struct broker_shard is given. */
 #ifndef RINGMQ_BROKER_FEATURES_H
 #define RINGMQ_BROKER_FEATURES_H
@@ -36,6 +36,9 @@ bool feature_list_add(struct feature_list *list, const struct feature *feature, 
 bool feature_list_load(struct feature_list *list, const char *modules, const char *path, char *ret_error, size_t error_bytes);
 /* docs/features.md: the moments, from hooks.def. */
 void features_print_hooks(FILE *file);
+/* Code that others than features want from the folders of modules: NAME.so's `symbol`. NULL with a sentence in ret_error. Any thread. */
+struct features;
+const void *features_library(const struct features *features, const char *name, const char *symbol, char *ret_error, size_t error_bytes);
 
 /* ---- node ------------------------------------------------------------------------------------------------------------------------ */
 
@@ -47,6 +50,14 @@ struct feature_counts {
 
 struct feature_part; /* one feature's node-wide part */
 
+/* Counters of the sinks of one name. */
+struct feature_sink_slot {
+    char name[FEATURE_SINK_NAME_BYTES_MAX + 1];
+    struct {
+        _Alignas(64) struct feature_sink_counts sums;
+    } counts[]; /* by shard */
+};
+
 struct features {
     struct broker *broker;
     uint32_t count;
@@ -55,6 +66,7 @@ struct features {
     const struct kernel_verbs *verbs; /* wakes sleeping shards; NULL: none sleeps (before the start, in the simulation) */
     const char *module_path;
     struct tap_state *taps;
+    _Atomic(struct feature_sink_slot *) sinks[FEATURE_SINKS_MAX]; /* filled from the front; they stay */
 };
 
 /* Settings of the feature number `number` of the list; NULL: it has no keys. */
@@ -97,6 +109,9 @@ void features_counts_each(const struct features *features,
                           void (*each)(void *context, const struct feature *feature, enum feature_moment gate, const struct feature_counts *sum),
                           void *context);
 
+/* The same of sinks. */
+void features_sinks_each(const struct features *features, void (*each)(void *context, const char *name, const struct feature_sink_counts *sum), void *context);
+
 /* Asks the feature of that name (struct feature_request). False: this process has none, or it takes no requests. Any thread, before features_halt(). */
 bool features_request(const struct features *features, const char *name, struct feature_request *request);
 
@@ -129,6 +144,10 @@ struct client_record {
 };
 enum client_address { CLIENT_ADDRESS_UNASKED, CLIENT_ADDRESS_ASKED, CLIENT_ADDRESS_KNOWN };
 
+#define FEATURE_BY_NOBODY    0xFF /* no feature judges this */
+#define FEATURE_BY_NO_MATCH  0xFE /* authorization.no_match */
+#define FEATURE_BY_SUPERUSER 0xFD
+
 struct features_shard {
     struct features *features;
     struct feature_shard shards[FEATURES_MAX];
@@ -142,15 +161,24 @@ struct features_shard {
     uint32_t expiry_cursor;
     uint64_t budget_ticks;
     bool authenticates, authorizes, tick_wanted;
+    uint8_t said_by;          /* who has spoken the last verdict: a slot, or FEATURE_BY_… */
     struct timer timer;
     _Atomic(struct feature_post *) posts;
+    struct list sinks;        /* struct sink_part */
+    bool delivering;          /* a sink's deliver() is at work */
+    uint8_t hops;             /* of the message that is being given out */
+    struct list publishes;    /* messages of features that wait for the end of the turn */
+    uint32_t publishes_count;
+    struct timer publish_timer; /* running: they rest, subscribers cannot keep up */
+    struct list questions;    /* struct feature_store_inside: calls of this shard that are under way */
+    struct list early;        /* those that wait for another shard to start */
     uint8_t *codes;           /* scratch: verdicts of a SUBSCRIBE */
     uint32_t codes_capacity;
 };
 
 void features_shard_start(struct broker_shard *broker);
 void features_shard_apply(struct broker_shard *broker); /* new settings */
-void features_shard_turn(struct broker_shard *broker);  /* runs posts */
+bool features_shard_turn(struct broker_shard *broker);  /* runs posts, publishes. True: there is more to do at once */
 void features_shard_stop(struct broker_shard *broker);
 
 /* What becomes of a packet. UNREAD: it stays unread, the connection is held. DONE: everything is said, perhaps the connection has ended.
@@ -179,6 +207,8 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);
 struct feature_verdict features_asked(const struct feature_asked *asked, struct feature_verdict verdict, uint64_t began, uint64_t budget);
+/* Who has said it, and by which rule or source: "acl: acl.conf:12: deny publish #". The last verdict of this shard. For people; may take microseconds. */
+void features_describe(struct broker_shard *broker, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 uint64_t feature_ticks(void);
 uint64_t feature_ticks_per_us(void);
 
@@ -197,6 +227,16 @@ void features_conn_gone(struct broker_shard *broker, const struct conn *conn);
 /* The same: its CONNECT is answered with this reason code. */
 void features_refused(struct broker_shard *broker, const struct conn *conn, uint8_t reason);
 void features_wait(struct client_record *record); /* LATER: holds the connection */
+
+/* features_sink.c. A message for a session that is a sink. */
+struct publication;
+struct delivery_options;
+void features_sink_deliver(struct broker_shard *broker, struct session *session, struct publication *publication, const struct delivery_options *options);
+/* It would take a message now. */
+bool features_sink_idle(const struct session *session);
+/* features_store.c. A change is on disk, or the broker has stopped before. */
+struct feature_store_inside;
+void features_stored(struct broker_shard *broker, struct feature_store_inside *question, bool on_disk);
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------------------ */
 

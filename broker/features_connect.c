@@ -60,6 +60,8 @@ static struct feature_verdict ask_connect(struct broker_shard *broker, struct cl
         struct feature_verdict verdict = features_asked(&gates[i], gates[i].feature->connect(gates[i].shard, &record->facts, connect), began,
                                                         shard->budget_ticks);
         *ret_number = (int8_t)gates[i].shard->slot;
+        broker->features->said_by = (uint8_t)gates[i].shard->slot;
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_login(broker, record->connection, &record->facts, verdict);
         if (verdict.decision != FEATURE_PASS && verdict.decision != FEATURE_ALLOW) return verdict;
     }
     return FEATURE_VERDICT(PASS);
@@ -85,7 +87,10 @@ enum gate_result features_connect(struct broker_shard *broker, struct conn *conn
     PROBE(connect, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
     if (verdict.decision == FEATURE_PASS && record->method && !record->facts.method_satisfied)
         return refuse(broker, conn, connect, MQTT_REASON_BAD_AUTHENTICATION_METHOD, "this authentication method is not known here");
-    if (verdict.decision == FEATURE_PASS && connect->has_will) verdict = ask_will(broker, record, connect);
+    if (verdict.decision == FEATURE_PASS && connect->has_will) {
+        verdict = ask_will(broker, record, connect);
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_login(broker, record->connection, &record->facts, verdict);
+    }
     switch ((enum feature_decision)verdict.decision) {
     case FEATURE_PASS:
     case FEATURE_ALLOW: return GATE_PASSED;
@@ -148,7 +153,10 @@ static struct feature_verdict ask_authenticator(struct broker_shard *broker, str
     for (uint32_t i = 0; i < shard->gates_count[FEATURE_GATE_authenticate]; i++) {
         if ((int)gates[i].shard->slot != record->authenticator) continue;
         uint64_t began = feature_ticks();
-        return features_asked(&gates[i], gates[i].feature->authenticate(gates[i].shard, &record->facts, auth), began, shard->budget_ticks);
+        struct feature_verdict verdict = features_asked(&gates[i], gates[i].feature->authenticate(gates[i].shard, &record->facts, auth), began, shard->budget_ticks);
+        broker->features->said_by = (uint8_t)gates[i].shard->slot;
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_login(broker, record->connection, &record->facts, verdict);
+        return verdict;
     }
     return (struct feature_verdict){.decision = FEATURE_DENY, .reason = MQTT_REASON_SERVER_BUSY, .what = "authentication was switched off"};
 }

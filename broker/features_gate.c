@@ -1,4 +1,5 @@
 /* features_gate.c - asking the gates about PUBLISH and SUBSCRIBE. */
+#include <stdio.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -68,9 +69,33 @@ struct feature_verdict features_asked(const struct feature_asked *asked, struct 
 /* What holds when no gate has decided. */
 static struct feature_verdict verdict_of_nobody(const struct broker_shard *broker)
 {
-    const struct features_shard *shard = broker->features;
+    struct features_shard *shard = broker->features;
+    shard->said_by = shard->authorizes ? FEATURE_BY_NO_MATCH : FEATURE_BY_NOBODY;
     if (!shard->authorizes || broker->settings->authorization.no_match == AUTHORIZATION_ALLOW) return FEATURE_VERDICT(PASS);
     return (struct feature_verdict){.decision = FEATURE_DENY, .what = "no rule allows it"};
+}
+
+static struct feature_verdict verdict_of_superuser(struct features_shard *shard)
+{
+    shard->said_by = FEATURE_BY_SUPERUSER;
+    return FEATURE_VERDICT(ALLOW);
+}
+
+void features_describe(struct broker_shard *broker, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
+{
+    struct features_shard *shard = broker->features;
+    switch (shard->said_by) {
+    case FEATURE_BY_NOBODY: snprintf(ret_text, bytes, "nobody authorizes: everything is allowed"); return;
+    case FEATURE_BY_NO_MATCH: snprintf(ret_text, bytes, "no rule and no source decides: authorization.no_match"); return;
+    case FEATURE_BY_SUPERUSER: snprintf(ret_text, bytes, "superuser: everything is allowed"); return;
+    default: break;
+    }
+    const struct feature *feature = shard->features->parts[shard->said_by]->feature;
+    size_t used = (size_t)snprintf(ret_text, bytes, "%s: ", feature->name);
+    if (feature->describe)
+        feature->describe(&shard->shards[shard->said_by], client, verdict, ret_text + used, bytes - used);
+    else
+        snprintf(ret_text + used, bytes - used, "%s", verdict.what ? verdict.what : verdict.decision == FEATURE_LATER ? "the verdict is being asked for" : "");
 }
 
 /* Reading the clock twice costs as much as a remembered verdict: of answers about PUBLISH each sixteenth is timed. */
@@ -92,28 +117,32 @@ static struct feature_verdict ask_publish_one(const struct features_shard *shard
 
 struct feature_verdict features_ask_publish(struct broker_shard *broker, struct client_record *record, const struct feature_publish *publish)
 {
-    const struct features_shard *shard = atomic_load_explicit(&broker->features, memory_order_relaxed); /* this shard's own */
+    struct features_shard *shard = atomic_load_explicit(&broker->features, memory_order_relaxed); /* this shard's own */
     const struct feature_asked *gates = shard->gates[FEATURE_GATE_publish];
     for (uint32_t i = 0; i < shard->gates_count[FEATURE_GATE_publish]; i++) {
-        if (record->facts.superuser && gates[i].feature->stage >= FEATURE_STAGE_AUTHORIZATION) return FEATURE_VERDICT(ALLOW);
+        if (record->facts.superuser && gates[i].feature->stage >= FEATURE_STAGE_AUTHORIZATION) return verdict_of_superuser(shard);
         struct feature_verdict verdict = ask_publish_one(shard, &gates[i], record, publish);
-        if (verdict.decision != FEATURE_PASS) return verdict;
+        if (verdict.decision == FEATURE_PASS) continue;
+        shard->said_by = (uint8_t)gates[i].shard->slot;
+        return verdict;
     }
-    return record->facts.superuser ? FEATURE_VERDICT(ALLOW) : verdict_of_nobody(broker);
+    return record->facts.superuser ? verdict_of_superuser(shard) : verdict_of_nobody(broker);
 }
 
 static struct feature_verdict ask_subscribe(struct broker_shard *broker, struct client_record *record, const struct mqtt_subscription *subscription)
 {
-    const struct features_shard *shard = broker->features;
+    struct features_shard *shard = broker->features;
     const struct feature_asked *gates = shard->gates[FEATURE_GATE_subscribe];
     for (uint32_t i = 0; i < shard->gates_count[FEATURE_GATE_subscribe]; i++) {
-        if (record->facts.superuser && gates[i].feature->stage >= FEATURE_STAGE_AUTHORIZATION) return FEATURE_VERDICT(ALLOW);
+        if (record->facts.superuser && gates[i].feature->stage >= FEATURE_STAGE_AUTHORIZATION) return verdict_of_superuser(shard);
         uint64_t began = feature_ticks();
         struct feature_verdict verdict = features_asked(&gates[i], gates[i].feature->subscribe(gates[i].shard, &record->facts, subscription), began,
                                                         shard->budget_ticks);
-        if (verdict.decision != FEATURE_PASS) return verdict;
+        if (verdict.decision == FEATURE_PASS) continue;
+        shard->said_by = (uint8_t)gates[i].shard->slot;
+        return verdict;
     }
-    return record->facts.superuser ? FEATURE_VERDICT(ALLOW) : verdict_of_nobody(broker);
+    return record->facts.superuser ? verdict_of_superuser(shard) : verdict_of_nobody(broker);
 }
 
 /* ---- denials ----------------------------------------------------------------------------------------------------- */
@@ -136,6 +165,7 @@ static void denied(struct broker_shard *broker, const struct client_record *reco
     COUNT(broker, gates_denied);
     LOG_LIMITED(WARN, 1000, "not authorized", "action=%s client=%s user=%s topic=%s what=\"%s\"", action, log_quoted(record->facts.client_id),
                 log_quoted(record->facts.user_name), log_quoted(topic), verdict.what ? verdict.what : "");
+    drop_note(broker, DROP_not_authorized, record->session, topic, 1);
     TAP_TELL(broker, denied, record->facts.version, hash_span(record->facts.client_id), topic, reason_of(verdict), type);
 }
 
@@ -150,6 +180,7 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
                                     .properties = &publish->properties};
     struct feature_verdict verdict = features_ask_publish(broker, record, &asked);
     PROBE(publish, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_verdict(broker, &record->facts, session, MQTT_PUBLISH, topic, verdict);
     if (LIKELY(verdict.decision == FEATURE_PASS || verdict.decision == FEATURE_ALLOW)) return GATE_PASSED;
     if (verdict.decision == FEATURE_LATER) {
         COUNT(broker, gates_later);
@@ -208,6 +239,7 @@ enum gate_result features_subscribe(struct broker_shard *broker, struct session 
         if (count < decided) continue;
         struct feature_verdict verdict = ask_subscribe(broker, record, &subscription);
         PROBE(subscribe, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
+        if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_verdict(broker, &record->facts, session, MQTT_SUBSCRIBE, subscription.full_filter, verdict);
         if (verdict.decision == FEATURE_LATER) {
             COUNT(broker, gates_later);
             codes_lay_aside(shard, record, count);

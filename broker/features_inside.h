@@ -17,6 +17,20 @@ void features_taps_destroy(struct features *features);
 /* Which events somebody wants, from the setups. */
 void features_taps_want(struct features *features);
 
+/* features_sink.c */
+void features_sinks_stop(struct broker_shard *broker);
+void features_sinks_release(struct features *features);
+struct session *features_sink_session(const struct feature_sink *sink);
+/* features_publish.c */
+void features_publishes_start(struct features_shard *shard);
+/* True: there is more to do at once. */
+bool features_publishes_turn(struct broker_shard *broker);
+void features_publishes_stop(struct broker_shard *broker);
+void features_publishes_forget(struct broker_shard *broker, const struct session *from);
+/* features_store.c */
+bool features_questions_turn(struct broker_shard *broker); /* as above; while `early` has something */
+void features_questions_stop(struct broker_shard *broker);
+
 /* expiring_count has grown. */
 void features_expiry_counted(struct broker_shard *broker);
 /* A client that nobody waits for any more. */

@@ -105,3 +105,8 @@ void *feature_library(struct feature_node *node, const char *name, const char *s
 {
     return module_open(name, node->frame->module_path, symbol, ret_error, error_bytes);
 }
+
+const void *features_library(const struct features *features, const char *name, const char *symbol, char *ret_error, size_t error_bytes)
+{
+    return module_open(name, features ? features->module_path : NULL, symbol, ret_error, error_bytes);
+}

@@ -49,6 +49,7 @@ static void take_setups(struct broker_shard *broker)
         moments |= part->setup.moments;
         shard->authenticates |= part->setup.authenticates;
         shard->authorizes |= part->setup.authorizes;
+        if (part->setup.knows_publishers) moments |= FEATURE_GATE(connect); /* facts are gathered there */
         shard->tick_wanted |= part->setup.moments && part->feature->tick;
         attach_gates(shard, i, part->feature);
     }
@@ -68,6 +69,10 @@ void features_shard_start(struct broker_shard *broker)
     shard->features = features;
     map_init(&shard->clients, record_key);
     timer_init(&shard->timer, timer_tick);
+    list_init(&shard->sinks);
+    list_init(&shard->questions);
+    list_init(&shard->early);
+    features_publishes_start(shard);
     for (uint32_t i = 0; i < features->count; i++)
         shard->shards[i] = (struct feature_shard){.number = broker->shard->number, .slot = i, .now_ms = &broker->shard->now_ms,
                                                   .node = &features->parts[i]->node, .frame = broker};
@@ -100,10 +105,12 @@ static void run_posts(struct features_shard *shard)
     }
 }
 
-void features_shard_turn(struct broker_shard *broker)
+bool features_shard_turn(struct broker_shard *broker)
 {
     struct features_shard *shard = broker->features;
     if (UNLIKELY(atomic_load_explicit(&shard->posts, memory_order_relaxed) != NULL)) run_posts(shard);
+    bool more = UNLIKELY(!list_empty(&shard->early)) && features_questions_turn(broker);
+    return (UNLIKELY(shard->publishes_count) && features_publishes_turn(broker)) || more;
 }
 
 void feature_post(struct feature_node *node, uint32_t to_shard, struct feature_post *post)
@@ -168,8 +175,11 @@ void features_shard_stop(struct broker_shard *broker)
     for (struct client_record *record; (record = map_next(&shard->clients, &cursor)); cursor = 0)
         features_record_end(broker, record);
     run_posts(shard); /* all who post have ended: features_halt() */
+    features_questions_stop(broker);
     for (uint32_t i = shard->features->count; i-- > 0;)
         if (shard->features->parts[i]->feature->stop) shard->features->parts[i]->feature->stop(&shard->shards[i]);
+    features_sinks_stop(broker);
+    features_publishes_stop(broker);
     broker->moments = 0;
     atomic_store(&broker->features, NULL);
     map_free(&shard->clients);

@@ -46,7 +46,7 @@ void features_taps_want(struct features *features)
     struct tap_state *taps = features->taps;
     taps->wanted = 0;
     for (uint32_t i = 0; i < features->count; i++)
-        taps->wanted |= features->parts[i]->setup.moments & ~((1u << FEATURE_GATES) - 1);
+        taps->wanted |= features->parts[i]->setup.moments & ~(FEATURE_SINKS | ((1u << FEATURE_GATES) - 1));
     for (uint32_t s = 0; taps->wanted && s < taps->shards_count; s++)
         if (!atomic_load(&taps->rings[s])) atomic_store(&taps->rings[s], memory_acquire_aligned(64, sizeof(struct tap_ring)));
 }

@@ -14,9 +14,11 @@
 #include "broker/holds.h"
 #include "broker/inspect_inside.h"
 #include "broker/records.h"
+#include "broker/why.h"
 
 #define NS_PER_S  1000000000ull
 #define NS_PER_MS 1000000ull
+#define LISTENER_TEXT_BYTES_MAX 128
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
@@ -86,18 +88,28 @@ uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monoton
     return ((uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - monotonic_now_ns) / 1000000 + monotonic_ms;
 }
 
-static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
+uint64_t inspect_connected_at(const struct broker_shard *broker, const struct session *session)
 {
-    if (!session->conn) return 0;
-    uint32_t ago = (uint32_t)(broker->shard->now_ms / 16) - session->connected_at;
-    return inspect_realtime_ms(broker, broker->shard->now_ms - ago * 16ull);
+    uint64_t now = broker->shard->now_ms / 16;
+    return now - (uint32_t)((uint32_t)now - session->connected_at) + 1;
 }
 
-static size_t listener_text(const struct broker_shard *broker, const struct session *session, char *ret_text, size_t bytes)
+static uint64_t connected_ms(const struct broker_shard *broker, const struct session *session)
+{
+    return session->conn ? inspect_realtime_ms(broker, (inspect_connected_at(broker, session) - 1) * 16) : 0;
+}
+
+static size_t listener_text(const struct broker_shard *broker, const struct session *session, char ret_text[LISTENER_TEXT_BYTES_MAX])
 {
     if (!session->conn) return 0;
     const struct listener_settings *settings = broker->shard->group->listeners[session->conn->listener].settings;
-    return (size_t)snprintf(ret_text, bytes, "%s.%s", listener_kind_names[settings->kind], settings->name);
+    const char *kind = listener_kind_names[settings->kind];
+    size_t kind_bytes = strlen(kind), name_bytes = strlen(settings->name);
+    DCHECK(kind_bytes + 1 + name_bytes <= LISTENER_TEXT_BYTES_MAX); /* names are short: config/schema.h */
+    char *at = mempcpy(ret_text, kind, kind_bytes);
+    *at++ = '.';
+    memcpy(at, settings->name, name_bytes);
+    return kind_bytes + 1 + name_bytes;
 }
 
 static bool user_name_matches(const struct session *session, const struct inspect_client_filter *filter)
@@ -120,17 +132,17 @@ static bool client_matches(const struct broker_shard *broker, const struct sessi
         if (at_ms < filter->connected_from_ms || (filter->connected_to_ms && at_ms > filter->connected_to_ms) || at_ms == 0) return false;
     }
     if (filter->listener.bytes) {
-        char listener[128];
-        if (!span_equal(span_of(listener, listener_text(broker, session, listener, sizeof listener)), filter->listener)) return false;
+        char listener[LISTENER_TEXT_BYTES_MAX];
+        if (!span_equal(span_of(listener, listener_text(broker, session, listener)), filter->listener)) return false;
     }
     return true;
 }
 
-static void client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
+void inspect_client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
 {
-    char listener[128];
+    char listener[LISTENER_TEXT_BYTES_MAX];
     struct span client_id = session_client_id(session);
-    size_t listener_bytes = listener_text(broker, session, listener, sizeof listener);
+    size_t listener_bytes = listener_text(broker, session, listener);
     struct span user_name = session->facts ? session->facts->user_name : span_of(NULL, 0), peer = session->facts ? session->facts->peer : span_of(NULL, 0);
     if (peer.bytes > INSPECT_ADDRESS_BYTES_MAX) peer.bytes = INSPECT_ADDRESS_BYTES_MAX;
     size_t bytes = sizeof(struct inspect_client) + client_id.bytes + user_name.bytes + listener_bytes + INSPECT_ADDRESS_BYTES_MAX;
@@ -146,7 +158,8 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     if (connected) {
         row->conn = conn_name(session->conn);
         row->backlog_bytes = conn_backlog(session->conn);
-        row->connected_ms = connected_ms(broker, session);
+        row->connected_ms = inspect->realtime_ahead_ms + (inspect_connected_at(broker, session) - 1) * 16;
+        row->connected_at = inspect_connected_at(broker, session);
         row->published = session->published;
         row->published_bytes = session->published_bytes;
         row->sent = session->queue.sent;
@@ -159,64 +172,6 @@ static void client_row(struct broker_shard *broker, struct inspect *inspect, con
     at = mempcpy(at, listener, listener_bytes);
     if (peer.bytes) memcpy(at, peer.data, peer.bytes);
     inspect_row_add(inspect, row, bytes);
-}
-
-int inspect_client_compare(enum inspect_sort sort, bool descending, const struct inspect_client *a, const struct inspect_client *b)
-{
-    uint64_t x = 0, y = 0;
-    switch (sort) {
-    case INSPECT_BY_CONNECTED: x = a->connected_ms, y = b->connected_ms; break;
-    case INSPECT_BY_QUEUE: x = a->queue_messages, y = b->queue_messages; break;
-    case INSPECT_BY_QUEUE_BYTES: x = a->queue_bytes, y = b->queue_bytes; break;
-    case INSPECT_BY_INFLIGHT: x = a->inflight, y = b->inflight; break;
-    case INSPECT_BY_SUBSCRIPTIONS: x = a->subscriptions, y = b->subscriptions; break;
-    case INSPECT_BY_PUBLISHED: x = a->published, y = b->published; break;
-    case INSPECT_BY_SENT: x = a->sent, y = b->sent; break;
-    default: break;
-    }
-    if (x != y) return (x < y) != descending ? -1 : 1;
-    size_t common = a->client_id_bytes < b->client_id_bytes ? a->client_id_bytes : b->client_id_bytes;
-    int order = memcmp(a->text, b->text, common);
-    if (order == 0) order = (int)a->client_id_bytes - (int)b->client_id_bytes;
-    return descending && sort == INSPECT_BY_CLIENT_ID ? -order : order;
-}
-
-/* The rows are a heap whose first row is the one to give way. */
-static bool gives_way(const struct inspect *inspect, uint32_t a, uint32_t b)
-{
-    return inspect_client_compare(inspect->sort, inspect->descending, inspect->rows[a], inspect->rows[b]) > 0;
-}
-
-static void rows_swap(struct inspect *inspect, uint32_t a, uint32_t b)
-{
-    void *row = inspect->rows[a];
-    inspect->rows[a] = inspect->rows[b];
-    inspect->rows[b] = row;
-}
-
-static void heap_up(struct inspect *inspect, uint32_t at)
-{
-    for (; at > 0 && gives_way(inspect, at, (at - 1) / 2); at = (at - 1) / 2)
-        rows_swap(inspect, at, (at - 1) / 2);
-}
-
-static void heap_down(struct inspect *inspect)
-{
-    for (uint32_t at = 0, child; (child = 2 * at + 1) < inspect->rows_count; at = child) {
-        if (child + 1 < inspect->rows_count && gives_way(inspect, child + 1, child)) child++;
-        if (!gives_way(inspect, child, at)) return;
-        rows_swap(inspect, at, child);
-    }
-}
-
-static void client_row_sorted(struct broker_shard *broker, struct inspect *inspect, const struct session *session)
-{
-    client_row(broker, inspect, session);
-    heap_up(inspect, inspect->rows_count - 1);
-    if (inspect->rows_count <= inspect->limit) return;
-    memory_release(inspect->rows[0]);
-    inspect->rows[0] = inspect->rows[--inspect->rows_count];
-    heap_down(inspect);
 }
 
 struct clients_visit {
@@ -234,14 +189,14 @@ static void client_visit(void *context, void *value)
     if (visit->within++ < inspect->place_within || !client_matches(visit->broker, session, &inspect->client)) return;
     if (inspect->sort != INSPECT_UNSORTED) {
         inspect->seen++;
-        return client_row_sorted(visit->broker, inspect, session);
+        return inspect_client_row_sorted(visit->broker, inspect, session);
     }
     if (inspect_full(inspect)) { /* the bucket is visited again, from here on */
         visit->within--;
         visit->looked = UINT32_MAX / 2;
         return;
     }
-    if (!inspect_passes_over(inspect)) client_row(visit->broker, inspect, session);
+    if (!inspect_passes_over(inspect)) inspect_client_row(visit->broker, inspect, session);
 }
 
 static uint32_t clients_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget)
@@ -327,7 +282,7 @@ static enum inspect_status client_answer(struct broker_shard *broker, struct ins
     if (!session) return INSPECT_NOT_FOUND;
     switch (inspect->kind) {
     case INSPECT_CLIENT:
-        if (client_matches(broker, session, &inspect->client)) client_row(broker, inspect, session);
+        if (client_matches(broker, session, &inspect->client)) inspect_client_row(broker, inspect, session);
         return INSPECT_DONE;
     case INSPECT_CLIENT_SUBSCRIPTIONS: inspect_session_subscriptions(broker, inspect, session); return INSPECT_DONE;
     case INSPECT_KICK: return kick(broker, inspect, session);
@@ -367,15 +322,32 @@ void inspect_subscribed(struct broker_shard *broker, struct inspect *inspect) { 
 
 static enum inspect_slice slice(struct broker_shard *broker, struct inspect *inspect)
 {
+    inspect->realtime_ahead_ms = inspect_realtime_ms(broker, 0);
     switch (inspect->kind) {
-    case INSPECT_CLIENTS: return clients_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
+    case INSPECT_CLIENTS: return clients_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
     case INSPECT_SUBSCRIPTIONS:
-    case INSPECT_FILTERS: return inspect_filters_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
-    case INSPECT_RETAINED: return inspect_retained_slice(broker, inspect, INSPECT_OBJECTS_PER_TURN);
+    case INSPECT_FILTERS: return inspect_filters_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
+    case INSPECT_RETAINED: return inspect_retained_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
     case INSPECT_RETAINED_ONE:
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
+    case INSPECT_TRACE:
+        if (!trace_install(broker, inspect, INSPECT_OBJECTS_PER_SLICE)) return INSPECT_SLICE_GOES_ON;
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_WHY_FROM:
+        why_from(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_WHY_TO:
+        why_to(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
+    case INSPECT_DROPS:
+        drops_list(broker, inspect);
+        inspect->status = INSPECT_DONE;
+        return INSPECT_SLICE_FULL;
     default: inspect->status = client_answer(broker, inspect); return INSPECT_SLICE_FULL;
     }
 }
@@ -446,11 +418,20 @@ static bool wants_addresses(const struct inspect *inspect)
     return (inspect->kind == INSPECT_CLIENTS || inspect->kind == INSPECT_CLIENT) && inspect->rows_count && inspect->rows_count <= INSPECT_ADDRESSES_MAX;
 }
 
-/* One slice of the first question a turn; it then waits behind the others. */
+static uint64_t clock_ns(const struct broker_shard *broker) { return broker->shard->group->verbs->monotonic_ns(broker->shard->ring); }
+
+/* The first question gets a little of the turn; it then waits behind the others. */
 bool inspect_turn(struct broker_shard *broker)
 {
     struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
-    switch (slice(broker, inspect)) {
+    uint64_t began_ns = clock_ns(broker), now_ns = began_ns, turn_ns = began_ns - broker->shard->now_ns;
+    uint64_t allowed_ns = turn_ns / INSPECT_TURN_PART > INSPECT_TURN_NS_MIN ? turn_ns / INSPECT_TURN_PART : INSPECT_TURN_NS_MIN;
+    enum inspect_slice done;
+    do {
+        done = slice(broker, inspect);
+        now_ns = clock_ns(broker);
+    } while (done == INSPECT_SLICE_GOES_ON && now_ns - began_ns < allowed_ns);
+    switch (done) {
     case INSPECT_SLICE_ELSEWHERE: break;
     case INSPECT_SLICE_FULL:
         if (wants_addresses(inspect))
@@ -462,6 +443,7 @@ bool inspect_turn(struct broker_shard *broker)
         list_remove(&inspect->link);
         list_append(&broker->inspections, &inspect->link);
     }
+    stats_count(&broker->inspect_ns, clock_ns(broker) - began_ns);
     return !list_empty(&broker->inspections) || !list_empty(&broker->kicked); /* whoever was kicked goes in the next turn: do not sleep */
 }
 

@@ -1,6 +1,6 @@
 /* inspect.h - questions and orders from outside the shards (the admin API): what lives on a shard, and what to do with it.
  *
- *     admin thread ── RECORD_INSPECT ──► shard: a slice a turn, INSPECT_OBJECTS_PER_TURN objects at most, INSPECT_TURN_NS
+ *     admin thread ── RECORD_INSPECT ──► shard: slices, for INSPECT_TURN_NS_MIN a turn, or a part of a long one
  *          ▲                                └── answer ready: onto broker->inspected, a stack without locks ──┐
  *          └── broker->inspected_wake (an eventfd) is written when the stack was empty ◄─────────────────────┘
  *
@@ -25,6 +25,7 @@ struct sockaddr_storage;
 struct broker_shard;
 struct node;
 struct retain_cursor;
+struct trace_set;
 
 enum inspect_kind {
     /* lists: any shard */
@@ -44,6 +45,10 @@ enum inspect_kind {
     INSPECT_RETAINED_DELETE,
     /* any shard */
     INSPECT_PUBLISH,
+    INSPECT_TRACE,          /* the set of traces becomes `traces` */
+    INSPECT_WHY_FROM,       /* struct why_row (broker/why.h): what becomes of a PUBLISH to `match_topic` at its publisher, client_id (empty: the API) */
+    INSPECT_WHY_TO,         /* the same: whether what was published to match_topic reaches client_id; `group`: its publisher */
+    INSPECT_DROPS,          /* struct drop (broker/droplog.h), the newest first; client_id, filter; qos: of this enum drop_reason */
 };
 
 enum inspect_status {
@@ -57,7 +62,7 @@ enum inspect_status {
 };
 
 enum inspect_sort { INSPECT_UNSORTED, INSPECT_BY_CLIENT_ID, INSPECT_BY_CONNECTED, INSPECT_BY_QUEUE, INSPECT_BY_QUEUE_BYTES, INSPECT_BY_INFLIGHT,
-                    INSPECT_BY_SUBSCRIPTIONS, INSPECT_BY_PUBLISHED, INSPECT_BY_SENT, INSPECT_SORTS };
+                    INSPECT_BY_SUBSCRIPTIONS, INSPECT_BY_PUBLISHED, INSPECT_BY_PUBLISHED_BYTES, INSPECT_BY_SENT, INSPECT_SORTS };
 
 #define INSPECT_ANY UINT32_MAX
 
@@ -88,7 +93,8 @@ struct inspect {
     uint8_t retain_handling;
     struct span payload, properties; /* PUBLISH; properties as they travel on (proto/properties.h) */
     uint32_t expiry_s;           /* PUBLISH; 0: none */
-    uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload */
+    const struct trace_set *traces; /* TRACE; NULL: none */
+    uint64_t payload_bytes_max;  /* RETAINED_ONE: a larger one comes without payload. WHY: bytes of the payload */
     char *text;                  /* memory_acquire()d, released with it; NULL: none */
     size_t text_bytes;           /* the asker's: how much of it is used */
 
@@ -101,6 +107,7 @@ struct inspect {
     uint64_t seen;               /* that matched so far, those passed over included */
 
     /* its place */
+    uint64_t realtime_ahead_ms;  /* of the shard's clock, when the slice at hand began */
     struct map_walk walk;
     uint32_t place, place_within; /* local filter id, sink within it; entries of a bucket already given */
     struct retain_cursor *cursor;
@@ -112,8 +119,11 @@ struct inspect {
     void *asker;
 };
 
-/* What one turn of a shard looks at, for all questions together: about 20 microseconds. */
-#define INSPECT_OBJECTS_PER_TURN 128
+/* What one turn of a shard gives all questions together: slices of so many objects (about 10 microseconds each) until this part of what the turn has taken so
+ * far, but at least the minimum, is used up. So the answer to a question about all clients does not take the longer the busier the shard is. */
+#define INSPECT_OBJECTS_PER_SLICE 128
+#define INSPECT_TURN_PART         16
+#define INSPECT_TURN_NS_MIN       20000
 /* Of clients, the addresses are looked up for answers with at most so many rows: a few microseconds each. */
 #define INSPECT_ADDRESSES_MAX 1000
 #define INSPECT_ADDRESS_BYTES_MAX 64
@@ -130,6 +140,7 @@ struct inspect_client {
     uint32_t subscriptions, queue_messages, inflight, inflight_max;
     uint64_t queue_bytes, backlog_bytes; /* backlog: written and not taken by the kernel yet */
     uint64_t connected_ms;        /* realtime; 0: not connected */
+    uint64_t connected_at;        /* the same as a number that does not move with the clocks: for sorting */
     uint64_t expires_ms;          /* realtime; 0: connected, or never */
     uint32_t published, sent;     /* PUBLISH packets from and to it since it connected; both wrap around */
     uint64_t published_bytes;
@@ -143,6 +154,7 @@ struct inspect_subscription {
     uint16_t client_id_bytes, filter_bytes, group_bytes;
     uint8_t qos;
     bool no_local, retain_as_published;
+    bool sink;              /* a feature's: client_id is the sink's name */
     uint32_t subscription_id;
     uint32_t shard;
     char text[];
@@ -158,6 +170,7 @@ struct inspect_filter {
 struct inspect_message {
     uint16_t topic_bytes;
     uint8_t qos;
+    bool retain; /* of delayed ones: what the publisher wants */
     bool payload_left_out;
     uint32_t properties_bytes, payload_bytes;
     uint64_t expires_ms; /* realtime; 0: never */

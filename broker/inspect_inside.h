@@ -16,6 +16,12 @@ bool inspect_passes_over(struct inspect *inspect);
 bool inspect_like(struct span text, struct span part);
 uint64_t inspect_realtime_ms(const struct broker_shard *broker, uint64_t monotonic_ms);
 
+/* When the client came, by the shard's clock in units of 16 ms, and one more: never 0. session->connected_at is the low half. */
+uint64_t inspect_connected_at(const struct broker_shard *broker, const struct session *session);
+void inspect_client_row(struct broker_shard *broker, struct inspect *inspect, const struct session *session);
+/* inspect_sort.c: the same, unless it comes behind the rows wanted. */
+void inspect_client_row_sorted(struct broker_shard *broker, struct inspect *inspect, const struct session *session);
+
 void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *inspect, const struct session *session);
 enum inspect_slice inspect_filters_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);
 enum inspect_slice inspect_retained_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);

@@ -9,14 +9,19 @@
 
 /* ---- subscriptions ---------------------------------------------------------------------------------------------- */
 
+/* Sinks' local filters stand in a group that is none. */
+static struct span shown_group(struct span group) { return share_is_local(group) ? span_of(NULL, 0) : group; }
+
 static void subscription_row(struct broker_shard *broker, struct inspect *inspect, const struct sink *sink, struct span filter, struct span group)
 {
-    struct span client_id = session_client_id(sink->who);
+    const struct session *session = sink->who;
+    struct span client_id = session_client_id(session);
+    group = shown_group(group);
     size_t bytes = sizeof(struct inspect_subscription) + client_id.bytes + filter.bytes + group.bytes;
     struct inspect_subscription *row = memory_acquire(bytes);
     *row = (struct inspect_subscription){.client_id_bytes = (uint16_t)client_id.bytes, .filter_bytes = (uint16_t)filter.bytes,
                                          .group_bytes = (uint16_t)group.bytes, .qos = sink->qos, .no_local = sink->no_local,
-                                         .retain_as_published = sink->retain_as_published, .subscription_id = sink->subscription_id,
+                                         .retain_as_published = sink->retain_as_published, .sink = session->is_sink, .subscription_id = sink->subscription_id,
                                          .shard = broker->shard->number};
     char *at = mempcpy(row->text, client_id.data, client_id.bytes);
     at = mempcpy(at, filter.data, filter.bytes);
@@ -46,6 +51,7 @@ void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *
 
 static void filter_row(struct broker_shard *broker, struct inspect *inspect, struct span filter, struct span group, uint32_t subscribers)
 {
+    group = shown_group(group);
     size_t bytes = sizeof(struct inspect_filter) + filter.bytes + group.bytes;
     struct inspect_filter *row = memory_acquire(bytes);
     *row = (struct inspect_filter){.filter_bytes = (uint16_t)filter.bytes, .group_bytes = (uint16_t)group.bytes, .subscribers = subscribers,
@@ -98,7 +104,7 @@ static void message_row(struct broker_shard *broker, struct inspect *inspect, co
     struct span topic = message_topic(message), properties = message_properties(message), payload = message_payload(message);
     size_t bytes = sizeof(struct inspect_message) + topic.bytes + properties.bytes + (with_payload ? payload.bytes : 0);
     struct inspect_message *row = memory_acquire(bytes);
-    *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .payload_left_out = !with_payload,
+    *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .retain = message->retain, .payload_left_out = !with_payload,
                                     .properties_bytes = (uint32_t)properties.bytes, .payload_bytes = (uint32_t)payload.bytes,
                                     .shard = broker->shard->number};
     if (message->expires_ms) row->expires_ms = inspect_realtime_ms(broker, message->expires_ms);
@@ -118,6 +124,7 @@ static enum retain_answer retained_visit(void *context, struct span topic, void 
     struct retained_visit *visit = context;
     const struct message *message = stored;
     if (message->expires_ms && message->expires_ms <= visit->broker->shard->now_ms) return RETAIN_NEXT; /* a subscriber's scan removes it */
+    if (delayed_is(topic) && !delayed_is(visit->inspect->client_id)) return RETAIN_NEXT; /* nobody's retained message */
     if (inspect_full(visit->inspect)) return RETAIN_STOP_BEFORE;
     if (!inspect_passes_over(visit->inspect)) message_row(visit->broker, visit->inspect, message, false);
     return RETAIN_NEXT;
@@ -144,6 +151,7 @@ static enum inspect_status publish(struct broker_shard *broker, struct inspect *
                                       .publisher_hash = hash_span(inspect->client_id),
                                       .level = broker->durable ? durable_level(broker, inspect->client_id) : DURABILITY_COMMIT,
                                       .expires_ms = expiry_s ? broker->shard->now_ms + expiry_s * 1000ull : 0};
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_published(broker, &publication, 0);
     bool wanted = publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     inspect->reason = wanted ? MQTT_REASON_SUCCESS : MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
@@ -163,7 +171,9 @@ enum inspect_status inspect_message_answer(struct broker_shard *broker, struct i
     switch (inspect->kind) {
     case INSPECT_PUBLISH: return publish(broker, inspect);
     case INSPECT_RETAINED_ONE: return retained_one(broker, inspect);
-    case INSPECT_RETAINED_DELETE: return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
+    case INSPECT_RETAINED_DELETE:
+        if (delayed_is(inspect->client_id)) return delayed_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
+        return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
     default: break;
     }
     UNREACHABLE("not a question about one message");

@@ -2,16 +2,21 @@
 
 #include "base/check.h"
 #include "broker/records.h"
+#include "broker/session.h"
 
+/* Of the message's own block. */
 static size_t block_bytes(const struct message *message)
 {
-    return sizeof *message + (message->origin ? 0 : (size_t)message_bytes(message) - sizeof *message);
+    if (message->origin) return sizeof *message;
+    return message->taken ? sizeof *message + sizeof(struct message_taken) : (size_t)message_bytes(message);
 }
+
+static struct message_taken *taken_of(const struct message *message) { return (struct message_taken *)(uintptr_t)message->own; }
 
 static void account(struct shard *shard, const struct message *message, uint64_t sign)
 {
     stats_count(&shard->stats.messages_stored, sign);
-    stats_count(&shard->stats.message_bytes, sign * block_bytes(message));
+    stats_count(&shard->stats.message_bytes, sign * (block_bytes(message) + (message->taken ? taken_of(message)->bytes : 0)));
 }
 
 void message_unref(struct shard *shard, struct message *message)
@@ -20,12 +25,43 @@ void message_unref(struct shard *shard, struct message *message)
     if (--message->references > 0) return;
     account(shard, message, (uint64_t)-1);
     if (message->origin) record_send_release(shard, message->origin);
+    if (message->taken) pool_release(&shard->pool, taken_of(message)->block, taken_of(message)->bytes);
     pool_release(&shard->pool, message, block_bytes(message));
 }
 
-static struct message *message_make(struct shard *shard, const struct publication *publication, struct message *origin)
+/* The block that a large payload has gathered in, with topic and properties moved up to it: they are shorter than what stood there, unless
+ * the topic has become another one. False: it lies elsewhere, or there is no room. */
+static bool block_take(struct publication *publication, struct message_taken *ret_taken)
 {
-    size_t bytes = publication->topic.bytes + publication->properties.bytes + publication->payload.bytes;
+    struct conn *conn = publication->publisher ? publication->publisher->conn : NULL;
+    struct span *topic = &publication->topic, *properties = &publication->properties, payload = publication->payload;
+    if (payload.bytes < MESSAGE_TAKE_BYTES_MIN || !conn || !conn->carry) return false;
+    size_t before = topic->bytes + properties->bytes;
+    if (payload.data < conn->carry || (size_t)(payload.data - conn->carry) < before) return false;
+    if (!conn_take_block(conn, payload.data + payload.bytes, &ret_taken->block, &ret_taken->bytes)) return false;
+    uint8_t *at = ret_taken->block + (payload.data - ret_taken->block) - before;
+    memmove(at, topic->data, topic->bytes);
+    topic->data = at;
+    if (properties->bytes) memmove(at + topic->bytes, properties->data, properties->bytes); /* from the shard's scratch */
+    properties->data = at + topic->bytes;
+    return true;
+}
+
+static const uint8_t *bytes_copy(uint8_t *out, const struct publication *publication)
+{
+    memcpy(out, publication->topic.data, publication->topic.bytes);
+    uint8_t *at = out + publication->topic.bytes;
+    if (publication->properties.bytes) memcpy(at, publication->properties.data, publication->properties.bytes);
+    at += publication->properties.bytes;
+    if (publication->payload.bytes) memcpy(at, publication->payload.data, publication->payload.bytes);
+    return out;
+}
+
+static struct message *message_make(struct shard *shard, struct publication *publication, struct message *origin)
+{
+    struct message_taken taken;
+    bool takes = !origin && block_take(publication, &taken);
+    size_t bytes = takes ? sizeof taken : publication->topic.bytes + publication->properties.bytes + publication->payload.bytes;
     struct message *message = pool_acquire(&shard->pool, sizeof *message + (origin ? 0 : bytes));
     *message = (struct message){.references = 1,
                                 .topic_bytes = (uint16_t)publication->topic.bytes,
@@ -34,23 +70,15 @@ static struct message *message_make(struct shard *shard, const struct publicatio
                                 .owner = (uint8_t)shard->number,
                                 .qos = publication->qos & 3,
                                 .retain = publication->retain,
+                                .taken = takes,
                                 .expires_ms = publication->expires_ms,
                                 .identity = publication->identity,
                                 .publisher_conn = publication->publisher_conn,
                                 .stored = publication->stored,
                                 .origin = origin};
+    if (takes) *taken_of(message) = taken;
     account(shard, message, 1);
-    if (origin) {
-        message->bytes = origin->bytes;
-        return message;
-    }
-    message->bytes = message->own;
-    memcpy(message->own, publication->topic.data, publication->topic.bytes);
-    if (publication->properties.bytes)
-        memcpy(message->own + publication->topic.bytes, publication->properties.data, publication->properties.bytes);
-    if (publication->payload.bytes)
-        memcpy(message->own + publication->topic.bytes + publication->properties.bytes, publication->payload.data,
-               publication->payload.bytes);
+    message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication);
     return message;
 }
 
@@ -90,7 +118,7 @@ struct publication publication_of_loan(struct message *lent)
                                 .retain = lent->retain};
 }
 
-void publication_end(struct shard *shard, struct publication *publication)
+void publication_give_back(struct shard *shard, struct publication *publication)
 {
     if (publication->message) message_unref(shard, publication->message);
     if (publication->lent) record_send_release(shard, publication->lent);

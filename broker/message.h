@@ -28,14 +28,25 @@ struct message {
     uint8_t owner;          /* shard */
     uint8_t qos : 2;
     uint8_t retain : 1;
+    uint8_t taken : 1;      /* `own` is a struct message_taken: the bytes lie where they were received */
     uint64_t expires_ms;
     uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
-    uint64_t publisher_conn; /* name of the publisher's connection on shard `owner`, for back-pressure; 0: none */
+    uint64_t publisher_conn; /* name of the publisher's connection, for back-pressure; 0: none. Of a traced one: below */
     uint64_t stored;         /* its id in this shard's log and the checkpoint it was written in (broker/durable.h); 0: none */
     struct message *origin; /* a proxy: the lent message that has the bytes */
     const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
     uint8_t own[];
 };
+
+struct message_taken {
+    uint8_t *block;
+    uint32_t bytes;
+};
+
+/* A connection's name has 56 bits. Of a publisher that is traced (broker/trace.h) the others say so, and on which shard it is. */
+#define PUBLISHER_TRACED      (1ull << 63)
+#define PUBLISHER_SHARD_SHIFT 56
+#define PUBLISHER_CONN_MASK   ((1ull << PUBLISHER_SHARD_SHIFT) - 1)
 
 struct publication {
     struct span topic, properties, payload;
@@ -63,6 +74,9 @@ struct publication {
 
 /* Payloads above this are sent from where they lie and lent to other shards rather than copied (facts §2). */
 #define MESSAGE_COPY_BYTES_MAX 1024
+/* Payloads from this size on are not copied into their message where they have gathered in a block of their own: the message takes the block,
+ * and topic and properties move up to the payload in it. What a decoded packet points to is then no longer there. */
+#define MESSAGE_TAKE_BYTES_MIN 8192
 
 static inline struct span message_topic(const struct message *message)
 {
@@ -96,6 +110,10 @@ struct publication publication_of(struct message *message);
 /* A view of a message that another shard has lent. */
 struct publication publication_of_loan(struct message *lent);
 /* Gives back what the publication holds: its own reference, and the loan when nothing of this shard kept it. */
-void publication_end(struct shard *shard, struct publication *publication);
+void publication_give_back(struct shard *shard, struct publication *publication); /* for publication_end() only */
+static inline void publication_end(struct shard *shard, struct publication *publication)
+{
+    if (publication->message || publication->lent) publication_give_back(shard, publication);
+}
 
 #endif

@@ -27,6 +27,7 @@ bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_versi
     CHECK(written == bytes);
     conn_commit(conn, (uint32_t)written);
     COUNT(broker, packets_sent);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_sent(broker, conn, (uint8_t)version, span_of(out, written), span_of(NULL, 0), NULL);
     return true;
 }
 
@@ -52,6 +53,7 @@ static void pingreq_handle(struct broker_shard *broker, struct conn *conn)
     uint8_t *out = conn_reserve(broker->shard, conn, MQTT_PING_BYTES);
     conn_commit(conn, (uint32_t)mqtt_write_pingresp(out));
     COUNT(broker, packets_sent);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_sent(broker, conn, 0, span_of(out, MQTT_PING_BYTES), span_of(NULL, 0), NULL);
 }
 
 /* True: it stays unread. */
@@ -87,6 +89,7 @@ static void answers_wait(struct broker_shard *broker, struct conn *conn)
 {
     if (!conn->client) return;
     conn->wants_writable = true;
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_conn(broker, TRACE_EVENT_paused, conn, &(struct trace_facts){.numbers = {TRACE_PAUSE_UNREAD}});
     conn_hold_firmly(broker->shard, conn, HOLD_UNREAD);
 }
 
@@ -107,6 +110,12 @@ static struct client_record *exchange_of(struct broker_shard *broker, const stru
 }
 
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    if (UNLIKELY(broker_of(shard)->extras_bits & EXTRA_TRACE)) return trace_received(shard, conn, bytes);
+    return packets_take(shard, conn, bytes);
+}
+
+struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct broker_shard *broker = broker_of(shard);
     const struct limits *allowed = limits_of(broker, conn);
@@ -129,6 +138,8 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
         }
         COUNT(broker, packets_received);
         shard->turn_packets++;
+        bool stays = packet.type == MQTT_PUBLISH && packet.publish.payload.bytes < MESSAGE_TAKE_BYTES_MIN; /* broker/message.h */
+        limits.topic_known = stays ? packet.publish.topic : span_of(NULL, 0);
         if (UNLIKELY(!conn->client)) {
             bool unread = false;
             if (UNLIKELY(exchange != NULL))

@@ -8,27 +8,7 @@
 
 /* ---- the sinks of this shard ------------------------------------------------------------------------------------ */
 
-/* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
-static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
-{
-    return sink->who && !(sink->no_local && sink->who == publication->publisher);
-}
-
 static inline uint8_t lower_qos(uint8_t a, uint8_t b) { return a < b ? a : b; }
-
-static void deliver_one_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
-{
-    struct sinks_view view = sinks_get(broker->sinks, local_id);
-    for (uint32_t i = 0; i < view.count; i++) {
-        const struct sink *sink = &view.sinks[i];
-        if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
-        if (UNLIKELY(!subscription_wants(sink, publication))) continue;
-        struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
-                                           .retain = publication->retain && sink->retain_as_published,
-                                           .subscription_id = sink->subscription_id};
-        session_deliver(broker, sink->who, publication, &options);
-    }
-}
 
 /* Several filters match: a session with overlapping subscriptions gets one copy with the highest QoS and all its
  * subscription identifiers (§3.3.4). First pass: one entry per session. */
@@ -107,7 +87,7 @@ static void deliver_merged(struct broker_shard *broker, struct publication *publ
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count)
 {
-    if (LIKELY(count == 1)) return deliver_one_filter(broker, publication, local_ids[0]);
+    if (LIKELY(count == 1)) return publication_deliver_filter(broker, publication, local_ids[0]);
     deliver_merged(broker, publication, local_ids, count);
 }
 
@@ -116,8 +96,9 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
 static uint32_t member_load(void *context, const struct sink *sink)
 {
     const struct session *session = sink->who;
+    if (UNLIKELY(session->is_sink)) return features_sink_idle(session) ? 0 : SHARE_UNAVAILABLE;
     if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
-    if (!conn_has_room(((struct broker_shard *)context)->shard, session->conn)) return SHARE_UNAVAILABLE;
+    if (!conn_has_room(session->conn)) return SHARE_UNAVAILABLE;
     if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;
     return mqtt_inflight_count(&session->inflight) + session->queue.count;
 }
@@ -131,9 +112,8 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
-    struct delivery_options options = {.qos = lower_qos(sink->qos, publication->qos),
-                                       .retain = publication->retain && sink->retain_as_published,
-                                       .subscription_id = sink->subscription_id, .shared = true};
+    struct delivery_options options = subscription_options(sink, publication);
+    options.shared = true;
     session_deliver(broker, sink->who, publication, &options);
     return true;
 }
@@ -157,6 +137,7 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
         if (publication_deliver_shared(broker, publication, target->local_id, group->strategy, &keys)) return;
     }
     COUNT(broker, dropped_no_share_member);
+    drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
 }
 
 /* ---- fan-out ---------------------------------------------------------------------------------------------------- */
@@ -197,6 +178,7 @@ void publisher_pause(struct broker_shard *broker, struct session *session)
     conn_hold(conn, HOLD_PACE);
     list_append(&broker->paused, &session->link);
     COUNT(broker, publishers_paused);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_paused, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
     if (!timer_running(&broker->pause_timer))
         shard_start_timer(broker->shard, &broker->pause_timer, broker->settings->mqtt.pause_ms);
 }
@@ -211,6 +193,7 @@ void publishers_resume(struct timer *timer, void *context)
     while (!list_empty(&resuming)) {
         struct session *session = CONTAINER_OF(resuming.next, struct session, link);
         list_remove(&session->link);
+        if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
         if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
     }
 }

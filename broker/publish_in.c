@@ -69,11 +69,17 @@ static uint64_t sample_begin(struct shard *shard)
     return now_ns;
 }
 
-static void sample_end(struct shard *shard, uint64_t decoded_ns)
+static void sample_end(const struct broker_shard *broker, const struct session *session, struct span topic, uint64_t decoded_ns)
 {
+    struct shard *shard = broker->shard;
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     spread_record(&shard->spreads[SPREAD_stage_route], now_ns - decoded_ns);
     shard->sampling = false;
+    shard->sampled_named = broker->settings->metrics.exemplars;
+    if (shard->sampled_named) {
+        exemplar_names_set(&shard->sampled_names, topic, session_client_id(session));
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_stage_route], now_ns - decoded_ns, shard->now_ms, &shard->sampled_names);
+    }
     shard->sampled_ns = now_ns;
 }
 
@@ -87,8 +93,7 @@ static enum gate_result ask_gates(struct broker_shard *broker, struct session *s
 
 static void count(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
 {
-    if (UNLIKELY(limits_of(broker, session->conn)->rates & RATES_PUBLISHED))
-        rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
+    if (UNLIKELY(session->metered)) rates_published(broker, session, publish->topic.bytes + publish->payload.bytes);
     COUNT(broker, publish_received);
     COUNT_BY(broker, publish_received_bytes, publish->payload.bytes);
     session->published++;
@@ -120,6 +125,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
     if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) &&
         durable_concerns(broker, session, publication->topic, publish)) {
         COUNT(broker, durable_refused);
+        drop_note(broker, DROP_disk, session, publication->topic, 1);
         LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
                     log_quoted(publication->topic));
         if (session->version < MQTT_5) /* 3.x has no reason codes: its client sends it again on its next connection */
@@ -127,9 +133,17 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
         return MQTT_REASON_QUOTA_EXCEEDED;
     }
     if (LIKELY(!reserved)) return MQTT_REASON_SUCCESS;
+    drop_note(broker, DROP_reserved_topic, session, publication->topic, 1);
     LOG_LIMITED(WARN, 1000, "message dropped", "reason=reserved_topic client=%s topic=%s", log_quoted(session_client_id(session)),
                 log_quoted(publication->topic));
     return MQTT_REASON_NOT_AUTHORIZED;
+}
+
+/* Somebody wants to know of messages that come in. */
+static void noticed(struct broker_shard *broker, const struct mqtt_publish *publish, struct publication *publication, uint32_t delay_s)
+{
+    if (broker->extras_bits & EXTRA_METRICS) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (broker->extras_bits & EXTRA_TRACE) trace_published(broker, publication, delay_s);
 }
 
 /* To all who want it; returns what the acknowledgement says. */
@@ -148,15 +162,18 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->durable)) durable_publish_begin(broker, session, publication, publish->packet_id);
-    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_IN_0 + publish->qos);
+    if (UNLIKELY(broker->durable))
+        durable_publish_begin(broker, session, publication, publish->packet_id);
+    else if (UNLIKELY(broker->answers_wait))
+        publication->answers = publish->qos > 0;
+    if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))
-        answer = delayed_keep(broker, publication, delay_s);
+        answer = delayed_keep(broker, publication, delay_s); /* counts why not */
     else if (!publication_publish(broker, publication))
         answer = MQTT_REASON_NO_MATCHING_SUBSCRIBERS;
-    if (UNLIKELY(sample)) sample_end(broker->shard, decoded_ns);
+    if (UNLIKELY(sample)) sample_end(broker, session, publication->topic, decoded_ns);
     if (UNLIKELY(publication->congested || broker->shard->overload.level >= OVERLOAD_SLOW)) publisher_pause(broker, session);
     publication_end(broker->shard, publication);
     return answer;
@@ -167,8 +184,13 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
 {
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->durable) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->answers_wait) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
     ack_send(broker, session, type, publish->packet_id, answer);
+}
+
+enum mqtt_reason publish_judge(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
+{
+    return publish_check(broker, session, publish);
 }
 
 bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish)
@@ -195,12 +217,15 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->durable)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
         answer = settle_topic(broker, session, publish, &publication);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;
     }
-    if (LIKELY(!answer)) answer = give_out(broker, session, publish, &publication, delay_s);
+    if (LIKELY(!answer))
+        answer = give_out(broker, session, publish, &publication, delay_s);
+    else
+        reasons_add(&broker->reasons, REASONS_publish, (uint8_t)answer);
     if (publish->qos) acknowledge(broker, session, publish, &publication, answer);
     return false;
 }

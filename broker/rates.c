@@ -100,6 +100,7 @@ static void hold_until(struct broker_shard *broker, struct session *session, uin
 {
     if (ready_ns == 0 || session->kicked) return;
     if (!(session->conn->holds & HOLD_RATE)) COUNT(broker, publishers_limited);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_paused, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_RATE}});
     conn_hold(session->conn, HOLD_RATE);
     timer_at(broker, &session->rare->rates->read_timer, ready_ns);
 }
@@ -134,7 +135,9 @@ bool rates_delivery_waits(const struct session *session)
 
 void rates_attach(struct broker_shard *broker, struct session *session)
 {
-    session->rated = (limits_of(broker, session->conn)->rates & RATE_BIT(RATE_DELIVERIES)) != 0;
+    uint8_t rates = limits_of(broker, session->conn)->rates;
+    session->rated = (rates & RATE_BIT(RATE_DELIVERIES)) != 0;
+    session->metered = (rates & RATES_PUBLISHED) != 0;
 }
 
 void rates_detach(struct broker_shard *broker, struct session *session)

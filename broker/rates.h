@@ -12,7 +12,7 @@
  * went too far, and waits for its own place on the clock, so that clients take turns) and what shards have drawn ahead (RATE_AHEAD_MS
  * worth in all). Timers tick in milliseconds: a burst is at least RATE_BURST_NS_MIN of time long, so that high rates are reached.
  *
- * Off costs one test of limits->rates (published, subscribed) and of session->rated (delivered).
+ * Off costs one test of session->metered (published), limits->rates (subscribed), session->rated (delivered).
  * Owner: the shard; the clocks of listeners and the node are atomic and the node's. Units: ns of the monotonic clock. Failure: none. */
 #ifndef RINGMQ_BROKER_RATES_H
 #define RINGMQ_BROKER_RATES_H
@@ -84,14 +84,15 @@ struct session_rates {
 #define RATE_BIT(kind)  (1u << (kind))
 #define RATES_PUBLISHED (RATE_BIT(RATE_MESSAGES) | RATE_BIT(RATE_BYTES))
 
-/* What a client has done: charged, and the client held if need be. Called only where limits->rates says so. */
+/* What a client has done: charged, and the client held if need be. Called only for sessions with session->metered; where limits->rates
+ * says so. */
 void rates_published(struct broker_shard *broker, struct session *session, uint64_t bytes);
 void rates_subscribed(struct broker_shard *broker, struct session *session, uint32_t filters);
 /* One message goes out to it. Called only for sessions with session->rated. */
 void rates_delivered(struct broker_shard *broker, struct session *session);
 /* True while deliveries must wait. */
 bool rates_delivery_waits(const struct session *session);
-/* It has a connection from now on: may its deliveries need counting? */
+/* It has a connection from now on: do its messages need counting? */
 void rates_attach(struct broker_shard *broker, struct session *session);
 /* The connection has gone. */
 void rates_detach(struct broker_shard *broker, struct session *session);

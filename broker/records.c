@@ -41,8 +41,9 @@ bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct pub
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;
     if (bytes > COPY_BYTES_MAX || publication->message || publication->retain) return false;
-    struct lane_cell cells[2 + COPY_BYTES_MAX / sizeof(struct lane_cell)];
-    uint32_t further = 1 + (uint32_t)((bytes + sizeof cells[0] - 1) / sizeof cells[0]);
+    struct lane_cell aside[2 + COPY_BYTES_MAX / sizeof(struct lane_cell)];
+    uint32_t further = 1 + (uint32_t)((bytes + sizeof aside[0] - 1) / sizeof aside[0]);
+    struct lane_cell *in_lane = mesh_room(shard->group->mesh, shard->number, to, 1 + further), *cells = in_lane ? in_lane : aside;
     uint64_t lengths = (uint64_t)topic.bytes << 32 | (uint64_t)properties.bytes << 16 | payload.bytes;
     cells[0] = record_first(RECORD_PUBLISH_COPY, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 32 | id);
     cells[1] = (struct lane_cell){publication->publisher_conn, publication->expires_ms};
@@ -51,7 +52,10 @@ bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct pub
     memcpy(at, topic.data, topic.bytes);
     if (properties.bytes) memcpy(at + topic.bytes, properties.data, properties.bytes);
     if (payload.bytes) memcpy(at + topic.bytes + properties.bytes, payload.data, payload.bytes);
-    shard_send(shard, to, cells, 1 + further);
+    if (in_lane)
+        mesh_filled(shard->group->mesh, shard->number, to, 1 + further, &shard->stats);
+    else
+        shard_send(shard, to, cells, 1 + further);
     return true;
 }
 
@@ -137,6 +141,7 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
     if (broker->durable) durable_adopt(broker, from, &publication);
     if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
         COUNT(broker, dropped_no_share_member);
+        drop_note(broker, DROP_no_share_member, NULL, publication.topic, 1);
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
                     log_quoted(publication.topic));
     }
@@ -154,7 +159,7 @@ static void take_release(struct broker_shard *broker, const struct lane_cell *ce
 
 static void take_congested(struct broker_shard *broker, uint64_t conn_name)
 {
-    struct conn *conn = conn_find(broker->shard, conn_name);
+    struct conn *conn = conn_find(broker->shard, conn_name & PUBLISHER_CONN_MASK);
     if (conn && conn->state == CONN_OPEN && conn->client) publisher_pause(broker, conn->client);
 }
 
@@ -201,6 +206,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_SETTINGS: return take_settings(broker, record_pointer(cells));
     case RECORD_SYS: return sys_wake(broker);
     case RECORD_SAMPLE: return take_sample(broker, cells->b);
+    case RECORD_TRACE: return trace_follow(broker, from, cells->b, (uint32_t)(uintptr_t)record_pointer(cells));
     case RECORD_INSPECT: return inspect_begin(broker, record_pointer(cells));
     case RECORD_STOP: return broker_stop_clients(broker);
     }

@@ -23,6 +23,7 @@
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
  * SAMPLE           - / when the PUBLISH before it was received (the shards' clock, ns) -
  * INSPECT          struct inspect (broker/inspect.h) / -                  -
+ * TRACE            traces, a bit each / name of the publisher's connection: of the messages that follow in the same lane
  * STOP             - / -                                                  -
  *
  * Everything pointed to belongs to the receiver until it answers, except lent messages (broker/message.h). */
@@ -52,6 +53,7 @@ enum record_kind {
     RECORD_SYS,
     RECORD_INSPECT,
     RECORD_SAMPLE,
+    RECORD_TRACE,
     RECORD_STOP,
 };
 

@@ -61,8 +61,9 @@ static void gauges_set(struct broker_shard *broker)
     __atomic_store_n(&gauges->retained_bytes, stats.bytes, __ATOMIC_RELAXED);
 }
 
-static void log_not_kept(const struct publication *publication, const char *reason)
+static void log_not_kept(struct broker_shard *broker, const struct publication *publication, const char *reason)
 {
+    drop_note(broker, DROP_retained_full, NULL, publication->topic, 1);
     LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=%s topic=%s", reason,
                 log_quoted(publication->topic));
 }
@@ -84,7 +85,7 @@ static bool keep(struct broker_shard *broker, struct publication *publication)
     if (full(verdict)) {
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
-        log_not_kept(publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
+        log_not_kept(broker, publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
         durable_retain(broker, publication, kept_before);
     }
@@ -115,7 +116,7 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
     if (payload_max && publication->payload.bytes > payload_max) {
         COUNT(broker, dropped_retained_full);
-        return log_not_kept(publication, "payload_too_large");
+        return log_not_kept(broker, publication, "payload_too_large");
     }
     if (UNLIKELY(broker->settings->mqtt.retained_expiry_s) && publication->expires_ms == 0) return keep_for_a_while(broker, publication);
     keep(broker, publication);
@@ -139,6 +140,15 @@ struct message *retained_get(struct broker_shard *broker, struct span name)
 {
     struct message *message = retain_get(broker->retained, name);
     return message ? message_ref(message) : NULL;
+}
+
+bool retained_change(struct broker_shard *broker, struct publication *publication)
+{
+    if (publication->payload.bytes) return keep(broker, publication);
+    bool kept_before = kept_on_disk(broker, publication->topic);
+    if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
+    gauges_set(broker);
+    return true;
 }
 
 void retained_drop(struct broker_shard *broker, struct span name)
@@ -290,14 +300,25 @@ struct retained_query *retained_hold(struct broker_shard *broker, struct session
     return query;
 }
 
+void retained_hold_local(struct broker_shard *broker, struct retained_query *query)
+{
+    uint32_t self = broker->shard->number;
+    bool ours = query->owner <= self && self < query->owners_end;
+    query->owner = self;
+    query->owners_end = ours ? self + 1 : self; /* nothing to ask for: retained_go() ends it */
+}
+
 static void query_ready(struct broker_shard *broker, struct retained_query *query)
 {
     if (list_empty(&query->ready_link)) list_append(&broker->queries_ready, &query->ready_link);
 }
 
+static void query_release(struct retained_query *query);
+
 void retained_go(struct broker_shard *broker, struct retained_query *query)
 {
     query->held = false;
+    if (UNLIKELY(query->owner == query->owners_end)) return query_release(query);
     query_ready(broker, query);
 }
 

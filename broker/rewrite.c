@@ -36,6 +36,7 @@ struct rewrite {
 #define GROUPS_MAX 10
 
 struct rewrite_scratch {
+    uint32_t exhausted; /* rewrite_exhausted() */
     pcre2_match_data *data;
     pcre2_match_context *limits;
     uint8_t topic[MQTT_STRING_BYTES_MAX];
@@ -165,7 +166,7 @@ void rewrite_release(struct rewrite *rewrite)
 
 struct rewrite_scratch *rewrite_scratch_create(void)
 {
-    struct rewrite_scratch *scratch = memory_acquire(sizeof *scratch);
+    struct rewrite_scratch *scratch = memory_acquire_zeroed(sizeof *scratch);
     scratch->data = pcre2_match_data_create(GROUPS_MAX, NULL);
     scratch->limits = pcre2_match_context_create(NULL);
     CHECK(scratch->data && scratch->limits);
@@ -173,6 +174,13 @@ struct rewrite_scratch *rewrite_scratch_create(void)
     pcre2_set_depth_limit(scratch->limits, REWRITE_DEPTH_LIMIT);
     pcre2_set_heap_limit(scratch->limits, REWRITE_HEAP_KIB);
     return scratch;
+}
+
+uint32_t rewrite_exhausted(struct rewrite_scratch *scratch)
+{
+    uint32_t exhausted = scratch->exhausted;
+    scratch->exhausted = 0;
+    return exhausted;
 }
 
 void rewrite_scratch_release(struct rewrite_scratch *scratch)
@@ -188,10 +196,10 @@ void rewrite_scratch_release(struct rewrite_scratch *scratch)
 static bool expression_finds(const struct rule *rule, struct rewrite_scratch *scratch, struct span topic)
 {
     int found = pcre2_match(rule->expression, topic.data, topic.bytes, 0, PCRE2_NO_UTF_CHECK, scratch->data, scratch->limits);
-    if (found < 0 && found != PCRE2_ERROR_NOMATCH)
-        LOG_LIMITED(WARN, 1000, "topic not rewritten", "reason=expression_too_expensive filter=%s topic=%s", log_quoted(rule->filter),
-                    log_quoted(topic));
-    return found >= 0;
+    if (found >= 0 || found == PCRE2_ERROR_NOMATCH) return found >= 0;
+    scratch->exhausted++;
+    LOG_LIMITED(WARN, 1000, "topic not rewritten", "reason=expression_too_expensive filter=%s topic=%s", log_quoted(rule->filter), log_quoted(topic));
+    return false;
 }
 
 /* A name that would add levels or wildcards cannot be part of a topic. */

@@ -33,6 +33,8 @@ struct rewrite *rewrite_create(struct span text, uint32_t *ret_actions, bool *re
 void rewrite_release(struct rewrite *rewrite);
 struct rewrite_scratch *rewrite_scratch_create(void);
 void rewrite_scratch_release(struct rewrite_scratch *scratch); /* accepts NULL */
+/* How many expressions were given up since the last question: they took too many steps. */
+uint32_t rewrite_exhausted(struct rewrite_scratch *scratch);
 
 struct rewrite_names {
     struct span client_id, user_name;

@@ -20,6 +20,7 @@ static void session_expired(struct timer *timer, void *context)
     if (UNLIKELY(broker->durable && broker->durable->restoring)) return shard_start_timer(broker->shard, timer, 1);
     if (UNLIKELY(session->durable && session->durable->prepared_count)) return; /* its client is about to get CONNACK */
     COUNT(broker, sessions_expired);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_EXPIRED}});
     LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
     session_destroy(broker, session);
 }
@@ -27,7 +28,7 @@ static void session_expired(struct timer *timer, void *context)
 /* Behind the last member, not behind the padding. */
 static size_t session_bytes(size_t client_id_bytes) { return offsetof(struct session, client_id) + client_id_bytes; }
 
-struct session *session_create(struct broker_shard *broker, struct span client_id)
+static struct session *session_make(struct broker_shard *broker, struct span client_id)
 {
     struct session *session = pool_acquire_zeroed(&broker->shard->pool, session_bytes(client_id.bytes));
     memcpy(session->client_id, client_id.data, client_id.bytes);
@@ -36,6 +37,12 @@ struct session *session_create(struct broker_shard *broker, struct span client_i
     timer_init(&session->timer, session_expired);
     mqtt_inflight_init(&session->inflight, UINT16_MAX);
     mqtt_incoming_init(&session->incoming, UINT16_MAX);
+    return session;
+}
+
+struct session *session_create(struct broker_shard *broker, struct span client_id)
+{
+    struct session *session = session_make(broker, client_id);
     map_insert(&broker->sessions, session);
     atomic_fetch_add_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     COUNT(broker, sessions);
@@ -47,6 +54,27 @@ struct session_rare *session_rare(struct session *session)
 {
     if (!session->rare) session->rare = memory_acquire_zeroed(sizeof *session->rare);
     return session->rare;
+}
+
+struct session *session_create_sink(struct broker_shard *broker, struct span name)
+{
+    struct session *session = session_make(broker, name);
+    session->version = MQTT_5;
+    session->is_sink = true;
+    session_rare(session);
+    return session;
+}
+
+void session_destroy_sink(struct broker_shard *broker, struct session *session)
+{
+    subscriptions_end(broker, session);
+    retained_forget(broker, session);
+    if (session->durable) durable_forget(broker, session);
+    mqtt_inflight_release(&session->inflight, NULL, NULL);
+    mqtt_incoming_release(&session->incoming);
+    memory_release(session->subscriptions);
+    memory_release(session->rare);
+    pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
 }
 
 struct inflight_release {
@@ -70,6 +98,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
         session_delivery_release(broker, queue->entries[(queue->head + i) & (queue->capacity - 1)]);
     if (UNLIKELY(session->durable) && session->durable->spill) durable_spill_end(broker, session);
     COUNT_BY(broker, dropped_session_ended, queue->count);
+    if (queue->count) drop_note(broker, DROP_session_ended, session, span_of("", 0), queue->count);
     COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
     COUNT_BY(broker, queued_bytes, -session->queue_bytes);
     memory_release(queue->entries);
@@ -81,6 +110,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
 {
     DCHECK(!session->conn);
     TAP_TELL(broker, session_ended, 0, session->client_hash, session_client_id(session), 0, 0);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_ENDED}});
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
@@ -91,6 +121,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     struct inflight_release release = {.broker = broker};
     mqtt_inflight_release(&session->inflight, release_inflight, &release);
     COUNT_BY(broker, dropped_session_ended, release.dropped);
+    if (release.dropped) drop_note(broker, DROP_session_ended, session, span_of("", 0), (uint32_t)release.dropped);
     mqtt_incoming_release(&session->incoming);
     mqtt_alias_in_release(&session->aliases_in);
     mqtt_alias_out_release(&session->aliases_out);
@@ -142,6 +173,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     uint16_t aliases = mqtt_has(properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM) ? properties->topic_alias_maximum : 0;
     mqtt_alias_in_init(&session->aliases_in, five ? limits->topic_alias_max : 0, limits->packet_bytes_max);
     mqtt_alias_out_init(&session->aliases_out, lower_limit(aliases, mqtt->topic_alias_out_max));
+    session->aliased = session->aliases_out.maximum > 0;
     wheel_stop(&broker->shard->wheel, &session->timer);
     list_init(&session->link);
     rates_attach(broker, session);
@@ -171,6 +203,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     rates_detach(broker, session);
     uint8_t reason = end == SESSION_END_LOST ? MQTT_REASON_UNSPECIFIED_ERROR : session->kick_reason;
     TAP_TELL(broker, disconnected, session->version, session->client_hash, session_client_id(session), reason, 0);
+    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_disconnected, session, &(struct trace_facts){.reason = reason, .numbers = {end}});
     if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
     if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
     session->kick_reason = 0;
@@ -194,6 +227,8 @@ void session_disconnect(struct broker_shard *broker, struct session *session, ui
 {
     struct conn *conn = session->conn;
     session->kick_reason = reason;
+    if (UNLIKELY(session->traced)) trace_disconnecting(broker, session, reason, what);
+    reasons_add(&broker->reasons, REASONS_disconnect_server, reason);
     LOG(INFO, "client disconnected by the server", "client=%s reason=\"%s\"%s%s%s",
         log_quoted(session_client_id(session)), mqtt_reason_name(reason), what ? " what=\"" : "", what ? what : "",
         what ? "\"" : "");

@@ -79,8 +79,10 @@ struct session_rare {
     uint32_t queries_count;
     struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
+    struct sink_part *sink;         /* NULL: it is a client's */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
+    uint32_t traces;                /* a bit for each that is about its client; valid while session->traced */
 };
 
 struct session {
@@ -92,11 +94,20 @@ struct session {
     uint8_t version;           /* enum mqtt_version */
     bool kicked : 1;           /* will be disconnected at the end of the turn */
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
+    bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool mounted : 1;          /* it has a mount point: rare->mount */
-    bool spilled : 1;          /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
-    bool querying : 1;         /* it has retained queries under way: rare->queries */
-    bool rated : 1;            /* its deliveries are counted (broker/rates.h) */
+    bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
+    union {
+        struct {
+            bool mounted : 1;  /* it has a mount point: rare->mount */
+            bool spilled : 1;  /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
+            bool querying : 1; /* it has retained queries under way: rare->queries */
+            bool rated : 1;    /* its deliveries are counted (broker/rates.h) */
+            bool aliased : 1;  /* it may be told topics by alias: aliases_out */
+            bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
+        };
+        uint8_t unusual;       /* any of them: its deliveries don't take the short way (broker/deliver_plain.h) */
+    };
     uint8_t kick_reason;       /* enum mqtt_reason */
     uint32_t fanout_stamp;     /* the last fan-out that merged several of its subscriptions */
     uint32_t fanout_place;
@@ -143,6 +154,9 @@ static inline struct session_will *session_will(const struct session *session)
 struct session_rare *session_rare(struct session *session);
 struct session *session_find(struct broker_shard *broker, struct span client_id);
 struct session *session_create(struct broker_shard *broker, struct span client_id);
+/* One that nobody finds by its name: a sink of a feature. Its subscriptions and retained queries go at its end. */
+struct session *session_create_sink(struct broker_shard *broker, struct span name);
+void session_destroy_sink(struct broker_shard *broker, struct session *session);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
 void session_destroy(struct broker_shard *broker, struct session *session);
 /* CONNECT was accepted: the connection is this session's from now on. */
@@ -167,9 +181,21 @@ struct delivery_options {
     bool shared;                /* through a shared subscription */
 };
 
+/* A delivery of the publication's message, for the queue or the window; the reference is the delivery's. */
+struct delivery delivery_make(struct broker_shard *broker, struct publication *publication, const struct delivery_options *options);
 /* A message for this session: goes into the connection's stage, into the queue, or is dropped and counted. */
 void session_deliver(struct broker_shard *broker, struct session *session, struct publication *publication,
                      const struct delivery_options *options);
+/* What would become of it now, for `ringmq why`: nothing is changed. */
+struct delivery_way {
+    bool at_once;    /* else it waits in the queue */
+    bool too_large;  /* for the client's Maximum Packet Size */
+    bool offline;    /* QoS 0 and nobody there */
+    bool queue_full; /* the policy would be applied */
+    uint64_t packet_bytes, queued;
+};
+struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,
+                                         const struct delivery_options *options);
 /* Sends what waits, as far as stage and in-flight window allow. */
 void session_pump(struct broker_shard *broker, struct session *session);
 /* Sends again what an earlier connection left unacknowledged, as far as the quota allows. */

@@ -222,8 +222,12 @@ static void session_subscription_remove(struct session *session, uint32_t local_
 
 static uint8_t strategy_of(const struct broker_shard *broker, struct span group)
 {
+    if (UNLIKELY(share_is_local(group))) return SHARE_LOCAL;
     return share_strategy_of(broker->extras->share_strategies, group, broker->settings->mqtt.share_strategy);
 }
+
+/* Its weight follows its members. */
+static bool is_shared(struct span group) { return group.bytes && !share_is_local(group); }
 
 /* On the shard and in the index. */
 static struct sinks_added subscription_lay(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
@@ -234,11 +238,11 @@ static struct sinks_added subscription_lay(struct broker_shard *broker, struct s
     if (!added.replaced) {
         session_subscription_append(session, added.local_id);
         COUNT(broker, subscriptions);
-        if (group.bytes) COUNT(broker, subscriptions_shared);
+        if (is_shared(group)) COUNT(broker, subscriptions_shared);
         if (UNLIKELY(session_is_durable(session))) durable_filter_count(broker, added.local_id, true);
     }
     if (added.first) sys_filter_added(broker, filter);
-    if (added.first || (group.bytes && !added.replaced)) {
+    if (added.first || (is_shared(group) && !added.replaced)) {
         struct route route = {.group = group, .local_id = added.local_id, .weight = added.count,
                               .target = (uint16_t)broker->shard->number, .strategy = strategy_of(broker, group)};
         route_change(broker, RECORD_ROUTE_ADD, filter, &route, request);
@@ -326,6 +330,10 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
         enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
         request->codes[request->codes_count++] = (uint8_t)code;
         if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
+        if (UNLIKELY(session->traced))
+            trace_session(broker, mqtt_reason_is_error(code) ? TRACE_EVENT_refused : TRACE_EVENT_subscribed, session,
+                          &(struct trace_facts){.topic = subscription.full_filter, .reason = (uint8_t)code, .numbers = {MQTT_SUBSCRIBE}});
+        if (mqtt_reason_is_error(code)) reasons_add(&broker->reasons, REASONS_subscribe, (uint8_t)code);
         if (mqtt_reason_is_error(code) && !denied)
             LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
                         log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
@@ -357,6 +365,7 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
         subscription.full_filter = filter;
         bool sound = filter.bytes && mqtt_share_split(filter, &subscription.share_group, &subscription.filter);
         enum mqtt_reason code = sound ? subscription_add(broker, session, &subscription, 0, request) : MQTT_REASON_TOPIC_FILTER_INVALID;
+        if (mqtt_reason_is_error(code)) COUNT(broker, auto_subscriptions_failed);
         if (mqtt_reason_is_error(code))
             LOG_LIMITED(WARN, 1000, "subscription not given", "client=%s filter=%s reason=\"%s\"", log_quoted(session_client_id(session)),
                         log_quoted(entries[i].filter), mqtt_reason_name(code));
@@ -379,6 +388,36 @@ enum mqtt_reason subscription_add_for(struct broker_shard *broker, struct sessio
     request->routes_open--;
     request_advance(broker, request);
     return code;
+}
+
+/* ---- sinks of features -------------------------------------------------------------------------------------------- */
+
+/* Retained messages of a local subscription come from this shard's own store alone: its sisters on the other shards get the others. */
+static void retained_for_sink(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local,
+                              struct subscribe_request *request)
+{
+    struct retained_query *query = retained_hold(broker, session, subscription->filter, subscription->qos, id);
+    if (local) retained_hold_local(broker, query);
+    query_append(request, query);
+}
+
+enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local)
+{
+    if (!route_index_accepts(subscription->filter)) return MQTT_REASON_TOPIC_FILTER_INVALID;
+    if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
+    struct span group = local ? SHARE_LOCAL_GROUP : subscription->share_group;
+    struct subscribe_request *request = memory_acquire(sizeof *request);
+    *request = (struct subscribe_request){.session = session, .conn = UINT64_MAX, .routes_open = 1, .stored = true};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    struct sink sink = {.who = session, .subscription_id = id, .qos = subscription->qos & 3, .no_local = subscription->no_local, .retain_as_published = true};
+    struct sinks_added added = subscription_lay(broker, session, subscription->filter, group, &sink, request);
+    bool laid = added.local_id != SINKS_ID_NONE;
+    bool wants_retained = laid && !is_shared(group) && (subscription->retain_handling == 0 || (subscription->retain_handling == 1 && !added.replaced));
+    if (wants_retained) retained_for_sink(broker, session, subscription, id, local, request);
+    request->routes_open--;
+    request_advance(broker, request);
+    return laid ? (enum mqtt_reason)subscription->qos : MQTT_REASON_QUOTA_EXCEEDED;
 }
 
 /* ---- what was stored, at start ---------------------------------------------------------------------------------- */
@@ -413,13 +452,13 @@ static void sink_removed(struct broker_shard *broker, struct span filter, struct
                          const struct sinks_removed *removed)
 {
     UNCOUNT(broker, subscriptions);
-    if (group.bytes) UNCOUNT(broker, subscriptions_shared);
+    if (is_shared(group)) UNCOUNT(broker, subscriptions_shared);
     struct route route = {.group = group, .local_id = removed->local_id, .weight = removed->count,
                           .target = (uint16_t)broker->shard->number, .strategy = strategy_of(broker, group)};
     if (removed->last) sys_filter_removed(broker, filter);
     if (removed->last)
         route_change(broker, RECORD_ROUTE_REMOVE, filter, &route, NULL);
-    else if (group.bytes)
+    else if (is_shared(group))
         route_change(broker, RECORD_ROUTE_ADD, filter, &route, NULL);
 }
 
@@ -447,6 +486,16 @@ static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct 
     return MQTT_REASON_SUCCESS;
 }
 
+bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local)
+{
+    struct span group = local ? SHARE_LOCAL_GROUP : subscription->share_group;
+    struct sinks_removed removed = sinks_remove(broker->sinks, subscription->filter, group, session);
+    if (!removed.found) return false;
+    session_subscription_remove(session, removed.local_id);
+    sink_removed(broker, subscription->filter, group, &removed);
+    return true;
+}
+
 enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription)
 {
     return subscription_remove(broker, session, subscription);
@@ -461,6 +510,7 @@ void unsubscribe_handle(struct broker_shard *broker, struct session *session,
     struct mqtt_subscription subscription;
     while (mqtt_unsubscription_next(&rest, &subscription)) {
         codes[count] = (uint8_t)subscription_remove(broker, session, &subscription);
+        if (codes[count]) reasons_add(&broker->reasons, REASONS_unsubscribe, codes[count]);
         if (!codes[count++]) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription.full_filter, 0, 0);
         LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
             log_quoted(subscription.full_filter));

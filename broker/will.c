@@ -17,6 +17,7 @@ static void will_publish(struct broker_shard *broker, struct session *session)
     if (message->expires_ms) publication.expires_ms = message->expires_ms += broker->shard->now_ms;
     LOG(INFO, "will published", "client=%s topic=%s", log_quoted(session_client_id(session)),
         log_quoted(publication.topic));
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_published(broker, &publication, 0);
     publication_publish(broker, &publication);
     publication_end(broker->shard, &publication);
     COUNT(broker, wills_published);

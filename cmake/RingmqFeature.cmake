@@ -32,7 +32,7 @@ endfunction()
 
 # The rules of features/acl alone, for those who have rules of their own (logins, `ringmq acl`).
 add_library(ringmq_acl_rules STATIC ${CMAKE_SOURCE_DIR}/features/acl/rules.c ${CMAKE_SOURCE_DIR}/features/acl/rules_parse.c
-            ${CMAKE_SOURCE_DIR}/features/acl/rules_decide.c)
+            ${CMAKE_SOURCE_DIR}/features/acl/rules_decide.c ${CMAKE_SOURCE_DIR}/features/acl/sources.c)
 target_include_directories(ringmq_acl_rules PUBLIC ${CMAKE_SOURCE_DIR})
 target_link_libraries(ringmq_acl_rules PUBLIC ringmq_proto ringmq_base)
 

@@ -1,9 +1,11 @@
-# ringmq_module(NAME [USES module…] [LIBS target…]): the folder NAME as the static library ringmq_NAME.
+# ringmq_module(NAME [USES module…] [LIBS target…] [EXCEPT file…]): the folder NAME, without those files, as the static library ringmq_NAME.
 # A module sees the headers of the whole tree (includes are written "proto/decode.h"); who may include whom is
 # checked by scripts/check-layers, and here by what it links.
 function(ringmq_module name)
-  cmake_parse_arguments(ARG "" "" "USES;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "USES;LIBS;EXCEPT" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
+  list(TRANSFORM ARG_EXCEPT PREPEND ${CMAKE_SOURCE_DIR}/${name}/)
+  list(REMOVE_ITEM sources "" ${ARG_EXCEPT})
   if(NOT sources)
     add_library(ringmq_${name} INTERFACE)
     set(scope INTERFACE)

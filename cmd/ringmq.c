@@ -15,6 +15,7 @@ static const struct manual_command commands[] = {
     {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
     {"ctl", ringmq_ctl, "ringmq ctl", "see and steer a running broker through its admin API"},
     {"top", ringmq_top, "ringmq top", "a live console: shards, memory, drops, the busiest clients"},
+    {"why", ringmq_why, "ringmq why", "would a message reach a client, and what decides it"},
     {"check", ringmq_check, "ringmq check", "try what a broker can do and print a verdict per capability"},
 };
 #define COMMANDS_COUNT (sizeof commands / sizeof commands[0])

@@ -25,6 +25,7 @@ int ringmq_passwd(int argc, char **argv);
 int ringmq_acl(int argc, char **argv);
 int ringmq_ctl(int argc, char **argv);
 int ringmq_top(int argc, char **argv);
+int ringmq_why(int argc, char **argv);
 
 /* "ringmq pub: …" and a newline, on stderr. say_quiet silences it (--quiet). */
 extern const char *say_who;

@@ -155,7 +155,7 @@ bool publisher_may_send(struct bench_worker *worker, struct bench_publisher *pub
 {
     if (worker->plan->qos && publisher->unacked >= publisher->unacked_max) return false; /* an acknowledgement comes back here */
     struct conn *conn = publisher->client->conn;
-    if (conn_has_room(worker->shard, conn)) return true;
+    if (conn_has_room(conn)) return true;
     conn->wants_writable = true;
     return false;
 }

@@ -20,6 +20,7 @@ enum { EXIT_DENIED = 4, EXIT_NOT_FOUND = 5, EXIT_CONFLICT = 6, EXIT_SERVER = 7 }
 struct ctl {
     const char *url, *key;
     bool json, wide, help;
+    struct http_trust trust;
     char kept_url[512], kept_token[256]; /* of the last login */
     struct http_client client;
 };
@@ -313,6 +314,12 @@ static void complain(const struct http_reply *reply)
     json_decref(error);
 }
 
+int ctl_complain(const struct http_reply *reply)
+{
+    complain(reply);
+    return status_exit(reply->status);
+}
+
 /* Sends it and prints the answer; the exit status. */
 static int request_run(struct ctl *ctl, struct request *request, json_t **ret_answer)
 {
@@ -330,6 +337,8 @@ static int request_run(struct ctl *ctl, struct request *request, json_t **ret_an
         complain(&reply);
     } else if (ret_answer) {
         *ret_answer = json_incref(answer);
+    } else if (reply.body_bytes && !request->route->answer) {
+        fwrite(reply.body, 1, reply.body_bytes, stdout); /* a file */
     } else if (ctl->json && answer) {
         json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
         putchar('\n');
@@ -432,8 +441,8 @@ static int general_options(struct ctl *ctl, int argc, char **argv)
 {
     int left = 0;
     for (int i = 1; i < argc; i++) {
-        bool url = strcmp(argv[i], "--url") == 0, key = strcmp(argv[i], "--key") == 0;
-        if ((url || key) && i + 1 == argc) {
+        bool url = strcmp(argv[i], "--url") == 0, key = strcmp(argv[i], "--key") == 0, ca_file = strcmp(argv[i], "--cafile") == 0;
+        if ((url || key || ca_file) && i + 1 == argc) {
             say_error("%s wants a value", argv[i]);
             return -1;
         }
@@ -441,6 +450,10 @@ static int general_options(struct ctl *ctl, int argc, char **argv)
             ctl->url = argv[++i];
         else if (key)
             ctl->key = argv[++i];
+        else if (ca_file)
+            ctl->trust.ca_file = argv[++i];
+        else if (strcmp(argv[i], "--insecure") == 0)
+            ctl->trust.insecure = true;
         else if (strcmp(argv[i], "--json") == 0)
             ctl->json = true;
         else if (strcmp(argv[i], "--wide") == 0)
@@ -497,7 +510,7 @@ int ringmq_ctl(int argc, char **argv)
     }
     login_read(&ctl);
     if (!ctl.url) ctl.url = *ctl.kept_url ? ctl.kept_url : URL_DEFAULT;
-    if (!http_client_init(&ctl.client, ctl.url)) {
+    if (!http_client_init(&ctl.client, ctl.url, &ctl.trust)) {
         say_error("%s", ctl.client.error);
         return RINGMQ_EXIT_FAILED;
     }
@@ -512,16 +525,16 @@ int ringmq_ctl(int argc, char **argv)
         json_decref(request.body);
         if (route->operation == OPERATION_logout) login_forget();
     }
-    http_client_close(&ctl.client);
+    http_client_release(&ctl.client);
     return status;
 }
 
-bool ctl_client(struct http_client *ret_client, const char *url, const char *key)
+bool ctl_client(struct http_client *ret_client, const char *url, const char *key, const struct http_trust *trust)
 {
     struct ctl ctl = {.url = url ? url : getenv("RINGMQ_URL"), .key = key ? key : getenv("RINGMQ_API_KEY")};
     login_read(&ctl);
     if (!ctl.url) ctl.url = *ctl.kept_url ? ctl.kept_url : URL_DEFAULT;
-    bool sound = http_client_init(&ctl.client, ctl.url);
+    bool sound = http_client_init(&ctl.client, ctl.url, trust);
     if (sound)
         authorize(&ctl);
     else

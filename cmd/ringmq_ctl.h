@@ -21,7 +21,9 @@ void ctl_complete_bash(void);
 void ctl_complete_zsh(void);
 
 /* A client of the API as `ringmq ctl` would be: NULL for url and key takes the environment's, else the last login's. False: it has complained. */
-bool ctl_client(struct http_client *ret_client, const char *url, const char *key);
+bool ctl_client(struct http_client *ret_client, const char *url, const char *key, const struct http_trust *trust);
+/* Tells people what an answer that is no success says; the exit status. */
+int ctl_complain(const struct http_reply *reply);
 
 /* The command's words are the first of these; NULL: there is no such command. ret_words: how many they are. */
 const struct api_route *ctl_find(int count, char **words, int *ret_words);

@@ -96,13 +96,15 @@ void ctl_help_command(const struct api_route *route)
 }
 
 static const char general[] =
-    "Usage: ringmq ctl [--url URL] [--key KEY:SECRET] [--json] [--wide] COMMAND …\n"
+    "Usage: ringmq ctl [--url URL] [--key KEY:SECRET] [--cafile FILE] [--json] [--wide] COMMAND …\n"
     "       ringmq ctl COMMAND --help\n"
     "\n"
     "See and steer a running broker through its admin API.\n"
     "\n"
     "  --url URL          where it is; default: where the last login was, else http://127.0.0.1:18083. Also RINGMQ_URL\n"
     "  --key KEY:SECRET   an API key. Better in the environment: RINGMQ_API_KEY, where other users cannot see it\n"
+    "  --cafile FILE      for https: the CA of the server's certificate; default: the system's. Also RINGMQ_CAFILE\n"
+    "  --insecure         for https: believe any certificate. Also RINGMQ_INSECURE=1\n"
     "  --json             print the answer as it is\n"
     "  --wide             all columns, however long the lines\n"
     "\n"

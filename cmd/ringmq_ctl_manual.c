@@ -13,6 +13,8 @@ static const struct {
 } general[] = {
     {"--url", "URL", "where the API is; default: where the last login was, else http://127.0.0.1:18083; also the environment's RINGMQ_URL"},
     {"--key", "KEY:SECRET", "an API key; better in the environment, RINGMQ_API_KEY, where other users cannot see it"},
+    {"--cafile", "FILE", "for https: the CA of the server's certificate; default: the system's; also the environment's RINGMQ_CAFILE"},
+    {"--insecure", NULL, "for https: believe any certificate; also RINGMQ_INSECURE=1 in the environment"},
     {"--json", NULL, "print the answer as it is"},
     {"--wide", NULL, "all columns, however long the lines"},
     {"--help", NULL, "explain ringmq ctl, or the command"},
@@ -147,7 +149,7 @@ void ctl_complete_bash(void)
     fputs("'\n_ringmq_options[ctl]='", stdout);
     for (size_t i = 0; i < GENERAL_COUNT; i++)
         printf("%s%s", i ? " " : "", general[i].option);
-    puts("'\n_ringmq_values[ctl --url]='@text'\n_ringmq_values[ctl --key]='@text'");
+    puts("'\n_ringmq_values[ctl --url]='@text'\n_ringmq_values[ctl --key]='@text'\n_ringmq_values[ctl --cafile]='@file'");
     for (uint32_t i = 0; i < api_routes_count; i++) {
         const struct api_route *route = &api_routes[i];
         if (!route->command) continue;

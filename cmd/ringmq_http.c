@@ -3,6 +3,7 @@
 #include <llhttp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,23 +15,45 @@
 #define BODY_BYTES_MAX   (256u << 20)
 #define CONNECT_MS       5000
 
-bool http_client_init(struct http_client *client, const char *url)
+struct http_secure {
+    struct endpoint_options options;
+    struct endpoint endpoint;
+    char host[256];
+};
+
+/* The endpoint of `mqtts`, with which bytes go the same way. */
+static bool secure_make(struct http_client *client, const struct http_trust *trust)
+{
+    struct http_secure *secure = memory_acquire_zeroed(sizeof *secure);
+    const char *ca_file = trust && trust->ca_file ? trust->ca_file : getenv("RINGMQ_CAFILE"), *insecure = getenv("RINGMQ_INSECURE");
+    memcpy(secure->host, client->host, sizeof secure->host);
+    secure->options = (struct endpoint_options){.host = secure->host, .port = client->port, .tls = true, .ca_file = ca_file && *ca_file ? ca_file : NULL,
+                                                .insecure = (trust && trust->insecure) || (insecure && strcmp(insecure, "1") == 0)};
+    secure->options.os_certificates = !secure->options.ca_file;
+    client->secure = secure;
+    if (endpoint_settle(&secure->options, &secure->endpoint)) return true;
+    snprintf(client->error, sizeof client->error, "https cannot be spoken: see above"); /* it has complained */
+    http_client_release(client);
+    return false;
+}
+
+bool http_client_init(struct http_client *client, const char *url, const struct http_trust *trust)
 {
     *client = (struct http_client){.port = PORT_DEFAULT, .timeout_ms = 30000};
     client->net.fd = -1;
-    if (strncasecmp(url, "https://", 8) == 0) {
-        snprintf(client->error, sizeof client->error, "%s: https is not spoken yet; use a tunnel to the broker's loopback address", url);
-        return false;
-    }
-    if (strncasecmp(url, "http://", 7) == 0) url += 7;
+    bool secure = strncasecmp(url, "https://", 8) == 0;
+    if (secure)
+        url += 8;
+    else if (strncasecmp(url, "http://", 7) == 0)
+        url += 7;
     char address[320];
     size_t bytes = strcspn(url, "/");
     if (bytes == 0 || bytes >= sizeof address || (url[bytes] && url[bytes + 1])) {
-        snprintf(client->error, sizeof client->error, "'%s' is no address; write http://HOST:PORT", url);
+        snprintf(client->error, sizeof client->error, "'%s' is no address; write http://HOST:PORT or https://HOST:PORT", url);
         return false;
     }
     snprintf(address, sizeof address, "%.*s", (int)bytes, url);
-    if (net_split_address(address, client->host, sizeof client->host, &client->port)) return true;
+    if (net_split_address(address, client->host, sizeof client->host, &client->port)) return !secure || secure_make(client, trust);
     snprintf(client->error, sizeof client->error, "'%s' is no address; write http://HOST:PORT", address);
     return false;
 }
@@ -39,6 +62,17 @@ void http_client_close(struct http_client *client)
 {
     if (client->open) net_close(&client->net);
     client->open = false;
+}
+
+void http_client_release(struct http_client *client)
+{
+    http_client_close(client);
+    if (client->secure) {
+        endpoint_release(&client->secure->endpoint);
+        endpoint_options_release(&client->secure->options);
+    }
+    memory_release(client->secure);
+    client->secure = NULL;
 }
 
 /* ---- the answer ------------------------------------------------------------------------------------------------- */
@@ -102,7 +136,8 @@ static bool wait_for(struct http_client *client, short events, uint64_t until_ms
     for (;;) {
         uint64_t now_ms = clock_now_ms();
         if (now_ms >= until_ms) return failed(client, "no answer in time");
-        struct pollfd look = {client->net.fd, events, 0};
+        if ((events & POLLIN) && net_pending(&client->net)) return true;
+        struct pollfd look = {client->net.fd, (short)(events | net_events(&client->net)), 0};
         int ready = poll(&look, 1, (int)(until_ms - now_ms));
         if (ready > 0) return true;
     }
@@ -111,21 +146,21 @@ static bool wait_for(struct http_client *client, short events, uint64_t until_ms
 static bool open_connection(struct http_client *client)
 {
     static const struct endpoint plain = {.kind = ENDPOINT_TCP};
-    struct net_settings settings = {.endpoint = &plain, .name = client->host, .host = client->host, .port = client->port,
+    struct net_settings settings = {.endpoint = client->secure ? &client->secure->endpoint : &plain, .name = client->host, .host = client->host, .port = client->port,
                                     .no_delay = true, .attempt_ms = CONNECT_MS};
     net_init(&client->net, &settings);
     client->open = true;
     enum net_status status = net_open(&client->net);
     uint64_t until_ms = clock_now_ms() + 4 * CONNECT_MS;
     while (status == NET_WAIT) {
-        struct pollfd look = {client->net.fd, POLLOUT, 0};
+        struct pollfd look = {client->net.fd, (short)(POLLIN | net_events(&client->net)), 0};
         poll(&look, 1, 100);
         if (clock_now_ms() > until_ms) break;
         status = net_progress(&client->net);
     }
     if (status == NET_DONE) return true;
     char why[sizeof client->net.error];
-    snprintf(why, sizeof why, "%s", status == NET_WAIT ? "no connection in time" : client->net.error);
+    snprintf(why, sizeof why, "%.500s%s", status == NET_WAIT ? "no connection in time" : client->net.error, client->secure ? endpoint_advice(client->net.error) : "");
     return failed(client, why);
 }
 

@@ -1,6 +1,6 @@
 /* ringmq_http.h - requests to a broker's admin API: HTTP/1.1, one connection that is kept open, blocking.
  *
- * Own rather than libcurl: that would put some twenty-five shared libraries (OpenSSL, LDAP, SSH, Kerberos …) into every `ringmq pub`, beside the
+ * By TLS, if the URL begins with https. Own rather than libcurl: that would put some twenty-five shared libraries (OpenSSL, LDAP, SSH, Kerberos …) into every `ringmq pub`, beside the
  * TLS library we have; what is needed here is a request and a parser (llhttp) over struct net.
  *
  * Owner:   http_client_close() gives everything back. Threads: one at a time.
@@ -10,11 +10,20 @@
 
 #include "cmd/ringmq_net.h"
 
+struct http_secure; /* TLS: options and what comes of them */
+
+/* Whom to believe that they are the server. NULL, false: the environment's RINGMQ_CAFILE and RINGMQ_INSECURE=1, else the system's certificates. */
+struct http_trust {
+    const char *ca_file;
+    bool insecure;
+};
+
 struct http_client {
     char host[256];
     uint16_t port;
     char authorization[512];  /* "Bearer …", "Basic …", or "" */
     uint32_t timeout_ms;      /* for the whole of an answer; of a stream: between two pieces */
+    struct http_secure *secure; /* NULL: plain */
     struct net net;
     bool open;
     char error[640];
@@ -26,9 +35,11 @@ struct http_reply {
     size_t body_bytes;
 };
 
-/* "http://HOST[:PORT]", "HOST[:PORT]"; the port is 18083 when none is named. False: it is none of these (https is not spoken yet). */
-bool http_client_init(struct http_client *client, const char *url);
-void http_client_close(struct http_client *client);
+/* "http://HOST[:PORT]", "https://HOST[:PORT]", "HOST[:PORT]"; the port is 18083 when none is named. False: it is none of these, or the CA's file is none.
+ * trust may be NULL. */
+bool http_client_init(struct http_client *client, const char *url, const struct http_trust *trust);
+void http_client_close(struct http_client *client);   /* the connection; the next request opens another */
+void http_client_release(struct http_client *client); /* all of it */
 /* body NULL: none. A kept connection that the server has closed meanwhile is opened once more. */
 bool http_client_request(struct http_client *client, const char *method, const char *target, const char *body, struct http_reply *ret_reply);
 void http_reply_release(struct http_reply *reply);

@@ -22,7 +22,7 @@ static const struct option options[] = {
     {0, "url", "URL", OPTION_TEXT, FIELD(url), .help = "the admin API (default: where `ringmq ctl login` was, else http://127.0.0.1:18083);\nalso the environment's RINGMQ_URL"},
     {0, "key", "KEY:SECRET", OPTION_TEXT, FIELD(key), .help = "an API key; better in the environment, RINGMQ_API_KEY, where others\ncannot see it"},
     {'i', "interval", "SECONDS", OPTION_SECONDS, FIELD(interval_ms), .help = "between two looks (2)"},
-    {'s', "sort", "in|out|queue|bytes|inflight|subs|id", OPTION_TEXT, FIELD(sort), .help = "order of the clients: messages from and to them a second, waiting,\ntheir bytes, unacknowledged, subscriptions (in)"},
+    {'s', "sort", "in|inbytes|out|queue|bytes|inflight|subs|id", OPTION_TEXT, FIELD(sort), .help = "order of the clients: messages from them a second, their bytes,\nmessages to them a second, waiting, bytes that wait, unacknowledged, subscriptions (in)"},
     {'r', "reverse", NULL, OPTION_FLAG, FIELD(ascending), .help = "the least first"},
     {'f', "filter", "TEXT", OPTION_TEXT, FIELD(filter), .help = "only clients with this in their id"},
     {0, "clients", "N", OPTION_NUMBER, FIELD(clients), 1, 10000, .help = "ask for so many clients (500): those with the most messages in all,\nor in the order chosen; the fastest of them come first"},
@@ -38,7 +38,7 @@ static bool sort_take(const char *word, enum top_sort *ret_sort)
         *ret_sort = (enum top_sort)sort;
         return true;
     }
-    if (word) say_error("--sort wants in, out, queue, bytes, inflight, subs or id, not '%s'", word);
+    if (word) say_error("--sort wants in, inbytes, out, queue, bytes, inflight, subs or id, not '%s'", word);
     return word == NULL;
 }
 
@@ -72,11 +72,12 @@ int ringmq_top(int argc, char **argv)
         .usage = "ringmq top [options]",
         .about = "What a broker does, live: rates, latencies, memory, each shard's processor time, turns, batches and\n"
                  "lanes, what is dropped and why, and the busiest clients. It asks the admin API (see `ringmq ctl login`).\n\n"
-                 "Keys: q quit, space pause, s next order, r reverse, / filter by client id, up and down choose a client,\n"
+                 "Keys: q quit, space pause, v next list (clients, slow subscribers, dropped messages), s next order, r reverse, / filter by client id, up and down choose a client,\n"
                  "k kick it (needs the role operator), h help.\n\n"
                  "  TURN      processor time of one turn of the shard's loop\n"
                  "  BATCH     completions it takes in one turn\n"
                  "  LANE/S    records from other shards\n"
+                 "  FILL%     how full the fullest lane from another shard was within the last second\n"
                  "  LANEFULL  how often a lane was full since the start, and its sender had to wait\n"
                  "  slowed    the client publishes faster than its subscribers take",
         .examples = "ringmq top --sort queue\n"
@@ -97,11 +98,12 @@ int ringmq_top(int argc, char **argv)
     }
     snprintf(top.filter, sizeof top.filter, "%s", given.filter ? given.filter : "");
     bool screen = !given.once && !given.json;
+    if (!screen) top.events_wanted = 1u << TOP_SLOW | 1u << TOP_DROPS; /* on the screen: as long as they are looked at */
     if (screen && !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))) {
         say_error("this is no terminal; --once or --json print instead");
         return RINGMQ_EXIT_FAILED;
     }
-    if (!ctl_client(&top.client, given.url, given.key)) return RINGMQ_EXIT_FAILED;
+    if (!ctl_client(&top.client, given.url, given.key, NULL)) return RINGMQ_EXIT_FAILED;
     setlocale(LC_CTYPE, "");
     int status = RINGMQ_EXIT_OK;
     if (screen && !top_look(&top)) /* said on the terminal as it is, not on a screen that goes */

@@ -1,5 +1,5 @@
-/* ringmq_top.h - `ringmq top`: what the admin API says now, and how fast it changes. ringmq_top_data.c asks and reckons, ringmq_top_screen.c shows,
- * ringmq_top_print.c prints. */
+/* ringmq_top.h - `ringmq top`: what the admin API says now, and how fast it changes. ringmq_top_data.c asks and reckons, ringmq_top_lists.c looks at slow
+ * subscribers and drops, ringmq_top_screen.c shows, ringmq_top_print.c prints. */
 #ifndef RINGMQ_CMD_TOP_H
 #define RINGMQ_CMD_TOP_H
 
@@ -10,7 +10,7 @@
 #define TOP_SHARDS_MAX 64
 #define TOP_DROPS_MAX 32
 
-enum top_sort { TOP_BY_IN, TOP_BY_OUT, TOP_BY_QUEUE, TOP_BY_QUEUE_BYTES, TOP_BY_INFLIGHT, TOP_BY_SUBSCRIPTIONS, TOP_BY_ID, TOP_SORTS };
+enum top_sort { TOP_BY_IN, TOP_BY_IN_BYTES, TOP_BY_OUT, TOP_BY_QUEUE, TOP_BY_QUEUE_BYTES, TOP_BY_INFLIGHT, TOP_BY_SUBSCRIPTIONS, TOP_BY_ID, TOP_SORTS };
 extern const char *const top_sort_names[TOP_SORTS]; /* "in", "out", … */
 
 struct top_shard {
@@ -19,6 +19,7 @@ struct top_shard {
     double turns, turn_us;    /* a second; processor time of each */
     double batch;             /* completions a turn */
     double lane_records;      /* from other shards, a second */
+    double lane_fill;         /* percent of a lane: the fullest to it within the last second */
     uint64_t lane_overflows;  /* since the start: the lane was full, its sender waited */
     uint64_t connections, sessions, queued, pool_bytes;
 };
@@ -37,9 +38,21 @@ struct top_client {
     uint64_t queue, queue_bytes, inflight, subscriptions, backlog;
 };
 
+/* A subscriber that kept a message waiting (slow_subs.enable), or a message that was dropped. */
+struct top_event {
+    const char *at, *client_id, *topic; /* in `slow`, `drops`; RFC 3339; "": nobody in particular */
+    const char *reason;                 /* of a drop */
+    uint64_t waited_ms;                 /* of a slow one */
+};
+
+/* What the lower part of the screen lists. */
+enum top_view { TOP_CLIENTS, TOP_SLOW, TOP_DROPS, TOP_VIEWS };
+extern const char *const top_view_names[TOP_VIEWS]; /* "clients", … */
+
 /* One look, and the rates since the look before (0 in the first). */
 struct top_sample {
     json_t *stats, *node, *clients;
+    json_t *slow, *drop_log;     /* answers; NULL: not asked, or the API has none for us: see top_events() */
     double seconds;             /* since the look before; 0: the first */
     double in, out, in_bytes, out_bytes, connects, drops; /* a second */
     double turn_p50, turn_p99, send_p50, send_p99; /* seconds; negative: none came */
@@ -60,8 +73,17 @@ struct top {
     bool ascending;
     char filter[128];           /* part of a client id; "": all */
     uint32_t clients_max;       /* asked for */
+    uint32_t events_wanted;     /* see top_look_at_events() */
+    char slow_why[200], drops_why[200]; /* why there is no list of them */
     char error[700];            /* why the last look failed; "": it did not */
 };
+
+/* The rows of TOP_SLOW or TOP_DROPS, the slowest or the newest first, at most `max`. 0 with a sentence in ret_why when there is nothing to show. */
+uint32_t top_events(const struct top *top, enum top_view view, struct top_event *events, uint32_t max, const char **ret_why);
+/* Asks for the rows of both views that `wanted` has bits of (1 << TOP_SLOW, …). */
+void top_look_at_events(struct top *top, uint32_t wanted);
+/* GET: the answer, or NULL with top->error and the status (0: no answer). */
+json_t *top_ask(struct top *top, const char *target, int *ret_status);
 
 /* Looks again. False: see top->error; what was seen before stays. */
 bool top_look(struct top *top);

@@ -3,23 +3,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "cmd/ringmq.h"
 
-const char *const top_sort_names[TOP_SORTS] = {"in", "out", "queue", "bytes", "inflight", "subs", "id"};
+const char *const top_sort_names[TOP_SORTS] = {"in", "inbytes", "out", "queue", "bytes", "inflight", "subs", "id"};
 /* What the API is to sort by, so that the right ones are among those it sends. */
-static const char *const api_sorts[TOP_SORTS] = {"recv_msg", "send_msg", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "clientid"};
+static const char *const api_sorts[TOP_SORTS] = {"recv_msg", "recv_msg_bytes", "send_msg", "mqueue_len", "mqueue_bytes", "inflight_cnt", "subscriptions_cnt", "clientid"};
 
 /* ---- asking ----------------------------------------------------------------------------------------------------- */
 
-static json_t *ask(struct top *top, const char *target)
+json_t *top_ask(struct top *top, const char *target, int *ret_status)
 {
     struct http_reply reply;
+    *ret_status = 0;
     if (!http_client_request(&top->client, "GET", target, NULL, &reply)) {
         snprintf(top->error, sizeof top->error, "%s", top->client.error);
         return NULL;
     }
+    *ret_status = reply.status;
     json_t *answer = reply.body_bytes ? json_loadb(reply.body, reply.body_bytes, JSON_ALLOW_NUL, NULL) : NULL;
     if (reply.status != 200 || !answer) {
         const char *message = json_string_value(json_object_get(answer, "message"));
@@ -30,6 +33,12 @@ static json_t *ask(struct top *top, const char *target)
     }
     http_reply_release(&reply);
     return answer;
+}
+
+static json_t *ask(struct top *top, const char *target)
+{
+    int status;
+    return top_ask(top, target, &status);
 }
 
 static uint64_t whole(const json_t *object, const char *name) { return (uint64_t)json_integer_value(json_object_get(object, name)); }
@@ -88,6 +97,7 @@ static void look_at_shards(struct top_sample *now, const json_t *before)
             .turn_us = turns > 0 ? cpu / now->seconds / turns * 1e6 : 0,
             .batch = turns > 0 ? rate(counters, olds, "completions", now->seconds) / turns : 0,
             .lane_records = rate(counters, olds, "lane_records", now->seconds),
+            .lane_fill = turns > 0 ? (double)whole(counters, "lane_fill") / 10 : 0, /* a shard that sleeps remembers an old one */
             .lane_overflows = whole(counters, "lane_overflows"),
             .connections = whole(counters, "connections"),
             .sessions = whole(counters, "sessions"),
@@ -129,12 +139,21 @@ static void look_at_drops(struct top_sample *now, const json_t *before)
     qsort(now->dropped, now->dropped_count, sizeof now->dropped[0], by_rate);
 }
 
+static time_t connected_s(const json_t *client)
+{
+    struct tm when = {0};
+    const char *text = json_string_value(json_object_get(client, "connected_at"));
+    return text && strptime(text, "%Y-%m-%dT%H:%M:%S", &when) ? timegm(&when) : 0;
+}
+
+/* A counter of its connection, which begins at 0 with it: of a new connection all of it counts. (That the connection is the same is told by its beginning. Clocks
+ * may be set a little between two looks; of two beginnings within a second the counters tell: what was counted does not become less.) */
 static double client_rate(const json_t *now, const json_t *before, const char *name, double seconds)
 {
     if (!before || seconds <= 0) return 0;
-    bool same = json_equal(json_object_get(now, "connected_at"), json_object_get(before, "connected_at"));
-    uint32_t a = same ? (uint32_t)whole(before, name) : 0, b = (uint32_t)whole(now, name); /* modulo 2^32 */
-    return (double)(uint32_t)(b - a) / seconds;
+    uint32_t a = (uint32_t)whole(before, name), b = (uint32_t)whole(now, name); /* modulo 2^32 */
+    bool same = labs((long)(connected_s(now) - connected_s(before))) <= 1 && (uint32_t)(b - a) < UINT32_MAX / 2;
+    return (double)(uint32_t)(same ? b - a : b) / seconds;
 }
 
 static void look_at_clients(struct top *top, double seconds)
@@ -210,6 +229,7 @@ bool top_look(struct top *top)
     look_at_drops(now, top->before_stats);
     look_at_clients(top, top->before_clients ? (double)(clients_us - top->before_clients_us) / 1e6 : 0);
     top->before_clients_us = clients_us;
+    top_look_at_events(top, top->events_wanted);
     return true;
 }
 
@@ -222,6 +242,7 @@ static double key_of(const struct top_client *client)
 {
     switch (sort_now) {
     case TOP_BY_IN: return client->in;
+    case TOP_BY_IN_BYTES: return client->in_bytes;
     case TOP_BY_OUT: return client->out;
     case TOP_BY_QUEUE: return (double)client->queue;
     case TOP_BY_QUEUE_BYTES: return (double)client->queue_bytes;
@@ -279,8 +300,10 @@ void top_release(struct top *top)
     json_decref(top->now.stats);
     json_decref(top->now.node);
     json_decref(top->now.clients);
+    json_decref(top->now.slow);
+    json_decref(top->now.drop_log);
     json_decref(top->before_stats);
     json_decref(top->before_clients);
     memory_release(top->now.list);
-    http_client_close(&top->client);
+    http_client_release(&top->client);
 }

@@ -85,6 +85,21 @@ void top_printable(const char *text, uint32_t columns, char *out, size_t bytes)
 
 /* ---- --once ----------------------------------------------------------------------------------------------------- */
 
+/* The first few; nothing where there are none, or the API shows none. */
+static void print_events(const struct top *top, enum top_view view)
+{
+    struct top_event events[5];
+    const char *why;
+    char id[256], topic[512];
+    uint32_t count = top_events(top, view, events, sizeof events / sizeof events[0], &why);
+    for (uint32_t i = 0; i < count; i++) {
+        top_printable(events[i].client_id, 32, id, sizeof id);
+        top_printable(events[i].topic, 60, topic, sizeof topic);
+        if (i == 0) printf("\n%s:\n", view == TOP_SLOW ? "slow subscribers" : "last drops");
+        printf("  %-24.24s %-22.22s %-32s %s\n", events[i].at, view == TOP_SLOW ? top_seconds((double)events[i].waited_ms / 1000) : events[i].reason, id, topic);
+    }
+}
+
 void top_print(const struct top *top, uint32_t rows)
 {
     const struct top_sample *now = &top->now;
@@ -99,16 +114,18 @@ void top_print(const struct top *top, uint32_t rows)
     printf("queued %s (%s), in flight %s, retained %s (%s); publish to send p50 %s p99 %s, turn p50 %s p99 %s\n\n", top_number((double)top_counter(top, "queued_messages")),
            top_bytes((double)top_counter(top, "queued_bytes")), top_number((double)top_counter(top, "inflight_messages")), top_number((double)top_counter(top, "retained_messages")),
            top_bytes((double)top_counter(top, "retained_bytes")), top_seconds(now->send_p50), top_seconds(now->send_p99), top_seconds(now->turn_p50), top_seconds(now->turn_p99));
-    printf("%5s %6s %9s %9s %7s %9s %9s %8s %8s %8s %9s\n", "shard", "cpu%", "turns/s", "turn", "batch", "lane/s", "lanefull", "conns", "sessions", "queued", "pools");
+    printf("%5s %6s %9s %9s %7s %9s %6s %9s %8s %8s %8s %9s\n", "shard", "cpu%", "turns/s", "turn", "batch", "lane/s", "fill%", "lanefull", "conns", "sessions", "queued", "pools");
     for (uint32_t i = 0; i < now->shards_count; i++) {
         const struct top_shard *shard = &now->shards[i];
-        printf("%5u %6.1f %9s %9s %7.1f %9s %9s %8s %8s %8s %9s\n", shard->number, shard->cpu_percent, top_number(shard->turns), top_seconds(shard->turn_us / 1e6), shard->batch,
-               top_number(shard->lane_records), top_number((double)shard->lane_overflows), top_number((double)shard->connections), top_number((double)shard->sessions),
+        printf("%5u %6.1f %9s %9s %7.1f %9s %6.1f %9s %8s %8s %8s %9s\n", shard->number, shard->cpu_percent, top_number(shard->turns), top_seconds(shard->turn_us / 1e6), shard->batch,
+               top_number(shard->lane_records), shard->lane_fill, top_number((double)shard->lane_overflows), top_number((double)shard->connections), top_number((double)shard->sessions),
                top_number((double)shard->queued), top_bytes((double)shard->pool_bytes));
     }
     for (uint32_t i = 0; i < now->dropped_count; i++)
         printf("%s%s %llu (%s/s)%s", i ? ", " : "\ndropped and refused: ", now->dropped[i].name, (unsigned long long)now->dropped[i].count, top_number(now->dropped[i].rate),
                i + 1 == now->dropped_count ? "\n" : "");
+    print_events(top, TOP_SLOW);
+    print_events(top, TOP_DROPS);
     printf("\n%-32s %8s %8s %10s %8s %9s %8s %6s %9s %s\n", "client", "in/s", "out/s", "in B/s", "queue", "bytes", "inflight", "subs", "unsent", "state");
     for (uint32_t i = 0; i < now->list_count && i < rows; i++) {
         const struct top_client *client = &now->list[i];
@@ -121,6 +138,7 @@ void top_print(const struct top *top, uint32_t rows)
 
 /* ---- --json ----------------------------------------------------------------------------------------------------- */
 
+static json_t *events_json(const json_t *answer) { return answer ? json_incref(json_object_get(answer, "data")) : json_null(); }
 static json_t *quantile_json(double value) { return value < 0 ? json_null() : json_real(value); }
 
 void top_print_json(const struct top *top)
@@ -129,8 +147,8 @@ void top_print_json(const struct top *top)
     json_t *shards = json_array(), *dropped = json_object(), *clients = json_array();
     for (uint32_t i = 0; i < now->shards_count; i++) {
         const struct top_shard *shard = &now->shards[i];
-        json_array_append_new(shards, json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "shard", (int)shard->number, "cpu_percent", shard->cpu_percent, "turns_per_s", shard->turns,
-                                                "turn_us", shard->turn_us, "batch", shard->batch, "lane_records_per_s", shard->lane_records, "lane_overflows", (json_int_t)shard->lane_overflows,
+        json_array_append_new(shards, json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "shard", (int)shard->number, "cpu_percent", shard->cpu_percent, "turns_per_s", shard->turns,
+                                                "turn_us", shard->turn_us, "batch", shard->batch, "lane_records_per_s", shard->lane_records, "lane_fill_percent", shard->lane_fill, "lane_overflows", (json_int_t)shard->lane_overflows,
                                                 "connections", (json_int_t)shard->connections, "sessions", (json_int_t)shard->sessions, "queued_messages", (json_int_t)shard->queued, "pool_bytes",
                                                 (json_int_t)shard->pool_bytes));
     }
@@ -147,6 +165,8 @@ void top_print_json(const struct top *top)
                               "rates", "messages_in", now->in, "messages_out", now->out, "bytes_in", now->in_bytes, "bytes_out", now->out_bytes, "connects", now->connects, "dropped", now->drops, "latency",
                               "turn_p50_s", quantile_json(now->turn_p50), "turn_p99_s", quantile_json(now->turn_p99), "publish_to_send_p50_s", quantile_json(now->send_p50), "publish_to_send_p99_s",
                               quantile_json(now->send_p99), "counters", json_object_get(now->stats, "counters"), "shards", shards, "dropped", dropped, "clients", clients);
+    json_object_set_new(whole, "slow_subscribers", events_json(now->slow));
+    json_object_set_new(whole, "last_drops", events_json(now->drop_log));
     json_dumpf(whole, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(whole);

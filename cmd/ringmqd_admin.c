@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "admin/metrics.h"
 #include "admin/pages.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@ int ringmqd_admin_prepare(const struct settings *settings, struct broker *broker
     if (!settings->admin.enable) return -1;
     broker->inspected_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     CHECK(broker->inspected_wake >= 0);
+    broker->trace = trace_node_create(broker->shards_count, (uint32_t)settings->trace.ring_bytes);
     return broker->inspected_wake;
 }
 

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/settings.h"
 #include "config/bind.h"
+#include "config/otlp.h"
 
 /* ---- words -------------------------------------------------------------------------------------------------------- */
 
@@ -43,6 +44,8 @@ static const struct schema_word deny_actions[] = {{"ignore", DENY_ACTION_IGNORE}
 /* The orders of base/log.h. */
 static const struct schema_word log_levels[] = {{"debug", 0}, {"info", 1}, {"notice", 2}, {"warn", 3},
                                                 {"error", 4}, {"off", 5},  {"warning", 3}, {NULL, 0}};
+/* enum otlp_compression */
+static const struct schema_word otlp_compressions[] = {{"none", OTLP_COMPRESSION_NONE}, {"gzip", OTLP_COMPRESSION_GZIP}, {NULL, 0}};
 static const struct schema_word log_formats[] = {{"text", 0}, {"json", 1}, {"journal", 2}, {NULL, 0}};
 
 /* ---- checks of a string ------------------------------------------------------------------------------------------- */
@@ -685,6 +688,49 @@ static const struct schema_key keys[] = {
     {"admin.tls.password", TYPE_SECRET, AT(admin.key_password), .min = 0, .max = 1024, .default_text = "",
      .documentation = "Decrypts the private key."},
 
+    /* trace */
+    {"trace.max_running", TYPE_UNSIGNED, RELOAD, AT(trace.running_max), .min = 0, .max = 16, .default_text = "8",
+     .documentation = "Traces that run at the same time. 0: none can be started."},
+    {"trace.max_kept", TYPE_UNSIGNED, RELOAD, AT(trace.kept_max), .min = 1, .max = 1000, .default_text = "30",
+     .documentation = "Traces whose files are kept below node.data_dir/trace; a new one takes the place of the oldest that has ended."},
+    {"trace.duration", TYPE_DURATION, RELOAD, AT(trace.duration_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "10m",
+     .documentation = "How long a trace runs when nothing is said."},
+    {"trace.max_duration", TYPE_DURATION, RELOAD, AT(trace.duration_max_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "1d",
+     .documentation = "The longest time a trace may run."},
+    {"trace.size", TYPE_SIZE, RELOAD, AT(trace.bytes), .min = 4 * KIB, .max = 4 * GIB, .default_text = "10MiB",
+     .documentation = "Size of a trace's files when nothing is said; it ends when they have it."},
+    {"trace.max_size", TYPE_SIZE, RELOAD, AT(trace.bytes_max), .min = 4 * KIB, .max = 4 * GIB, .default_text = "100MiB",
+     .documentation = "The largest size a trace may have."},
+    {"trace.buffer", TYPE_SIZE, AT(trace.ring_bytes), .min = 128 * KIB, .max = 64 * MIB, .default_text = "1MiB",
+     .documentation = "Records on their way from a shard to the files, per shard, made when the first trace starts. What finds no room is counted, and the trace says so."},
+    /* metrics */
+    {"metrics.exemplars", TYPE_BOOL, RELOAD, AT(metrics.exemplars), .default_text = "true",
+     .documentation = "Histograms name a message for each of their buckets (OpenMetrics exemplars): topic and client id. With admin.metrics_auth = false "
+                      "they are left out of /metrics: such names are not for everybody."},
+    {"metrics.otlp.endpoint", TYPE_STRING, RELOAD, AT(metrics.otlp.endpoint), .min = 0, .max = 2048, .default_text = "", .check = otlp_check_endpoint,
+     .documentation = "Push all metrics to an OpenTelemetry collector: the URL of its OTLP/HTTP receiver, such as http://127.0.0.1:4318 (without a path "
+                      "/v1/metrics is meant). Empty: nothing is pushed."},
+    {"metrics.otlp.interval", TYPE_DURATION, RELOAD, AT(metrics.otlp.interval_ms), .unit_us = MS, .min = 100, .max = 3600000, .default_text = "60s",
+     .documentation = "How often they are pushed."},
+    {"metrics.otlp.timeout", TYPE_DURATION, RELOAD, AT(metrics.otlp.timeout_ms), .unit_us = MS, .min = 10, .max = 600000, .default_text = "10s",
+     .documentation = "How long a request may take, connecting included."},
+    {"metrics.otlp.headers", TYPE_SECRET, RELOAD, AT(metrics.otlp.headers), .min = 0, .max = 8192, .default_text = "", .check = otlp_check_headers,
+     .documentation = "Sent with every request, \"Name: value, Name: value\": an API key, a tenant."},
+    {"metrics.otlp.compression", TYPE_ENUM, RELOAD, AT(metrics.otlp.compression), .words = otlp_compressions, .default_text = "none",
+     .documentation = "gzip makes requests about ten times smaller and takes about a millisecond of a processor."},
+    {"metrics.otlp.resource_attributes", TYPE_STRING, RELOAD, AT(metrics.otlp.resource_attributes), .min = 0, .max = 8192, .default_text = "",
+     .check = otlp_check_attributes,
+     .documentation = "What is said of this broker beside service.name (ringmq), service.version, service.instance.id (node.name@host), host.name and process.pid, as in "
+                      "OTEL_RESOURCE_ATTRIBUTES: \"deployment.environment.name=production,service.namespace=plant%207\". Those given here win."},
+    {"metrics.otlp.tls.cafile", TYPE_STRING, RELOAD, AT(metrics.otlp.ca_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Certificates (PEM) that the collector's must lead to. Empty: the system's."},
+    {"metrics.otlp.tls.certfile", TYPE_STRING, RELOAD, AT(metrics.otlp.certificate_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Our certificate (PEM), for a collector that asks for one."},
+    {"metrics.otlp.tls.keyfile", TYPE_STRING, RELOAD, AT(metrics.otlp.key_file), .min = 0, .max = 4096, .default_text = "",
+     .documentation = "Its private key (PEM)."},
+    {"metrics.otlp.tls.verify", TYPE_BOOL, RELOAD, AT(metrics.otlp.verify), .default_text = "true",
+     .documentation = "Whether the collector's certificate must be good and for its name. Only for tests false."},
+
     /* log, sys */
     {"log.level", TYPE_ENUM, RELOAD, AT(log.level), .words = log_levels, .default_text = "info",
      .documentation = "The least important lines that are written."},
@@ -730,6 +776,10 @@ static const struct schema_section sections[] = {
     {"limiter.node", "How much all clients of the node may do together, over all shards."},
     {"admin", "The admin API, see docs/admin-api.md: users, metrics, what can be seen and done while the broker runs."},
     {"admin.tls", "HTTPS for the admin API."},
+    {"trace", "Traces of clients and topics. See docs/trace.md."},
+    {"metrics", "What is counted and who is told. See docs/metrics.md; /metrics is the admin API's."},
+    {"metrics.otlp", "Metrics pushed to an OpenTelemetry collector (OTLP over HTTP)."},
+    {"metrics.otlp.tls", "For an https:// endpoint."},
     {"log", "What is logged, and how."},
     {"sys", "The $SYS topics."},
     {"features", "What plugs into the broker. docs/features.md."},

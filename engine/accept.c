@@ -169,6 +169,7 @@ void accept_completed(struct shard *shard, const struct kernel_completion *compl
     if (!exhausted) return accept_arm(shard, number);
     stats_count(&shard->stats.connections_refused, 1);
     stats_count(&shard->stats.refused_no_descriptor, 1);
+    listener_event(&shard->group->listeners[number], LISTENER_refused_no_descriptor);
     retry_in(shard, ACCEPT_RETRY_MS);
 }
 
@@ -238,12 +239,14 @@ void conn_accepted(struct shard *shard, int fd, uint8_t number)
         listener_count(shard, number, -1);
         stats_count(&shard->stats.connections_refused, 1);
         stats_count(&shard->stats.refused_too_many, 1);
+        listener_event(listener, LISTENER_refused_too_many);
         LOG_LIMITED(WARN, 1000, "connection refused", "reason=too_many_connections listener=%s.%s",
                     listener_kind_names[listener->settings->kind], listener->settings->name);
         shard->group->verbs->close_fd(shard->ring, fd, 0);
         return;
     }
     stats_count(&shard->stats.connections_accepted, 1);
+    listener_event(listener, LISTENER_accepted);
     delay_acks(shard, conn, listener->settings);
     if (listener->admits) {
         conn->unadmitted = true;

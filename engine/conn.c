@@ -48,8 +48,7 @@ void conn_receive_again(struct shard *shard, struct conn *conn)
 
 void conn_carry_release(struct shard *shard, struct conn *conn)
 {
-    if (!conn->carry) return;
-    pool_release(&shard->pool, conn->carry, conn->carry_capacity);
+    if (conn->carry) pool_release(&shard->pool, conn->carry, conn->carry_capacity);
     conn->carry = NULL;
     conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
@@ -93,6 +92,15 @@ static struct span conn_hand_up(struct shard *shard, struct conn *conn, struct s
     return span_skip(bytes, progress.consumed);
 }
 
+bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block, uint32_t *ret_bytes)
+{
+    if (!conn->in_handler || !conn->carry || conn->carry + conn->carry_start + conn->carry_bytes != end) return false;
+    *ret_block = conn->carry;
+    *ret_bytes = conn->carry_capacity;
+    conn->carry = NULL;
+    return true;
+}
+
 /* The carry holds the beginning: it is completed from `bytes` until one hand-up empties it. Returns what is left of `bytes`. */
 static struct span conn_complete_carry(struct shard *shard, struct conn *conn, struct span bytes)
 {
@@ -107,6 +115,7 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
         uint32_t before = conn->carry_bytes;
         struct span rest = conn_hand_up(shard, conn, span_of(conn->carry + conn->carry_start, before));
         if (conn->state == CONN_FREE || conn->state == CONN_CLOSING) return bytes;
+        CHECK(conn->carry || rest.bytes == 0); /* conn_take_block() */
         conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
         if (rest.bytes == 0) conn_carry_release(shard, conn);
@@ -215,9 +224,8 @@ static uint8_t stage_log2_for(uint32_t bytes)
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
 
-uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
+uint8_t *conn_reserve_anew(struct shard *shard, struct conn *conn, uint32_t bytes)
 {
-    DCHECK(conn->state == CONN_OPEN);
     if (!conn->out) {
         uint32_t usual = (1u << conn->stage_log2) - (uint32_t)sizeof(struct outbuf);
         uint32_t front = conn->filters ? conn->filters->prefix_bytes : 0;
@@ -230,26 +238,11 @@ uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
     return conn->out->stage + conn->out->bytes;
 }
 
-void conn_commit(struct conn *conn, uint32_t bytes)
-{
-    DCHECK(conn->out->bytes + bytes <= conn->out->capacity);
-    conn->out->bytes += bytes;
-}
-
 void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner)
 {
     conn_reserve(shard, conn, 0);
     outbuf_attach(&shard->pool, conn->out, data, bytes, owner);
 }
-
-bool conn_has_room(const struct shard *shard, const struct conn *conn)
-{
-    const struct outbuf *out = conn->out;
-    if (!out) return true;
-    return out->bytes + out->pieces_bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX;
-}
-
-bool conn_is_flooded(const struct conn *conn) { return conn->out && conn->out->bytes >= 2 * STAGE_BYTES_MAX; }
 
 static void send_issue(struct shard *shard, struct conn *conn)
 {

@@ -13,6 +13,7 @@
 #ifndef RINGMQ_ENGINE_CONN_H
 #define RINGMQ_ENGINE_CONN_H
 
+#include "base/check.h"
 #include "base/wheel.h"
 #include "engine/kernel.h"
 #include "engine/outbuf.h"
@@ -82,14 +83,31 @@ struct conn *conn_find(struct shard *shard, uint64_t name);
 
 /* Room for `bytes` at the end of the stage; conn_commit() says how many were written. The connection's bytes leave at the
  * end of the turn. The pointer is good until the next call for this connection. */
-uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes);
-void conn_commit(struct conn *conn, uint32_t bytes);
+uint8_t *conn_reserve_anew(struct shard *shard, struct conn *conn, uint32_t bytes); /* for conn_reserve() only */
+static inline uint8_t *conn_reserve(struct shard *shard, struct conn *conn, uint32_t bytes)
+{
+    struct outbuf *out = conn->out;
+    DCHECK(conn->state == CONN_OPEN);
+    if (UNLIKELY(!out || out->capacity - out->bytes < bytes)) return conn_reserve_anew(shard, conn, bytes);
+    return out->stage + out->bytes;
+}
+static inline void conn_commit(struct conn *conn, uint32_t bytes)
+{
+    DCHECK(conn->out->bytes + bytes <= conn->out->capacity);
+    conn->out->bytes += bytes;
+}
 /* A reference to bytes that stay where they are; `owner` goes to the handler's release() once they have left. */
 void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner);
+/* More than this staged on one connection: conn_has_room() says no. */
+#define STAGE_BYTES_MAX (64 * 1024)
 /* False: too many references wait already, or too many bytes: use writable(). */
-bool conn_has_room(const struct shard *shard, const struct conn *conn);
+static inline bool conn_has_room(const struct conn *conn)
+{
+    const struct outbuf *out = conn->out;
+    return !out || (out->bytes + out->pieces_bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX);
+}
 /* True when far more than a stage waits: deliveries stop at conn_has_room(), so these are answers that the peer does not read. */
-bool conn_is_flooded(const struct conn *conn);
+static inline bool conn_is_flooded(const struct conn *conn) { return conn->out && conn->out->bytes >= 2 * STAGE_BYTES_MAX; }
 /* Bytes not yet taken by the kernel. */
 static inline uint64_t conn_backlog(const struct conn *conn)
 {
@@ -115,6 +133,10 @@ void conn_finish(struct shard *shard, struct conn *conn, bool linger);
 /* Hands the connection to another shard, with the bytes that received() has not consumed; the handler's adopted() runs there
  * with `baggage`, or its move_failed() here. Nothing may be staged. */
 void conn_move(struct shard *shard, struct conn *conn, uint32_t to_shard, void *baggage);
+
+/* Inside received(): the block of the shard's pool in which the bytes at hand have gathered becomes the caller's, all of it, to be given back with
+ * its size; all bytes must be consumed then. Only if they end at `end`; false: they lie elsewhere. */
+bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block, uint32_t *ret_bytes);
 
 /* ---- the shard's side ------------------------------------------------------------------------------------------- */
 

@@ -150,6 +150,7 @@ static void filter_ended(struct shard *shard, struct conn *conn)
 static void filter_failed(struct shard *shard, struct conn *conn, const struct filter *filter)
 {
     stats_count(&shard->stats.filter_errors, 1);
+    listener_event(&shard->group->listeners[conn->listener], LISTENER_filter_errors);
     LOG_LIMITED(INFO, 100, "connection closed", "reason=%s_error what=\"%s\" listener=%s", filter->verbs->name,
                 filter->verbs->reason(filter), conn_listener_name(shard, conn));
     if (conn->state == CONN_MOVING)

@@ -13,9 +13,30 @@
  * last connection that came by it has gone. */
 #define LISTENERS_MAX 255
 
-/* Connections of a listener with whatever options they came. */
+/* What a listener counts, with whatever options its connections came. name, documentation */
+#define LISTENER_EVENTS_TABLE(X)                                                                                                   \
+    X(accepted, "sockets accepted")                                                                                                \
+    X(refused_too_many, "max_connections of the listener or the node")                                                             \
+    X(refused_no_descriptor, "the process has no descriptor or memory left")                                                       \
+    X(refused_address, "the listener's allow and deny lists")                                                                      \
+    X(refused_proxy, "not one of the trusted proxies")                                                                             \
+    X(handshake_timeouts, "PROXY header, TLS handshake or WebSocket upgrade not over in time")                                     \
+    X(filter_errors, "a mistake in TLS, WebSocket or the PROXY header")                                                            \
+    X(connect_timeouts, "no CONNECT in time")                                                                                      \
+    X(clients_accepted, "CONNECT packets accepted")                                                                                \
+    X(clients_refused, "CONNECT packets answered with an error")
+
+enum listener_event {
+#define LISTENER_EVENT(name, documentation) LISTENER_##name,
+    LISTENER_EVENTS_TABLE(LISTENER_EVENT)
+#undef LISTENER_EVENT
+    LISTENER_EVENTS
+};
+
+/* Of a listener with whatever options connections came. Its counts begin anew when it was closed and comes back. */
 struct listener_total {
     _Atomic uint32_t connections;
+    _Atomic uint64_t events[LISTENER_EVENTS]; /* by any shard: all of them are rare beside a connection's other work */
     uint32_t versions; /* numbers that count here; the control thread's */
 };
 
@@ -31,6 +52,11 @@ struct listener {
     _Atomic uint32_t shards_open; /* that may still accept */
     struct listener_total *total; /* NULL: `connections` is all */
 };
+
+static inline void listener_event(struct listener *listener, enum listener_event event)
+{
+    if (listener->total) atomic_fetch_add_explicit(&listener->total->events[event], 1, memory_order_relaxed);
+}
 
 /* Splits "HOST:PORT", "[HOST]:PORT", ":PORT" or "PORT" into an address. False with a sentence in ret_error. */
 bool listener_parse_bind(const char *bind, struct sockaddr_storage *ret_address, socklen_t *ret_bytes, char *ret_error,

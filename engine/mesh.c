@@ -85,6 +85,17 @@ void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_
     overflow_append(overflow, cells, count);
 }
 
+struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count)
+{
+    return LIKELY(overflow_between(mesh, from, to)->count == 0) ? lane_room(lane_between(mesh, from, to), count) : NULL;
+}
+
+void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats)
+{
+    stats_count(&stats->lane_records, 1);
+    lane_staged(lane_between(mesh, from, to), count);
+}
+
 bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to)
 {
     return overflow_between(mesh, from, to)->count != 0;
@@ -107,9 +118,9 @@ bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *ver
 {
     bool remains = false, published = false;
     bool published_to[SHARDS_MAX];
-    for (uint32_t to = 0; to < mesh->shards_count; to++) {
-        struct lane *lane = lane_between(mesh, from, to);
-        struct overflow *overflow = overflow_between(mesh, from, to);
+    struct lane *lane = lane_between(mesh, from, 0);
+    struct overflow *overflow = overflow_between(mesh, from, 0);
+    for (uint32_t to = 0; to < mesh->shards_count; to++, lane += mesh->producers_count, overflow++) {
         if (UNLIKELY(overflow->count)) overflow_stage(overflow, lane);
         remains |= overflow->count != 0;
         published_to[to] = lane_publish(lane);
@@ -139,12 +150,12 @@ static const struct lane_cell *record_at(const struct lane *lane, uint32_t head,
 }
 
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
-                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context)
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context, uint32_t *ret_fullest)
 {
     struct lane_cell scratch[RECORD_CELLS_MAX];
-    uint32_t records = 0;
-    for (uint32_t from = 0; from < mesh->producers_count; from++) {
-        struct lane *lane = lane_between(mesh, from, to);
+    uint32_t records = 0, fullest = 0;
+    struct lane *lane = lane_between(mesh, 0, to); /* those to one shard lie side by side */
+    for (uint32_t from = 0; from < mesh->producers_count; from++, lane++) {
         uint32_t head, ready = lane_ready(lane, &head), end = head + ready;
         for (uint32_t taken = 0; head != end && taken < budget; taken++, records++) {
             const struct lane_cell *cells = record_at(lane, head, scratch);
@@ -153,7 +164,9 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
             head += count;
         }
         if (ready) lane_taken(lane, head);
+        if (ready > fullest) fullest = ready;
     }
+    *ret_fullest = fullest;
     return records;
 }
 

@@ -44,15 +44,19 @@ void mesh_destroy(struct mesh *mesh);
 
 void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_cell *cells, uint32_t count,
                struct stats *stats);
+/* The same for records of some length, written where they leave from: cells for mesh_filled(), or NULL where it must be mesh_send(). */
+struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count);
+void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats);
 /* True while records from → to wait for room. */
 bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to);
 /* Publishes what was sent since the last flush and wakes those who sleep. Returns true while some overflow remains. */
 bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
                 struct stats *stats);
 
-/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. Returns how many there were. */
+/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. Returns how many there were, and in ret_fullest how many cells had
+ * waited in the fullest lane. */
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
-                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context);
+                    void (*take)(void *context, uint32_t from, const struct lane_cell *cells), void *context, uint32_t *ret_fullest);
 
 /* Says "I am going to sleep" and answers whether sleeping is allowed (nothing has arrived). mesh_awake() takes it back. */
 bool mesh_may_sleep(struct mesh *mesh, uint32_t to);

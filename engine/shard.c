@@ -27,7 +27,7 @@ struct conn *shard_conn_acquire(struct shard *shard)
     else
         return NULL;
     struct conn *conn = &shard->conns[slot];
-    uint32_t generation = conn->generation;
+    uint32_t generation = conn->generation ? conn->generation : 1; /* so that no name is 0, which stands for none */
     *conn = (struct conn){.slot = slot, .generation = generation, .state = CONN_OPEN};
     timer_init(&conn->timer, NULL);
     shard->conns_open++;
@@ -267,7 +267,21 @@ static void turn_measure(struct shard *shard, uint32_t completions)
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
     spread_record(&shard->spreads[SPREAD_publish_to_send], now_ns - shard->now_ns);
+    if (shard->sampled_named)
+        exemplars_put(&shard->exemplars[SHARD_EXEMPLARS_publish_to_send], now_ns - shard->now_ns, shard->now_ms, &shard->sampled_names);
     shard->sampled_ns = 0;
+}
+
+/* stats.lane_fill: a peak shows at once and is forgotten a second or two later. Nearly every turn ends at the two comparisons. */
+static void lanes_measure(struct shard *shard, uint32_t fullest)
+{
+    bool over = shard->now_ms - shard->lane_since_ms >= 1000;
+    if (LIKELY(fullest <= shard->lane_fullest && !over)) return;
+    uint64_t shown = stats_read(&shard->stats.lane_fill), peak = fullest > shard->lane_fullest ? fullest : shard->lane_fullest;
+    uint64_t fill = peak * 1000 / LANE_SLOTS;
+    if (over || fill > shown) stats_count(&shard->stats.lane_fill, fill - shown);
+    shard->lane_fullest = over ? fullest : (uint32_t)peak;
+    if (over) shard->lane_since_ms = shard->now_ms;
 }
 
 void shard_turn(struct shard *shard, uint64_t sleep_ns)
@@ -279,7 +293,8 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     shard->more_next_turn = false;
 
     completions_handle(shard, completions);
-    uint32_t records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard, &fullest);
+    lanes_measure(shard, fullest);
     uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
     bool more = group->handler->turn(shard);
     if (shard->stalled_count) stalled_receive_again(shard);
@@ -366,8 +381,7 @@ void shard_stop(struct shard *shard)
 
 uint32_t shard_settle(struct shard *shard)
 {
-    uint32_t records =
-        mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard);
+    uint32_t fullest, records = mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, shard, &fullest);
     mesh_flush(shard->group->mesh, shard->number, shard->group->verbs, shard->ring, &shard->stats);
     return records;
 }

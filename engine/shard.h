@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/exemplar.h"
 #include "base/spread.h"
 #include "base/qsbr.h"
 #include "base/random.h"
@@ -67,6 +68,9 @@ struct shard_group {
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
+/* Histograms with exemplars. */
+enum shard_exemplars { SHARD_EXEMPLARS_stage_route, SHARD_EXEMPLARS_publish_to_send, SHARD_EXEMPLARS };
+
 struct shard {
     uint32_t number;
     clockid_t cpu_clock;  /* of its thread: any thread may ask how much it has used */
@@ -116,8 +120,13 @@ struct shard {
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
     struct spread spreads[SPREADS];
+    struct exemplars exemplars[SHARD_EXEMPLARS];
     bool sampling;           /* the layer above: the packet at hand is a sample */
+    bool sampled_named;      /* sampled_names are those of that sample; false: nobody wants exemplars */
     uint64_t sampled_ns;     /* when a sample of this turn was routed; 0: there was none */
+    struct exemplar_names sampled_names;
+    uint32_t lane_fullest;   /* cells in the fullest lane to this shard since lane_since_ms, see lanes_measure() */
+    uint64_t lane_since_ms;
 };
 
 /* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the
@@ -128,9 +137,6 @@ struct shard {
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048
 #define TIMERS_PER_TURN_MAX      4096
-
-/* More than this staged on one connection: conn_has_room() says no. */
-#define STAGE_BYTES_MAX (64 * 1024)
 
 /* Opens the ring; to be called on the thread that will run it. NULL with a sentence in ret_error. */
 struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,

@@ -1,4 +1,4 @@
-/* micro_features.c - what features cost on a message's way: a gate that lets everything pass, and a thousand rules. */
+/* micro_features.c - what features cost on a message's way: a gate that lets everything pass, a thousand rules, and a sink that takes everything. */
 #include <stdio.h>
 
 #include "base/check.h"
@@ -21,6 +21,26 @@ static bool pass_prepare(struct feature_node *node, const void *settings, struct
 }
 
 static const struct feature feature_pass = {.abi = FEATURE_ABI, .name = "pass", .version = "1", .documentation = "", .prepare = pass_prepare, .publish = pass};
+
+static bool sink_prepare(struct feature_node *node, const void *settings, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
+{
+    ret_setup->moments = FEATURE_SINKS;
+    return true;
+}
+
+static void sink_apply(struct feature_shard *shard)
+{
+    struct feature_sink_options options = {0};
+    struct feature_subscription wanted = {.filter = SPAN_LITERAL("bench/#")};
+    char error[128];
+    struct feature_sink *sink = feature_sink_create(shard, "micro", &options, NULL, error, sizeof error);
+    CHECK(sink && !mqtt_reason_is_error(feature_sink_subscribe(sink, &wanted)));
+}
+
+static enum feature_taken sink_deliver(struct feature_shard *shard, struct feature_sink *sink, const struct feature_delivery *delivery) { return FEATURE_TAKEN; }
+
+static const struct feature feature_taker = {.abi = FEATURE_ABI, .name = "taker", .version = "1", .documentation = "", .prepare = sink_prepare, .apply = sink_apply,
+                                             .deliver = sink_deliver};
 
 static const void *settings_of(void *config, const struct feature *feature)
 {
@@ -56,7 +76,7 @@ void micro_features_attach(struct broker *broker, const struct settings *setting
         config_errors_print(&errors, stderr);
         CHECK(false);
     }
-    CHECK(feature_list_add(&list, which == MICRO_PASS ? &feature_pass : &feature_acl, error, sizeof error));
+    CHECK(feature_list_add(&list, which == MICRO_PASS ? &feature_pass : which == MICRO_SINK ? &feature_taker : &feature_acl, error, sizeof error));
     CHECK(features_create(&list, broker, settings, settings_of, config, error, sizeof error));
     memory_release(rules);
 }

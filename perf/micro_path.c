@@ -202,6 +202,7 @@ static void shards_open(uint32_t count)
     shards_count = count;
     struct broker *broker = broker_create(&settings, count, 1);
     settings.features.gate_budget_us = 1000000;
+    settings.metrics.exemplars = true; /* as they come */
     if (wanted) micro_features_attach(broker, &settings, wanted);
     group = (struct shard_group){.shards_count = count, .verbs = &kernel_loop, .handler = &broker_handler,
                                  .mesh = mesh_create(count, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
@@ -270,6 +271,12 @@ static void setup_acl_each(uint64_t size)
     setup_batch(size);
 }
 
+static void setup_sink(uint64_t size)
+{
+    wanted = MICRO_SINK;
+    setup_batch(size);
+}
+
 /* Counts deliveries. */
 static uint64_t run(uint64_t count)
 {
@@ -285,6 +292,7 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64", setup_batch, run, 16, 4096},
     {"path-qos0-1k-64", setup_batch, run, 1024, 4096},
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
+    {"path-sink-64", setup_sink, run, 16, 4096},
     {"path-gate-64", setup_pass, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},

@@ -44,6 +44,8 @@ static bool check_first_byte(struct decoding *decoding, uint8_t first_byte)
     if (type == MQTT_CONNECT && decoding->limits->from == MQTT_FROM_CLIENT) return true;
     if (decoding->version == MQTT_VERSION_NONE)
         return fault(decoding, MQTT_REASON_PROTOCOL_ERROR, "a packet before CONNECT"); /* [MQTT-3.1.0-1] */
+    const uint32_t of_both = MQTT_IN(PUBLISH) | MQTT_IN(PUBACK) | MQTT_IN(PUBREC) | MQTT_IN(PUBREL) | MQTT_IN(PUBCOMP);
+    if (LIKELY(of_both >> type & 1)) return true;
     uint8_t senders = decoding->version == MQTT_5 ? kinds[type].senders : kinds[type].senders_v3;
     if (!(senders >> decoding->limits->from & 1)) {
         bool unknown = type == MQTT_AUTH && decoding->version != MQTT_5;
@@ -57,6 +59,11 @@ enum length_status { LENGTH_TAKEN, LENGTH_NEEDS_MORE, LENGTH_TOO_LONG };
 /* §2.1.4. Does not judge a form longer than need be: only 5.0 forbids it, and CONNECT's version is not known yet. */
 static enum length_status take_remaining_length(struct span in, uint32_t *ret_length, uint32_t *ret_header_bytes)
 {
+    if (LIKELY(in.bytes >= 2 && in.data[1] < 0x80)) {
+        *ret_length = in.data[1];
+        *ret_header_bytes = 2;
+        return LENGTH_TAKEN;
+    }
     uint32_t value = 0;
     for (uint32_t i = 0; i < MQTT_VARINT_BYTES_MAX; i++) {
         if (in.bytes < i + 2) return LENGTH_NEEDS_MORE;

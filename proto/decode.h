@@ -20,6 +20,7 @@ struct mqtt_decode_limits {
     enum mqtt_version version;   /* of the connection; NONE: CONNECT decides, and any other packet is a protocol error */
     uint32_t packet_bytes_max;   /* whole packet; a larger one is 0x95 as soon as its length is known. 0: no limit */
     uint32_t topic_levels_max;   /* of topics (0x90) and filters (0x8F). 0: no limit */
+    struct span topic_known;     /* a topic of a PUBLISH that passed with these limits; most are the same as the one before. NULL: none */
     bool check_payload_utf8;     /* a payload that claims to be UTF-8 must be (0x99); costs a pass over it */
 };
 

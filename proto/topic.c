@@ -18,14 +18,17 @@ static uint32_t scan_byte(uint8_t byte, uint32_t *slashes)
 }
 
 #ifdef __SSE2__
-/* `fresh` masks the bytes of the block that were not looked at before. */
-static uint32_t scan_block(const uint8_t *at, uint32_t fresh, uint32_t *slashes)
+static const uint8_t old_and_fresh[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+/* The first `seen` bytes of the block were looked at before. */
+static inline uint32_t scan_block(const uint8_t *at, size_t seen, uint32_t *slashes)
 {
     __m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
     __m128i wildcards =
         _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('+')), _mm_cmpeq_epi8(block, _mm_set1_epi8('#')));
-    uint32_t slash_bits = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('/')));
-    *slashes += (uint32_t)__builtin_popcount(slash_bits & fresh);
+    __m128i fresh = _mm_loadu_si128((const __m128i *)(const void *)(old_and_fresh + 16 - seen));
+    __m128i sums = _mm_sad_epu8(_mm_and_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('/')), fresh), _mm_setzero_si128());
+    *slashes += (uint32_t)(_mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4));
     uint32_t saw = 0;
     if (_mm_movemask_epi8(wildcards)) saw |= SAW_WILDCARD;
     if (_mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_setzero_si128()))) saw |= SAW_NUL;
@@ -40,17 +43,16 @@ struct mqtt_topic_scan mqtt_topic_scan(struct span text)
     size_t i = 0;
 #ifdef __SSE2__
     for (; text.bytes - i >= 16; i += 16)
-        saw |= scan_block(text.data + i, 0xFFFF, &slashes);
+        saw |= scan_block(text.data + i, 0, &slashes);
     if (i && i < text.bytes) { /* the last block overlaps the one before */
-        size_t seen = 16 - (text.bytes - i);
-        saw |= scan_block(text.data + text.bytes - 16, 0xFFFFu << seen & 0xFFFF, &slashes);
+        saw |= scan_block(text.data + text.bytes - 16, 16 - (text.bytes - i), &slashes);
         i = text.bytes;
     }
     if (i == 0 && text.bytes) { /* shorter than a block: filled up with a byte that means nothing */
         uint8_t block[16];
         _mm_storeu_si128((__m128i *)(void *)block, _mm_set1_epi8('a'));
         memcpy(block, text.data, text.bytes);
-        saw |= scan_block(block, 0xFFFF, &slashes);
+        saw |= scan_block(block, 0, &slashes);
         i = text.bytes;
     }
 #endif
@@ -100,7 +102,7 @@ bool mqtt_share_split(struct span full_filter, struct span *ret_group, struct sp
         *ret_filter = full_filter;
         return true;
     }
-    struct span rest = span_skip(full_filter, start.bytes), group;
+    struct span rest = span_skip(full_filter, start.bytes), group = {NULL, 0};
     mqtt_level_next(&rest, &group);
     if (group.bytes == 0 || mqtt_topic_has_wildcards(group)) return false;
     if (rest.data == NULL || rest.bytes == 0) return false;

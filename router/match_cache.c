@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "router/share.h"
 
 #define WAYS 8
 /* The scratch entry of a result too large to keep is itself kept up to this size. */
@@ -39,6 +40,7 @@ struct match_cache {
     uint16_t self;
     uint64_t bytes_max;
     struct entry *unkept; /* the last result that was too large */
+    struct entry *last;   /* the last hit, often the next one, too; NULL: none, or it may have gone */
     struct route_match match;
     struct match_cache_stats stats;
 };
@@ -91,6 +93,23 @@ static int by_target(const void *left, const void *right)
     return a->local_id < b->local_id ? -1 : a->local_id > b->local_id;
 }
 
+/* Sinks that want what is published on their own shard: here they are plain filters of this shard, elsewhere they are nothing. */
+static void fold_local(struct match_cache *cache)
+{
+    struct route_match *match = &cache->match;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < match->groups_count; i++) {
+        const struct route_group *group = &match->groups[i];
+        if (LIKELY(group->strategy != SHARE_LOCAL)) {
+            match->groups[kept++] = *group;
+            continue;
+        }
+        for (uint32_t t = 0; t < group->targets_count; t++)
+            if (group->targets[t].target == cache->self) route_match_add_plain(match, cache->self, group->targets[t].local_id);
+    }
+    match->groups_count = kept;
+}
+
 /* After the match's plain routes are sorted by target. */
 static struct shape shape_of(const struct match_cache *cache, struct span topic)
 {
@@ -139,8 +158,7 @@ static void entry_fill_groups(const struct match_cache *cache, struct entry *ent
         memcpy(targets, match->group_targets, match->group_targets_count * sizeof *targets);
     for (uint32_t i = 0; i < match->groups_count; i++) {
         groups[i] = match->groups[i];
-        groups[i].targets = targets;
-        targets += groups[i].targets_count;
+        groups[i].targets = targets + (match->groups[i].targets - match->group_targets);
     }
     entry->set.groups = groups;
     entry->set.groups_count = match->groups_count;
@@ -187,6 +205,7 @@ static struct entry *entry_build(struct match_cache *cache, struct entry *old, c
 
 static void entry_evict(struct match_cache *cache, struct cache_set *set, uint32_t way)
 {
+    cache->last = NULL;
     cache->stats.bytes -= set->entries[way]->block_bytes;
     cache->stats.entries--;
     cache->stats.evicted++;
@@ -234,12 +253,24 @@ static bool entry_current(const struct entry *entry)
            atomic_load_explicit(entry->wildcard_at, memory_order_acquire) == entry->wildcard_version;
 }
 
+/* Topics of one system differ at their ends: where this is not the one, that shows at once. */
+static inline bool last_is(const struct entry *entry, struct span topic)
+{
+    if (entry->topic_bytes != topic.bytes || topic.bytes < 8) return false;
+    uint64_t end_here, end_there;
+    memcpy(&end_here, entry->topic + topic.bytes - 8, 8);
+    memcpy(&end_there, topic.data + topic.bytes - 8, 8);
+    return end_here == end_there && memcmp(entry->topic, topic.data, topic.bytes) == 0;
+}
+
 /* way == WAYS: the topic has none yet. */
 static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
                                            struct span topic, uint64_t hash)
 {
     struct entry begun = entry_begin(cache, topic);
+    cache->last = NULL;
     route_index_match(cache->index, topic, &cache->match);
+    if (cache->match.groups_count) fold_local(cache);
     if (cache->match.plain_count > 1)
         qsort(cache->match.plain, cache->match.plain_count, sizeof *cache->match.plain, by_target);
     struct shape shape = shape_of(cache, topic);
@@ -270,6 +301,11 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
 
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic)
 {
+    struct entry *last = cache->last;
+    if (last && last_is(last, topic) && LIKELY(entry_current(last))) {
+        cache->stats.hits++;
+        return &last->set;
+    }
     uint64_t hash = hash_span(topic);
     struct cache_set *set = &cache->sets[(hash >> 32) * cache->sets_count >> 32];
     if (UNLIKELY(cache->unkept != NULL) && cache->unkept->block_bytes > UNKEPT_BYTES_KEPT) {
@@ -282,6 +318,7 @@ const struct match_set *match_cache_lookup(struct match_cache *cache, struct spa
         if (UNLIKELY(!entry_current(entry))) return lookup_anew(cache, set, way, topic, hash);
         set->referenced |= (uint8_t)(1u << way);
         cache->stats.hits++;
+        cache->last = entry;
         return &entry->set;
     }
     return lookup_anew(cache, set, WAYS, topic, hash);

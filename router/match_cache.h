@@ -25,7 +25,7 @@ struct match_target {
 };
 
 struct match_set {
-    const uint32_t *local_ids; /* plain filters with sinks on this shard */
+    const uint32_t *local_ids; /* plain filters with sinks on this shard, and those of sinks that want what is published here alone */
     const struct match_target *others; /* plain filters elsewhere, one entry per target, by rising target */
     const struct route_group *groups;  /* shared groups; their targets may include this shard */
     uint32_t local_ids_count, others_count, groups_count;

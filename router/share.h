@@ -33,6 +33,12 @@ enum share_strategy {
     SHARE_STRATEGIES_COUNT
 };
 
+/* In place of a strategy: no group at all, but sinks that want what is published on their own shard, each of it (broker/features_sink.c). The match
+ * cache makes plain filters of them. Their "group" is a name that no client can write, since it is no UTF-8. */
+#define SHARE_LOCAL       UINT8_MAX
+#define SHARE_LOCAL_GROUP SPAN_LITERAL("\xff")
+static inline bool share_is_local(struct span group) { return group.bytes && group.data[0] == 0xFF; }
+
 #define SHARE_MEMORY_GROUPS 4096
 #define SHARE_NONE UINT32_MAX
 /* share_load's answer for a member that cannot take a message now: offline or full. */

@@ -80,6 +80,16 @@ export async function stream (path, signal, take) {
   }
 }
 
+// What a path answers, as a file of this name in the browser's downloads.
+export async function download (path, name) {
+  const answer = await send('GET', path)
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(await answer.blob())
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000)
+}
+
 export async function openapi () {
   const answer = await fetch('/api/openapi.json', { headers: { Authorization: `Bearer ${token}` }, credentials: 'omit' })
   if (!answer.ok) throw new ApiError(answer.status, 'ERROR', `The description of the API cannot be had (HTTP ${answer.status}).`)

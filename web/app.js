@@ -1,32 +1,10 @@
 // app.js - the frame around the pages: login, navigation, theme, live state.
-import { h, fill, field, act, toast } from './dom.js'
-import { loggedIn, login, logout, may, session, get } from './api.js'
+import { h, fill } from './dom.js'
+import { act, toast } from './dialog.js'
+import { ask, field } from './form.js'
+import { loggedIn, login, logout, may, session, get, post } from './api.js'
 import * as live from './live.js'
-import { overview } from './overview.js'
-import { clients, client } from './clients.js'
-import { subscriptions, topics, retained } from './topics.js'
-import { listeners } from './listeners.js'
-import { configuration } from './configuration.js'
-import { metrics } from './metrics.js'
-import { messages } from './console.js'
-import { alarms } from './alarms.js'
-import { access } from './access.js'
-import { more } from './more.js'
-
-const PAGES = [
-  { path: 'overview', label: 'Overview', page: overview },
-  { path: 'clients', label: 'Clients', page: (root, context) => context.rest ? client(root, context) : clients(root, context) },
-  { path: 'subscriptions', label: 'Subscriptions', page: subscriptions },
-  { path: 'topics', label: 'Topics', page: topics },
-  { path: 'retained', label: 'Retained', page: retained },
-  { path: 'console', label: 'Messages', page: messages },
-  { path: 'listeners', label: 'Listeners', page: listeners },
-  { path: 'alarms', label: 'Alarms', page: alarms },
-  { path: 'metrics', label: 'Metrics', page: metrics },
-  { path: 'configuration', label: 'Configuration', page: configuration },
-  { path: 'access', label: 'Users & keys', page: access, role: 'administrator' },
-  { path: 'more', label: 'More', page: more }
-]
+import { PAGES, GROUPS } from './pages.js'
 
 const app = document.getElementById('app')
 let leave = () => {} // the page that is shown ends
@@ -75,10 +53,27 @@ function showLogin () {
   name.focus()
 }
 
+const changePassword = act(async () => {
+  const secret = (autocomplete) => h('input', { type: 'password', required: true, autocomplete, minlength: autocomplete === 'new-password' ? 8 : null })
+  const done = await ask('Change your password', [['old_password', 'The one in force', secret('current-password')], ['new_password', 'New password', secret('new-password'), 'At least 8 characters.'], ['again', 'New password again', secret('new-password')]], 'Change',
+    async ({ again, ...passwords }) => {
+      if (again !== passwords.new_password) throw new Error('The new passwords are not the same.')
+      await post(`/users/${encodeURIComponent(session.username)}/change_password`, passwords)
+      await login(session.username, passwords.new_password) // the change has ended all tokens of the user
+    })
+  return done ?? false
+}, 'Changed. Whoever was logged in with the old one has to log in again.')
+
 // ---- the frame ------------------------------------------------------------------------------------------------------
 
 function showFrame () {
-  const links = PAGES.filter((one) => !one.role || may(one.role)).map((one) => h('a', { href: `#/${one.path}`, 'data-page': one.path }, one.label))
+  const shown = PAGES.filter((one) => !one.role || may(one.role))
+  const links = GROUPS.map((group) => [h('h2', { id: `group-${group}` }, group), h('ul', { 'aria-labelledby': `group-${group}` },
+    shown.filter((one) => one.group === group).map((one) => h('li', null, h('a', { href: `#/${one.path}`, 'data-page': one.path }, one.label))))])
+  const nav = h('nav', { class: 'side', id: 'pages', 'aria-label': 'Pages' }, links)
+  const menu = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'pages', onclick: () => menuOpen(!nav.classList.contains('open')) }, '☰ Pages') // on narrow screens
+  const menuOpen = (open) => { nav.classList.toggle('open', open); menu.setAttribute('aria-expanded', String(open)) }
+  nav.addEventListener('click', (event) => { if (event.target.matches('a')) menuOpen(false) })
   const state = h('span', { id: 'state', role: 'status' })
   const node = h('span', { id: 'node' })
   const stateShow = () => { state.textContent = live.connected ? 'live' : 'connecting …'; state.className = live.connected ? 'good' : 'bad' }
@@ -86,9 +81,9 @@ function showFrame () {
   stateShow()
   fill(app,
     h('a', { href: '#main', class: 'skip', onclick: (event) => { event.preventDefault(); document.getElementById('main').focus() } }, 'Skip to content'),
-    h('header', { class: 'top' }, h('strong', null, 'ringmq'), node, state, h('span', { class: 'space' }), themeButton(),
-      h('span', null, `${session.username} (${session.role})`), h('button', { type: 'button', class: 'plain', id: 'logout', onclick: logout }, 'Log out')),
-    h('nav', { class: 'side', 'aria-label': 'Pages' }, links),
+    h('header', { class: 'top' }, menu, h('strong', null, 'ringmq'), node, state, h('span', { class: 'space' }), themeButton(),
+      h('span', null, `${session.username} (${session.role})`), h('button', { type: 'button', class: 'plain', onclick: changePassword }, 'Change password'), h('button', { type: 'button', class: 'plain', id: 'logout', onclick: logout }, 'Log out')),
+    nav,
     h('main', { id: 'main', tabindex: '-1' }),
     h('div', { id: 'toasts', role: 'status' }))
   get('/nodes').then(({ data: [one] }) => { node.textContent = `${one.node} · ${one.version}` }).catch(() => {})
@@ -124,6 +119,12 @@ async function showPage () {
   const context = {
     rest,
     query,
+    // What the page shows goes into the address, without another way back for each step.
+    remember (values) {
+      const pairs = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== ''))
+      const name = rest === null ? page.path : `${page.path}/${encodeURIComponent(rest)}`
+      if (!aborter.signal.aborted) window.history.replaceState(null, '', `#/${name}${pairs.size ? `?${pairs}` : ''}`)
+    },
     signal: aborter.signal,
     onEnd: (end) => ends.push(end),
     every (ms, work) {
@@ -137,7 +138,7 @@ async function showPage () {
     }
   }
   try {
-    await page.page(place, context)
+    await page.show(place, context)
   } catch (error) {
     if (error.name === 'AbortError' || error.status === 401) return
     fill(place, h('h1', null, page.label), h('p', { class: 'problem', role: 'alert' }, error.message))

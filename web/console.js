@@ -1,5 +1,8 @@
 // console.js - a message console: a client of MQTT over the broker's own WebSocket listener. It goes on while other pages are looked at.
-import { h, fill, field, select, badge, act, bytes } from './dom.js'
+import { h, fill, badge } from './dom.js'
+import { bytes } from './format.js'
+import { act } from './dialog.js'
+import { field, select } from './form.js'
 import { get } from './api.js'
 import { MqttClient } from './mqtt.js'
 
@@ -32,11 +35,12 @@ function one (message) {
 }
 
 export async function messages (root, context) {
-  const url = h('input', { value: kept.url, required: true, name: 'url' })
+  const url = h('input', { value: kept.url, required: true, name: 'url', size: 32 })
   const clientId = h('input', { value: `dashboard-${Math.random().toString(36).slice(2, 10)}`, name: 'clientid' })
   const username = h('input', { autocomplete: 'off' }); const password = h('input', { type: 'password', autocomplete: 'off' })
   const filter = h('input', { required: true, value: '#', name: 'filter' }); const filterQos = select([['0', '0'], ['1', '1'], ['2', '2']])
-  const topic = h('input', { required: true, name: 'topic' }); const text = h('textarea', { rows: 3, name: 'payload' }); const qos = select([['0', '0'], ['1', '1'], ['2', '2']]); const retain = h('input', { type: 'checkbox' })
+  const topic = h('input', { required: true, name: 'topic' }); const text = h('textarea', { rows: 4, cols: 50, name: 'payload', spellcheck: 'false' }); const qos = select([['0', '0'], ['1', '1'], ['2', '2']]); const retain = h('input', { type: 'checkbox' })
+  const contentType = h('input', { placeholder: 'application/json' }); const responseTopic = h('input'); const expiry = h('input', { type: 'number', min: 1, max: 4294967295, placeholder: 'never' }); const user = h('textarea', { rows: 2, cols: 24, placeholder: 'name = value, a line each', spellcheck: 'false' })
   const connection = h('section'); const list = h('ol', { class: 'messages', 'aria-label': 'Messages', 'aria-live': 'off', tabindex: '0' }); const count = h('span'); const filters = h('ul', { class: 'chips' })
   const connect = act(async () => {
     kept.url = url.value
@@ -65,6 +69,8 @@ export async function messages (root, context) {
     kept.client = client
     kept.show()
   })
+  const properties = () => [contentType.value && ['content type', contentType.value], responseTopic.value && ['response topic', responseTopic.value], expiry.value && ['message expiry', Number(expiry.value)],
+    ...user.value.split('\n').filter((line) => line.trim()).map((line) => ['user property', [line.split('=')[0].trim(), line.split('=').slice(1).join('=').trim()]])].filter(Boolean)
   const using = (work, done) => act(async () => {
     if (!kept.good) throw new Error('Connect first.')
     await work()
@@ -100,8 +106,9 @@ export async function messages (root, context) {
         const granted = await kept.client.subscribe(filter.value, Number(filterQos.value))
         kept.filters.set(filter.value, granted)
       }) }, field('Filter', filter), field('QoS', filterQos), h('button', null, 'Subscribe')), filters),
-      h('section', null, h('h2', null, 'Publish'), h('form', { class: 'filters', onsubmit: using(() => kept.client.publish(topic.value, text.value, { qos: Number(qos.value), retain: retain.checked }), 'Published.') },
-        field('Topic', topic), field('Payload', text), field('QoS', qos), field('Retain', retain), h('button', null, 'Publish')))),
+      h('section', null, h('h2', null, 'Publish'), h('form', { class: 'filters', onsubmit: using(() => kept.client.publish(topic.value, text.value, { qos: Number(qos.value), retain: retain.checked, properties: properties() }), 'Published.') },
+        field('Topic', topic), field('QoS', qos), field('Retain', retain), h('div', { class: 'row' }, field('Payload', text)),
+        h('details', { class: 'row' }, h('summary', null, 'Properties'), h('div', { class: 'filters' }, field('Content type', contentType), field('Response topic', responseTopic), field('Expires after, s', expiry), field('User properties', user))), h('button', { class: 'primary' }, 'Publish')))),
     h('h2', null, 'Received'), h('div', { class: 'buttons' }, count, h('button', { type: 'button', onclick: (event) => { kept.paused = !kept.paused; event.currentTarget.textContent = kept.paused ? 'Go on' : 'Pause'; kept.show() } }, kept.paused ? 'Go on' : 'Pause'),
       h('button', { type: 'button', onclick: () => { kept.messages = []; kept.all = 0; kept.show() } }, 'Clear')), list)
   if (!kept.url) kept.url = url.value = await usualUrl(context.signal) ?? ''

@@ -1,8 +1,11 @@
 // more.js - what the API has and no page of its own: lists, forms and buttons made from the OpenAPI document, so that new routes are here at once.
-import { h, fill, table, pager, field, select, act, confirm, dialog, badge } from './dom.js'
+import { h, fill, badge } from './dom.js'
+import { act, confirm, dialog } from './dialog.js'
+import { field, select } from './form.js'
+import { table, pager } from './table.js'
 import { get, post, put, remove, query, openapi, may } from './api.js'
 
-const OWN = /^\/(login|logout|whoami|status|nodes|stats|metrics|clients|sessions|subscriptions|topics|retained|publish|listeners|configs|alarms|users|api_keys|audit)(\/|$)/
+const OWN = /^\/(login|logout|whoami|status|nodes|stats|metrics|clients|sessions|subscriptions|topics|retained|publish|listeners|configs|alarms|users|api_keys|audit|banned|authentication|authorization|features|mqtt|slow_subscriptions|trace|why|drops|delayed)(\/|$)/
 const PREFIX = '/api/v1'
 const CALLS = { post, put }
 
@@ -102,7 +105,7 @@ async function group (root, context, document, { name, routes }) {
       missing ? h('p', { class: 'empty' }, missing) : list && table(name, [...names.map((one) => ({ name: one, label: one, class: 'text', cell: (row) => shown(row[one]) })), (usable.length || deeper.length) && { label: '', cell: (row) => h('div', { class: 'buttons' },
         deeper.map((route) => h('button', { type: 'button', title: route.operation.summary, onclick: go(route, row) }, route.operation.operationId.replaceAll('_', ' '))),
         usable.map((route) => button(route, { ...view.of, ...row }))) }].filter(Boolean), rows),
-      answer?.meta && pager(answer.meta, (page) => { view.page = page; act(load)() }))
+      answer?.meta && pager(answer.meta, (next) => act(async () => { Object.assign(view, next); await load() })()))
   }
   await load()
 }

@@ -36,6 +36,16 @@ class Writer {
   }
 
   text (value) { return this.binary(utf8.encode(value)) }
+  pair ([name, value]) { return this.text(name).text(value) }
+  properties (list) { // [[name as in PROPERTIES, value]]
+    const block = new Writer()
+    for (const [name, value] of list) {
+      const [id, [, type]] = Object.entries(PROPERTIES).find(([, [known]]) => known === name)
+      block.byte(Number(id))[type](value)
+    }
+    return this.variable(block.bytes.length).raw(block.bytes)
+  }
+
   packet (kind, flags) { return new Uint8Array(new Writer().byte(kind << 4 | flags).variable(this.bytes.length).raw(this.bytes).bytes) }
 }
 
@@ -191,11 +201,11 @@ export class MqttClient {
   subscribe (filter, qos) { return this.numbered((id) => new Writer().two(id).variable(0).text(filter).byte(qos).packet(SUBSCRIBE, 2)) }
   unsubscribe (filter) { return this.numbered((id) => new Writer().two(id).variable(0).text(filter).packet(UNSUBSCRIBE, 2)) }
 
-  async publish (topic, payload, { qos = 0, retain = false } = {}) {
+  async publish (topic, payload, { qos = 0, retain = false, properties = [] } = {}) {
     const packet = (id) => {
       const writer = new Writer().text(topic)
       if (id) writer.two(id)
-      return writer.variable(0).raw(utf8.encode(payload)).packet(PUBLISH, qos << 1 | (retain ? 1 : 0))
+      return writer.properties(properties).raw(utf8.encode(payload)).packet(PUBLISH, qos << 1 | (retain ? 1 : 0))
     }
     return qos ? await this.numbered(packet) : this.send(packet(0))
   }

@@ -1,5 +1,7 @@
 // overview.js - the node at a glance, live.
-import { h, fill, short, bytes, seconds, duration, facts, table, badge } from './dom.js'
+import { h, fill, refill, facts, badge } from './dom.js'
+import { short, bytes, seconds, duration } from './format.js'
+import { table } from './table.js'
 import { get } from './api.js'
 import { chart } from './chart.js'
 import { history, changes } from './live.js'
@@ -29,10 +31,10 @@ export async function overview (root, context) {
     const last = history.at(-1)
     if (!last) return
     const rows = Object.entries(last.stats.counters).filter(([name, count]) => DROPS.test(name) && count > 0).map(([name, count]) => ({ name, count, rate: last.rates[name] }))
-    fill(reasons, h('h2', null, 'Dropped and refused since the start'),
+    refill(reasons, h('h2', null, 'Dropped and refused since the start'),
       table('Dropped and refused', [{ name: 'name', label: 'Reason' }, { name: 'count', label: 'Count', number: true },
         { name: 'rate', label: 'Per second', number: true, cell: (row) => short(row.rate) }], rows, { empty: 'Nothing was.' }))
-    fill(shards, h('h2', null, 'Shards'),
+    refill(shards, h('h2', null, 'Shards'),
       table('Shards', [{ name: 'shard', label: 'Shard' }, { label: 'CPU', number: true, cell: (row) => last.cpu.length ? `${last.cpu[row.shard].toFixed(1)} %` : '–' },
         { label: 'Connections', number: true, cell: (row) => row.counters.connections }, { label: 'Sessions', number: true, cell: (row) => row.counters.sessions },
         { label: 'Queued', number: true, cell: (row) => short(row.counters.queued_messages) }, { label: 'Messages stored', number: true, cell: (row) => short(row.counters.messages_stored) },
@@ -43,9 +45,9 @@ export async function overview (root, context) {
 
   async function load () {
     const [{ data: [node] }, { data: raised }] = await Promise.all([get('/nodes', context.signal), get('/alarms?activated=true', context.signal)])
-    fill(nodePlace, facts([['Node', node.node], ['Version', node.version], ['Status', badge(node.status, node.status === 'running' ? 'good' : 'bad')], ['Uptime', duration(node.uptime_s)],
+    refill(nodePlace, facts([['Node', node.node], ['Version', node.version], ['Status', badge(node.status, node.status === 'running' ? 'good' : 'bad')], ['Uptime', duration(node.uptime_s)],
       ['Clients', node.clients], ['Sessions', node.sessions], ['Subscriptions', node.subscriptions], ['Retained', node.retained], ['Memory', bytes(node.memory_bytes)], ['Shards', node.shards]]))
-    fill(alarmPlace, raised.map((alarm) => h('p', { class: `alarm ${alarm.severity}`, role: 'alert' }, h('b', null, `${alarm.name}: `), alarm.message, ' ', h('a', { href: '#/alarms' }, 'Alarms'))))
+    refill(alarmPlace, raised.map((alarm) => h('p', { class: `alarm ${alarm.severity}`, role: 'alert' }, h('b', null, `${alarm.name}: `), alarm.message, ' ', h('a', { href: '#/alarms' }, 'Alarms'))))
   }
   await load()
   show()

@@ -6,8 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/feature.h"
-#include "features/acl/acl_cache.h"
-#include "features/acl/rules.h"
+#include "features/acl/acl.h"
 
 #define FILE_BYTES_MAX (256u << 20)
 
@@ -39,14 +38,6 @@ static const struct schema_part part = {.name = "acl", .keys = keys, .keys_count
                                         .sections_count = SCHEMA_COUNT(sections), .settings_bytes = sizeof(struct acl_settings)};
 
 /* ---- the rules in force ------------------------------------------------------------------------------------------ */
-
-struct prepared {
-    struct acl_rules *inline_rules, *file_rules; /* NULL: none */
-    bool everyone; /* there are rules for all, not only such as came with a login */
-    bool cache;
-    uint32_t cache_size;
-    uint32_t cache_ttl_ms;
-};
 
 static bool file_read(const char *path, char **ret_text, size_t *ret_bytes, char *ret_error, size_t error_bytes)
 {
@@ -84,19 +75,21 @@ static struct acl_rules *compile(struct span text, const char *name, char *ret_e
 
 static void prepared_release(struct feature_node *node, void *old)
 {
-    struct prepared *prepared = old;
+    struct acl_prepared *prepared = old;
     acl_rules_release(prepared->inline_rules);
     acl_rules_release(prepared->file_rules);
+    memory_release(prepared->file);
     memory_release(prepared);
 }
 
-static bool rules_read(struct prepared *prepared, const struct acl_settings *settings, char *ret_error, size_t error_bytes)
+static bool rules_read(struct acl_prepared *prepared, const struct acl_settings *settings, char *ret_error, size_t error_bytes)
 {
     if (*settings->rules) {
         prepared->inline_rules = compile(span_of_string(settings->rules), "authorization.rules", ret_error, error_bytes);
         if (!prepared->inline_rules) return false;
     }
     if (!*settings->file) return true;
+    prepared->file = memory_copy_string(span_of_string(settings->file));
     char *text;
     size_t bytes;
     if (!file_read(settings->file, &text, &bytes, ret_error, error_bytes)) return false;
@@ -108,13 +101,16 @@ static bool rules_read(struct prepared *prepared, const struct acl_settings *set
 static bool acl_prepare(struct feature_node *node, const void *given, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
 {
     const struct acl_settings *settings = given;
-    if (!*settings->file && !*settings->rules && !node->rules_expected) return true;
-    struct prepared *prepared = memory_acquire_zeroed(sizeof *prepared);
+    static const struct acl_sources none = {.steps = {ACL_STEP_LOGIN, ACL_STEP_FILE}, .steps_count = 2};
+    const struct acl_sources *sources = acl_sources_offered() ? acl_sources_offered() : &none;
+    if (!*settings->file && !*settings->rules && !node->rules_expected && !sources->count) return true;
+    struct acl_prepared *prepared = memory_acquire_zeroed(sizeof *prepared);
     if (!rules_read(prepared, settings, ret_error, error_bytes)) {
         prepared_release(node, prepared);
         return false;
     }
-    prepared->everyone = *settings->file || *settings->rules;
+    prepared->sources = sources;
+    prepared->everyone = *settings->file || *settings->rules || sources->count;
     prepared->cache = settings->cache;
     for (prepared->cache_size = 1; prepared->cache_size < settings->cache_size;)
         prepared->cache_size *= 2;
@@ -128,13 +124,11 @@ static bool acl_prepare(struct feature_node *node, const void *given, struct fea
 
 /* ---- a shard's --------------------------------------------------------------------------------------------------- */
 
-struct acl_shard {
-    uint32_t generation; /* of the rules: caches of an older one are forgotten */
-};
-
 static void acl_apply(struct feature_shard *shard)
 {
+    const struct acl_prepared *prepared = shard->prepared;
     if (!shard->state) shard->state = memory_acquire_zeroed(sizeof(struct acl_shard));
+    if (shard->number == 0) acl_listing(prepared ? prepared->inline_rules : NULL, prepared ? prepared->file_rules : NULL, prepared ? prepared->file : NULL);
     ((struct acl_shard *)shard->state)->generation++;
 }
 
@@ -150,73 +144,7 @@ static void acl_client_gone(struct feature_shard *shard, struct feature_client *
     client->slots[shard->slot] = NULL;
 }
 
-/* ---- gates ------------------------------------------------------------------------------------------------------- */
-
-static struct acl_outcome decide(const struct prepared *prepared, const struct feature_client *client, enum acl_action action, struct span topic,
-                                 uint8_t qos, bool retain)
-{
-    const struct acl_rules *const sources[] = {client->rules, prepared->inline_rules, prepared->file_rules};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        if (!sources[i]) continue;
-        struct acl_outcome outcome = acl_rules_decide(sources[i], client, action, topic, qos, retain);
-        if (outcome.decision != ACL_NO_MATCH) return outcome;
-    }
-    return (struct acl_outcome){ACL_NO_MATCH, 0};
-}
-
-static struct feature_verdict verdict_of(uint8_t decision)
-{
-    switch ((enum acl_decision)decision) {
-    case ACL_ALLOW: return FEATURE_VERDICT(ALLOW);
-    case ACL_DENY: return (struct feature_verdict){.decision = FEATURE_DENY, .what = "a rule denies it"};
-    case ACL_NO_MATCH: break;
-    }
-    return FEATURE_VERDICT(PASS);
-}
-
-/* Where nobody has written down rules for all, only those who brought some are held to them: then authorization.no_match is about these. */
-static struct feature_verdict verdict_of_brought(const struct feature_shard *shard, struct feature_verdict verdict)
-{
-    bool allowed = verdict.decision != FEATURE_PASS || shard->node->settings->authorization.no_match == AUTHORIZATION_ALLOW;
-    return allowed ? verdict : (struct feature_verdict){.decision = FEATURE_DENY, .what = "no rule of the login allows it"};
-}
-
-static struct feature_verdict ask_rules(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
-                                        bool retain)
-{
-    const struct prepared *prepared = shard->prepared;
-    if (!prepared->cache) return verdict_of((uint8_t)decide(prepared, client, action, topic, qos, retain).decision);
-    const struct acl_shard *mine = shard->state;
-    struct acl_cache_key key = acl_cache_key(action, topic, qos, retain);
-    const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
-    if (same) return verdict_of(same->decision);
-    struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
-    client->slots[shard->slot] = cache;
-    struct acl_cache_verdict known;
-    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(known.decision);
-    struct acl_outcome outcome = decide(prepared, client, action, topic, qos, retain);
-    acl_cache_put(cache, &key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
-    return verdict_of((uint8_t)outcome.decision);
-}
-
-static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client, enum acl_action action, struct span topic, uint8_t qos,
-                                  bool retain)
-{
-    bool everyone = ((const struct prepared *)shard->prepared)->everyone;
-    if (!everyone && !client->rules) return FEATURE_VERDICT(PASS);
-    struct feature_verdict verdict = ask_rules(shard, client, action, topic, qos, retain);
-    return everyone ? verdict : verdict_of_brought(shard, verdict);
-}
-
-static struct feature_verdict acl_publish(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)
-{
-    return ask(shard, client, ACL_PUBLISH, publish->topic, publish->qos, publish->retain);
-}
-
-static struct feature_verdict acl_subscribe(struct feature_shard *shard, struct feature_client *client, const struct mqtt_subscription *subscription)
-{
-    return ask(shard, client, ACL_SUBSCRIBE, subscription->filter, subscription->qos, false);
-}
+static void acl_close(struct feature_node *node) { acl_listing(NULL, NULL, NULL); }
 
 const struct feature feature_acl = {
     .abi = FEATURE_ABI,
@@ -225,11 +153,14 @@ const struct feature feature_acl = {
     .documentation = "Authorization by rules: a rule file, and rules that come with a login.",
     .stage = FEATURE_STAGE_AUTHORIZATION,
     .configuration = &part,
+    .close = acl_close,
+    .request = acl_request,
     .prepare = acl_prepare,
     .release = prepared_release,
     .apply = acl_apply,
     .stop = acl_stop,
     .publish = acl_publish,
     .subscribe = acl_subscribe,
+    .describe = acl_describe,
     .client_gone = acl_client_gone,
 };

@@ -1,6 +1,7 @@
 /* acl_cache.h - verdicts of one client that were given before: one lookup in place of the rules.
  *
- * Direct-mapped: a topic has one place, and takes it from whoever was there. An entry counts only for exactly this topic, action, QoS and retain
+ * Four places a topic may be in, by its hash; a new one takes that of whoever was asked for longest ago. (One place each would do for rules, but two topics that
+ * push each other out would have a source asked for every message.) An entry counts only for exactly this topic, action, QoS and retain
  * flag, within its time, and with the rules it was decided by. Topics longer than ACL_CACHE_TOPIC_BYTES_MAX are not remembered.
  * Owner: the client's slot. Threads: its shard. */
 #ifndef RINGMQ_FEATURES_ACL_CACHE_H
@@ -10,6 +11,7 @@
 
 #define ACL_CACHE_TOPIC_BYTES_MAX 1024
 #define ACL_CACHE_SIZE_MAX        1024
+#define ACL_CACHE_WAYS            4
 
 struct acl_cache_key {
     struct span topic;
@@ -33,9 +35,22 @@ struct acl_cache_entry {
     uint8_t topic[];
 };
 
+/* A question to a source that is under way for the client, or has just been answered (acl_decide.c). */
+enum acl_pending_state { ACL_PENDING_NOTHING, ACL_PENDING_WAITS, ACL_PENDING_DECIDED };
+struct acl_pending {
+    struct acl_cache_key key;  /* its topic points behind us */
+    uint8_t state;             /* enum acl_pending_state */
+    bool keeps;                /* the verdict may be remembered */
+    uint32_t step, ticket, generation, capacity;
+    struct acl_cache_verdict verdict;
+    const char *what;          /* constant */
+    uint8_t topic[];
+};
+
 struct acl_cache {
     uint32_t size, generation;
     const void *rules;
+    struct acl_pending *pending; /* NULL: none was ever asked */
     struct acl_cache_entry *recent; /* the last that was found: most clients publish to one topic, over and over */
     struct acl_cache_entry *entries[];
 };
@@ -58,6 +73,8 @@ static inline const struct acl_cache_verdict *acl_cache_same(const struct acl_ca
 /* `size`: a power of two. */
 struct acl_cache *acl_cache_create(uint32_t size);
 void acl_cache_release(struct acl_cache *cache); /* accepts NULL */
+/* Forgets all verdicts; what is under way goes on. */
+void acl_cache_forget(struct acl_cache *cache);
 /* Forgets everything when the rules are others (`generation`, `rules`) or the size is. Returns the cache to use from now on. */
 struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules);
 static inline struct acl_cache_key acl_cache_key(enum acl_action action, struct span topic, uint8_t qos, bool retain)

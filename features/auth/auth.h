@@ -33,6 +33,8 @@ struct auth_query {
     struct span certificate_cn, certificate_dn;
     const struct auth_attribute *attributes;
     uint32_t attributes_count;
+    /* authorization that is asked about each topic; else empty */
+    struct span action, topic, qos, retain; /* "publish", "subscribe"; "0"; "true" */
 };
 
 /* A rule that came with a login: features/acl/rules.h says what they mean. */

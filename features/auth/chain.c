@@ -32,6 +32,7 @@ struct source {
     pthread_mutex_t error_lock;
     char error[192];
     _Atomic uint64_t verdicts[AUTH_VERDICTS], timeouts, full, rests, busy_us, longest_us;
+    struct spread times; /* by all its threads: spread_record_shared() */
 };
 
 struct auth_chain {
@@ -40,7 +41,8 @@ struct auth_chain {
     void (*compile)(struct auth_answer *answer);
     struct auth_workers *hashing;
     atomic_bool stopping;
-    uint32_t count, authenticators; /* first those, then the authorizers */
+    uint64_t since_unix_ms;
+    uint32_t count, authenticators, authorizers; /* where each kind ends: first authenticators, then authorizers of logins, then those that are asked about topics */
     struct source sources[SOURCES_MAX];
 };
 
@@ -49,7 +51,7 @@ struct auth_chain {
 void *auth_job_create(const struct auth_query *query, size_t bytes)
 {
     struct auth_job *job = memory_acquire_zeroed(bytes);
-    struct span *places[8 + 2 * AUTH_ATTRIBUTES_MAX];
+    struct span *places[12 + 2 * AUTH_ATTRIBUTES_MAX];
     size_t count = 0, total = 0;
     job->query = *query;
     CHECK(query->attributes_count <= AUTH_ATTRIBUTES_MAX);
@@ -66,6 +68,10 @@ void *auth_job_create(const struct auth_query *query, size_t bytes)
     places[count++] = &job->query.listener;
     places[count++] = &job->query.certificate_cn;
     places[count++] = &job->query.certificate_dn;
+    places[count++] = &job->query.action;
+    places[count++] = &job->query.topic;
+    places[count++] = &job->query.qos;
+    places[count++] = &job->query.retain;
     for (size_t i = 0; i < count; i++)
         total += places[i]->bytes;
     job->text.data = memory_acquire(total + 1);
@@ -200,7 +206,8 @@ static void go_on(struct auth_chain *chain, struct auth_job *job);
 
 static void finish(struct auth_chain *chain, struct auth_job *job)
 {
-    if (job->answer->has_rules && chain->compile && job->answer->verdict == AUTH_ALLOW) chain->compile(job->answer);
+    uint8_t counts = job->asks ? AUTH_NEXT : AUTH_ALLOW; /* with which verdict rules mean something */
+    if (job->answer->has_rules && chain->compile && job->answer->verdict == counts) chain->compile(job->answer);
     if (job->keyed && chain->cache)
         auth_cache_put(chain->cache, job->key, job->query.has_user_name ? job->query.user_name : span_of(NULL, 0), job->answer, job->generation, auth_now_ms());
     job->done(job);
@@ -228,6 +235,10 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
         answer->unavailable = policy == AUTH_POLICY_DENY;
         verdict = policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT;
     }
+    if (job->asks) {
+        answer->verdict = (uint8_t)verdict;
+        return finish(chain, job);
+    }
     if (source->authorizer) {
         if (verdict == AUTH_DENY) {
             answer->verdict = AUTH_DENY;
@@ -242,8 +253,10 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
     go_on(chain, job);
 }
 
-static void count_time(struct source *source, uint64_t us)
+static void count_time(struct source *source, uint64_t ns)
 {
+    uint64_t us = ns / 1000;
+    spread_record_shared(&source->times, ns);
     atomic_fetch_add_explicit(&source->busy_us, us, memory_order_relaxed);
     uint64_t longest = atomic_load_explicit(&source->longest_us, memory_order_relaxed);
     while (us > longest && !atomic_compare_exchange_weak(&source->longest_us, &longest, us)) {}
@@ -262,10 +275,10 @@ static enum auth_verdict ask(struct source *source, uint32_t thread, struct auth
     void *link = link_of(source, thread);
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
-    enum auth_verdict verdict = source->authorizer ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
+    enum auth_verdict verdict = source->authorizer && source->kind->authorize ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
                                                    : source->kind->authenticate(source->instance, link, &job->query, deadline_ms, answer);
     clock_gettime(CLOCK_MONOTONIC, &to);
-    count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000));
+    count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec)));
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);
     if (verdict == AUTH_DOWN)
         source_failed(source, answer->what);
@@ -304,11 +317,28 @@ static bool concerns(const struct source *source, const struct auth_job *job)
     return source->authorizer || !source->kind->closed || job->query.has_password;
 }
 
+/* Into its queue, unless it rests or the queue is full. */
+static void to_source(struct auth_chain *chain, struct auth_job *job, struct source *source)
+{
+    if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
+        auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
+        return decide(chain, job, source, AUTH_DOWN);
+    }
+    if (source->workers && auth_workers_put(source->workers, &job->work)) return;
+    atomic_fetch_add(&source->full, 1);
+    job->answer->cacheable = false;
+    auth_answer_say(job->answer, AUTH_DOWN, "too many questions wait");
+    LOG_LIMITED(WARN, 1000, "authentication queue full", "source=%s", source->settings->name);
+    uint8_t policy = source->settings->on_full;
+    job->answer->busy = policy == AUTH_POLICY_DENY;
+    decide(chain, job, source, policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT);
+}
+
 /* To the next source that is for this client. */
 static void go_on(struct auth_chain *chain, struct auth_job *job)
 {
     bool authorizing = job->at >= chain->authenticators;
-    uint32_t end = authorizing ? chain->count : chain->authenticators;
+    uint32_t end = authorizing ? chain->authorizers : chain->authenticators;
     while (job->at < end && !concerns(&chain->sources[job->at], job))
         job->at++;
     if (job->at == end && authorizing) return finish(chain, job);
@@ -317,31 +347,41 @@ static void go_on(struct auth_chain *chain, struct auth_job *job)
         auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
         return conclude(chain, job, AUTH_DENY, "chain");
     }
-    struct source *source = &chain->sources[job->at];
-    if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
-        auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
-        return decide(chain, job, source, AUTH_DOWN);
-    }
-    if (source->workers && auth_workers_put(source->workers, &job->work)) return;
-    atomic_fetch_add(&source->full, 1);
-    job->answer->cacheable = false;
-    auth_answer_say(job->answer, AUTH_DOWN, "too many logins wait");
-    LOG_LIMITED(WARN, 1000, "authentication queue full", "source=%s", source->settings->name);
-    uint8_t policy = source->settings->on_full;
-    job->answer->busy = policy == AUTH_POLICY_DENY;
-    decide(chain, job, source, policy == AUTH_POLICY_DENY ? AUTH_DENY : policy == AUTH_POLICY_ALLOW ? AUTH_ALLOW : AUTH_NEXT);
+    to_source(chain, job, &chain->sources[job->at]);
 }
 
-void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
+static void begin(struct auth_chain *chain, struct auth_job *job, uint32_t time_ms)
 {
     job->chain = chain;
     job->answer = auth_answer_create();
     job->started_ms = auth_now_ms();
-    job->deadline_ms = job->started_ms + chain->settings->timeout_ms;
+    job->deadline_ms = job->started_ms + time_ms;
     job->generation = chain->cache ? auth_cache_generation(chain->cache) : 0;
+}
+
+void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
+{
+    begin(chain, job, chain->settings->timeout_ms);
     job->at = job->rules_only ? chain->authenticators : 0;
     if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
     go_on(chain, job);
+}
+
+uint32_t auth_chain_asked(const struct auth_chain *chain) { return chain->count - chain->authorizers; }
+const char *auth_chain_asked_name(const struct auth_chain *chain, uint32_t number) { return chain->sources[chain->authorizers + number].settings->name; }
+
+bool auth_chain_asked_concerns(const struct auth_chain *chain, uint32_t number, struct span listener)
+{
+    return auth_listener_matches(span_of_string(chain->sources[chain->authorizers + number].settings->listeners), listener);
+}
+
+void auth_chain_ask(struct auth_chain *chain, uint32_t number, struct auth_job *job)
+{
+    struct source *source = &chain->sources[chain->authorizers + number];
+    begin(chain, job, source->settings->timeout_ms);
+    job->asks = true;
+    job->at = chain->authorizers + number;
+    to_source(chain, job, source);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
@@ -386,7 +426,8 @@ static bool open_source(struct auth_chain *chain, const struct auth_source_setti
         snprintf(error, sizeof error, "the module for %s was built for another version of ringmqd (ABI %u, ours is %u)", kind->name, kind->abi, AUTH_SOURCE_ABI);
         kind = NULL;
     }
-    if (kind && !(authorizer ? kind->authorize != NULL : kind->authenticate != NULL)) {
+    bool asked = authorizer && settings->backend == AUTH_BACKEND_HTTP; /* its answer to a question about a topic has the same form as that about a login */
+    if (kind && !(authorizer && !asked ? kind->authorize != NULL : kind->authenticate != NULL)) {
         snprintf(error, sizeof error, "backend %s has no rules of authorization", kind->name);
         kind = NULL;
     }
@@ -415,23 +456,32 @@ static const struct auth_source_settings *section_of(const struct auth_source_se
     return NULL;
 }
 
+enum chain_list { LIST_AUTHENTICATORS, LIST_AUTHORIZERS, LIST_ASKED };
+
+static bool wanted(const struct auth_source_settings *section, enum chain_list kind)
+{
+    return section->enable && (kind == LIST_AUTHENTICATORS || auth_asked_each(section) == (kind == LIST_ASKED));
+}
+
 /* The sections in the order of the list; without a list, in that of their names. */
-static bool open_list(struct auth_chain *chain, const char *list, const struct auth_source_settings *sections, uint32_t count, bool authorizers,
+static bool open_list(struct auth_chain *chain, const char *list, const struct auth_source_settings *sections, uint32_t count, enum chain_list kind,
                       auth_loader *loader, void *context, char *ret_error, size_t error_bytes)
 {
+    bool authorizers = kind != LIST_AUTHENTICATORS;
     for (uint32_t i = 0; i < count && !*list; i++) {
-        if (!sections[i].enable) continue;
+        if (!wanted(&sections[i], kind)) continue;
         if (!open_source(chain, &sections[i], authorizers, loader, context, ret_error, error_bytes)) return false;
     }
     for (const char *at = list; *at;) {
         size_t bytes = strcspn(at, ", ");
         const struct auth_source_settings *section = section_of(sections, count, span_of(at, bytes));
-        if (bytes && !section) {
+        bool word = authorizers && (span_equal(span_of(at, bytes), SPAN_LITERAL("token")) || span_equal(span_of(at, bytes), SPAN_LITERAL("file")));
+        if (bytes && !section && !word) {
             snprintf(ret_error, error_bytes, "%s names '%.*s', but there is no section %s.%.*s", authorizers ? "authorization.chain" : "authentication.chain", (int)bytes, at,
                      authorizers ? "authorization" : "authentication", (int)bytes, at);
             return false;
         }
-        if (bytes && section->enable && !open_source(chain, section, authorizers, loader, context, ret_error, error_bytes)) return false;
+        if (bytes && section && wanted(section, kind) && !open_source(chain, section, authorizers, loader, context, ret_error, error_bytes)) return false;
         at += bytes;
         at += strspn(at, ", ");
     }
@@ -476,11 +526,16 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
     chain->settings = settings;
     chain->cache = cache;
     chain->compile = compile;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    chain->since_unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     bool fine = settings->sources_count + settings->authorizers_count <= SOURCES_MAX;
     if (!fine) snprintf(ret_error, error_bytes, "more than %d sections of authentication and authorization", SOURCES_MAX);
-    fine = fine && open_list(chain, settings->chain, settings->sources, settings->sources_count, false, loader, context, ret_error, error_bytes);
+    fine = fine && open_list(chain, settings->chain, settings->sources, settings->sources_count, LIST_AUTHENTICATORS, loader, context, ret_error, error_bytes);
     chain->authenticators = chain->count;
-    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, true, loader, context, ret_error, error_bytes);
+    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, LIST_AUTHORIZERS, loader, context, ret_error, error_bytes);
+    chain->authorizers = chain->count;
+    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, LIST_ASKED, loader, context, ret_error, error_bytes);
     if (fine && start_threads(chain, ret_error, error_bytes)) return chain;
     auth_chain_stop(chain);
     return NULL;
@@ -544,7 +599,7 @@ bool auth_chain_guards(const struct auth_chain *chain, struct span listener)
 
 bool auth_chain_has_authorizers(const struct auth_chain *chain, struct span listener)
 {
-    for (uint32_t i = chain->authenticators; i < chain->count; i++)
+    for (uint32_t i = chain->authenticators; i < chain->authorizers; i++)
         if (auth_listener_matches(span_of_string(chain->sources[i].settings->listeners), listener)) return true;
     return false;
 }
@@ -578,6 +633,8 @@ bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_so
         .health = atomic_load(&source->health), .resting = atomic_load(&source->rest_until_ms) != 0, .timeouts = atomic_load(&source->timeouts),
         .full = atomic_load(&source->full), .rests = atomic_load(&source->rests), .busy_us = atomic_load(&source->busy_us),
         .longest_us = atomic_load(&source->longest_us), .waiting = source->workers ? auth_workers_waiting(source->workers) : 0};
+    ret_status->since_unix_ms = chain->since_unix_ms;
+    spread_add(&ret_status->times, &source->times);
     for (int i = 0; i < AUTH_VERDICTS; i++)
         ret_status->verdicts[i] = atomic_load(&source->verdicts[i]);
     pthread_mutex_lock(&source->error_lock);

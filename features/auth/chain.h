@@ -2,7 +2,7 @@
  *
  * A login is a job. It goes through the sources that are for its listener, in their order: ALLOW and DENY end it, NEXT asks the next one, DOWN does
  * what the source's on_error says. Nobody has allowed: DENY. Then the authorizers add the client's rules (one that is DOWN counts as on_error,
- * too: deny refuses the login). Each source has threads of its own (those without a server behind them share the hash threads), so a slow
+ * too: deny refuses the login). Authorizers with ask = topic have no part in that: each of them is asked alone, about one topic (authorize.h). Each source has threads of its own (those without a server behind them share the hash threads), so a slow
  * server keeps nobody waiting who does not need it.
  *
  * Circuit breaker: after breaker_failures failures in a row a source is not asked for breaker_rest; then one of its threads probes the server until
@@ -14,6 +14,7 @@
 #ifndef RINGMQ_FEATURES_AUTH_CHAIN_H
 #define RINGMQ_FEATURES_AUTH_CHAIN_H
 
+#include "base/spread.h"
 #include "features/auth/cache.h"
 #include "features/auth/source.h"
 #include "features/auth/workers.h"
@@ -27,6 +28,7 @@ struct auth_job {
     struct auth_answer *answer; /* when done: what was decided (ALLOW or DENY) */
     void (*done)(struct auth_job *job);
     bool rules_only;            /* ask the authorizers alone */
+    bool asks;                  /* about a topic: of the source auth_chain_ask() is told, and nobody else */
     /* the chain's */
     struct auth_chain *chain;
     struct auth_text text;
@@ -63,6 +65,13 @@ bool auth_chain_has_authorizers(const struct auth_chain *chain, struct span list
 /* The job's key may be given (keyed). */
 void auth_chain_submit(struct auth_chain *chain, struct auth_job *job);
 
+/* Sources that are asked about each topic, in their order: how many; for clients of this listener; the name of one; asking one. The job's answer has a verdict (on_error and
+ * on_full are applied) or, with NEXT, perhaps rules. */
+uint32_t auth_chain_asked(const struct auth_chain *chain);
+bool auth_chain_asked_concerns(const struct auth_chain *chain, uint32_t number, struct span listener);
+const char *auth_chain_asked_name(const struct auth_chain *chain, uint32_t number);
+void auth_chain_ask(struct auth_chain *chain, uint32_t number, struct auth_job *job);
+
 /* Of the source of that name, NULL: none of a built-in database. */
 struct auth_users *auth_chain_users(const struct auth_chain *chain, struct span name);
 struct auth_users *auth_chain_scram_users(const struct auth_chain *chain, struct span listener, struct span method);
@@ -78,6 +87,8 @@ struct auth_source_status {
     uint64_t timeouts, full, rests; /* DOWN because of time; refused: queue full; times the breaker opened */
     uint64_t busy_us, longest_us;   /* time in the source's verbs */
     uint32_t waiting;
+    struct spread times;  /* in the source's verbs, ns */
+    uint64_t since_unix_ms; /* counted since then: the chain was opened */
 };
 /* False behind the last. */
 bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_source_status *ret_status);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "features/auth/authorize.h"
 #include "features/auth/compile.h"
 #include "features/auth/encode.h"
 #include "features/auth/keys.h"
@@ -73,6 +74,16 @@ static void fill_gaps(struct auth_source_settings *source)
         if (!*texts[i]) *texts[i] = empty;
 }
 
+/* What an HTTP server is asked about a topic when nobody has said it otherwise. */
+static void fill_body(struct auth_source_settings *authorizer)
+{
+    static const char json[] = "{\"username\":\"${username}\",\"clientid\":\"${clientid}\",\"action\":\"${action}\",\"topic\":\"${topic}\",\"qos\":\"${qos}\",\"retain\":\"${retain}\"}";
+    static const char form[] = "username=${username}&clientid=${clientid}&action=${action}&topic=${topic}&qos=${qos}&retain=${retain}";
+    if (authorizer->backend != AUTH_BACKEND_HTTP || *authorizer->body) return;
+    memory_release(authorizer->body);
+    authorizer->body = memory_copy_string(span_of_string(strcasestr(authorizer->headers, "x-www-form-urlencoded") ? form : json));
+}
+
 static struct auth_source_settings *copy_sources(const struct auth_source_settings *from, uint32_t count, const char *group)
 {
     struct auth_source_settings *to = memory_acquire_zeroed((count + 1) * sizeof *to);
@@ -112,6 +123,7 @@ static void place_databases(struct auth_settings *settings, const char *data_dir
 
 static void release_prepared(struct auth_prepared *prepared)
 {
+    authorize_release(prepared->asked);
     auth_chain_stop(prepared->chain);
     release_sources(prepared->settings.sources, prepared->settings.sources_count, "authentication.NAME.");
     release_sources(prepared->settings.authorizers, prepared->settings.authorizers_count, "authorization.NAME.");
@@ -150,12 +162,20 @@ static bool auth_prepare(struct feature_node *node, const void *settings, struct
     copy_texts(&prepared->settings, NULL);
     prepared->settings.sources = copy_sources(prepared->settings.sources, prepared->settings.sources_count, "authentication.NAME.");
     prepared->settings.authorizers = copy_sources(prepared->settings.authorizers, prepared->settings.authorizers_count, "authorization.NAME.");
+    for (uint32_t i = 0; i < prepared->settings.authorizers_count; i++)
+        fill_body(&prepared->settings.authorizers[i]);
     place_databases(&prepared->settings, node->settings->node.data_dir);
     prepared->chain = auth_chain_open(&prepared->settings, state->auth.cache, load_module, node, compile_rules, ret_error, error_bytes);
     if (!prepared->chain) {
         release_prepared(prepared);
         return false;
     }
+    prepared->asked = authorize_make(prepared, ret_error, error_bytes);
+    if (!prepared->asked && auth_chain_asked(prepared->chain) > 0) {
+        release_prepared(prepared);
+        return false;
+    }
+    if (prepared->asked) authorize_offer(prepared->asked);
     bool guards = auth_configuration.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
     auth_cache_configure(state->auth.cache, prepared->settings.cache_ttl_ms, prepared->settings.cache_negative_ttl_ms, prepared->settings.cache_max);
     *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes, .brings_rules = guards || authorizes};
@@ -191,6 +211,7 @@ static void *retire(void *argument)
 
 static void auth_release(struct feature_node *node, void *prepared)
 {
+    if (((struct auth_prepared *)prepared)->asked) authorize_withdraw(((struct auth_prepared *)prepared)->asked);
     struct feature_state *state = node->state;
     struct retired *retired = memory_acquire_zeroed(sizeof *retired);
     set_current(state, prepared);
@@ -270,6 +291,7 @@ const struct feature feature_auth = {
     .apply = apply_on_shard,
     .connect = login_connect,
     .authenticate = login_authenticate,
+    .describe = login_describe,
     .client_gone = login_gone,
 };
 

@@ -13,7 +13,8 @@ static const struct schema_word backends[] = {
     {"jwt", AUTH_BACKEND_JWT}, {"http", AUTH_BACKEND_HTTP}, {"postgresql", AUTH_BACKEND_POSTGRESQL}, {"mysql", AUTH_BACKEND_MYSQL},
     {"redis", AUTH_BACKEND_REDIS}, {"ldap", AUTH_BACKEND_LDAP}, {"mariadb", AUTH_BACKEND_MYSQL}, {"pgsql", AUTH_BACKEND_POSTGRESQL}, {NULL, 0}};
 static const struct schema_word authorizers[] = {{"postgresql", AUTH_BACKEND_POSTGRESQL}, {"mysql", AUTH_BACKEND_MYSQL}, {"redis", AUTH_BACKEND_REDIS},
-                                                 {"ldap", AUTH_BACKEND_LDAP}, {"mariadb", AUTH_BACKEND_MYSQL}, {"pgsql", AUTH_BACKEND_POSTGRESQL}, {NULL, 0}};
+                                                 {"ldap", AUTH_BACKEND_LDAP}, {"http", AUTH_BACKEND_HTTP}, {"mariadb", AUTH_BACKEND_MYSQL}, {"pgsql", AUTH_BACKEND_POSTGRESQL}, {NULL, 0}};
+static const struct schema_word asks[] = {{"auto", AUTH_ASK_AUTO}, {"login", AUTH_ASK_LOGIN}, {"topic", AUTH_ASK_TOPIC}, {NULL, 0}};
 static const struct schema_word mechanisms[] = {{"password_based", AUTH_MECHANISM_PASSWORD}, {"scram", AUTH_MECHANISM_SCRAM}, {NULL, 0}};
 static const struct schema_word policies[] = {{"deny", AUTH_POLICY_DENY}, {"next", AUTH_POLICY_NEXT}, {"allow", AUTH_POLICY_ALLOW}, {"ignore", AUTH_POLICY_NEXT}, {NULL, 0}};
 static const struct schema_word user_ids[] = {{"username", AUTH_USER_ID_USERNAME}, {"clientid", AUTH_USER_ID_CLIENTID}, {NULL, 0}};
@@ -117,11 +118,21 @@ static const struct schema_key keys[] = {
     {"authentication.NAME.password_attribute", TYPE_STRING, SOURCE(password_attribute), .max = 100, .default_text = "userPassword", .documentation = "ldap with hash"},
     {"authentication.NAME.is_superuser_attribute", TYPE_STRING, SOURCE(superuser_attribute), .max = 100, .default_text = "", .documentation = "ldap: TRUE there makes a superuser; empty: nobody is"},
 
-    {"authorization.chain", TYPE_STRING, GLOBAL(authorization_chain), .max = 4096, .default_text = "", .documentation = "as authentication.chain, of the sections authorization.NAME"},
+    {"authorization.chain", TYPE_STRING, GLOBAL(authorization_chain), .max = 4096, .default_text = "", 
+     .documentation = "as authentication.chain, of the sections authorization.NAME; with the words token (rules that came with the login) and file (authorization.rules and "
+                      "authorization.file) it says when those are looked at, too: \"web, token, file\". Where it does not name them, they come first"},
     {"authorization.refresh", TYPE_DURATION, GLOBAL(rules_ttl_ms), .unit_us = SCHEMA_MS, .max = 86400000, .default_text = "1m",
      .documentation = "how old the rules of a connected client may get before its sources are asked again; 0: they are those of its login"},
     SECTION_KEYS("authorization.NAME", authorizers, "where the rules of a client are", "postgresql, mysql: \"SELECT permission, action, topic FROM acl WHERE name = ${username}\" (also qos, retain); redis: "
                                                                                         "\"HGETALL mqtt_acl:${username}\""),
+    {"authorization.NAME.ask", TYPE_ENUM, SOURCE(ask), .words = asks, .default_text = "auto",
+     .documentation = "login: once for the client's rules, when it logs in, and every authorization.refresh; topic: when it first publishes or subscribes to a topic, and again when "
+                      "authorization.cache.ttl is over; auto: http topic, the others login"},
+    {"authorization.NAME.method", TYPE_ENUM, SOURCE(method), .words = methods, .default_text = "post", .documentation = "http: post or get"},
+    {"authorization.NAME.url", TYPE_STRING, SOURCE(url), .max = 8192, .default_text = "", .documentation = "http: \"https://auth.example/acl?u=${username}&t=${topic}\"; no placeholder in the host"},
+    {"authorization.NAME.headers", TYPE_SECRET, SOURCE(headers), .max = 8192, .default_text = "", .documentation = "http: \"Name: value, Name: value\""},
+    {"authorization.NAME.body", TYPE_STRING, SOURCE(body), .max = 65536, .default_text = "",
+     .documentation = "http with post: placeholders are escaped as the content-type wants it; empty: username, clientid, action, topic, qos and retain"},
     {"authorization.NAME.publish_attribute", TYPE_STRING, SOURCE(publish_attribute), .max = 100, .default_text = "mqttPublishTopic", .documentation = "ldap: topics the entry may publish to"},
     {"authorization.NAME.subscribe_attribute", TYPE_STRING, SOURCE(subscribe_attribute), .max = 100, .default_text = "mqttSubscriptionTopic", .documentation = "ldap: filters it may subscribe to"},
     {"authorization.NAME.all_attribute", TYPE_STRING, SOURCE(all_attribute), .max = 100, .default_text = "mqttPubSubTopic", .documentation = "ldap: both"},
@@ -130,7 +141,7 @@ static const struct schema_key keys[] = {
 static const struct schema_section sections[] = {
     {"authentication", "Who may connect (docs/access-control.md). As soon as a section authentication.NAME is there, nobody comes in without being let in by one."},
     {"authentication.NAME", "One source of users."},
-    {"authorization.NAME", "Databases that are asked for a client's rules when it logs in; the rule file comes before what they say, rules of a token before both."},
+    {"authorization.NAME", "Databases and HTTP servers that are asked what a client may do: for its rules when it logs in, or about each topic."},
 };
 
 static const struct schema_group groups[] = {
@@ -176,6 +187,14 @@ static const char *check(const void *settings, char *buffer, size_t bytes)
         }
         if (source->enable && !*source->tls_certificate_file != !*source->tls_key_file) {
             snprintf(buffer, bytes, "%s.%s: tls_certificate_file and tls_key_file go together", section, source->name);
+            return buffer;
+        }
+        if (authorizer && strcmp(source->name, "token") == 0) { /* `file` cannot be one: authorization.file is a key */
+            snprintf(buffer, bytes, "authorization.%s: the name means something else in authorization.chain; call the section otherwise", source->name);
+            return buffer;
+        }
+        if (authorizer && source->backend == AUTH_BACKEND_HTTP && source->ask == AUTH_ASK_LOGIN) {
+            snprintf(buffer, bytes, "authorization.%s: backend http is asked about each topic: leave out ask, or write topic (rules of a login come with the login's own answer)", source->name);
             return buffer;
         }
         if (source->mechanism == AUTH_MECHANISM_SCRAM && source->backend != AUTH_BACKEND_BUILT_IN) {

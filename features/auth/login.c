@@ -57,7 +57,7 @@ static struct span host_of(struct span peer)
     return colon ? span_of(peer.data, (size_t)(colon - peer.data)) : peer;
 }
 
-static struct auth_query query_of(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
+struct auth_query login_query(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX])
 {
     struct auth_query query = {
         .client_id = client->client_id, .has_user_name = client->has_user_name, .user_name = client->has_user_name ? client->user_name : span_of(NULL, 0), .peer_host = host_of(client->peer),
@@ -137,7 +137,7 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
     const struct auth_answer *answer = login->answer;
     if (answer->verdict == AUTH_ALLOW) {
         if (!login->applied) apply_allow(shard, client, login);
-        return FEATURE_VERDICT(PASS);
+        return (struct feature_verdict){.decision = FEATURE_PASS, .what = answer->source};
     }
     LOG_LIMITED(INFO, 100, "login refused", "client=%s user=%s peer=%s listener=%s source=%s what=%s", log_quoted(client->client_id), log_quoted(client->user_name),
                 log_quoted(client->peer), log_quoted(client->listener), answer->source, answer->what);
@@ -227,7 +227,7 @@ static struct feature_verdict scram_proved(struct feature_shard *shard, struct f
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     if (client->superuser || !auth_chain_has_authorizers(prepared->chain, client->listener)) return FEATURE_VERDICT(PASS);
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
     login->state = LOGIN_WAITING;
@@ -261,7 +261,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
     const struct auth_prepared *prepared = prepared_of(shard);
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
     uint8_t key[AUTH_KEY_BYTES];
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     query.has_password = connect->has_password;
     query.password = connect->has_password ? connect->password : span_of(NULL, 0);
     COUNT(shard, logins);
@@ -305,6 +305,24 @@ struct feature_verdict login_connect(struct feature_shard *shard, struct feature
     return scram_begin(shard, client, login, connect->properties.authentication_method, data);
 }
 
+/* "source users: accepted" */
+void login_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes)
+{
+    const struct login *login = login_of(shard, client);
+    const struct auth_answer *answer = login ? login->answer : NULL;
+    const char *what = verdict.what ? verdict.what : "";
+    if (verdict.decision == FEATURE_LATER)
+        snprintf(ret_text, bytes, "the sources are being asked");
+    else if (verdict.decision == FEATURE_CONTINUE)
+        snprintf(ret_text, bytes, "scram: a challenge for the client");
+    else if (!answer)
+        snprintf(ret_text, bytes, "%s", login && login->scram_user ? "scram: the client has proved who it is" : what);
+    else if (answer->verdict == AUTH_ALLOW)
+        snprintf(ret_text, bytes, "source %s: accepted%s", answer->source, answer->superuser ? " as superuser" : "");
+    else
+        snprintf(ret_text, bytes, "source %s: %s", answer->source, *answer->what ? answer->what : what);
+}
+
 void login_gone(struct feature_shard *shard, struct feature_client *client)
 {
     struct login *login = login_of(shard, client);
@@ -335,7 +353,7 @@ static void refresh(struct feature_shard *shard, struct login *login)
     list_append(&own->refreshing, &login->link);
     if (login->refreshing) return;
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
-    struct auth_query query = query_of(client, attributes);
+    struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
     login->refreshing = true;

@@ -24,6 +24,7 @@ struct auth_prepared {
     struct auth_settings settings; /* ours, texts included */
     struct auth_chain *chain;
     struct auth_state *state;
+    struct auth_asked *asked; /* authorize.h; NULL: nobody to offer it to */
 };
 
 /* What a shard keeps: clients whose rules are asked for again from time to time, the one that is due first at the front. */
@@ -33,8 +34,11 @@ struct auth_shard {
     atomic_bool looking, started; /* started: posts may be sent there */
 };
 
+/* Without password. The attributes' room is the caller's. */
+struct auth_query login_query(const struct feature_client *client, struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX]);
 struct feature_verdict login_connect(struct feature_shard *shard, struct feature_client *client, const struct mqtt_connect *connect);
 struct feature_verdict login_authenticate(struct feature_shard *shard, struct feature_client *client, const struct mqtt_auth *auth);
+void login_describe(struct feature_shard *shard, const struct feature_client *client, struct feature_verdict verdict, char *ret_text, size_t bytes);
 void login_gone(struct feature_shard *shard, struct feature_client *client);
 /* On the control thread: has the shard ask again for rules that have grown old. Only while it turns. */
 void login_look_for_old(struct feature_node *node, uint32_t shard, struct auth_shard *own);

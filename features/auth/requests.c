@@ -27,6 +27,28 @@ static json_t *source_json(const struct auth_verbs_source *source)
                      (json_int_t)status->busy_us, "longest_us", (json_int_t)status->longest_us, "waiting", (int)status->waiting);
 }
 
+/* The same, and how long its answers took: buckets of base/spread.h that are not empty. For the metrics. */
+static json_t *source_times_json(const struct auth_verbs_source *source)
+{
+    json_t *object = source_json(source), *buckets = json_array();
+    for (int i = 0; i < SPREAD_BUCKETS; i++)
+        if (source->status.times.buckets[i]) json_array_append_new(buckets, json_pack("[i, I]", i, (json_int_t)source->status.times.buckets[i]));
+    json_object_set_new(object, "buckets", buckets);
+    json_object_set_new(object, "sum_ns", json_integer((json_int_t)source->status.times.sum));
+    json_object_set_new(object, "since_ms", json_integer((json_int_t)source->status.since_unix_ms));
+    return object;
+}
+
+static void sources_times(struct feature_request *request, const json_t *body)
+{
+    (void)body;
+    json_t *data = json_array();
+    struct auth_verbs_source source;
+    for (uint32_t i = 0; auth_verbs_source(i, &source); i++)
+        json_array_append_new(data, source_times_json(&source));
+    request_answer(request, json_pack("{s:o}", "data", data));
+}
+
 static void sources_list(struct feature_request *request, const json_t *body)
 {
     (void)body;
@@ -260,7 +282,7 @@ static void users_export(struct feature_request *request, const json_t *body)
 
 void auth_request(struct feature_node *node, struct feature_request *request)
 {
-    static const struct request_verb verbs[] = {{"sources list", sources_list}, {"counters", counters},         {"purge", purge},
+    static const struct request_verb verbs[] = {{"sources list", sources_list}, {"sources times", sources_times}, {"counters", counters},         {"purge", purge},
                                                 {"users list", users_list},     {"users add", users_add},       {"users change", users_change},
                                                 {"users delete", users_delete}, {"users import", users_import}, {"users export", users_export}};
     (void)node;

@@ -21,6 +21,7 @@ enum auth_user_id { AUTH_USER_ID_USERNAME, AUTH_USER_ID_CLIENTID };
 enum auth_http_method { AUTH_HTTP_POST, AUTH_HTTP_GET };
 enum auth_jwt_from { AUTH_JWT_FROM_PASSWORD, AUTH_JWT_FROM_USERNAME };
 enum auth_ldap_method { AUTH_LDAP_BIND, AUTH_LDAP_HASH };
+enum auth_ask { AUTH_ASK_AUTO, AUTH_ASK_LOGIN, AUTH_ASK_TOPIC }; /* auto: http is asked about each topic, the others at the login */
 enum auth_tls_mode { AUTH_TLS_OFF, AUTH_TLS_ON };
 
 struct auth_source_settings {
@@ -32,6 +33,7 @@ struct auth_source_settings {
     uint32_t timeout_ms, pool_size, queue_max;
     uint32_t breaker_failures, breaker_rest_ms;
     uint8_t user_id_type;
+    uint8_t ask;              /* enum auth_ask; of an authorizer */
     /* stored passwords */
     uint8_t hash_algorithm, salt_position, mac_fun;
     uint32_t iterations, key_bytes;
@@ -66,5 +68,11 @@ struct auth_settings {
     struct auth_source_settings *sources, *authorizers;
     uint32_t sources_count, authorizers_count;
 };
+
+/* Is this authorizer asked about each topic, rather than once for the rules of a login? */
+static inline bool auth_asked_each(const struct auth_source_settings *authorizer)
+{
+    return authorizer->ask == AUTH_ASK_TOPIC || (authorizer->ask == AUTH_ASK_AUTO && authorizer->backend == AUTH_BACKEND_HTTP);
+}
 
 #endif

@@ -19,7 +19,7 @@
 #include "features/auth/settings.h"
 #include "features/auth/template.h"
 
-#define AUTH_SOURCE_ABI 2u /* raised with every change of struct auth_source_kind or struct auth_tools */
+#define AUTH_SOURCE_ABI 3u /* raised with every change of struct auth_source_kind or struct auth_tools */
 
 struct auth_tools {
     void (*log)(bool warning, const char *event, const char *source, const char *what); /* limited to a line a second */

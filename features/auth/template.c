@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 enum field {
-    FIELD_LITERAL, FIELD_USERNAME, FIELD_CLIENT_ID, FIELD_PASSWORD, FIELD_PEER_HOST, FIELD_LISTENER, FIELD_CN, FIELD_DN, FIELD_ATTRIBUTE,
+    FIELD_LITERAL, FIELD_USERNAME, FIELD_CLIENT_ID, FIELD_PASSWORD, FIELD_PEER_HOST, FIELD_LISTENER, FIELD_CN, FIELD_DN, FIELD_ACTION, FIELD_TOPIC, FIELD_QOS, FIELD_RETAIN, FIELD_ATTRIBUTE,
 };
 
 struct piece {
@@ -26,6 +26,7 @@ static const struct {
 } fields[] = {
     {"username", FIELD_USERNAME}, {"clientid", FIELD_CLIENT_ID}, {"client_id", FIELD_CLIENT_ID}, {"password", FIELD_PASSWORD},
     {"peerhost", FIELD_PEER_HOST}, {"listener", FIELD_LISTENER}, {"cert_common_name", FIELD_CN}, {"cert_subject", FIELD_DN},
+    {"action", FIELD_ACTION}, {"topic", FIELD_TOPIC}, {"qos", FIELD_QOS}, {"retain", FIELD_RETAIN},
 };
 
 static void add(struct template *template, uint8_t field, struct span text)
@@ -80,7 +81,8 @@ struct template *template_compile(struct span text, char *ret_error, size_t erro
         if (!end || !add_placeholder(template, name)) {
             snprintf(ret_error, error_bytes,
                      end ? "there is no placeholder ${%.*s}; there are ${username}, ${clientid}, ${password}, ${peerhost}, ${listener}, "
-                           "${cert_common_name}, ${cert_subject} and ${client_attrs.NAME}"
+                           "${cert_common_name}, ${cert_subject} and ${client_attrs.NAME}, and for authorization that is asked about each topic ${action}, ${topic}, ${qos} "
+                           "and ${retain}"
                          : "the placeholder ${%.*s has no }",
                      (int)(name.bytes > 64 ? 64 : name.bytes), (const char *)name.data);
             template_release(template);
@@ -117,6 +119,10 @@ static struct span value_of(const struct piece *piece, const struct auth_query *
     case FIELD_LISTENER: return query->listener;
     case FIELD_CN: return query->certificate_cn;
     case FIELD_DN: return query->certificate_dn;
+    case FIELD_ACTION: return query->action;
+    case FIELD_TOPIC: return query->topic;
+    case FIELD_QOS: return query->qos;
+    case FIELD_RETAIN: return query->retain;
     default: break;
     }
     for (uint32_t i = 0; i < query->attributes_count; i++)

@@ -2,6 +2,7 @@
  *
  *     ${username} ${clientid} (or ${client_id}) ${password} ${peerhost} ${listener} ${cert_common_name} ${cert_subject}
  *     ${client_attrs.NAME} (or ${attribute.NAME}); $${ stands for ${
+ *     ${action} ${topic} ${qos} ${retain} where a source is asked about each topic (authorization.NAME.ask); empty elsewhere
  *
  * A value never becomes part of the text's syntax: each place says how it is written there. In SQL it does not get into the text at all
  * but travels beside it as a parameter.

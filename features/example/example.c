@@ -3,7 +3,8 @@
  *     ringmqd --set features.load=example --set example.enable=true --set example.closed_topics=secret/
  *
  * It asks a thread of its own about each CONNECT (as one would ask a server of users), denies publishes and subscriptions below a prefix,
- * remembers a number per client, and counts events. It is built as a module; with ringmq_feature(example) it would be built in. */
+ * remembers a number per client, and counts events. With example.sink.filter set it is a bridge in small (sink.c). It is built as a module; with
+ * ringmq_feature(example) it would be built in. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/feature.h"
+#include "features/example/sink.h"
 
 /* ---- settings ------------------------------------------------------------------------------------------------------ */
 
@@ -19,6 +21,7 @@ struct example_settings {
     bool enable;
     char *closed_topics, *slow_topics, *refused_clients;
     uint32_t think_ms;
+    struct example_sink_settings sink;
     struct example_room *rooms;
     uint32_t rooms_count;
 };
@@ -30,6 +33,9 @@ struct example_room {
 
 #define IN(member) SCHEMA_MEMBER(struct example_settings, member)
 
+static const struct schema_word policies[] = {{"push_back", FEATURE_SINK_PUSH_BACK}, {"drop_newest", FEATURE_SINK_DROP_NEWEST},
+                                              {"drop_oldest", FEATURE_SINK_DROP_OLDEST}, {NULL, 0}};
+
 static const struct schema_key keys[] = {
     {"example.enable", TYPE_BOOL, IN(enable), .reloadable = true, .default_text = "false", .documentation = "Switches the example on."},
     {"example.closed_topics", TYPE_STRING, IN(closed_topics), .reloadable = true, .max = 1024, .default_text = "",
@@ -40,12 +46,24 @@ static const struct schema_key keys[] = {
      .documentation = "Clients whose id begins with this may not connect. Empty: none."},
     {"example.think_time", TYPE_DURATION, IN(think_ms), .reloadable = true, .unit_us = SCHEMA_MS, .max = 60000, .default_text = "0ms",
      .documentation = "How long the thread thinks about each question. 0: nobody is asked."},
+    {"example.sink.filter", TYPE_STRING, IN(sink.filter), .reloadable = true, .max = 1024, .default_text = "",
+     .documentation = "Messages that match are kept in batches, and published again once they are safe. $share/GROUP/FILTER, too. Empty: no sink."},
+    {"example.sink.republish", TYPE_STRING, IN(sink.republish), .reloadable = true, .max = 1024, .default_text = "",
+     .documentation = "Where they are published again: their topic comes behind it. Empty: nowhere."},
+    {"example.sink.batch", TYPE_UNSIGNED, IN(sink.batch), .reloadable = true, .min = 1, .max = 1000, .default_text = "10", .documentation = "Messages of a batch."},
+    {"example.sink.write_time", TYPE_DURATION, IN(sink.write_ms), .reloadable = true, .unit_us = SCHEMA_MS, .max = 60000, .default_text = "0ms",
+     .documentation = "How long it takes until a batch is safe."},
+    {"example.sink.acknowledges", TYPE_BOOL, IN(sink.acknowledges), .default_text = "true", .documentation = "PUBACK and PUBREC wait until a batch is safe."},
+    {"example.sink.queue", TYPE_UNSIGNED, IN(sink.queue), .min = 1, .max = 1000000, .default_text = "1000",
+     .documentation = "Messages that may wait for the sink, per shard, beyond those of two batches."},
+    {"example.sink.policy", TYPE_ENUM, IN(sink.policy), .words = policies, .default_text = "push_back",
+     .documentation = "While it is full: push_back, drop_newest or drop_oldest."},
     {"example.room.NAME.topic", TYPE_STRING, SCHEMA_MEMBER(struct example_room, topic), .reloadable = true, .min = 1, .max = 1024,
      .documentation = "The topic of a room. Sections with names of their own: any number of them."},
     {"example.room.NAME.seats", TYPE_UNSIGNED, SCHEMA_MEMBER(struct example_room, seats), .reloadable = true, .min = 1, .max = 1000, .default_text = "10",
      .documentation = "Its size."},
 };
-static const struct schema_section sections[] = {{"example", "An example of a feature."}, {"example.room.NAME", "Rooms of the example."}};
+static const struct schema_section sections[] = {{"example", "An example of a feature."}, {"example.sink", "A sink of the example."}, {"example.room.NAME", "Rooms of the example."}};
 static const struct schema_group groups[] = {{.path = "example.room.NAME", .item_bytes = sizeof(struct example_room),
                                               .name_offset = offsetof(struct example_room, name), .items_offset = offsetof(struct example_settings, rooms),
                                               .count_offset = offsetof(struct example_settings, rooms_count), .max = 8}};
@@ -150,6 +168,7 @@ static void example_close(struct feature_node *node)
 
 /* Settings live as long as their configuration, which may be released after a reload: what is needed is copied. */
 struct prepared {
+    struct example_sink_settings sink; /* first; texts are ours */
     char *closed, *slow, *refused;
     uint32_t think_ms;
 };
@@ -163,9 +182,14 @@ static bool example_prepare(struct feature_node *node, const void *settings, str
     prepared->slow = memory_copy_string(span_of_string(mine->slow_topics));
     prepared->refused = memory_copy_string(span_of_string(mine->refused_clients));
     prepared->think_ms = mine->think_ms;
+    prepared->sink = mine->sink;
+    prepared->sink.filter = memory_copy_string(span_of_string(mine->sink.filter));
+    prepared->sink.republish = memory_copy_string(span_of_string(mine->sink.republish));
     ret_setup->prepared = prepared;
     ret_setup->moments = FEATURE_GATE(connect) | FEATURE_TAP(connected) | FEATURE_TAP(disconnected) | FEATURE_TAP(subscribed) | FEATURE_TAP(denied);
     if (mine->closed_topics[0] || mine->slow_topics[0]) ret_setup->moments |= FEATURE_GATE(publish) | FEATURE_GATE(subscribe);
+    if (mine->sink.filter[0]) ret_setup->moments |= FEATURE_SINKS;
+    ret_setup->knows_publishers = mine->sink.filter[0];
     for (uint32_t i = 0; i < mine->rooms_count; i++)
         LOG(INFO, "example room", "name=%s topic=%s seats=%u", mine->rooms[i].name, log_quoted(span_of_string(mine->rooms[i].topic)), mine->rooms[i].seats);
     return true;
@@ -174,6 +198,8 @@ static bool example_prepare(struct feature_node *node, const void *settings, str
 static void example_release(struct feature_node *node, void *old)
 {
     struct prepared *prepared = old;
+    memory_release(prepared->sink.filter);
+    memory_release(prepared->sink.republish);
     memory_release(prepared->closed);
     memory_release(prepared->slow);
     memory_release(prepared->refused);
@@ -280,6 +306,10 @@ static const struct feature feature_example = {
     .prepare = example_prepare,
     .release = example_release,
     .tap = example_tap,
+    .apply = example_sink_apply,
+    .tick = example_sink_tick,
+    .deliver = example_sink_deliver,
+    .stop = example_sink_stop,
     .request = example_request,
     .connect = example_connect,
     .publish = example_publish,

@@ -20,12 +20,20 @@ static json_t *ban_json(const struct ban *ban)
 
 struct page {
     json_t *rows;
+    struct span kind, like; /* only such; empty: all */
     uint64_t skip, limit, seen;
 };
+
+static bool wanted(const struct page *page, const struct ban *ban)
+{
+    if (page->kind.bytes && !span_equal(page->kind, span_of_string(ban_kind_names[ban->kind]))) return false;
+    return page->like.bytes == 0 || memmem(ban->who.data, ban->who.bytes, page->like.data, page->like.bytes);
+}
 
 static void page_take(void *context, const struct ban *ban)
 {
     struct page *page = context;
+    if (!wanted(page, ban)) return;
     if (page->seen++ >= page->skip && json_array_size(page->rows) < page->limit) json_array_append_new(page->rows, ban_json(ban));
 }
 
@@ -33,7 +41,7 @@ static void list(struct feature_request *request, const json_t *body)
 {
     json_int_t number = json_integer_value(json_object_get(body, "page")), limit = json_integer_value(json_object_get(body, "limit"));
     if (number < 1 || limit < 1) return request_refuse(request, 400, "page and limit must be 1 at least");
-    struct page page = {.rows = json_array(), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
+    struct page page = {.rows = json_array(), .kind = request_text(body, "as"), .like = request_text(body, "like_who"), .skip = (uint64_t)(number - 1) * (uint64_t)limit, .limit = (uint64_t)limit};
     if (protect_bans_each(page_take, &page) == BAN_OFF) {
         json_decref(page.rows);
         return off(request);

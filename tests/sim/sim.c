@@ -193,6 +193,7 @@ static void node_make(struct sim *sim)
 static void sim_create(struct sim *sim, uint64_t seed)
 {
     memset(sim, 0, sizeof *sim);
+    fake_feature_begin();
     sim->seed = seed_now = seed;
     sim->random.state = seed;
     struct fake_chances chances = {.receive_now = pick(sim, 64, 255), .receive_short = pick(sim, 0, 120),
@@ -243,14 +244,25 @@ static void sim_turn(struct sim *sim)
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     shard_turn(sim->shards[shard], 0);
     if (sim->features) fake_feature_step();
+    if (sim->features && sim->broker->shards[shard]->features) fake_feature_chore(sim->broker->shards[shard]->features);
     if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     if (sim->spill && pick(sim, 0, 3) == 0) spill_step(sim->spill, fake_now_ns() / 1000000);
     fake_advance_ns(random_below(&sim->random, 600000));
 }
 
+/* At any moment: what a publisher has its acknowledgement for is safe with the sinks. */
+static void check_sinks(const struct sim *sim)
+{
+    for (uint32_t p = 0; sim->features && p < sim->rules.clients_count; p++)
+        for (uint32_t qos = 1; qos <= 2; qos++)
+            for (uint32_t n = 0; n < sim->clients[p].flows[qos].published; n++)
+                if (sim->clients[p].flows[qos].acknowledged[n]) fake_feature_check(p, qos, n);
+}
+
 static void sim_step(struct sim *sim)
 {
+    if ((fake_now_ns() & 255) == 0) check_sinks(sim);
     sim_client_step(&sim->clients[pick(sim, 0, sim->rules.clients_count - 1)], &sim->rules);
     sim_turn(sim);
 }
@@ -335,6 +347,7 @@ static void sim_check(const struct sim *sim)
 {
     uint64_t messages = 0;
     check_shelf(sim);
+    check_sinks(sim);
     for (uint32_t p = 0; p < sim->rules.clients_count; p++)
         for (uint32_t qos = 1; qos <= 2; qos++)
             for (uint32_t n = 0; n < sim->clients[p].flows[qos].published; n++, messages++) {
@@ -351,6 +364,8 @@ static void sim_check(const struct sim *sim)
 
 static void sim_leave(struct sim *sim)
 {
+    for (uint32_t s = 0; sim->features && s < sim->group.shards_count; s++)
+        fake_feature_end_sinks(sim->broker->shards[s]->features);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
         for (uint32_t step = 0; !sim_client_leave(&sim->clients[c], &sim->rules); step++) {
             for (int turn = 0; turn < 8; turn++)
@@ -407,6 +422,7 @@ static void node_unmake(struct sim *sim)
 static void sim_crash(struct sim *sim)
 {
     check_shelf(sim);
+    check_sinks(sim);
     sim->crashes++;
     fake_crash_disk();
     if (sim->shelf) fake_shelf_freeze(sim->shelf);
@@ -480,7 +496,8 @@ int main(int argc, char **argv)
         for (uint64_t i = 0; i < count; i++)
             sim_run(first + i);
     }
-    if (verbose) printf("packets that waited for a feature: %" PRIu64 "\n", fake_feature_waited());
+    uint64_t holds, sunk = fake_feature_sunk(&holds);
+    if (verbose) printf("packets that waited for a feature: %" PRIu64 ", messages to sinks: %" PRIu64 ", held: %" PRIu64 "\n", fake_feature_waited(), sunk, holds);
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }

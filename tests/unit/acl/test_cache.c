@@ -1,5 +1,7 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 
+#include "base/memory.h"
 #include "features/acl/acl_cache.h"
 
 static struct acl_cache_key key_of(enum acl_action action, const char *topic, uint8_t qos, bool retain)
@@ -68,5 +70,48 @@ Test(acl_cache, other_rules_forget)
     cr_expect_not(acl_cache_find(cache, &key, 0, &verdict));
     cache = acl_cache_current(cache, 16, 2, &rules);
     cache = acl_cache_current(cache, 16, 2, &more);
+    acl_cache_release(cache);
+}
+
+/* A question under way outlives the verdicts, and remembers that they were purged. */
+Test(acl_cache, forgetting_and_what_is_under_way)
+{
+    struct acl_cache *cache = acl_cache_create(8);
+    struct acl_cache_key key = key_of(ACL_PUBLISH, "a/b", 1, false);
+    struct acl_cache_verdict verdict;
+    cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+    acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
+    cache->pending = memory_acquire_zeroed(sizeof *cache->pending);
+    cache->pending->state = ACL_PENDING_WAITS;
+    cache->pending->keeps = true;
+    acl_cache_forget(cache);
+    cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_assert_not(cache->pending->keeps);
+    struct acl_pending *pending = cache->pending;
+    cache = acl_cache_current(cache, 8, 5, NULL);
+    cr_assert_eq(cache->pending, pending);
+    acl_cache_release(cache);
+}
+
+/* A few topics side by side do not push each other out, whatever their hashes are. */
+Test(acl_cache, four_topics_have_places)
+{
+    struct acl_cache *cache = acl_cache_create(8);
+    struct acl_cache_verdict verdict;
+    char topics[64][8];
+    for (uint32_t start = 0; start < 60; start += 4) {
+        for (uint32_t i = start; i < start + 4; i++) {
+            snprintf(topics[i], sizeof topics[i], "t/%u", i);
+            struct acl_cache_key key = key_of(ACL_PUBLISH, topics[i], 0, false);
+            cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+            acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, i});
+        }
+        for (uint32_t round = 0; round < 3; round++)
+            for (uint32_t i = start; i < start + 4; i++) {
+                struct acl_cache_key key = key_of(ACL_PUBLISH, topics[i], 0, false);
+                cr_assert(acl_cache_find(cache, &key, 99, &verdict) && verdict.line == i, "%s", topics[i]);
+                if (round == 1) acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, i});
+            }
+    }
     acl_cache_release(cache);
 }

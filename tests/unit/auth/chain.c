@@ -66,7 +66,7 @@ static const struct auth_source_kind *load(void *context, enum auth_backend back
 static struct auth_source_settings source(const char *name, const char *does)
 {
     static char empty[] = "";
-    struct auth_source_settings one = {.backend = AUTH_BACKEND_HTTP, .enable = true, .timeout_ms = 1000, .pool_size = 2, .queue_max = 64, .breaker_failures = 2, .breaker_rest_ms = 150};
+    struct auth_source_settings one = {.backend = AUTH_BACKEND_HTTP, .ask = AUTH_ASK_LOGIN, .enable = true, .timeout_ms = 1000, .pool_size = 2, .queue_max = 64, .breaker_failures = 2, .breaker_rest_ms = 150};
     one.name = (char *)name;
     one.url = (char *)does;
     one.listeners = one.file = one.bootstrap_file = one.jwks_url = one.secret = one.public_key = empty;
@@ -468,4 +468,72 @@ Test(templates, escapes_and_sql)
     cr_assert(span_equal(values[0], query.user_name) && span_equal(values[1], query.client_id) && values[3].data == NULL);
     auth_text_release(&sql);
     template_release(template);
+}
+
+/* ---- asked about topics ---- */
+
+static enum auth_verdict ask_about(uint32_t number, uint32_t *ret_rules, bool *ret_keeps);
+
+struct topic_question {
+    struct auth_job job;
+    sem_t *done;
+    enum auth_verdict *verdict;
+    uint32_t *rules;
+    bool *keeps;
+};
+
+static void topic_done(struct auth_job *job)
+{
+    struct topic_question *question = (struct topic_question *)job;
+    *question->verdict = (enum auth_verdict)job->answer->verdict;
+    *question->rules = job->answer->rules_count;
+    *question->keeps = job->answer->cacheable;
+    sem_t *done = question->done;
+    auth_job_release(job);
+    sem_post(done);
+}
+
+static enum auth_verdict ask_about(uint32_t number, uint32_t *ret_rules, bool *ret_keeps)
+{
+    sem_t done;
+    enum auth_verdict verdict;
+    sem_init(&done, 0, 0);
+    struct auth_query query = {.client_id = SPAN_LITERAL("c"), .user_name = SPAN_LITERAL("u"), .has_user_name = true, .listener = SPAN_LITERAL("tcp.default"),
+                               .action = SPAN_LITERAL("publish"), .topic = SPAN_LITERAL("a/b"), .qos = SPAN_LITERAL("1"), .retain = SPAN_LITERAL("false")};
+    struct topic_question *question = auth_job_create(&query, sizeof *question);
+    cr_assert(span_equal(question->job.query.topic, query.topic) && question->job.query.topic.data != query.topic.data, "the texts are copied");
+    question->job.done = topic_done;
+    question->done = &done;
+    question->verdict = &verdict;
+    question->rules = ret_rules;
+    question->keeps = ret_keeps;
+    auth_chain_ask(chain, number, &question->job);
+    sem_wait(&done);
+    return verdict;
+}
+
+Test(chain, sources_that_are_asked_about_topics, .init = set_up, .fini = tear_down)
+{
+    uint32_t found;
+    bool keeps;
+    authorizers[0] = source("x", "rules");
+    authorizers[1] = source("y", "down");
+    authorizers[0].ask = authorizers[1].ask = AUTH_ASK_TOPIC;
+    authorizers[1].listeners = (char *)"ws.*";
+    settings.authorizers_count = 2;
+    settings.authorization_chain = (char *)"token, y, file, x";
+    open_chain(0);
+    cr_assert_eq(auth_chain_asked(chain), 2);
+    cr_assert_str_eq(auth_chain_asked_name(chain, 0), "y");
+    cr_assert(!auth_chain_has_authorizers(chain, SPAN_LITERAL("tcp.default")), "they have no part in logins");
+    cr_assert(!auth_chain_asked_concerns(chain, 0, SPAN_LITERAL("tcp.default")) && auth_chain_asked_concerns(chain, 0, SPAN_LITERAL("ws.default")));
+    cr_assert_eq(ask_about(1, &found, &keeps), AUTH_NEXT);
+    cr_assert(found == 1 && keeps);
+    cr_assert_eq(ask_about(0, &found, &keeps), AUTH_DENY, "on_error");
+    cr_assert_not(keeps, "what could not be asked is not remembered");
+    authorizers[1].on_error = AUTH_POLICY_NEXT;
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(ask_about(0, &found, &keeps), AUTH_NEXT);
+    struct auth_source_status status;
+    cr_assert(auth_chain_status(chain, 0, &status) && status.authorizer && status.resting, "the breaker is open");
 }

@@ -31,6 +31,7 @@ static void send_number(struct mesh *mesh, uint64_t number, struct stats *stats)
 Test(mesh, what_does_not_fit_waits_in_order)
 {
     struct stats stats = {0};
+    uint32_t fullest;
     struct mesh *mesh = mesh_create(2, 16);
     expected = 0;
     uint64_t sent = 0;
@@ -39,12 +40,15 @@ Test(mesh, what_does_not_fit_waits_in_order)
             send_number(mesh, sent++, &stats);
         cr_assert(mesh_blocked(mesh, 0, 1));
         cr_assert(mesh_flush(mesh, 0, &verbs, NULL, &stats), "some overflow remains");
-        mesh_drain(mesh, 1, 5, take, NULL);
+        mesh_drain(mesh, 1, 5, take, NULL, &fullest);
+        cr_assert(fullest > 16 - 4 && fullest <= 16, "a lane of 16 cells that takes no more, not %u", fullest);
     }
     while (expected < sent) {
         mesh_flush(mesh, 0, &verbs, NULL, &stats);
-        mesh_drain(mesh, 1, 1000, take, NULL);
+        mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
     }
+    mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
+    cr_assert_eq(fullest, 0, "nothing waits");
     cr_assert(!mesh_blocked(mesh, 0, 1));
     cr_assert(!mesh_flush(mesh, 0, &verbs, NULL, &stats));
     cr_assert_eq(stats.lane_records, sent);
@@ -55,6 +59,7 @@ Test(mesh, what_does_not_fit_waits_in_order)
 Test(mesh, a_sleeper_is_woken_once)
 {
     struct stats stats = {0};
+    uint32_t fullest;
     struct mesh *mesh = mesh_create(2, LANE_SLOTS);
     woken = 0;
     expected = 0;
@@ -66,7 +71,8 @@ Test(mesh, a_sleeper_is_woken_once)
     mesh_flush(mesh, 0, &verbs, NULL, &stats);
     cr_assert_eq(woken, 1);
     cr_assert(!mesh_may_sleep(mesh, 1), "something waits");
-    mesh_drain(mesh, 1, 1000, take, NULL);
+    mesh_drain(mesh, 1, 1000, take, NULL, &fullest);
+    cr_assert_eq(fullest, 3, "records of one and of two cells");
     cr_assert(mesh_may_sleep(mesh, 1));
     mesh_destroy(mesh);
 }

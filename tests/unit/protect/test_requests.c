@@ -97,6 +97,32 @@ Test(requests, pages_show_each_ban_once)
     cr_assert_eq(atomic_load(&list.count), 0);
 }
 
+static json_int_t found(const char *filters)
+{
+    char body[128];
+    snprintf(body, sizeof body, "{\"page\":1,\"limit\":2%s}", filters);
+    json_t *answer = ask("bans list", body, 200), *meta = json_object_get(answer, "meta");
+    json_int_t count = json_integer_value(json_object_get(meta, "count"));
+    cr_assert_eq(json_is_true(json_object_get(meta, "hasnext")), count > 2);
+    json_decref(answer);
+    return count;
+}
+
+Test(requests, a_list_of_those_that_fit)
+{
+    static const char *const bodies[] = {"{\"as\":\"clientid\",\"who\":\"meter-1\"}", "{\"as\":\"clientid\",\"who\":\"meter-2\"}", "{\"as\":\"username\",\"who\":\"meter-1\"}",
+                                         "{\"as\":\"peerhost_net\",\"who\":\"10.0.0.0/8\"}", "{\"as\":\"clientid_pattern\",\"who\":\"meter-*\"}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        json_decref(ask("bans add", bodies[i], 200));
+    cr_assert_eq(found(""), 5);
+    cr_assert_eq(found(",\"as\":\"clientid\""), 2);
+    cr_assert_eq(found(",\"like_who\":\"meter\""), 4);
+    cr_assert_eq(found(",\"like_who\":\"r-1\""), 2);
+    cr_assert_eq(found(",\"as\":\"username\",\"like_who\":\"r-1\""), 1);
+    cr_assert_eq(found(",\"as\":\"peerhost\""), 0);
+    cr_assert_eq(found(",\"like_who\":\"Meter\""), 0);
+}
+
 Test(requests, what_makes_no_sense_is_refused)
 {
     static const char *const bodies[] = {"", "[]", "{", "{}", "{\"as\":\"x\",\"who\":\"y\"}", "{\"as\":\"clientid\"}", "{\"as\":\"clientid\",\"who\":\"\"}",

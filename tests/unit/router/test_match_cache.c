@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "naive.h"
 #include "router/match_cache.h"
+#include "router/share.h"
 
 static struct qsbr qsbr;
 
@@ -48,6 +49,32 @@ Test(match_cache, split_by_target)
     cr_assert_eq(match_cache_lookup(cache, text("$a"))->local_ids_count, 0);
     cr_assert(match_set_empty(match_cache_lookup(cache, text("$a"))));
     match_cache_destroy(cache);
+    route_index_destroy(index);
+}
+
+/* Sinks that want what is published on their shard: each shard sees its own as a plain filter, and nothing of the others'. */
+Test(match_cache, local_filters)
+{
+    struct route_index *index = index_create();
+    struct match_cache *cache = match_cache_create(index, 1, 100, 1 << 20), *other = match_cache_create(index, 3, 100, 1 << 20);
+    for (uint16_t target = 0; target < 3; target++) {
+        struct route route = {SHARE_LOCAL_GROUP, 50u + target, 1, target, SHARE_LOCAL};
+        route_index_add(index, text("a/#"), &route);
+    }
+    add(index, "a/b", 1, 7, "");
+    add(index, "a/b", 1, 77, "g");
+    add(index, "a/b", 2, 78, "g");
+    const struct match_set *set = match_cache_lookup(cache, text("a/b"));
+    cr_assert(set->local_ids_count == 2 && set->local_ids[0] + set->local_ids[1] == 58);
+    cr_assert_eq(set->others_count, 0);
+    cr_assert(set->groups_count == 1 && set->groups[0].targets_count == 2 && set->groups[0].targets[0].local_id + set->groups[0].targets[1].local_id == 155);
+    set = match_cache_lookup(cache, text("a/c"));
+    cr_assert(set->local_ids_count == 1 && set->local_ids[0] == 51 && set->groups_count == 0);
+    cr_assert(match_set_empty(match_cache_lookup(other, text("a/c"))), "a shard without such a sink");
+    route_index_remove(index, text("a/#"), SHARE_LOCAL_GROUP, 1);
+    cr_assert(match_set_empty(match_cache_lookup(cache, text("a/c"))), "it has gone");
+    match_cache_destroy(cache);
+    match_cache_destroy(other);
     route_index_destroy(index);
 }
 

@@ -1,0 +1,98 @@
+/* deliver_plain.c - one filter's sinks get a message: most of them the short way. */
+#include "broker/broker.h"
+#include "proto/encode.h"
+
+/* The most that surrounds topic and payload: fixed header, topic length, packet id, length of no properties. */
+#define AROUND_BYTES_MAX (MQTT_FIXED_HEADER_BYTES_MAX + 5)
+
+static inline bool kind_has_id(uint32_t kind) { return kind & 1; }
+static inline bool kind_is_five(uint32_t kind) { return kind & 2; }
+
+/* Shared: the packet is written once per kind and copied; else it is for one client and goes straight into its stage. */
+struct plain_packet {
+    struct publication *publication;
+    uint32_t bytes_max; /* of any kind; 0: this publication is not plain */
+    uint32_t sent;
+    bool shared;
+};
+
+static inline struct plain_packet plain_begin(struct broker_shard *broker, struct publication *publication, bool shared)
+{
+    struct plain_packet packet = {.publication = publication, .shared = shared};
+    bool none = broker->durable || (broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)) || publication->retain || publication->properties.bytes ||
+                publication->expires_ms;
+    size_t bytes_max = publication->topic.bytes + publication->payload.bytes + AROUND_BYTES_MAX;
+    if (UNLIKELY(none) || publication->payload.bytes > MESSAGE_COPY_BYTES_MAX || bytes_max > PLAIN_BYTES_MAX) return packet;
+    packet.bytes_max = (uint32_t)bytes_max;
+    memset(broker->plain.bytes, 0, sizeof broker->plain.bytes);
+    return packet;
+}
+
+static inline uint32_t plain_write(uint8_t *out, uint32_t kind, const struct publication *publication)
+{
+    uint8_t *at = out;
+    size_t after_bytes = publication->payload.bytes + kind_is_five(kind);
+    at += mqtt_write_publish_head(at, mqtt_publish_first_byte(kind_has_id(kind), false, false), publication->topic, 0, after_bytes);
+    if (kind_is_five(kind)) *at++ = 0; /* no properties */
+    at = mqtt_put_bytes(at, publication->payload);
+    return (uint32_t)(at - out);
+}
+
+static inline uint32_t plain_copy(struct plain *plain, uint8_t *out, uint32_t kind, const struct publication *publication)
+{
+    if (UNLIKELY(plain->bytes[kind] == 0)) plain->bytes[kind] = (uint16_t)plain_write(plain->packet[kind], kind, publication);
+    memcpy(out, plain->packet[kind], plain->bytes[kind]);
+    return plain->bytes[kind];
+}
+
+static uint16_t into_window(struct broker_shard *broker, struct session *session, struct publication *publication)
+{
+    struct delivery delivery = delivery_make(broker, publication, &(struct delivery_options){.qos = 1});
+    COUNT(broker, inflight_messages);
+    session->conn->urgent = true; /* its acknowledgements make room */
+    return mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, 1, delivery.ids);
+}
+
+/* False: this one is not plain. */
+static inline bool plain_deliver(struct broker_shard *broker, const struct sink *sink, struct plain_packet *packet)
+{
+    struct session *session = sink->who;
+    struct conn *conn = session->conn;
+    struct publication *publication = packet->publication;
+    uint32_t qos = sink->qos < publication->qos ? sink->qos : publication->qos;
+    uint32_t kind = qos | (uint32_t)(session->version == MQTT_5) << 1;
+    bool waits = !conn || session->queue.count || !conn_has_room(conn);
+    if (UNLIKELY(waits) || session->unusual || sink->subscription_id || UNLIKELY(qos > 1)) return false;
+    if (UNLIKELY(session->packet_bytes_max - 1 < packet->bytes_max)) return false; /* 0: no maximum, and above all of them */
+    if (qos && UNLIKELY(mqtt_inflight_full(&session->inflight))) return false;
+    uint8_t *out = conn_reserve(broker->shard, conn, packet->bytes_max);
+    uint32_t bytes = LIKELY(packet->shared) ? plain_copy(&broker->plain, out, kind, publication) : plain_write(out, kind, publication);
+    conn_commit(conn, bytes);
+    if (qos) mqtt_put_u16(out + bytes - publication->payload.bytes - kind_is_five(kind) - 2, into_window(broker, session, publication));
+    session->queue.sent++;
+    packet->sent++;
+    return true;
+}
+
+static inline void plain_end(struct broker_shard *broker, const struct plain_packet *packet)
+{
+    if (packet->sent == 0) return;
+    COUNT_BY(broker, packets_sent, packet->sent);
+    COUNT_BY(broker, publish_sent, packet->sent);
+    COUNT_BY(broker, publish_sent_bytes, packet->sent * packet->publication->payload.bytes);
+}
+
+void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    struct plain_packet packet = plain_begin(broker, publication, view.count > 1);
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[i];
+        if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
+        if (UNLIKELY(!subscription_wants(sink, publication))) continue;
+        if (LIKELY(packet.bytes_max != 0) && LIKELY(plain_deliver(broker, sink, &packet))) continue;
+        struct delivery_options options = subscription_options(sink, publication);
+        session_deliver(broker, sink->who, publication, &options);
+    }
+    plain_end(broker, &packet);
+}
