@@ -10,7 +10,7 @@ static const char *const encodings[] = {"plain", "base64", NULL};
 static const char *const states[] = {"running", "stopped", "failed", NULL};
 static const char *const origins[] = {"default", "file", "environment", "command_line", "runtime", NULL};
 static const char *const severities[] = {"warning", "critical", NULL};
-static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re", NULL};
 static const char *const source_kinds[] = {"authentication", "authorization", NULL};
 static const char *const source_states[] = {"unknown", "up", "down", "resting", NULL};
 static const char *const kinds[] = {"user", "api_key", "anonymous", NULL};
@@ -349,7 +349,7 @@ static const struct api_field alarm[] = {
 };
 
 #define BAN_HEAD(needed) \
-    {"as", FIELD_STRING, .required = needed, .words = ban_kinds, .says = "By what: client id, user name, address, network, or a pattern with * (any characters) and ? (one byte)."}, \
+    {"as", FIELD_STRING, .required = needed, .words = ban_kinds, .says = "By what: client id, user name, address, network, a pattern with * (any characters) and ? (one), or a regular expression (_re)."}, \
     {"who", FIELD_STRING, .required = needed, .min = 1, .max = 4096, .says = "The name, the address such as 192.0.2.7, the network such as 10.0.0.0/8, the pattern."}
 static const struct api_field ban[] = {
     BAN_HEAD(false),
