@@ -295,12 +295,6 @@ static void query_ready(struct broker_shard *broker, struct retained_query *quer
     if (list_empty(&query->ready_link)) list_append(&broker->queries_ready, &query->ready_link);
 }
 
-void retained_go(struct broker_shard *broker, struct retained_query *query)
-{
-    query->held = false;
-    query_ready(broker, query);
-}
-
 static struct retained_query *session_next(const struct retained_query *query)
 {
     return CONTAINER_OF(query->session_link.next, struct retained_query, session_link);
@@ -363,6 +357,14 @@ static void query_release(struct retained_query *query)
     retain_scan_end(query->cursor);
     memory_release(query->seen);
     memory_release(query);
+}
+
+void retained_go(struct broker_shard *broker, struct retained_query *query)
+{
+    query->held = false;
+    /* Nothing is retained and nobody else can have sent something on its way: a burst of SUBSCRIBEs leaves no queries behind. */
+    if (broker->broker->shards_count == 1 && retain_stats(broker->retained).messages == 0) return query_release(query);
+    query_ready(broker, query);
 }
 
 static void query_item(struct broker_shard *broker, struct message *lent, struct retained_query *query)
