@@ -76,8 +76,8 @@ void api_start_trace(struct api_call *call)
     struct trace_picture wanted = {.kind = (enum trace_kind)word(json_string_value(json_object_get(body, "type")), trace_kind_names, TRACE_KINDS)};
     struct cidr_list networks;
     char error[512];
-    uint64_t duration_s = duration ? (uint64_t)json_integer_value(duration) : settings.duration_s;
-    wanted.bytes_max = size ? (uint64_t)json_integer_value(size) : settings.bytes;
+    uint64_t duration_s = duration ? (uint64_t)json_integer_value(duration) : settings.duration_s < settings.duration_max_s ? settings.duration_s : settings.duration_max_s;
+    wanted.bytes_max = size ? (uint64_t)json_integer_value(size) : settings.bytes < settings.bytes_max ? settings.bytes : settings.bytes_max;
     wanted.wording.payload = payload ? (enum trace_payload)word(json_string_value(payload), trace_payload_names, 3) : TRACE_PAYLOAD_HIDDEN;
     wanted.wording.payload_bytes = limit ? (uint32_t)json_integer_value(limit) : PAYLOAD_BYTES_DEFAULT;
     if (duration_s > settings.duration_max_s) return api_error(call, 400, "BAD_REQUEST", "duration_s is at most %u (trace.max_duration)", settings.duration_max_s);

@@ -104,7 +104,10 @@ static bool meta_write(const struct traces *traces, const struct trace_picture *
                              (json_int_t)picture->wording.payload_bytes, "max_bytes", (json_int_t)picture->bytes_max, "started_ms", (json_int_t)picture->started_ms,
                              "ends_ms", (json_int_t)picture->ends_ms, "stopped_ms", (json_int_t)picture->stopped_ms, "records", (json_int_t)picture->records, "lost",
                              (json_int_t)picture->lost, "end", picture->end ? trace_end_names[picture->end] : "");
-    bool written = meta && json_dump_file(meta, temporary, JSON_COMPACT) == 0 && rename(temporary, path) == 0;
+    int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool written = file >= 0 && json_dumpfd(meta, file, JSON_COMPACT) == 0;
+    if (file >= 0) written = close(file) == 0 && written;
+    written = written && rename(temporary, path) == 0;
     json_decref(meta);
     if (!written) LOG(ERROR, "trace not written", "file=%s error=\"%s\"", log_quoted(span_of_string(path)), strerror(errno));
     return written;
@@ -229,7 +232,7 @@ static void entry_write(struct entry *entry, const struct trace_record *record, 
     trace_time(record->at_ns, at);
     json_t *object = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o}", "at", at, "shard", everywhere ? json_null() : json_integer(record->shard), "clientid", api_string(client),
                                "event", event, "text", api_string(span_of(words.data ? words.data : "", words.bytes)), "details", details);
-    char *json = json_dumps(object, JSON_COMPACT);
+    char *json = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII); /* one line for whatever tool: U+2028 ends one for some */
     json_decref(object);
     CHECK(json);
     if (everywhere)
