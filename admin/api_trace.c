@@ -61,6 +61,14 @@ static bool value_check(struct api_call *call, enum trace_kind kind, struct span
     return !wrong;
 }
 
+/* It becomes the name of files. */
+static bool name_sound(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+    size_t bytes = strlen(name);
+    return bytes > 0 && bytes <= TRACE_NAME_BYTES && name[0] != '.' && strspn(name, letters) == bytes;
+}
+
 static int word(const char *text, const char *const *words, int count)
 {
     for (int i = 0; i < count; i++)
@@ -83,6 +91,8 @@ void api_start_trace(struct api_call *call)
     if (duration_s > settings.duration_max_s) return api_error(call, 400, "BAD_REQUEST", "duration_s is at most %u (trace.max_duration)", settings.duration_max_s);
     if (wanted.bytes_max > settings.bytes_max)
         return api_error(call, 400, "BAD_REQUEST", "max_bytes is at most %llu (trace.max_size)", (unsigned long long)settings.bytes_max);
+    if (!name_sound(json_string_value(json_object_get(body, "name"))))
+        return api_error(call, 400, "BAD_REQUEST", "name must be 1 to %d letters, digits, _ - and . (not in front)", TRACE_NAME_BYTES);
     struct span text = span_of(json_string_value(value), json_string_length(value));
     if (!value_check(call, wanted.kind, text, &networks)) return;
     snprintf(wanted.name, sizeof wanted.name, "%s", json_string_value(json_object_get(body, "name")));
