@@ -524,7 +524,7 @@ static const struct api_field trace_record[] = {
     {"clientid", FIELD_STRING, .says = "About which client; empty: about nobody in particular."},
     {"event", FIELD_STRING, .says = "What: a word of the list in docs/trace.md."},
     {"text", FIELD_STRING, .says = "In words, escaped."},
-    {"details", FIELD_MAP, .of = "any", .says = "The same for programs."},
+    {"details", FIELD_MAP, .of = "anything", .says = "The same for programs."},
 };
 static const struct api_field trace_log[] = {
     {"data", FIELD_ARRAY, .of = "TraceRecord", .says = "Records, by time."},

@@ -370,7 +370,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
             COUNT(broker, dropped_qos0_slow);
         else
             COUNT(broker, dropped_queue_full);
-        log_drop(broker, session, publication->topic, options->qos ? DROP_queue_full : DROP_qos0_slow);
+        log_drop(broker, session, publication->topic, options->qos == 0 && session->conn ? DROP_qos0_slow : DROP_queue_full);
         TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }
