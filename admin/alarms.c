@@ -10,6 +10,7 @@
 
 #include "admin/admin.h"
 #include "admin/http_inside.h"
+#include "admin/listeners.h"
 #include "admin/process.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -147,6 +148,36 @@ static void look_at_use(struct alarms *alarms, enum alarm_kind kind, uint64_t us
         alarm_clear(alarms, kind, "");
 }
 
+/* Alarms about listeners that the configuration does not have any more. */
+static void listeners_gone(struct alarms *alarms, const struct listener_picture *listeners, uint32_t count)
+{
+    struct alarm raised[ALARMS_MAX];
+    uint32_t raised_count;
+    if (!listeners) return; /* the broker stops */
+    alarms_list(alarms, true, 0, raised, ALARMS_MAX, &raised_count);
+    for (uint32_t i = 0; i < raised_count; i++) {
+        bool there = raised[i].kind != ALARM_listener;
+        for (uint32_t n = 0; n < count && !there; n++)
+            there = strcmp(raised[i].subject, listeners[n].id) == 0;
+        if (!there) alarm_clear(alarms, ALARM_listener, raised[i].subject);
+    }
+}
+
+/* Those that are wanted and not open: after a reload or restart of theirs that has failed. */
+static void look_at_listeners(struct alarms *alarms, struct admin *admin)
+{
+    uint32_t count = 0;
+    struct listener_picture *listeners = listeners_picture(admin, &count);
+    for (uint32_t i = 0; listeners && i < count; i++) {
+        if (listeners[i].enable && !listeners[i].running)
+            alarm_raise(alarms, ALARM_listener, ALARM_CRITICAL, listeners[i].id, "it is enabled and could not be opened on %s; the log says why", listeners[i].bind);
+        else
+            alarm_clear(alarms, ALARM_listener, listeners[i].id);
+    }
+    listeners_gone(alarms, listeners, count);
+    memory_release(listeners);
+}
+
 void alarms_look(struct alarms *alarms, struct admin *admin)
 {
     const struct broker *broker = admin_broker(admin);
@@ -156,6 +187,7 @@ void alarms_look(struct alarms *alarms, struct admin *admin)
         look_at_shard(alarms, s, &broker->shards[s]->shard->stats);
         stats_add(&sum, &broker->shards[s]->shard->stats);
     }
+    look_at_listeners(alarms, admin);
     look_at_use(alarms, ALARM_connections, sum.connections, broker->settings->node.connections_max, "node.max_connections");
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)

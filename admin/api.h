@@ -79,6 +79,8 @@ bool api_unfiltered(const struct api_call *call);
 uint32_t api_client_home(const struct api_call *call, const char *client_id);
 uint32_t api_topic_owner(const struct api_call *call, struct span topic);
 
+/* api_clients.c: disconnects a client, if it is connected. False: answered (503, 504). */
+bool api_client_kick(struct api_call *call, const char *client_id);
 /* api_configs.c: sets one key in the runtime layer and applies it. False: answered. */
 bool api_config_set(struct api_call *call, const char *key, const char *value);
 

@@ -252,6 +252,14 @@ void api_kick_client(struct api_call *call)
     inspect_release(inspect);
 }
 
+bool api_client_kick(struct api_call *call, const char *client_id)
+{
+    struct inspect *inspect = ask_client(call, INSPECT_KICK, client_id);
+    if (!inspect) return false;
+    inspect_release(inspect);
+    return true;
+}
+
 void api_kick_clients(struct api_call *call)
 {
     const json_t *ids = json_object_get(call->body, "clientids");

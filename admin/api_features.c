@@ -117,6 +117,9 @@ void api_add_ban(struct api_call *call)
     if (!ban_time_in(call, ban, "at", "at_ms") || !ban_time_in(call, ban, "until", "until_ms")) return json_decref(ban);
     if (!json_object_get(ban, "by")) json_object_set_new(ban, "by", json_string(call->who.name));
     if (!ask(call, "protect", "bans add", ban, &answer)) return;
+    /* The feature disconnects whom it knows. Who connected before the list was switched on it does not know; by its id it is found all the same. */
+    const char *id = strcmp(json_string_value(json_object_get(answer, "as")), "clientid") == 0 ? json_string_value(json_object_get(answer, "who")) : NULL;
+    if (id && !api_client_kick(call, id)) return json_decref(answer);
     ban_times_out(answer);
     api_reply(call, answer);
 }
@@ -146,6 +149,8 @@ void api_ask_feature(struct api_call *call)
     if (ask(call, api_text(call, "feature"), verb, question ? json_incref(question) : json_object(), &answer))
         api_reply(call, json_pack("{s:o}", "answer", answer ? answer : json_null()));
 }
+
+void api_list_authorization_rules(struct api_call *call) { pass(call, "acl", "rules list"); }
 
 /* ---- features ------------------------------------------------------------------------------------------------------- */
 

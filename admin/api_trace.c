@@ -61,6 +61,14 @@ static bool value_check(struct api_call *call, enum trace_kind kind, struct span
     return !wrong;
 }
 
+/* It becomes the name of files. */
+static bool name_sound(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.";
+    size_t bytes = strlen(name);
+    return bytes > 0 && bytes <= TRACE_NAME_BYTES && name[0] != '.' && strspn(name, letters) == bytes;
+}
+
 static int word(const char *text, const char *const *words, int count)
 {
     for (int i = 0; i < count; i++)
@@ -76,13 +84,15 @@ void api_start_trace(struct api_call *call)
     struct trace_picture wanted = {.kind = (enum trace_kind)word(json_string_value(json_object_get(body, "type")), trace_kind_names, TRACE_KINDS)};
     struct cidr_list networks;
     char error[512];
-    uint64_t duration_s = duration ? (uint64_t)json_integer_value(duration) : settings.duration_s;
-    wanted.bytes_max = size ? (uint64_t)json_integer_value(size) : settings.bytes;
+    uint64_t duration_s = duration ? (uint64_t)json_integer_value(duration) : settings.duration_s < settings.duration_max_s ? settings.duration_s : settings.duration_max_s;
+    wanted.bytes_max = size ? (uint64_t)json_integer_value(size) : settings.bytes < settings.bytes_max ? settings.bytes : settings.bytes_max;
     wanted.wording.payload = payload ? (enum trace_payload)word(json_string_value(payload), trace_payload_names, 3) : TRACE_PAYLOAD_HIDDEN;
     wanted.wording.payload_bytes = limit ? (uint32_t)json_integer_value(limit) : PAYLOAD_BYTES_DEFAULT;
     if (duration_s > settings.duration_max_s) return api_error(call, 400, "BAD_REQUEST", "duration_s is at most %u (trace.max_duration)", settings.duration_max_s);
     if (wanted.bytes_max > settings.bytes_max)
         return api_error(call, 400, "BAD_REQUEST", "max_bytes is at most %llu (trace.max_size)", (unsigned long long)settings.bytes_max);
+    if (!name_sound(json_string_value(json_object_get(body, "name"))))
+        return api_error(call, 400, "BAD_REQUEST", "name must be 1 to %d letters, digits, _ - and . (not in front)", TRACE_NAME_BYTES);
     struct span text = span_of(json_string_value(value), json_string_length(value));
     if (!value_check(call, wanted.kind, text, &networks)) return;
     snprintf(wanted.name, sizeof wanted.name, "%s", json_string_value(json_object_get(body, "name")));

@@ -45,7 +45,10 @@ static json_t *fallback_json(const struct api_field *field)
 
 static json_t *field_schema(const struct api_field *field, bool with_text)
 {
-    if (field->type == FIELD_OBJECT) return reference_to("schemas", field->of);
+    if (field->type == FIELD_OBJECT) {
+        json_t *reference = reference_to("schemas", field->of);
+        return field->nullable ? json_pack("{s:[o, {s:s}]}", "anyOf", reference, "type", "null") : reference;
+    }
     json_t *schema = json_object();
     if (field->nullable)
         json_object_set_new(schema, "type", json_pack("[s, s]", type_names[field->type], "null"));
@@ -63,7 +66,7 @@ static json_t *field_schema(const struct api_field *field, bool with_text)
     if (field->format) json_object_set_new(schema, "format", json_string(field->format));
     if (field->fallback) json_object_set_new(schema, "default", fallback_json(field));
     if (field->type == FIELD_ARRAY) json_object_set_new(schema, "items", items_of(field->of));
-    if (field->type == FIELD_MAP) json_object_set_new(schema, "additionalProperties", items_of(field->of));
+    if (field->type == FIELD_MAP && strcmp(field->of, "anything") != 0) json_object_set_new(schema, "additionalProperties", items_of(field->of));
     if (with_text) json_object_set_new(schema, "description", json_string(field->says));
     return schema;
 }

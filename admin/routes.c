@@ -118,7 +118,8 @@ static const struct api_field alarms_parameters[] = {
 static const struct api_field stream_parameters[] = {
     {"interval_ms", FIELD_INTEGER, .min = 500, .max = 60000, .fallback = "1000", .says = "Time between two events."}};
 
-static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re", NULL};
+static const struct api_field page_parameters[] = {PAGE};
 static const struct api_field bans_parameters[] = {
     PAGE,
     {"as", FIELD_STRING, .words = ban_kinds, .says = "Only bans of this kind."},
@@ -162,6 +163,8 @@ static const struct api_field drops_parameters[] = {
     {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Only topics that match this filter."},
     {"reason", FIELD_STRING, .words = drop_reasons, .says = "Only for this reason."}};
 
+static const struct api_field delayed_parameters[] = {
+    {"id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 40, .says = "The message's id, as in the list."}};
 static const struct api_field why_parameters[] = {
     {"clientid", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Who should get it."},
     {"topic", FIELD_STRING, .required = true, .min = 1, .max = TEXT_MAX, .says = "Where it would be published to, as the publisher writes it."},
@@ -347,6 +350,18 @@ const struct api_route api_routes[] = {
      .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
     {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),
      .summary = "Forgets the slow subscribers noted so far."},
+
+    /* rules, delayed messages */
+    {METHOD_GET, "/authorization/rules", OPERATION_list_authorization_rules, ROLE_VIEWER, "authorization", "rules", PARAMETERS(page_parameters), .answer = "Rule", .page = true,
+     .success = 200, ERRORS(404), .summary = "The rules of authorization for all clients that are in force, in the order in which they are asked.",
+     .says = "Rules that came with a client's login are asked before them and not shown; when none decides: sources, then authorization.no_match."},
+    {METHOD_GET, "/delayed", OPERATION_list_delayed, ROLE_VIEWER, "delayed", "delayed list", PARAMETERS(page_parameters), .answer = "Delayed", .page = true, .success = 200,
+     .summary = "Messages that wait for their time ($delayed), without their payloads; of each shard in the order in which they came."},
+    {METHOD_GET, "/delayed/{id}", OPERATION_get_delayed, ROLE_VIEWER, "delayed", "delayed get", PARAMETERS(delayed_parameters), .answer = "DelayedMessage", .success = 200,
+     ERRORS(404), .summary = "One of them."},
+    {METHOD_DELETE, "/delayed/{id}", OPERATION_delete_delayed, ROLE_OPERATOR, "delayed", "delayed delete", PARAMETERS(delayed_parameters), .success = 204, ERRORS(404),
+     .summary = "Forgets one: it will not be published."},
+    {METHOD_DELETE, "/delayed", OPERATION_clear_delayed, ROLE_OPERATOR, "delayed", "delayed clear", .answer = "Deleted", .success = 200, .summary = "Forgets all of them."},
 
     /* traces, drops */
     {METHOD_GET, "/trace", OPERATION_list_traces, ROLE_OPERATOR, "trace", "trace list", .answer = "Trace", .list = true, .success = 200,

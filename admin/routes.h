@@ -37,7 +37,7 @@ struct api_field {
     bool in_path;       /* parameters */
     int64_t min, max;   /* INTEGER: the value; STRING: bytes; ARRAY: items. Both 0: any */
     const char *const *words; /* STRING: one of these; ends with NULL */
-    const char *of;     /* OBJECT: name of its schema. ARRAY: of the items' schema, or "string", "integer". MAP: type of the values, "string" or "any" */
+    const char *of;     /* OBJECT: name of its schema. ARRAY: of the items' schema, or "string", "integer". MAP: type of the values, "string", "any" (scalars) or "anything" */
     const char *fallback; /* default, as text */
     const char *format; /* of JSON schema: "date-time"; NULL: none */
     const char *pattern; /* of JSON schema, checked by the handler; NULL: any text */

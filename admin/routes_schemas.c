@@ -10,7 +10,7 @@ static const char *const encodings[] = {"plain", "base64", NULL};
 static const char *const states[] = {"running", "stopped", "failed", NULL};
 static const char *const origins[] = {"default", "file", "environment", "command_line", "runtime", NULL};
 static const char *const severities[] = {"warning", "critical", NULL};
-static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", NULL};
+static const char *const ban_kinds[] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re", NULL};
 static const char *const source_kinds[] = {"authentication", "authorization", NULL};
 static const char *const source_states[] = {"unknown", "up", "down", "resting", NULL};
 static const char *const kinds[] = {"user", "api_key", "anonymous", NULL};
@@ -349,7 +349,7 @@ static const struct api_field alarm[] = {
 };
 
 #define BAN_HEAD(needed) \
-    {"as", FIELD_STRING, .required = needed, .words = ban_kinds, .says = "By what: client id, user name, address, network, or a pattern with * (any characters) and ? (one byte)."}, \
+    {"as", FIELD_STRING, .required = needed, .words = ban_kinds, .says = "By what: client id, user name, address, network, a pattern with * (any characters) and ? (one), or a regular expression (_re)."}, \
     {"who", FIELD_STRING, .required = needed, .min = 1, .max = 4096, .says = "The name, the address such as 192.0.2.7, the network such as 10.0.0.0/8, the pattern."}
 static const struct api_field ban[] = {
     BAN_HEAD(false),
@@ -472,6 +472,22 @@ static const struct api_field slow_subscription[] = {
     {"last_update_time", FIELD_STRING, .nullable = true, .format = "date-time", .says = "When that was."},
 };
 
+static const char *const permissions[] = {"allow", "deny", NULL};
+static const struct api_field rule[] = {
+    {"source", FIELD_STRING, .says = "The key it comes from: authorization.rules or authorization.file."},
+    {"file", FIELD_STRING, .nullable = true, .says = "The file; null: it stands in the configuration."},
+    {"line", FIELD_INTEGER, .says = "Its line, from 1."},
+    {"permission", FIELD_STRING, .words = permissions, .says = "What it says when it matches."},
+    {"text", FIELD_STRING, .says = "The rule as it is written."},
+};
+#define DELAYED_FIELDS                                                                                                     \
+    {"id", FIELD_STRING, .says = "Names it in this API."}, {"topic", FIELD_STRING, .says = "Where it will be published."},         \
+        {"qos", FIELD_INTEGER, .says = "Its QoS."}, {"retain", FIELD_BOOLEAN, .says = "Its retain flag."},                        \
+        {"payload_bytes", FIELD_INTEGER, .says = "Size of its payload."},                                                    \
+        {"due_at", FIELD_STRING, .format = "date-time", .says = "When."},                                                    \
+        {"remaining_s", FIELD_INTEGER, .says = "Seconds until then."}, {"shard", FIELD_INTEGER, .says = "Where it waits."}
+static const struct api_field delayed[] = {DELAYED_FIELDS};
+static const struct api_field delayed_message[] = {DELAYED_FIELDS, {"payload", FIELD_STRING, .nullable = true, .says = "In base64; null: it is larger than admin.max_payload."}};
 static const char *const trace_kinds[] = {"clientid", "clientid_pattern", "topic", "ip_address", "username", "username_pattern", NULL};
 static const char *const trace_payloads[] = {"hidden", "text", "hex", NULL};
 static const char *const trace_states[] = {"running", "stopped", NULL};
@@ -508,7 +524,7 @@ static const struct api_field trace_record[] = {
     {"clientid", FIELD_STRING, .says = "About which client; empty: about nobody in particular."},
     {"event", FIELD_STRING, .says = "What: a word of the list in docs/trace.md."},
     {"text", FIELD_STRING, .says = "In words, escaped."},
-    {"details", FIELD_MAP, .of = "any", .says = "The same for programs."},
+    {"details", FIELD_MAP, .of = "anything", .says = "The same for programs."},
 };
 static const struct api_field trace_log[] = {
     {"data", FIELD_ARRAY, .of = "TraceRecord", .says = "Records, by time."},
@@ -631,6 +647,9 @@ const struct api_schema api_schemas[] = {
     SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
+    SCHEMA("Rule", rule, "A rule of authorization."),
+    SCHEMA("Delayed", delayed, "A message that waits for its time."),
+    SCHEMA("DelayedMessage", delayed_message, "The same with its payload."),
     SCHEMA("NewTrace", new_trace, "What to trace, and how long."),
     SCHEMA("Trace", trace, "A trace."),
     SCHEMA("TraceRecord", trace_record, "Something that happened."),

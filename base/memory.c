@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
@@ -41,4 +42,24 @@ void *memory_acquire_aligned(size_t alignment, size_t bytes)
     void *block = aligned_alloc(alignment, rounded);
     CHECK(block != NULL);
     return memset(block, 0, rounded);
+}
+
+void *memory_acquire_pages(size_t bytes)
+{
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    CHECK(pages != MAP_FAILED);
+    return pages;
+}
+
+void memory_release_pages(void *pages, size_t bytes)
+{
+    if (pages) CHECK(munmap(pages, bytes) == 0);
+}
+
+void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes)
+{
+    if (!pages) return memory_acquire_pages(bytes);
+    void *resized = mremap(pages, old_bytes, bytes, MREMAP_MAYMOVE);
+    CHECK(resized != MAP_FAILED);
+    return resized;
 }

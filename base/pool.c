@@ -35,25 +35,37 @@
  * walk through the page tables (in a guest: through two). */
 struct pool_region {
     struct pool_region *next;
-    _Alignas(64) uint8_t slabs[];
+    uint8_t *slabs;
 };
 
 #define SLAB_BYTES   (64 * 1024)
 #define REGION_BYTES (2u << 20)
 #define REGIONS_SMALL 3
-#define REGION_SLABS ((REGION_BYTES - sizeof(struct pool_region)) / SLAB_BYTES)
+#define REGION_SLABS (REGION_BYTES / SLAB_BYTES)
 
-/* 16 bytes apart up to 320 (sessions with their ids are there, a million of them), 32 apart up to 512, then powers of two. */
-static const uint32_t class_bytes[POOL_CLASSES] = {32,  48,  64,  80,  96,  112, 128, 144, 160, 176,  192,  208,  224,  240,   256,   272,
-                                                   288, 304, 320, 352, 384, 416, 448, 480, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
-#define CLASS_320 18
-#define CLASS_512 24
+/* 8 bytes apart up to 128 (routes and filters are there, millions of them), 16 up to 320 (sessions with their ids), 32 up to 512, four
+ * to a doubling up to 8192 and 10 and 12 KiB (tables of routes), then powers of two. */
+static const uint32_t class_bytes[POOL_CLASSES] = {
+    16,   24,   32,   40,   48,   56,   64,   72,   80,   88,   96,   104,  112,  120,  128,   144,   160,   176,
+    192,  208,  224,  240,  256,  272,  288,  304,  320,  352,  384,  416,  448,  480,  512,   640,   768,   896,
+    1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8192, 10240, 12288,
+    16384, 32768, 65536};
+#define CLASS_512  32
+#define CLASS_8192 48
+#define CLASS_16384 51
+
+/* By eighths of the bytes, rounded up. */
+static const uint8_t class_small[512 / 8 + 1] = {0,  0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 15, 16, 16, 17,
+                                                 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24, 24, 25, 25, 26, 26, 27, 27, 27,
+                                                 27, 28, 28, 28, 28, 29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31, 32, 32, 32, 32};
 
 static inline uint32_t class_of(size_t bytes)
 {
-    if (bytes <= 320) return bytes <= 32 ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
-    if (bytes <= 512) return CLASS_320 + (uint32_t)(bytes - 1) / 32 - 9;
-    return CLASS_512 - 8 + (63 - (uint32_t)__builtin_clzll(bytes - 1));
+    if (bytes <= 512) return class_small[(bytes + 7) / 8];
+    uint32_t doubling = 63 - (uint32_t)__builtin_clzll(bytes - 1);
+    if (bytes > 12288) return CLASS_16384 + doubling - 13;
+    if (bytes > 8192) return CLASS_8192 + 1 + (bytes > 10240);
+    return CLASS_512 + 1 + (doubling - 9) * 4 + ((uint32_t)(bytes - 1) >> (doubling - 2) & 3);
 }
 
 void pool_init(struct pool *pool) { *pool = (struct pool){0}; }
@@ -64,9 +76,10 @@ void pool_free(struct pool *pool)
     while (pool->regions) {
         struct pool_region *region = pool->regions;
         pool->regions = region->next;
-        BLOCK_WAKE(region, REGION_BYTES);
-        REGION_END(region, REGION_BYTES);
-        munmap(region, REGION_BYTES);
+        BLOCK_WAKE(region->slabs, REGION_BYTES);
+        REGION_END(region->slabs, REGION_BYTES);
+        munmap(region->slabs, REGION_BYTES);
+        memory_release(region);
     }
     pool_init(pool);
 }
@@ -79,9 +92,10 @@ static struct pool_region *region_map(bool huge)
     size_t before = (REGION_BYTES - (uintptr_t)both % REGION_BYTES) % REGION_BYTES;
     if (before) munmap(both, before);
     if (before < REGION_BYTES) munmap(both + before + REGION_BYTES, REGION_BYTES - before);
-    struct pool_region *region = (struct pool_region *)(both + before);
-    if (huge) madvise(region, REGION_BYTES, MADV_HUGEPAGE);
-    REGION_BEGIN(region, REGION_BYTES);
+    struct pool_region *region = memory_acquire(sizeof *region);
+    region->slabs = both + before;
+    if (huge) madvise(region->slabs, REGION_BYTES, MADV_HUGEPAGE);
+    REGION_BEGIN(region->slabs, REGION_BYTES);
     return region;
 }
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_CLASSES         32 /* 32 … 65536, at most a quarter apart from 64 to 512 */
+#define POOL_CLASSES         54 /* 16 … 65536; 8 bytes apart up to 128, at most an eighth apart up to 512, a quarter up to 8192 */
 #define POOL_BLOCK_BYTES_MAX 65536
 
 struct pool_region;
@@ -37,7 +37,7 @@ struct pool {
 void pool_init(struct pool *pool);
 /* Releases the slabs. CHECKs that every block came back. */
 void pool_free(struct pool *pool);
-/* Aligned to 16 bytes. */
+/* Aligned to 8 bytes; to 16 when more than 128 are asked for, or a multiple of 16. */
 void *pool_acquire(struct pool *pool, size_t bytes);
 void *pool_acquire_zeroed(struct pool *pool, size_t bytes);
 void pool_release(struct pool *pool, void *block, size_t bytes);

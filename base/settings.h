@@ -189,9 +189,12 @@ struct delayed_settings {
     uint32_t delay_max_s;
 };
 
+/* From when it came until it was acknowledged, until it was sent; from when it was sent until it was acknowledged. */
+enum slow_subs_type { SLOW_SUBS_WHOLE, SLOW_SUBS_INTERNAL, SLOW_SUBS_RESPONSE };
+
 struct slow_subs_settings {
     bool enable;
-    bool internal;         /* until it is sent; else until it is acknowledged */
+    uint8_t stats_type;    /* enum slow_subs_type */
     uint32_t threshold_ms, top_k, expire_s;
 };
 

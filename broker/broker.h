@@ -115,6 +115,7 @@ struct broker_shard {
     struct timer metrics_timer, sweep_timer;
     struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
     struct list delayed;             /* timers of waiting messages */
+    uint32_t delayed_removed;        /* of them: whose message was removed by an administrator */
     struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
     struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */

@@ -8,7 +8,7 @@
 #include "broker/broker.h"
 
 #define PREFIX       SPAN_LITERAL("$delayed/")
-#define NAME_PREFIX  "$delayed\xff/"
+#define NAME_PREFIX  DELAYED_NAME_PREFIX
 #define NAME_BYTES   64 /* more than NAME_PREFIX, due time and number take */
 
 struct delayed {
@@ -96,6 +96,24 @@ static uint64_t name_due_ms(struct span name, struct span *ret_topic)
     return due_ms;
 }
 
+uint64_t delayed_name_parse(struct span name, struct span *ret_topic, char ret_id[DELAYED_ID_BYTES])
+{
+    uint64_t due_ms = name_due_ms(name, ret_topic);
+    snprintf(ret_id, DELAYED_ID_BYTES, "%" PRIu64 "-%.*s", due_ms, ret_topic->data ? 16 : 0, ret_topic->data ? (const char *)ret_topic->data - 17 : "");
+    return due_ms;
+}
+
+bool delayed_remove(struct broker_shard *broker, struct span name)
+{
+    struct message *message = retained_get(broker, name);
+    if (!message) return false;
+    retained_drop(broker, name);
+    message_unref(broker->shard, message);
+    broker->delayed_removed++;
+    delayed_lost(broker);
+    return true;
+}
+
 static void release(struct broker_shard *broker, struct delayed *delayed)
 {
     wheel_stop(&broker->shard->wheel, &delayed->timer);
@@ -137,7 +155,10 @@ static void due(struct timer *timer, void *context)
         retained_drop(broker, name);
         message_unref(broker->shard, message);
     }
-    delayed_lost(broker);
+    if (!message && broker->delayed_removed) /* not counted any more since it was removed */
+        broker->delayed_removed--;
+    else
+        delayed_lost(broker);
     release(broker, delayed);
 }
 

@@ -32,6 +32,13 @@ const char *delayed_parse(const struct delayed_settings *settings, struct span *
 /* Keeps the publication (whose topic is the real one) for so long. */
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
 
+/* The name of a waiting message begins so; DUE (Unix ms, decimal), NUMBER (16 hex digits) and TOPIC follow. */
+#define DELAYED_NAME_PREFIX "$delayed\xff/"
+#define DELAYED_ID_BYTES    40
+/* What a name says: when, which topic, and DUE-NUMBER as text. */
+uint64_t delayed_name_parse(struct span name, struct span *ret_topic, char ret_id[DELAYED_ID_BYTES]);
+/* An administrator removes the one of this name, on its owner: its timer will find nothing. False: there is none. */
+bool delayed_remove(struct broker_shard *broker, struct span name);
 /* For the store of retained messages: is this the name of a waiting one? */
 static inline bool delayed_is(struct span name) { return name.bytes > 9 && name.data[0] == '$' && name.data[1] == 'd' && name.data[8] == 0xFF; }
 /* It is in (was not put into) the store of its owner. */

@@ -213,8 +213,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
         drop_note(broker, DROP_expired, session, publication.topic, 1);
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_DROPPED);
     }
-    if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS) && !expired)
-        slow_subs_note(broker, session, publication.topic, outgoing.qos, true, delivery_stamp_ms(delivery));
+    if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS) && !expired) slow_subs_sent(broker, session, publication.topic, outgoing.qos, &delivery);
     bool logged = (delivery.tagged & DELIVERY_LOGGED) != 0;
     if (expired || too_large(broker, session, &outgoing, &properties)) {
         if (UNLIKELY(logged)) durable_packet(broker, session, STORE_DROP, 0);
@@ -371,7 +370,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
             COUNT(broker, dropped_qos0_slow);
         else
             COUNT(broker, dropped_queue_full);
-        log_drop(broker, session, publication->topic, options->qos ? DROP_queue_full : DROP_qos0_slow);
+        log_drop(broker, session, publication->topic, options->qos == 0 && session->conn ? DROP_qos0_slow : DROP_queue_full);
         TAP_TELL(broker, dropped, session->version, session->client_hash, publication->topic, 0, session->queue.count);
         return;
     }

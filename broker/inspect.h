@@ -170,6 +170,7 @@ struct inspect_filter {
 struct inspect_message {
     uint16_t topic_bytes;
     uint8_t qos;
+    bool retain; /* of delayed ones: what the publisher wants */
     bool payload_left_out;
     uint32_t properties_bytes, payload_bytes;
     uint64_t expires_ms; /* realtime; 0: never */

@@ -104,7 +104,7 @@ static void message_row(struct broker_shard *broker, struct inspect *inspect, co
     struct span topic = message_topic(message), properties = message_properties(message), payload = message_payload(message);
     size_t bytes = sizeof(struct inspect_message) + topic.bytes + properties.bytes + (with_payload ? payload.bytes : 0);
     struct inspect_message *row = memory_acquire(bytes);
-    *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .payload_left_out = !with_payload,
+    *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .retain = message->retain, .payload_left_out = !with_payload,
                                     .properties_bytes = (uint32_t)properties.bytes, .payload_bytes = (uint32_t)payload.bytes,
                                     .shard = broker->shard->number};
     if (message->expires_ms) row->expires_ms = inspect_realtime_ms(broker, message->expires_ms);
@@ -124,6 +124,7 @@ static enum retain_answer retained_visit(void *context, struct span topic, void 
     struct retained_visit *visit = context;
     const struct message *message = stored;
     if (message->expires_ms && message->expires_ms <= visit->broker->shard->now_ms) return RETAIN_NEXT; /* a subscriber's scan removes it */
+    if (delayed_is(topic) && !delayed_is(visit->inspect->client_id)) return RETAIN_NEXT; /* nobody's retained message */
     if (inspect_full(visit->inspect)) return RETAIN_STOP_BEFORE;
     if (!inspect_passes_over(visit->inspect)) message_row(visit->broker, visit->inspect, message, false);
     return RETAIN_NEXT;
@@ -170,7 +171,9 @@ enum inspect_status inspect_message_answer(struct broker_shard *broker, struct i
     switch (inspect->kind) {
     case INSPECT_PUBLISH: return publish(broker, inspect);
     case INSPECT_RETAINED_ONE: return retained_one(broker, inspect);
-    case INSPECT_RETAINED_DELETE: return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
+    case INSPECT_RETAINED_DELETE:
+        if (delayed_is(inspect->client_id)) return delayed_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
+        return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
     default: break;
     }
     UNREACHABLE("not a question about one message");

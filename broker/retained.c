@@ -313,15 +313,6 @@ static void query_ready(struct broker_shard *broker, struct retained_query *quer
     if (list_empty(&query->ready_link)) list_append(&broker->queries_ready, &query->ready_link);
 }
 
-static void query_release(struct retained_query *query);
-
-void retained_go(struct broker_shard *broker, struct retained_query *query)
-{
-    query->held = false;
-    if (UNLIKELY(query->owner == query->owners_end)) return query_release(query);
-    query_ready(broker, query);
-}
-
 static struct retained_query *session_next(const struct retained_query *query)
 {
     return CONTAINER_OF(query->session_link.next, struct retained_query, session_link);
@@ -384,6 +375,15 @@ static void query_release(struct retained_query *query)
     retain_scan_end(query->cursor);
     memory_release(query->seen);
     memory_release(query);
+}
+
+void retained_go(struct broker_shard *broker, struct retained_query *query)
+{
+    query->held = false;
+    /* Nothing is retained and nobody else can have sent something on its way: a burst of SUBSCRIBEs leaves no queries behind. */
+    bool none = broker->broker->shards_count == 1 && retain_stats(broker->retained).messages == 0;
+    if (none || UNLIKELY(query->owner == query->owners_end)) return query_release(query);
+    query_ready(broker, query);
 }
 
 static void query_item(struct broker_shard *broker, struct message *lent, struct retained_query *query)

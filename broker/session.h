@@ -44,6 +44,16 @@ static inline uint32_t delivery_stamp_ms(struct delivery delivery)
     return list[1 + list[0]];
 }
 
+static inline void delivery_stamp_again(struct delivery *delivery, uint32_t now_ms)
+{
+    if (delivery->tagged & DELIVERY_IDS_LIST) {
+        uint32_t *list = (uint32_t *)(uintptr_t)delivery->ids;
+        list[1 + list[0]] = now_ms;
+    } else {
+        delivery->ids = (uint64_t)now_ms << 32 | (uint32_t)delivery->ids;
+    }
+}
+
 struct delivery_queue {
     struct delivery *entries; /* a ring; NULL when empty for long */
     uint32_t head, count, capacity;

@@ -99,13 +99,20 @@ static void note(struct broker_shard *broker, struct span client_id, struct span
 void slow_subs_note(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, bool sent, uint32_t stamp_ms)
 {
     const struct slow_subs_settings *settings = &broker->settings->slow_subs;
-    bool counts = sent ? settings->internal || qos == 0 : !settings->internal;
+    bool internal = settings->stats_type == SLOW_SUBS_INTERNAL;
+    bool counts = sent ? internal || (qos == 0 && settings->stats_type == SLOW_SUBS_WHOLE) : !internal;
     uint32_t latency_ms = (uint32_t)broker->shard->now_ms - stamp_ms;
     if (!counts || stamp_ms == 0 || latency_ms < settings->threshold_ms) return;
     COUNT(broker, deliveries_slow);
     pthread_mutex_lock(&broker->slow_subs.mutex);
     note(broker, session_client_id(session), topic, latency_ms);
     pthread_mutex_unlock(&broker->slow_subs.mutex);
+}
+
+void slow_subs_sent(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, struct delivery *delivery)
+{
+    slow_subs_note(broker, session, topic, qos, true, delivery_stamp_ms(*delivery));
+    if (broker->settings->slow_subs.stats_type == SLOW_SUBS_RESPONSE) delivery_stamp_again(delivery, (uint32_t)broker->shard->now_ms);
 }
 
 static int by_latency(const void *a, const void *b)

@@ -1,7 +1,7 @@
 /* slow_subs.h - the subscribers that keep their messages waiting longest: a table of the worst, by client and topic.
  *
  * Latency runs from the moment a message reaches the subscriber's shard until it has been sent (`internal`) or until it has been
- * acknowledged (`whole`; QoS 0: sent). What is above slow_subs.threshold is noted; each shard keeps slow_subs.top_k_num of them, the largest
+ * acknowledged (`whole`; QoS 0: sent), or from its sending to its acknowledgement (`response`). What is above slow_subs.threshold is noted; each shard keeps slow_subs.top_k_num of them, the largest
  * first; an entry goes when nothing has renewed it for slow_subs.expire_interval.
  *
  * Threads: noting on the shard, listing and clearing on any: a mutex per shard, taken only for what is slow. */
@@ -17,6 +17,7 @@
 struct broker;
 struct broker_shard;
 struct session;
+struct delivery;
 
 #define SLOW_SUBS_MAX 1000
 
@@ -41,6 +42,9 @@ void slow_subs_release(struct slow_subs *slow);
 
 /* `sent`: it has just left; else it has just been acknowledged. `stamp_ms`: low half of the clock when it came. */
 void slow_subs_note(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, bool sent, uint32_t stamp_ms);
+
+/* A delivery that has waited leaves its queue: noted, and with `response` its time begins now. */
+void slow_subs_sent(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, struct delivery *delivery);
 
 /* The slowest of all shards, slowest first, at most top_k_num. Texts are valid during the call. */
 void slow_subs_list(struct broker *broker, void (*each)(void *context, const struct slow_sub *entry), void *context);

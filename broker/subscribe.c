@@ -202,7 +202,9 @@ static enum mqtt_reason subscription_check(struct broker_shard *broker, const st
 static void session_subscription_append(struct session *session, uint32_t local_id)
 {
     if (session->subscriptions_count == session->subscriptions_capacity) {
-        uint32_t capacity = session->subscriptions_capacity ? session->subscriptions_capacity * 2u : 2u;
+        /* By half, in steps of 16 bytes as the heap has them. */
+        uint32_t capacity = session->subscriptions_capacity < 4 ? session->subscriptions_capacity + 2u
+                                                                 : (session->subscriptions_capacity * 3u / 2 + 3) / 4 * 4;
         session->subscriptions_capacity = capacity > UINT16_MAX ? UINT16_MAX : (uint16_t)capacity;
         session->subscriptions =
             memory_resize(session->subscriptions, session->subscriptions_capacity * sizeof *session->subscriptions);

@@ -100,7 +100,7 @@ uint32_t trace_of_conn(struct broker_shard *broker, const struct conn *conn, str
         return trace_of_session(session);
     }
     if (trace->connecting && trace->connecting == conn_name(conn)) {
-        *ret_client_id = trace->connecting_id;
+        *ret_client_id = span_of(trace->connecting_id, trace->connecting_bytes);
         return trace->connecting_traces;
     }
     const struct client_record *record = broker->features ? features_record(broker, conn) : NULL;

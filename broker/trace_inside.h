@@ -26,7 +26,8 @@ struct trace_shard {
     bool again;                  /* it was noted before */
     uint64_t connecting;         /* name of the connection whose CONNECT it is; 0: none */
     uint32_t connecting_traces;
-    struct span connecting_id;
+    uint32_t connecting_bytes;   /* of its client id; a copy, since records of clients end while a CONNECT is refused: */
+    uint8_t connecting_id[TRACE_TEXT_BYTES_MAX + 1];
     uint64_t unread[TRACE_UNREAD_MAX];
     uint32_t unread_next;
     struct trace_peer peers[TRACE_PEERS_MAX];

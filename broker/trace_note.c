@@ -222,7 +222,8 @@ void trace_connect(struct broker_shard *broker, struct conn *conn, const struct 
     uint32_t traces = trace_of_client(broker, conn, client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0));
     trace->connecting = conn_name(conn);
     trace->connecting_traces = traces;
-    trace->connecting_id = client_id;
+    trace->connecting_bytes = (uint32_t)(client_id.bytes < sizeof trace->connecting_id ? client_id.bytes : sizeof trace->connecting_id);
+    if (client_id.bytes) memcpy(trace->connecting_id, client_id.data, trace->connecting_bytes);
     if (!traces || trace->again) return;
     const struct trace_peer *peer = &trace->peers[conn->slot % TRACE_PEERS_MAX];
     const struct listener_settings *listener = broker->shard->group->listeners[conn->listener].settings;

@@ -31,6 +31,10 @@
 #include "cmd/ringmqd_store.h"
 #include "cmd/ringmqd_tls.h"
 
+/* jemalloc reads it at start. An idle shard frees nothing, so nothing would remind the allocator of the pages a storm has left with it; its own
+ * thread does, and sleeps while there are none. */
+const char *malloc_conf = "background_thread:true";
+
 struct control {
     struct ringmqd_arguments arguments;
     struct config *started;    /* the first one: tables and listeners point into it to the end */

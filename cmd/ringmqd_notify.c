@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void notify(const char *state)
+static void notify(const char *state, int flags)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -21,13 +21,14 @@ static void notify(const char *state)
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
     socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, bytes);
+    sendto(fd, state, strlen(state), MSG_NOSIGNAL | flags, (struct sockaddr *)&address, bytes);
     close(fd);
 }
 
-void notify_ready(void) { notify("READY=1"); }
-void notify_stopping(void) { notify("STOPPING=1"); }
-void notify_watchdog(void) { notify("WATCHDOG=1"); }
+void notify_ready(void) { notify("READY=1", 0); }
+void notify_stopping(void) { notify("STOPPING=1", 0); }
+/* Who does not read them must not stop the control thread: the next one will do. */
+void notify_watchdog(void) { notify("WATCHDOG=1", MSG_DONTWAIT); }
 
 void notify_reloading(void)
 {
@@ -36,7 +37,7 @@ void notify_reloading(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
              (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-    notify(state);
+    notify(state, 0);
 }
 
 int notify_watchdog_timer(void)

@@ -27,7 +27,7 @@ static const struct schema_word proxy_protocols[] = {{"false", PROXY_PROTOCOL_OF
                                                      {"true", PROXY_PROTOCOL_ANY}, {NULL, 0}};
 static const struct schema_word client_headers[] = {{"socket", CLIENT_HEADER_NONE}, {"x_forwarded_for", CLIENT_HEADER_FORWARDED_FOR},
                                                     {"x_real_ip", CLIENT_HEADER_REAL_IP}, {NULL, 0}};
-static const struct schema_word slow_types[] = {{"whole", 0}, {"internal", 1}, {NULL, 0}};
+static const struct schema_word slow_types[] = {{"whole", SLOW_SUBS_WHOLE}, {"internal", SLOW_SUBS_INTERNAL}, {"response", SLOW_SUBS_RESPONSE}, {NULL, 0}};
 static const struct schema_word verifications[] = {{"verify_none", 0}, {"verify_peer", 1}, {"none", 0}, {"peer", 1}, {NULL, 0}};
 static const struct schema_word ocsp_checks[] = {{"off", OCSP_CHECK_OFF}, {"soft", OCSP_CHECK_SOFT}, {"hard", OCSP_CHECK_HARD}, {NULL, 0}};
 /* tls/tls.h: enum tls_version, enum tls_name. */
@@ -567,8 +567,8 @@ static const struct schema_key keys[] = {
      .documentation = "How many subscribers are noted: the slowest."},
     {"slow_subs.expire_interval", TYPE_DURATION, RELOAD, AT(slow_subs.expire_s), .unit_us = S, .min = 1, .max = 31536000, .default_text = "5m",
      .documentation = "An entry goes when its subscriber has not been slow for so long."},
-    {"slow_subs.stats_type", TYPE_ENUM, RELOAD, AT(slow_subs.internal), .words = slow_types, .default_text = "whole",
-     .documentation = "whole: from the moment a message came to its acknowledgement. internal: until it was sent."},
+    {"slow_subs.stats_type", TYPE_ENUM, RELOAD, AT(slow_subs.stats_type), .words = slow_types, .default_text = "whole",
+     .documentation = "whole: from the moment a message came to its acknowledgement. internal: until it was sent. response: from then to its acknowledgement (QoS 0 has none)."},
 
     /* durability */
     {"durability.enable", TYPE_BOOL, AT(durability.enable), .default_text = "false",

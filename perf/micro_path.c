@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/inspect.h"
 #include "engine/listener.h"
 #include "perf/micro.h"
 #include "proto/decode.h"
@@ -277,6 +278,32 @@ static void setup_sink(uint64_t size)
     setup_batch(size);
 }
 
+/* A trace is on, and not about the clients and topics at hand. */
+static void trace_open(enum trace_kind kind, struct span value)
+{
+    static struct trace_set set = {.count = 1};
+    struct broker_shard *broker = broker_of(shards[0]);
+    struct inspect *question = inspect_create(INSPECT_TRACE);
+    broker->broker->trace = trace_node_create(1, TRACE_RING_BYTES_MIN);
+    trace_node_open(broker->broker->trace);
+    set.rules[0] = (struct trace_rule){.kind = kind, .value = value};
+    set.topics = kind == TRACE_TOPIC;
+    question->traces = &set;
+    CHECK(trace_install(broker, question, 1000));
+    inspect_release(question);
+}
+
+static void setup_trace_client(uint64_t size)
+{
+    setup_batch(size);
+    trace_open(TRACE_CLIENT_ID, SPAN_LITERAL("somebody else"));
+}
+static void setup_trace_topic(uint64_t size)
+{
+    setup_batch(size);
+    trace_open(TRACE_TOPIC, SPAN_LITERAL("some/other/topic/#"));
+}
+
 /* Counts deliveries. */
 static uint64_t run(uint64_t count)
 {
@@ -296,6 +323,8 @@ const struct micro_case micro_path[] = {
     {"path-gate-64", setup_pass, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
+    {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
+    {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},

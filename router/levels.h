@@ -1,4 +1,4 @@
-/* levels.h - a topic or filter cut at its slashes, each level with its hash. Internal to router/.
+/* levels.h - a topic or filter cut at its slashes. Internal to router/.
  *
  * The spans point into the text and live as long. "" has no levels to MQTT; here it has one empty level, like any text without `/`. */
 #ifndef RINGMQ_ROUTER_LEVELS_H
@@ -11,15 +11,11 @@
 #include "base/limits.h"
 #include "base/span.h"
 
-struct level {
-    struct span text;
-    uint64_t hash; /* the low half names the child, the high half the partition */
-};
-
 struct levels {
+    const uint8_t *end; /* of the whole text */
     uint32_t count;
-    bool deeper; /* the text has more levels than these; only a topic may */
-    struct level items[TOPIC_LEVELS_MAX];
+    bool deeper; /* the text has more levels than these */
+    struct span items[TOPIC_LEVELS_MAX];
 };
 
 /* What is left of `rest` before its first slash. *ret_rest is what follows it; false: that was the last level. */
@@ -37,15 +33,20 @@ static inline bool level_cut(struct span rest, struct span *ret_level, struct sp
 
 static inline bool level_is(struct span level, char wildcard) { return level.bytes == 1 && level.data[0] == wildcard; }
 
-static inline void levels_split(struct span text, uint64_t seed, struct levels *ret)
+static inline void levels_split(struct span text, struct levels *ret)
 {
     bool more = true;
-    for (ret->count = 0; more && ret->count < TOPIC_LEVELS_MAX; ret->count++) {
-        struct level *level = &ret->items[ret->count];
-        more = level_cut(text, &level->text, &text);
-        level->hash = hash_span_seeded(level->text, seed);
-    }
+    ret->end = text.bytes ? text.data + text.bytes : text.data;
+    for (ret->count = 0; more && ret->count < TOPIC_LEVELS_MAX; ret->count++)
+        more = level_cut(text, &ret->items[ret->count], &text);
     ret->deeper = more;
+}
+
+/* The text from a level to its end. */
+static inline struct span levels_from(const struct levels *levels, uint32_t i)
+{
+    const uint8_t *data = levels->items[i].data;
+    return span_of(data, (size_t)(levels->end - data));
 }
 
 #endif

@@ -1,184 +1,197 @@
 #include "router/route_children.h"
 
-#define TABLE_TAG 1u
-#define SLOT_TAG_MASK 15u /* the allocator aligns to 16 */
-#define SLOT_EMPTY 0u
-#define SLOT_GRAVE 1u     /* no node at all, a tag only */
 #define TABLE_SLOTS_MIN 4
 
-struct table {
-    uint32_t slots_count; /* a power of two; fixed */
-    uint32_t live;        /* the writer's: nodes in slots */
-    uint32_t filled;      /* the writer's: nodes and graves, at most 3/4 of the slots, so every probe ends */
-    route_word plus;
-    route_word slots[];
-};
+static size_t table_bytes(uint32_t slots_count) { return sizeof(struct route_table) + slots_count * sizeof(route_word); }
 
-static struct table *table_of(uintptr_t children) { return (struct table *)(children - TABLE_TAG); }
-static bool is_table(uintptr_t children) { return (children & TABLE_TAG) != 0; }
-static size_t table_bytes(uint32_t slots_count) { return sizeof(struct table) + slots_count * sizeof(route_word); }
-static struct route_node *slot_node(uintptr_t slot) { return (struct route_node *)(slot & ~(uintptr_t)SLOT_TAG_MASK); }
-static uintptr_t slot_of(const struct route_node *node) { return (uintptr_t)node | node->hash >> 28; }
-
-static bool node_is(const struct route_node *node, struct span label, uint32_t hash)
+static bool child_is(uintptr_t child, struct span label)
 {
-    return node->hash == hash && span_equal(span_of(node->label, node->label_bytes), label);
+    if (!route_child_is_leaf(child)) {
+        const struct route_node *node = route_child_node(child);
+        return span_equal(span_of(node->label, node->label_bytes), label);
+    }
+    const struct route_leaf *leaf = route_child_leaf(child);
+    return leaf->tail_bytes >= label.bytes && (leaf->tail_bytes == label.bytes || leaf->tail[label.bytes] == '/') &&
+           span_equal(span_of(leaf->tail, label.bytes), label);
 }
 
-struct route_node *route_children_find(uintptr_t children, struct span label, uint32_t hash)
-{
-    if (!is_table(children)) {
-        struct route_node *only = (struct route_node *)children;
-        return only != NULL && !only->is_plus && node_is(only, label, hash) ? only : NULL;
-    }
-    const struct table *table = table_of(children);
-    uint32_t mask = table->slots_count - 1, tag = hash >> 28;
-    for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
-        uintptr_t slot = route_word_read(&table->slots[i]);
-        if (slot == SLOT_EMPTY) return NULL;
-        struct route_node *node = slot_node(slot);
-        if ((slot & SLOT_TAG_MASK) == tag && node != NULL && node_is(node, label, hash)) return node;
-    }
-}
+static bool child_is_plus(uintptr_t child) { return child_is(child, SPAN_LITERAL("+")); }
 
-struct route_node *route_children_plus(uintptr_t children)
+static uint32_t level_hash(const struct route_trie *trie, struct span level)
 {
-    if (is_table(children)) return (struct route_node *)route_word_read(&table_of(children)->plus);
-    struct route_node *only = (struct route_node *)children;
-    return only != NULL && only->is_plus ? only : NULL;
+    return (uint32_t)route_level_hash(level, trie->hash_seed) & trie->hash_mask;
+}
+static uint32_t child_hash(const struct route_trie *trie, uintptr_t child) { return level_hash(trie, route_child_label(child)); }
+
+uintptr_t route_children_find(const struct route_trie *trie, uintptr_t children, struct span level)
+{
+    if (!route_is_table(children)) return children != 0 && child_is(children, level) ? children : 0;
+
+    const struct route_table *table = route_table_of(children);
+    if (level_is(level, '+')) return route_word_own(&table->plus);
+    uint32_t hash = level_hash(trie, level);
+    uintptr_t tag = route_slot_tag(hash);
+    for (uint32_t i = route_slot_home(hash, table->slots_count);; i = route_slot_after(i, table->slots_count)) {
+        uintptr_t slot = route_word_own(&table->slots[i]);
+        if (slot == ROUTE_SLOT_EMPTY) return 0;
+        if (route_slot_may_be(slot, tag) && child_is(route_slot_child(slot), level)) return route_slot_child(slot);
+    }
 }
 
 /* Relaxed is enough into a table nobody sees yet, release is needed into one that is published: always release. */
-static void table_put(struct table *table, struct route_node *node)
+static void table_put(const struct route_trie *trie, struct route_table *table, uintptr_t child)
 {
-    if (node->is_plus) {
+    if (child_is_plus(child)) {
         DCHECK(route_word_own(&table->plus) == 0);
-        route_word_publish(&table->plus, (uintptr_t)node);
+        route_word_publish(&table->plus, child);
         return;
     }
-    uint32_t mask = table->slots_count - 1, i = node->hash & mask;
-    while (slot_node(route_word_own(&table->slots[i])) != NULL)
-        i = (i + 1) & mask;
-    if (route_word_own(&table->slots[i]) == SLOT_EMPTY) table->filled++;
+    uint32_t hash = child_hash(trie, child), i = route_slot_home(hash, table->slots_count);
+    while (route_slot_has_child(route_word_own(&table->slots[i])))
+        i = route_slot_after(i, table->slots_count);
+    if (route_word_own(&table->slots[i]) == ROUTE_SLOT_EMPTY) table->filled++;
     table->live++;
-    route_word_publish(&table->slots[i], slot_of(node));
+    route_word_publish(&table->slots[i], child | route_slot_tag(hash));
 }
 
-static struct table *table_acquire(struct route_trie *trie, uint32_t live)
+/* Room for half as many more as there are, and for what fits into the block beside that. */
+static struct route_table *table_acquire(struct route_trie *trie, uint32_t live)
 {
-    uint32_t slots_count = TABLE_SLOTS_MIN;
-    while (live > slots_count / 8 * 5 + slots_count % 8 / 2) /* room to grow before the next copy */
-        slots_count *= 2;
-    struct table *table = route_block_acquire(trie, table_bytes(slots_count));
-    DCHECK(((uintptr_t)table & SLOT_TAG_MASK) == 0);
+    uint32_t slots_count = live + live / 2 + 1;
+    if (slots_count < TABLE_SLOTS_MIN) slots_count = TABLE_SLOTS_MIN;
+    slots_count += (uint32_t)((pool_block_bytes(table_bytes(slots_count)) - table_bytes(slots_count)) / sizeof(route_word));
+    struct route_table *table = route_block_acquire(trie, table_bytes(slots_count));
     table->slots_count = slots_count;
     return table;
 }
 
-/* The same nodes in a table that has the right size for `live` of them. */
-static struct table *table_copy(struct route_trie *trie, const struct table *old, uint32_t live)
+/* The same children in a table that has the right size for `live` of them. */
+static struct route_table *table_copy(struct route_trie *trie, const struct route_table *old, uint32_t live)
 {
-    struct table *table = table_acquire(trie, live);
+    struct route_table *table = table_acquire(trie, live);
     for (uint32_t i = 0; i < old->slots_count; i++) {
-        struct route_node *node = slot_node(route_word_own(&old->slots[i]));
-        if (node != NULL) table_put(table, node);
+        uintptr_t slot = route_word_own(&old->slots[i]);
+        if (route_slot_has_child(slot)) table_put(trie, table, route_slot_child(slot));
     }
     route_word_publish(&table->plus, route_word_own(&old->plus));
     return table;
 }
 
-static void table_retire(struct route_trie *trie, struct table *table)
+static void table_retire(struct route_trie *trie, struct route_table *table)
 {
     route_block_retire(trie, table, table_bytes(table->slots_count));
 }
 
-void route_children_add(struct route_trie *trie, route_word *children, struct route_node *child)
+void route_children_add(struct route_trie *trie, route_word *children, uintptr_t child)
 {
     uintptr_t word = route_word_own(children);
-    DCHECK(((uintptr_t)child & SLOT_TAG_MASK) == 0);
+    DCHECK(child != 0 && (child & (ROUTE_TABLE_TAG | ~ROUTE_SLOT_CHILD_MASK)) == 0);
     if (word == 0) {
-        route_word_publish(children, (uintptr_t)child);
+        route_word_publish(children, child);
         return;
     }
-    if (!is_table(word)) {
-        struct table *table = table_acquire(trie, 2);
-        table_put(table, (struct route_node *)word);
-        table_put(table, child);
-        route_word_publish(children, (uintptr_t)table | TABLE_TAG);
+    if (!route_is_table(word)) {
+        struct route_table *table = table_acquire(trie, 2);
+        table_put(trie, table, word);
+        table_put(trie, table, child);
+        route_word_publish(children, (uintptr_t)table | ROUTE_TABLE_TAG);
         return;
     }
-    struct table *table = table_of(word);
-    if (child->is_plus || (table->filled + 1) * 4 <= table->slots_count * 3) {
-        table_put(table, child);
+    struct route_table *table = route_table_of(word);
+    if (child_is_plus(child) || (table->filled + 1ull) * 4 <= table->slots_count * 3ull) {
+        table_put(trie, table, child);
         return;
     }
-    struct table *grown = table_copy(trie, table, table->live + 1);
-    table_put(grown, child);
-    route_word_publish(children, (uintptr_t)grown | TABLE_TAG);
+    struct route_table *grown = table_copy(trie, table, table->live + 1);
+    table_put(trie, grown, child);
+    route_word_publish(children, (uintptr_t)grown | ROUTE_TABLE_TAG);
     table_retire(trie, table);
 }
 
-static void table_take(struct table *table, const struct route_node *node)
+/* Where the child stands. */
+static uint32_t table_slot(const struct route_trie *trie, const struct route_table *table, uintptr_t child)
 {
-    if (node->is_plus) {
-        DCHECK(route_word_own(&table->plus) == (uintptr_t)node);
+    uint32_t i = route_slot_home(child_hash(trie, child), table->slots_count);
+    while (route_slot_child(route_word_own(&table->slots[i])) != child) {
+        DCHECK(route_word_own(&table->slots[i]) != ROUTE_SLOT_EMPTY);
+        i = route_slot_after(i, table->slots_count);
+    }
+    return i;
+}
+
+static void table_take(const struct route_trie *trie, struct route_table *table, uintptr_t child)
+{
+    if (route_word_own(&table->plus) == child) {
         route_word_publish(&table->plus, 0);
         return;
     }
-    uint32_t mask = table->slots_count - 1, i = node->hash & mask;
-    while (slot_node(route_word_own(&table->slots[i])) != node) {
-        DCHECK(route_word_own(&table->slots[i]) != SLOT_EMPTY);
-        i = (i + 1) & mask;
-    }
+    uint32_t i = table_slot(trie, table, child);
     /* Before an empty slot no probe needs the grave. */
-    bool bury = route_word_own(&table->slots[(i + 1) & mask]) != SLOT_EMPTY;
-    route_word_publish(&table->slots[i], bury ? SLOT_GRAVE : SLOT_EMPTY);
+    bool bury = route_word_own(&table->slots[route_slot_after(i, table->slots_count)]) != ROUTE_SLOT_EMPTY;
+    route_word_publish(&table->slots[i], bury ? ROUTE_SLOT_GRAVE : ROUTE_SLOT_EMPTY);
     if (!bury) table->filled--;
     table->live--;
 }
 
-static struct route_node *table_any(const struct table *table)
+static uintptr_t table_any(const struct route_table *table)
 {
-    struct route_node *plus = (struct route_node *)route_word_own(&table->plus);
-    if (plus != NULL) return plus;
+    uintptr_t plus = route_word_own(&table->plus);
+    if (plus != 0) return plus;
     for (uint32_t i = 0; i < table->slots_count; i++) {
-        struct route_node *node = slot_node(route_word_own(&table->slots[i]));
-        if (node != NULL) return node;
+        uintptr_t slot = route_word_own(&table->slots[i]);
+        if (route_slot_has_child(slot)) return route_slot_child(slot);
     }
     UNREACHABLE("a table holds two children or more");
 }
 
-void route_children_remove(struct route_trie *trie, route_word *children, struct route_node *child)
+void route_children_remove(struct route_trie *trie, route_word *children, uintptr_t child)
 {
     uintptr_t word = route_word_own(children);
-    if (!is_table(word)) {
-        DCHECK(word == (uintptr_t)child);
+    if (!route_is_table(word)) {
+        DCHECK(word == child);
         route_word_publish(children, 0);
         return;
     }
-    struct table *table = table_of(word);
-    table_take(table, child);
+    struct route_table *table = route_table_of(word);
+    table_take(trie, table, child);
     uint32_t remaining = table->live + (route_word_own(&table->plus) != 0);
     if (remaining == 1) {
-        route_word_publish(children, (uintptr_t)table_any(table));
+        route_word_publish(children, table_any(table));
         table_retire(trie, table);
-    } else if (table->slots_count > TABLE_SLOTS_MIN && table->live < table->slots_count / 8) {
-        struct table *shrunk = table_copy(trie, table, table->live);
-        route_word_publish(children, (uintptr_t)shrunk | TABLE_TAG);
+    } else if (table->slots_count > 2 * TABLE_SLOTS_MIN && table->live < table->slots_count / 4) {
+        struct route_table *shrunk = table_copy(trie, table, table->live);
+        route_word_publish(children, (uintptr_t)shrunk | ROUTE_TABLE_TAG);
         table_retire(trie, table);
     }
 }
 
-void route_children_release(struct route_trie *trie, uintptr_t children, void (*visit)(struct route_trie *trie, struct route_node *child))
+void route_children_replace(struct route_trie *trie, route_word *children, uintptr_t old, uintptr_t child)
 {
-    if (children == 0) return;
-    if (!is_table(children)) {
-        visit(trie, (struct route_node *)children);
+    uintptr_t word = route_word_own(children);
+    if (!route_is_table(word)) {
+        DCHECK(word == old);
+        route_word_publish(children, child);
         return;
     }
-    struct table *table = table_of(children);
-    if (route_word_own(&table->plus)) visit(trie, (struct route_node *)route_word_own(&table->plus));
+    struct route_table *table = route_table_of(word);
+    if (route_word_own(&table->plus) == old) {
+        route_word_publish(&table->plus, child);
+        return;
+    }
+    route_word *slot = &table->slots[table_slot(trie, table, old)];
+    route_word_publish(slot, child | (route_word_own(slot) & ~ROUTE_SLOT_CHILD_MASK));
+}
+
+void route_children_release(struct route_trie *trie, uintptr_t children, void (*visit)(struct route_trie *trie, uintptr_t child))
+{
+    if (children == 0) return;
+    if (!route_is_table(children)) {
+        visit(trie, children);
+        return;
+    }
+    struct route_table *table = route_table_of(children);
+    if (route_word_own(&table->plus)) visit(trie, route_word_own(&table->plus));
     for (uint32_t i = 0; i < table->slots_count; i++)
-        if (slot_node(route_word_own(&table->slots[i]))) visit(trie, slot_node(route_word_own(&table->slots[i])));
+        if (route_slot_has_child(route_word_own(&table->slots[i]))) visit(trie, route_slot_child(route_word_own(&table->slots[i])));
     route_block_release(trie, table, table_bytes(table->slots_count));
 }

@@ -1,6 +1,7 @@
 #include "router/route_index.h"
 
 #include "router/route_trie.h"
+#include "router/route_walk.h"
 
 struct route_index {
     struct route_trie *tries; /* partitions_count, then the wildcard partition */
@@ -25,7 +26,7 @@ struct route_index *route_index_create(const struct route_index_config *config, 
         route_memory_init(&index->memories[i], qsbr);
     index->tries = memory_acquire_aligned(64, (partitions_count + 1) * sizeof *index->tries);
     for (uint32_t i = 0; i <= partitions_count; i++)
-        route_trie_init(&index->tries[i], &index->memories[route_index_writer(index, i)], hash_mask);
+        route_trie_init(&index->tries[i], &index->memories[route_index_writer(index, i)], config->hash_seed, hash_mask);
     return index;
 }
 
@@ -45,19 +46,17 @@ uint32_t route_index_partitions_count(const struct route_index *index) { return 
 uint32_t route_index_wildcard_partition(const struct route_index *index) { return index->partitions_count; }
 uint32_t route_index_writer(const struct route_index *index, uint32_t partition) { return partition % index->shards_count; }
 
-static uint32_t partition_of_level(const struct route_index *index, const struct level *first)
+static uint32_t partition_of(const struct route_index *index, struct span first)
 {
-    if (level_is(first->text, '+') || level_is(first->text, '#')) return index->partitions_count;
-    return (uint32_t)(first->hash >> 32) & (index->partitions_count - 1);
+    if (level_is(first, '+') || level_is(first, '#')) return index->partitions_count;
+    return (uint32_t)(route_level_hash(first, index->hash_seed) >> 32) & (index->partitions_count - 1);
 }
 
 uint32_t route_index_partition(const struct route_index *index, struct span filter_or_topic)
 {
-    struct level first;
-    struct span rest;
-    level_cut(filter_or_topic, &first.text, &rest);
-    first.hash = hash_span_seeded(first.text, index->hash_seed);
-    return partition_of_level(index, &first);
+    struct span first, rest;
+    level_cut(filter_or_topic, &first, &rest);
+    return partition_of(index, first);
 }
 
 bool route_index_accepts(struct span filter)
@@ -71,17 +70,17 @@ bool route_index_accepts(struct span filter)
 bool route_index_add(struct route_index *index, struct span filter, const struct route *route)
 {
     struct levels levels;
-    levels_split(filter, index->hash_seed, &levels);
+    levels_split(filter, &levels);
     CHECK(!levels.deeper && filter.bytes <= MQTT_STRING_BYTES_MAX); /* route_index_accepts() */
-    return route_trie_add(&index->tries[partition_of_level(index, &levels.items[0])], filter, &levels, route);
+    return route_trie_add(&index->tries[partition_of(index, levels.items[0])], filter, &levels, route);
 }
 
 bool route_index_remove(struct route_index *index, struct span filter, struct span group, uint16_t target)
 {
     struct levels levels;
-    levels_split(filter, index->hash_seed, &levels);
+    levels_split(filter, &levels);
     if (levels.deeper) return false; /* was never added */
-    return route_trie_remove(&index->tries[partition_of_level(index, &levels.items[0])], &levels, group, target);
+    return route_trie_remove(&index->tries[partition_of(index, levels.items[0])], &levels, group, target);
 }
 
 uint64_t route_index_version(const struct route_index *index, uint32_t partition)
@@ -97,12 +96,11 @@ const _Atomic uint64_t *route_index_version_at(const struct route_index *index, 
 
 void route_index_match(const struct route_index *index, struct span topic, struct route_match *ret)
 {
-    struct levels levels;
-    levels_split(topic, index->hash_seed, &levels);
+    struct route_walk walk;
+    uint64_t first_hash = route_walk_begin(&walk, topic, index->hash_seed, ret);
     route_match_clear(ret);
-    route_trie_match(&index->tries[partition_of_level(index, &levels.items[0])], &levels, ret);
-    if (topic.bytes == 0 || topic.data[0] != '$')
-        route_trie_match(&index->tries[index->partitions_count], &levels, ret);
+    route_walk_trie(&walk, &index->tries[(uint32_t)(first_hash >> 32) & (index->partitions_count - 1)]);
+    if (topic.bytes == 0 || topic.data[0] != '$') route_walk_trie(&walk, &index->tries[index->partitions_count]);
     route_match_seal(ret);
 }
 

@@ -12,10 +12,26 @@ void route_memory_init(struct route_memory *memory, struct qsbr *qsbr)
     pool_init(&memory->pool);
 }
 
+/* What a pool would take from the heap. */
+static bool is_large(size_t bytes) { return bytes > POOL_BLOCK_BYTES_MAX; }
+
+void *route_memory_acquire(struct route_memory *memory, size_t bytes)
+{
+    return is_large(bytes) ? memory_acquire_pages(bytes) : pool_acquire_zeroed(&memory->pool, bytes);
+}
+
+void route_memory_release(struct route_memory *memory, void *block, size_t bytes)
+{
+    if (is_large(bytes))
+        memory_release_pages(block, bytes);
+    else
+        pool_release(&memory->pool, block, bytes);
+}
+
 static void batch_release(struct route_memory *memory, struct route_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        pool_release(&memory->pool, batch->blocks[i].block, batch->blocks[i].bytes);
+        route_memory_release(memory, batch->blocks[i].block, batch->blocks[i].bytes);
     batch->count = 0;
     if (batch->capacity > BATCH_KEPT) {
         memory_release(batch->blocks);

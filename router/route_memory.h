@@ -1,5 +1,6 @@
 /* route_memory.h - where a writing shard's memory for the route index comes from and where it goes. Internal to router/.
  *
+ * A pool for nodes, leaves and small tables; whole pages for large tables, so that those that were outgrown go back to the system.
  * One per shard, on its own cache lines. A block that was ever visible to readers is retired, not released: it joins the open
  * batch; route_memory_collect() closes the batch with a ticket and releases it when all readers have passed.
  * Threads: the writing shard; retired_blocks may be read by anyone. */
@@ -31,6 +32,8 @@ struct route_memory {
 };
 
 void route_memory_init(struct route_memory *memory, struct qsbr *qsbr);
+void *route_memory_acquire(struct route_memory *memory, size_t bytes); /* zeroed */
+void route_memory_release(struct route_memory *memory, void *block, size_t bytes); /* nobody has seen it, or nobody can any more */
 void route_memory_retire(struct route_memory *memory, void *block, size_t bytes);
 void route_memory_collect(struct route_memory *memory);
 /* No readers are left. */

@@ -19,12 +19,9 @@ struct route_set {
     struct group *groups[]; /* then struct plain[plain_count] */
 };
 
-#define INLINE_TAG 1u
-
-static bool is_inline(uintptr_t word) { return (word & INLINE_TAG) != 0; }
 static uintptr_t inline_of(struct plain plain)
 {
-    return (uintptr_t)plain.local_id << 32 | (uintptr_t)plain.target << 16 | INLINE_TAG;
+    return (uintptr_t)plain.local_id << 32 | (uintptr_t)plain.target << 16 | ROUTE_INLINE_TAG;
 }
 static struct plain inline_plain(uintptr_t word) { return (struct plain){(uint32_t)(word >> 32), (uint16_t)(word >> 16)}; }
 _Static_assert(sizeof(uintptr_t) == 8, "a word holds a local id and a target");
@@ -56,7 +53,7 @@ static void view_of(uintptr_t word, struct view *ret)
 {
     *ret = (struct view){0};
     if (word == 0) return;
-    if (is_inline(word)) {
+    if (route_is_inline(word)) {
         ret->one = inline_plain(word);
         ret->plain = &ret->one;
         ret->plain_count = 1;
@@ -97,7 +94,7 @@ static void set_publish(struct route_trie *trie, route_word *word, uintptr_t val
 {
     uintptr_t old = route_word_own(word);
     route_word_publish(word, value);
-    if (old == 0 || is_inline(old)) return;
+    if (old == 0 || route_is_inline(old)) return;
     const struct route_set *set = (const struct route_set *)old;
     route_block_retire(trie, (void *)old, set_bytes(set->groups_count, set->plain_count));
 }
@@ -263,7 +260,7 @@ bool route_set_remove(struct route_trie *trie, route_word *word, struct span gro
     return group.bytes ? group_remove(trie, word, group, target) : plain_remove(trie, word, target);
 }
 
-void route_set_match(uintptr_t word, struct route_match *ret)
+void route_set_match_block(uintptr_t word, struct route_match *ret)
 {
     struct view view;
     view_of(word, &view);
@@ -282,7 +279,7 @@ void route_set_match(uintptr_t word, struct route_match *ret)
 
 void route_set_release(struct route_trie *trie, uintptr_t word)
 {
-    if (word == 0 || is_inline(word)) return;
+    if (word == 0 || route_is_inline(word)) return;
     struct route_set *set = (struct route_set *)word;
     for (uint32_t i = 0; i < set->groups_count; i++)
         route_block_release(trie, set->groups[i], group_bytes(set->groups[i]->targets_count, set->groups[i]->name_bytes));

@@ -11,9 +11,21 @@
 bool route_set_add(struct route_trie *trie, route_word *word, struct span filter, const struct route *route);
 /* The writer. False: not there. The word is 0 when no route is left. */
 bool route_set_remove(struct route_trie *trie, route_word *word, struct span group, uint16_t target);
-/* Any reader: appends all to *ret. */
-void route_set_match(uintptr_t word, struct route_match *ret);
+/* Any reader: appends all to *ret. `word` is a block. */
+void route_set_match_block(uintptr_t word, struct route_match *ret);
 /* No readers are left. */
 void route_set_release(struct route_trie *trie, uintptr_t word);
+
+#define ROUTE_INLINE_TAG ((uintptr_t)1)
+
+static inline bool route_is_inline(uintptr_t word) { return (word & ROUTE_INLINE_TAG) != 0; }
+
+/* The same of any word. */
+static inline void route_set_match(uintptr_t word, struct route_match *ret)
+{
+    if (word == 0) return;
+    if (!route_is_inline(word)) return route_set_match_block(word, ret);
+    route_match_add_plain(ret, (uint16_t)(word >> 16), (uint32_t)(word >> 32));
+}
 
 #endif

@@ -24,9 +24,9 @@ missing_commands() {
   done
 }
 
-build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev librocksdb-dev libpcre2-dev node-llhttp libncurses-dev)
+build_packages=(build-essential cmake ninja-build pkg-config liburing-dev libxxhash-dev libjemalloc-dev librocksdb-dev libpcre2-dev node-llhttp libncurses-dev systemtap-sdt-dev)
 # hashes, tokens and JSON, then the modules' client libraries
-build_packages+=(libssl-dev libcrypt-dev libargon2-dev libjansson-dev libcurl4-openssl-dev libpq-dev libmariadb-dev libhiredis-dev libldap-dev zlib1g-dev)
+build_packages+=(libssl-dev libcrypt-dev libargon2-dev libjansson-dev libcurl4-openssl-dev libpq-dev libmariadb-dev libhiredis-dev libldap-dev libidn-dev zlib1g-dev)
 
 # build PRESET [cmake option…]: configures (once) and builds build/PRESET, or only $build_targets of it.
 build() {

@@ -49,7 +49,8 @@ export async function client (root, context) {
     await load()
   }, 'Subscribed.') }, field('Subscribe it to', filter), field('QoS', qos), h('button', null, 'Subscribe'))
   const again = () => load(refill)
-  fill(root, h('p', null, h('a', { href: '#/clients' }, '← Clients')), h('h1', { class: 'text' }, id), may('operator') && buttons(id, again, () => last ?? { clientid: id }), now,
+  fill(root, h('p', null, h('a', { href: '#/clients' }, '← Clients'), ' · ', h('a', { href: `#/why${query({ clientid: id })}` }, 'Why does a message not arrive?')), h('h1', { class: 'text' }, id),
+    may('operator') && buttons(id, again, () => last ?? { clientid: id }), now,
     h('h2', null, 'Subscriptions'), may('operator') && subscribe, list)
 
   async function load (how = fill) {

@@ -16,7 +16,7 @@ export const drops = (root, context) => listing(root, context, {
   key: (row) => `${row.at} ${row.shard} ${row.clientid} ${row.topic}`,
   empty: 'Nothing was dropped, or nothing that fits.',
   columns: () => [
-    { label: 'When', cell: (row) => time(row.at) }, { label: 'Reason', cell: (row) => badge(row.reason, 'bad') }, { label: 'Client', class: 'text', cell: (row) => row.clientid ? clientLink(row.clientid) : '–' }, { name: 'topic', label: 'Topic', class: 'text' },
-    { label: 'What', class: 'text', cell: (row) => row.text }, { label: 'Not noted', title: 'Drops of this shard since the row before, which the limit of this list has left out', number: true, cell: (row) => row.not_noted || '' },
-    { label: '', cell: (row) => row.clientid && row.topic && h('a', { href: `#/why${query({ clientid: row.clientid, topic: row.topic })}`, 'aria-label': `Why ${row.clientid} ${row.topic}` }, 'Why?') }]
+    { label: 'When', cell: (row) => time(row.at) }, { label: 'Reason', cell: (row) => badge(row.reason, 'bad') }, { label: 'Client', class: 'text', cell: (row) => row.cut ? `${row.clientid} …` : row.clientid ? clientLink(row.clientid) : '–' }, { name: 'topic', label: 'Topic', class: 'text' },
+    { label: 'What', class: 'text', cell: (row) => row.count > 1 ? `${row.text} (${row.count} messages)` : row.text }, { label: 'Not noted', title: 'Drops of this shard since the row before, which the limit of this list has left out', number: true, cell: (row) => row.not_noted || '' },
+    { label: '', cell: (row) => row.clientid && row.topic && !row.cut && h('a', { href: `#/why${query({ clientid: row.clientid, topic: row.topic })}`, 'aria-label': `Why ${row.clientid} ${row.topic}` }, 'Why?') }]
 })

@@ -11,6 +11,7 @@ import { slowSubscribers, topicMetrics } from './extras.js'
 import { messages } from './console.js'
 import { traces } from './trace.js'
 import { trace } from './trace_log.js'
+import { why } from './why.js'
 import { drops } from './drops.js'
 import { authentication } from './authentication.js'
 import { bans } from './bans.js'
@@ -37,6 +38,7 @@ export const PAGES = [
   { group: 'Topics', path: 'topic-metrics', label: 'Topic metrics', show: topicMetrics },
   { group: 'Diagnose', path: 'console', label: 'Messages', show: messages },
   { group: 'Diagnose', path: 'trace', label: 'Trace', show: one(traces, trace), role: 'operator' },
+  { group: 'Diagnose', path: 'why', label: 'Why', show: why },
   { group: 'Diagnose', path: 'drops', label: 'Drops', show: drops, role: 'operator' },
   { group: 'Access', path: 'authentication', label: 'Access control', show: authentication },
   { group: 'Access', path: 'bans', label: 'Bans', show: bans },

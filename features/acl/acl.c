@@ -126,7 +126,9 @@ static bool acl_prepare(struct feature_node *node, const void *given, struct fea
 
 static void acl_apply(struct feature_shard *shard)
 {
+    const struct acl_prepared *prepared = shard->prepared;
     if (!shard->state) shard->state = memory_acquire_zeroed(sizeof(struct acl_shard));
+    if (shard->number == 0) acl_listing(prepared ? prepared->inline_rules : NULL, prepared ? prepared->file_rules : NULL, prepared ? prepared->file : NULL);
     ((struct acl_shard *)shard->state)->generation++;
 }
 
@@ -142,6 +144,8 @@ static void acl_client_gone(struct feature_shard *shard, struct feature_client *
     client->slots[shard->slot] = NULL;
 }
 
+static void acl_close(struct feature_node *node) { acl_listing(NULL, NULL, NULL); }
+
 const struct feature feature_acl = {
     .abi = FEATURE_ABI,
     .name = "acl",
@@ -149,6 +153,8 @@ const struct feature feature_acl = {
     .documentation = "Authorization by rules: a rule file, and rules that come with a login.",
     .stage = FEATURE_STAGE_AUTHORIZATION,
     .configuration = &part,
+    .close = acl_close,
+    .request = acl_request,
     .prepare = acl_prepare,
     .release = prepared_release,
     .apply = acl_apply,
@@ -156,6 +162,5 @@ const struct feature feature_acl = {
     .publish = acl_publish,
     .subscribe = acl_subscribe,
     .describe = acl_describe,
-    .request = acl_request,
     .client_gone = acl_client_gone,
 };

@@ -1,6 +1,8 @@
-/* acl.h - what the files of the feature share: acl.c (configuration, life, requests), acl_decide.c (gates: cache, rules, sources). */
+/* acl.h - what the files of the feature share: acl.c (configuration, life, requests), acl_decide.c (gates: cache, rules, sources), listing.c. */
 #ifndef RINGMQ_FEATURES_ACL_ACL_H
 #define RINGMQ_FEATURES_ACL_ACL_H
+
+#include <jansson.h>
 
 #include "features/acl/acl_cache.h"
 #include "features/acl/sources.h"
@@ -29,5 +31,10 @@ void acl_describe(struct feature_shard *shard, const struct feature_client *clie
 
 /* requests.c */
 void acl_request(struct feature_node *node, struct feature_request *request);
+
+/* listing.c. From now on these rules are in force; NULL: none of that kind. They are shared, the name is copied. Any thread. */
+void acl_listing(const struct acl_rules *inline_rules, const struct acl_rules *file_rules, const char *file);
+/* Answers with a page of them. */
+void acl_rules_list(struct feature_request *request, const json_t *body);
 
 #endif

@@ -43,6 +43,7 @@ struct acl_pending {
     bool keeps;                /* the verdict may be remembered */
     uint32_t step, ticket, generation, capacity;
     struct acl_cache_verdict verdict;
+    uint64_t until_ms;         /* DECIDED: good until then */
     const char *what;          /* constant */
     uint8_t topic[];
 };

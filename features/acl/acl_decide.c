@@ -50,6 +50,9 @@ static bool decide(const struct acl_prepared *prepared, const struct feature_cli
     return true;
 }
 
+/* How long an answer waits for the packet it is about. */
+#define PENDING_MS 5000
+
 /* ---- a question under way ---------------------------------------------------------------------------------------------- */
 
 static struct acl_pending *pending_for(struct acl_cache *cache, const struct acl_cache_key *key)
@@ -108,6 +111,7 @@ static void conclude(struct feature_shard *shard, struct acl_cache *cache, struc
     struct acl_cache_verdict verdict = {(uint8_t)outcome.decision, outcome.line};
     struct acl_cache_verdict known;
     pending->state = ACL_PENDING_DECIDED;
+    pending->until_ms = *shard->now_ms + PENDING_MS;
     pending->verdict = verdict;
     if (!prepared->cache || !pending->keeps) return;
     acl_cache_find(cache, &pending->key, *shard->now_ms, &known); /* for the hash */
@@ -163,7 +167,8 @@ static struct feature_verdict find_out(struct feature_shard *shard, struct featu
 {
     const struct acl_prepared *prepared = shard->prepared;
     struct acl_pending *pending = cache->pending;
-    if (pending && pending->state == ACL_PENDING_WAITS && pending_is(pending, key)) return FEATURE_VERDICT(LATER);
+    /* Another question than the one under way comes when somebody asks in the client's place (`ringmq why`): one after the other. */
+    if (pending && pending->state == ACL_PENDING_WAITS) return FEATURE_VERDICT(LATER);
     uint32_t step = 0;
     struct acl_outcome outcome;
     if (!decide(prepared, client, key, &step, &outcome)) {
@@ -176,11 +181,11 @@ static struct feature_verdict find_out(struct feature_shard *shard, struct featu
     return verdict_of(shard->state, (uint8_t)outcome.decision, outcome.line);
 }
 
-/* The verdict that was waited for, told once: it may be one that is not remembered. */
-static bool take_pending(struct acl_shard *mine, struct acl_cache *cache, const struct acl_cache_key *key, struct feature_verdict *ret_verdict)
+/* The verdict that was waited for, told once: it may be one that is not remembered. Too old: whoever asked has not come back. */
+static bool take_pending(struct acl_shard *mine, struct acl_cache *cache, const struct acl_cache_key *key, uint64_t now_ms, struct feature_verdict *ret_verdict)
 {
     struct acl_pending *pending = cache->pending;
-    if (pending->state != ACL_PENDING_DECIDED || !pending_is(pending, key)) return false;
+    if (pending->until_ms <= now_ms || pending->state != ACL_PENDING_DECIDED || !pending_is(pending, key)) return false;
     pending->state = ACL_PENDING_NOTHING;
     *ret_verdict = verdict_of(mine, pending->verdict.decision, pending->verdict.line);
     if (pending->what) ret_verdict->what = pending->what;
@@ -205,7 +210,7 @@ static struct feature_verdict ask_rules(struct feature_shard *shard, struct feat
     client->slots[shard->slot] = cache;
     struct acl_cache_verdict known;
     struct feature_verdict verdict;
-    if (UNLIKELY(cache->pending != NULL) && take_pending(mine, cache, &key, &verdict)) return verdict;
+    if (UNLIKELY(cache->pending != NULL) && take_pending(mine, cache, &key, *shard->now_ms, &verdict)) return verdict;
     if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(mine, known.decision, known.line);
     return find_out(shard, client, cache, &key);
 }

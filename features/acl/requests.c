@@ -1,4 +1,4 @@
-/* requests.c - what administrators ask: to forget remembered verdicts. */
+/* requests.c - what administrators ask: to forget remembered verdicts, and the rules in force (listing.c). */
 #include "base/memory.h"
 #include "features/acl/acl.h"
 #include "features/common/request.h"
@@ -44,13 +44,15 @@ static void purge_begin(struct feature_node *node, const json_t *body)
 void acl_request(struct feature_node *node, struct feature_request *request)
 {
     json_t *body = json_loadb((const char *)request->body.data, request->body.bytes, JSON_ALLOW_NUL, NULL);
-    if (strcmp(request->verb, "purge") != 0) {
-        request_refuse(request, 404, "authorization knows no request '%s'", request->verb);
-    } else if (!json_is_object(body)) {
+    if (!json_is_object(body)) {
         request_refuse(request, 400, "the request is no JSON object");
-    } else {
+    } else if (strcmp(request->verb, "rules list") == 0) {
+        acl_rules_list(request, body);
+    } else if (strcmp(request->verb, "purge") == 0) {
         purge_begin(node, body);
         request->status = 200;
+    } else {
+        request_refuse(request, 404, "authorization knows no request '%s'", request->verb);
     }
     json_decref(body);
 }

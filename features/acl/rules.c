@@ -1,6 +1,7 @@
 /* rules.c - rules as a whole: made, counted, indexed, released; topics with placeholders. rules_parse.c reads text, rules_decide.c decides. */
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/regex.h"
 #include "features/acl/rules_inside.h"
 #include "proto/topic.h"
 
@@ -58,6 +59,8 @@ void acl_rules_release(const struct acl_rules *shared)
     if (!rules || atomic_fetch_sub_explicit(&rules->references, 1, memory_order_acq_rel) != 1) return;
     for (uint32_t i = 0; i < rules->conditions_count; i++)
         cidr_list_release(&rules->conditions[i].networks);
+    for (uint32_t i = 0; i < rules->values_count; i++)
+        regex_release(rules->values[i].regex);
     for (uint32_t i = 0; i < rules->blocks_count; i++)
         memory_release(rules->blocks[i]);
     index_release(&rules->users);
@@ -187,7 +190,7 @@ static bool index_by_condition(struct acl_rules *rules, uint32_t number, enum ac
         bool exact = condition->kind == kind;
         for (uint32_t j = 0; exact && j < condition->values_count; j++) {
             const struct acl_value *value = &rules->values[condition->values_first + j];
-            exact = !value->pattern && !value->absent;
+            exact = !value->pattern && !value->absent && !value->regex;
         }
         if (!exact) continue;
         for (uint32_t j = 0; j < condition->values_count; j++)

@@ -1,6 +1,7 @@
 /* rules_decide.c - which rule is the first that matches. */
 #include "base/check.h"
 #include "base/glob.h"
+#include "base/regex.h"
 #include "features/acl/rules_inside.h"
 #include "proto/topic.h"
 
@@ -39,6 +40,8 @@ static bool condition_holds(const struct acl_rules *rules, const struct acl_cond
         const struct acl_value *value = &rules->values[condition->values_first + i];
         if (value->absent) {
             if (!text.data) return true;
+        } else if (value->regex) {
+            if (text.data && regex_finds(value->regex, text)) return true;
         } else if (text.data && (value->pattern ? glob_matches(value->text, text) : span_equal(value->text, text))) {
             return true;
         }

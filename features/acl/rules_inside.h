@@ -16,6 +16,7 @@ struct acl_value {
     struct span text;
     bool pattern; /* has * or ? */
     bool absent;  /* user=-: there is none */
+    struct regex *regex; /* re:…; NULL: none */
 };
 
 struct acl_condition {

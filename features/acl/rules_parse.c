@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/regex.h"
 #include "features/acl/rules_inside.h"
 
 struct parser {
@@ -94,16 +95,24 @@ static size_t key_bytes(const struct parser *parser)
 
 /* ---- conditions -------------------------------------------------------------------------------------------------- */
 
-static void value_add(struct parser *parser, const struct token *token)
+#define REGEX_PREFIX SPAN_LITERAL("re:")
+
+static bool value_add(struct parser *parser, const struct token *token)
 {
     struct acl_rules *rules = parser->rules;
     struct acl_value value = {.text = token->text};
-    for (size_t i = 0; i < token->text.bytes; i++)
+    char error[160];
+    if (span_starts_with(token->text, REGEX_PREFIX)) {
+        value.regex = regex_compile(span_skip(token->text, REGEX_PREFIX.bytes), error, sizeof error);
+        if (!value.regex) return fail(parser, token->column, "the regular expression makes no sense: %s", error);
+    }
+    for (size_t i = 0; !value.regex && i < token->text.bytes; i++)
         value.pattern |= token->text.data[i] == '*' || token->text.data[i] == '?';
     value.absent = !token->quoted && span_equal(token->text, SPAN_LITERAL("-"));
     rules->values = acl_array_add(rules->values, &rules->values_count, sizeof *rules->values);
     rules->values[rules->values_count - 1] = value;
     rules->conditions[rules->conditions_count - 1].values_count++;
+    return true;
 }
 
 static bool networks_add(struct parser *parser, struct token *token, struct cidr_list *list)
@@ -134,7 +143,7 @@ static bool condition_take(struct parser *parser, enum acl_condition_kind kind, 
         if (kind == ACL_IP) {
             if (!networks_add(parser, &token, &condition->networks)) return false;
         } else {
-            value_add(parser, &token);
+            if (!value_add(parser, &token)) return false;
             condition = &rules->conditions[rules->conditions_count - 1];
         }
     } while (token.more);

@@ -54,7 +54,8 @@ static const struct schema_word ldap_methods[] = {{"bind", AUTH_LDAP_BIND}, {"ha
     {S ".password", TYPE_SECRET, SOURCE(password), .max = 4096, .default_text = "", .documentation = "and our password"},                            \
     {S ".query", TYPE_STRING, SOURCE(query), .max = 65536, .default_text = "", .documentation = QUERY_DOC},                                            \
     {S ".tls", TYPE_BOOL, SOURCE(tls_enable), .default_text = "false", .documentation = "TLS to the server (http: the URL decides)"},                \
-    {S ".tls_verify", TYPE_BOOL, SOURCE(tls_verify), .default_text = "true", .documentation = "the server's certificate must be good"},              \
+    {S ".starttls", TYPE_BOOL, SOURCE(starttls), .default_text = "false", .documentation = "ldap: TLS on the plain port, by StartTLS, in place of ldaps"}, \
+    {S ".tls_verify", TYPE_BOOL, SOURCE(tls_verify), .default_text = "true", .documentation = "the server's certificate must be good, and have server's name in it"},              \
     {S ".tls_ca_file", TYPE_STRING, SOURCE(tls_ca_file), .max = 4096, .default_text = "", .documentation = "who vouches for it; empty: the system's list"}, \
     {S ".tls_certificate_file", TYPE_STRING, SOURCE(tls_certificate_file), .max = 4096, .default_text = "", .documentation = "our certificate"},     \
     {S ".tls_key_file", TYPE_STRING, SOURCE(tls_key_file), .max = 4096, .default_text = "", .documentation = "and its key"},                         \
@@ -182,6 +183,10 @@ static const char *check(const void *settings, char *buffer, size_t bytes)
         const char *missing = source->enable ? missing_of(source, authorizer) : NULL, *section = authorizer ? "authorization" : "authentication";
         if (missing) {
             snprintf(buffer, bytes, "%s.%s: backend %s needs %s", section, source->name, auth_backend_names[source->backend], missing);
+            return buffer;
+        }
+        if (source->enable && !*source->tls_certificate_file != !*source->tls_key_file) {
+            snprintf(buffer, bytes, "%s.%s: tls_certificate_file and tls_key_file go together", section, source->name);
             return buffer;
         }
         if (authorizer && strcmp(source->name, "token") == 0) { /* `file` cannot be one: authorization.file is a key */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "features/auth/encode.h"
+#include "features/auth/saslprep.h"
 #include "features/auth/users.h"
 
 enum login_state { LOGIN_WAITING, LOGIN_SCRAM, LOGIN_PROVED, LOGIN_DECIDED };
@@ -157,6 +158,15 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
 
 /* ---- SCRAM ------------------------------------------------------------------------------------------------------ */
 
+/* Is `given` the name that was made of the exchange's? */
+static bool same_name(struct span given, struct span prepared)
+{
+    struct auth_text text;
+    bool same = saslprep(given, false, &text) && span_equal(span_of(text.data, text.bytes), prepared);
+    auth_text_release(&text);
+    return same;
+}
+
 /* The client's first message, of CONNECT or of an AUTH that asks for a new exchange. */
 static struct feature_verdict scram_begin(struct feature_shard *shard, struct feature_client *client, struct login *login, struct span method, struct span message)
 {
@@ -172,7 +182,7 @@ static struct feature_verdict scram_begin(struct feature_shard *shard, struct fe
     const char *wrong = scram_first(login->scram, message);
     if (wrong) return deny(MQTT_REASON_NOT_AUTHORIZED, wrong);
     struct span name = span_of_string(login->scram->user);
-    bool other = (client->has_user_name && !span_equal(client->user_name, name)) || (login->scram_user && !span_equal(span_of_string(login->scram_user), name));
+    bool other = (client->has_user_name && !same_name(client->user_name, name)) || (login->scram_user && !span_equal(span_of_string(login->scram_user), name));
     if (other) return deny(MQTT_REASON_NOT_AUTHORIZED, "the exchange is about another user than the connection");
     bool known = auth_users_find(users, name, &user) && user.has_scram;
     if (getrandom(nonce, sizeof nonce, GRND_NONBLOCK) != sizeof nonce) return deny(MQTT_REASON_SERVER_UNAVAILABLE, "no random bytes yet");

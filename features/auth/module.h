@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "features/auth/source.h"
 
@@ -31,6 +32,16 @@ static inline bool auth_server_parse(const char *server, const char *default_por
     ret_host[end - host] = '\0';
     strcpy(ret_port, port);
     return true;
+}
+
+/* The file with the authorities to believe: ours, or the system's where the library looks for none by itself. "": there is none. */
+static inline const char *auth_ca_file(const struct auth_source_settings *settings)
+{
+    static const char *const known[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+    if (*settings->tls_ca_file) return settings->tls_ca_file;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (access(known[i], R_OK) == 0) return known[i];
+    return "";
 }
 
 /* A row of rules: permission, action, topic, and maybe qos ("0,1") and retain ("1", "0"). NULL, or what is wrong. */

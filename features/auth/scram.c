@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "features/auth/encode.h"
+#include "features/auth/saslprep.h"
 
 static bool hmac(const uint8_t key[SCRAM_KEY_BYTES], struct span text, uint8_t ret_mac[SCRAM_KEY_BYTES])
 {
@@ -28,10 +29,13 @@ bool scram_secret_make(struct span password, uint32_t iterations, const uint8_t 
         memcpy(secret.salt, salt, salt_bytes);
     else if (getrandom(secret.salt, 16, 0) != 16)
         return false;
-    bool fine = PKCS5_PBKDF2_HMAC((const char *)password.data, (int)password.bytes, secret.salt, (int)secret.salt_bytes, (int)iterations, EVP_sha256(),
+    struct auth_text prepared;
+    if (!saslprep(password, true, &prepared)) return false;
+    bool fine = PKCS5_PBKDF2_HMAC(prepared.data, (int)prepared.bytes, secret.salt, (int)secret.salt_bytes, (int)iterations, EVP_sha256(),
                                   SCRAM_KEY_BYTES, salted) == 1 &&
                 hmac(salted, SPAN_LITERAL("Client Key"), client_key) && sha256(client_key, secret.stored_key) &&
                 hmac(salted, SPAN_LITERAL("Server Key"), secret.server_key);
+    auth_text_release(&prepared);
     secret_wipe(salted, sizeof salted);
     secret_wipe(client_key, sizeof client_key);
     if (fine) *ret_secret = secret;
@@ -76,6 +80,16 @@ static bool decode_name(struct span name, char *ret_name, size_t room)
     return out > 0;
 }
 
+/* In place; the name may become another (RFC 5802 §5.1). */
+static bool prepare_name(char *name, size_t room)
+{
+    struct auth_text prepared;
+    bool fine = saslprep(span_of_string(name), false, &prepared) && prepared.bytes && prepared.bytes < room;
+    if (fine) strcpy(name, prepared.data);
+    auth_text_release(&prepared);
+    return fine;
+}
+
 static bool nonce_valid(struct span nonce)
 {
     for (size_t i = 0; i < nonce.bytes; i++)
@@ -93,6 +107,7 @@ const char *scram_first(struct scram *scram, struct span message)
     if (!copy(rest, scram->first_bare, sizeof scram->first_bare)) return "the first message is too long";
     if (span_starts_with(rest, SPAN_LITERAL("m="))) return "the client asks for an extension we do not know";
     if (!take(&rest, 'n', &name) || !decode_name(name, scram->user, sizeof scram->user)) return "the first message has no sound user name";
+    if (!prepare_name(scram->user, sizeof scram->user)) return "SASLprep does not allow the user name";
     if (!take(&rest, 'r', &nonce) || !nonce_valid(nonce)) return "the first message has no nonce, or one of less than 8 characters";
     return copy(nonce, scram->nonce, sizeof scram->nonce) ? NULL : "the nonce is too long";
 }

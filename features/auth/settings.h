@@ -41,7 +41,7 @@ struct auth_source_settings {
     char *file, *bootstrap_file;
     /* servers */
     char *server, *database, *username, *password, *query;
-    bool tls_enable, tls_verify;
+    bool tls_enable, tls_verify, starttls;
     char *tls_ca_file, *tls_certificate_file, *tls_key_file;
     /* http */
     uint8_t method;

@@ -19,11 +19,13 @@ struct dir {
     const struct auth_tools *tools;
     struct template *base, *filter; /* filter NULL: the base is the entry */
     char uri[300];
+    void *tls;                      /* certificates and keys, for all connections; NULL: no TLS */
 };
 
 struct link {
     struct dir *dir;
     LDAP *service, *tried; /* NULL: none */
+    char error[160];       /* what the last connection that failed said about it */
 };
 
 static void dir_close(void *instance)
@@ -34,17 +36,36 @@ static void dir_close(void *instance)
     free(dir);
 }
 
+/* Once, not for each connection: the library (with GnuTLS) leaks our certificate each time it reads it. */
+static bool read_certificates(struct dir *dir, char *ret_error, size_t error_bytes)
+{
+    const struct auth_source_settings *settings = dir->settings;
+    const char *authorities = auth_ca_file(settings);
+    int demand = settings->tls_verify ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_NEVER, zero = 0;
+    LDAP *reader = NULL;
+    if (ldap_initialize(&reader, dir->uri) != LDAP_SUCCESS) return snprintf(ret_error, error_bytes, "server is no name the directory library takes"), false;
+    ldap_set_option(reader, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
+    if (*authorities) ldap_set_option(reader, LDAP_OPT_X_TLS_CACERTFILE, authorities);
+    if (*settings->tls_certificate_file) ldap_set_option(reader, LDAP_OPT_X_TLS_CERTFILE, settings->tls_certificate_file);
+    if (*settings->tls_key_file) ldap_set_option(reader, LDAP_OPT_X_TLS_KEYFILE, settings->tls_key_file);
+    bool fine = ldap_set_option(reader, LDAP_OPT_X_TLS_NEWCTX, &zero) == LDAP_OPT_SUCCESS && ldap_get_option(reader, LDAP_OPT_X_TLS_CTX, &dir->tls) == LDAP_OPT_SUCCESS && dir->tls;
+    if (!fine) snprintf(ret_error, error_bytes, "tls_ca_file, tls_certificate_file or tls_key_file cannot be used");
+    ldap_unbind_ext_s(reader, NULL, NULL);
+    return fine;
+}
+
 static void *dir_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
 {
     struct dir *dir = calloc(1, sizeof *dir);
     char host[256], port[16];
     dir->settings = settings;
     dir->tools = tools;
-    bool fine = auth_server_parse(settings->server, settings->tls_enable ? "636" : "389", host, port) && host[0] != '/';
+    bool fine = auth_server_parse(settings->server, settings->tls_enable && !settings->starttls ? "636" : "389", host, port) && host[0] != '/';
     if (!fine) snprintf(ret_error, error_bytes, "server must be HOST or HOST:PORT");
     if (fine && !*settings->base_dn) fine = (snprintf(ret_error, error_bytes, "backend ldap needs base_dn, such as \"uid=${username},ou=people,dc=example,dc=org\""), false);
     bool v6 = strchr(host, ':') != NULL;
-    snprintf(dir->uri, sizeof dir->uri, v6 ? "%s://[%s]:%s" : "%s://%s:%s", settings->tls_enable ? "ldaps" : "ldap", host, port);
+    snprintf(dir->uri, sizeof dir->uri, v6 ? "%s://[%s]:%s" : "%s://%s:%s", settings->tls_enable && !settings->starttls ? "ldaps" : "ldap", host, port);
+    if (fine && (settings->tls_enable || settings->starttls)) fine = read_certificates(dir, ret_error, error_bytes);
     if (fine) dir->base = tools->template_compile(span_of_string(settings->base_dn), ret_error, error_bytes);
     fine = fine && dir->base;
     if (fine && *settings->filter) fine = (dir->filter = tools->template_compile(span_of_string(settings->filter), ret_error, error_bytes)) != NULL;
@@ -64,6 +85,21 @@ static void drop(LDAP **connection)
 {
     if (*connection) ldap_unbind_ext_s(*connection, NULL, NULL);
     *connection = NULL;
+}
+
+/* The code's name, and for a connection that failed why: of TLS there is much that can be wrong. */
+static const char *sentence(struct link *link, int code)
+{
+    return *link->error && (code == LDAP_SERVER_DOWN || code == LDAP_CONNECT_ERROR) ? link->error : ldap_err2string(code);
+}
+
+static void remember(struct link *link, LDAP *connection, int code)
+{
+    char *said = NULL;
+    link->error[0] = '\0';
+    if (connection) ldap_get_option(connection, LDAP_OPT_DIAGNOSTIC_MESSAGE, &said);
+    if (said && *said) snprintf(link->error, sizeof link->error, "%s: %s", ldap_err2string(code), said);
+    ldap_memfree(said);
 }
 
 static void dir_detach(void *instance)
@@ -110,11 +146,20 @@ static int bind_as(struct dir *dir, LDAP *connection, const char *dn, struct spa
     return code == LDAP_SUCCESS ? result_of(dir, connection, message, deadline_ms, NULL) : code;
 }
 
-static int connect_new(struct dir *dir, LDAP **ret_connection, uint64_t deadline_ms)
+/* On the plain port (RFC 4511 §4.14). Nothing has been said there yet that could be heard. */
+static int start_tls(struct dir *dir, LDAP *connection, uint64_t deadline_ms)
 {
+    int message, code = ldap_start_tls(connection, NULL, NULL, &message);
+    if (code == LDAP_SUCCESS) code = result_of(dir, connection, message, deadline_ms, NULL);
+    return code == LDAP_SUCCESS ? ldap_install_tls(connection) : code;
+}
+
+static int connect_new(struct link *link, LDAP **ret_connection, uint64_t deadline_ms)
+{
+    struct dir *dir = link->dir;
     const struct auth_source_settings *settings = dir->settings;
     LDAP *connection = NULL;
-    int version = LDAP_VERSION3, demand = settings->tls_verify ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_NEVER, zero = 0;
+    int version = LDAP_VERSION3, demand = settings->tls_verify ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_NEVER;
     struct timeval time = left(dir, deadline_ms);
     int code = ldap_initialize(&connection, dir->uri);
     if (code != LDAP_SUCCESS) return code;
@@ -123,23 +168,29 @@ static int connect_new(struct dir *dir, LDAP **ret_connection, uint64_t deadline
     ldap_set_option(connection, LDAP_OPT_TIMEOUT, &time);
     ldap_set_option(connection, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_option(connection, LDAP_OPT_RESTART, LDAP_OPT_ON);
-    if (settings->tls_enable) {
+    if (dir->tls) {
         ldap_set_option(connection, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
-        if (*settings->tls_ca_file) ldap_set_option(connection, LDAP_OPT_X_TLS_CACERTFILE, settings->tls_ca_file);
-        if (*settings->tls_certificate_file) ldap_set_option(connection, LDAP_OPT_X_TLS_CERTFILE, settings->tls_certificate_file);
-        if (*settings->tls_key_file) ldap_set_option(connection, LDAP_OPT_X_TLS_KEYFILE, settings->tls_key_file);
-        ldap_set_option(connection, LDAP_OPT_X_TLS_NEWCTX, &zero);
+        ldap_set_option(connection, LDAP_OPT_X_TLS_CTX, dir->tls);
     }
-    *ret_connection = connection;
-    return LDAP_SUCCESS;
+    if (settings->starttls) code = start_tls(dir, connection, deadline_ms);
+    if (code == LDAP_SUCCESS) {
+        *ret_connection = connection;
+    } else {
+        remember(link, connection, code);
+        ldap_unbind_ext_s(connection, NULL, NULL);
+    }
+    return code;
 }
 
 static int service_ready(struct link *link, uint64_t deadline_ms)
 {
     const struct auth_source_settings *settings = link->dir->settings;
     if (link->service) return LDAP_SUCCESS;
-    int code = connect_new(link->dir, &link->service, deadline_ms);
-    if (code == LDAP_SUCCESS) code = bind_as(link->dir, link->service, settings->username, span_of_string(settings->password), deadline_ms);
+    int code = connect_new(link, &link->service, deadline_ms);
+    if (code == LDAP_SUCCESS) {
+        code = bind_as(link->dir, link->service, settings->username, span_of_string(settings->password), deadline_ms);
+        if (code != LDAP_SUCCESS) remember(link, link->service, code);
+    }
     if (code != LDAP_SUCCESS) drop(&link->service);
     return code;
 }
@@ -241,7 +292,7 @@ static enum auth_verdict by_bind(struct link *link, LDAPMessage *entry, struct s
     int code = LDAP_LOCAL_ERROR;
     for (int tries = 0; dn && tries < 2; tries++) { /* the connection may have died while nobody logged in */
         bool fresh = !link->tried;
-        code = fresh ? connect_new(dir, &link->tried, deadline_ms) : LDAP_SUCCESS;
+        code = fresh ? connect_new(link, &link->tried, deadline_ms) : LDAP_SUCCESS;
         if (code == LDAP_SUCCESS) code = bind_as(dir, link->tried, dn, password, deadline_ms);
         if (lost(code)) drop(&link->tried);
         if (!lost(code) || fresh) break;
@@ -250,7 +301,7 @@ static enum auth_verdict by_bind(struct link *link, LDAPMessage *entry, struct s
     if (code == LDAP_SUCCESS) return dir->tools->say(answer, AUTH_ALLOW, "the password is right");
     if (code == LDAP_INVALID_CREDENTIALS || code == LDAP_INAPPROPRIATE_AUTH) return dir->tools->say(answer, AUTH_DENY, "wrong password");
     if (code == LDAP_UNWILLING_TO_PERFORM || code == LDAP_CONSTRAINT_VIOLATION) return dir->tools->say(answer, AUTH_DENY, "the directory refuses: %s", ldap_err2string(code));
-    return dir->tools->say(answer, AUTH_DOWN, "%s", ldap_err2string(code));
+    return dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
 }
 
 static bool true_attribute(struct link *link, LDAPMessage *entry, const char *name)
@@ -280,7 +331,7 @@ static enum auth_verdict dir_authenticate(void *instance, void *thread, const st
     else if (code == LDAP_SIZELIMIT_EXCEEDED || entries > 1)
         verdict = dir->tools->say(answer, AUTH_DOWN, "more than one entry matches");
     else if (code != LDAP_SUCCESS)
-        verdict = dir->tools->say(answer, AUTH_DOWN, "%s", ldap_err2string(code));
+        verdict = dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
     else
         verdict = hash ? by_hash(link, entry, query->password, answer) : by_bind(link, entry, query->password, deadline_ms, answer);
     if (verdict == AUTH_ALLOW) answer->superuser = true_attribute(link, entry, settings->superuser_attribute);
@@ -300,7 +351,7 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
     LDAPMessage *result;
     int code = search(link, query, attributes, deadline_ms, &result);
     LDAPMessage *entry = result && code == LDAP_SUCCESS ? ldap_first_entry(link->service, result) : NULL;
-    const char *wrong = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX ? NULL : ldap_err2string(code);
+    const char *wrong = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX ? NULL : sentence(link, code);
     for (int k = 0; entry && k < 3; k++) {
         struct berval **values = *kinds[k].attribute ? ldap_get_values_len(link->service, entry, kinds[k].attribute) : NULL;
         for (int i = 0; !wrong && values && values[i]; i++)
@@ -318,7 +369,7 @@ static bool dir_probe(void *instance, void *thread, uint64_t deadline_ms, char *
     drop(&link->service);
     drop(&link->tried);
     int code = service_ready(link, deadline_ms);
-    if (code != LDAP_SUCCESS) snprintf(ret_error, error_bytes, "%s", ldap_err2string(code));
+    if (code != LDAP_SUCCESS) snprintf(ret_error, error_bytes, "%s", sentence(link, code));
     return code == LDAP_SUCCESS;
 }
 

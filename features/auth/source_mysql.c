@@ -106,10 +106,13 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
         my_bool on = 1, verify = settings->tls_verify;
         mysql_options(link->connection, MYSQL_OPT_SSL_ENFORCE, &on);
         mysql_options(link->connection, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+        const char *authorities = verify ? auth_ca_file(settings) : "";
         mysql_ssl_set(link->connection, *settings->tls_key_file ? settings->tls_key_file : NULL, *settings->tls_certificate_file ? settings->tls_certificate_file : NULL,
-                      *settings->tls_ca_file ? settings->tls_ca_file : NULL, NULL, NULL);
+                      *authorities ? authorities : NULL, NULL, NULL);
     }
     bool socket = link->my->host[0] == '/';
+    unsigned protocol = socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP; /* else the library takes "localhost" for a socket of its own choice */
+    mysql_options(link->connection, MYSQL_OPT_PROTOCOL, &protocol);
     bool fine = mysql_real_connect(link->connection, socket ? NULL : link->my->host, settings->username, settings->password, settings->database,
                                    socket ? 0 : (unsigned)atoi(link->my->port), socket ? link->my->host : NULL, 0) != NULL;
     if (!fine) snprintf(ret_error, error_bytes, "%s", mysql_error(link->connection));

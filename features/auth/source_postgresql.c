@@ -105,7 +105,7 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     const struct auth_source_settings *settings = link->pg->settings;
     const char *mode = settings->tls_enable ? settings->tls_verify ? "verify-full" : "require" : "disable";
     const char *const names[] = {"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", NULL};
-    const char *const values[] = {link->pg->host, link->pg->port, settings->database, settings->username, settings->password, mode, settings->tls_ca_file,
+    const char *const values[] = {link->pg->host, link->pg->port, settings->database, settings->username, settings->password, mode, settings->tls_enable && settings->tls_verify ? auth_ca_file(settings) : "",
                                   settings->tls_certificate_file, settings->tls_key_file, "ringmq", NULL};
     if (link->connection && PQstatus(link->connection) == CONNECTION_OK) return true;
     drop(link);

@@ -2,12 +2,11 @@
  *
  *     authentication   HMGET mqtt_user:${username} password_hash salt is_superuser     (or HGET … password_hash)
  *     authorization    HGETALL mqtt_acl:${username}      topic -> publish, subscribe or all: allowed
- * The packaged client library has no TLS; put a tunnel before a server that is far away. */
-#include <hiredis/hiredis.h>
+ */
 #include <strings.h>
-#include <sys/time.h>
 
 #include "features/auth/module.h"
+#include "features/auth/redis_wire.h"
 
 #define WORDS_MAX 16
 
@@ -19,11 +18,12 @@ struct redis {
     uint32_t words_count;
     bool all;                   /* HGETALL */
     char host[256], port[16];
+    struct redis_tls *tls;      /* NULL: plain */
 };
 
 struct link {
     struct redis *redis;
-    redisContext *connection; /* NULL: none */
+    struct redis_wire *wire; /* NULL: none */
 };
 
 static void redis_close(void *instance)
@@ -31,6 +31,7 @@ static void redis_close(void *instance)
     struct redis *redis = instance;
     for (uint32_t i = 0; i < redis->words_count; i++)
         redis->tools->template_release(redis->words[i]);
+    redis_tls_close(redis->tls);
     free(redis);
 }
 
@@ -60,7 +61,7 @@ static void *redis_open(const struct auth_source_settings *settings, const struc
     redis->tools = tools;
     bool fine = auth_server_parse(settings->server, "6379", redis->host, redis->port);
     if (!fine) snprintf(ret_error, error_bytes, "server must be HOST, HOST:PORT or the path of a socket");
-    if (fine && settings->tls_enable) fine = (snprintf(ret_error, error_bytes, "backend redis has no TLS: its client library is built without"), false);
+    if (fine && settings->tls_enable) fine = (redis->tls = redis_tls_open(settings, ret_error, error_bytes)) != NULL;
     if (fine && read_command(redis, ret_error, error_bytes)) return redis;
     redis_close(redis);
     return NULL;
@@ -75,8 +76,8 @@ static void *redis_attach(void *instance)
 
 static void drop(struct link *link)
 {
-    if (link->connection) redisFree(link->connection);
-    link->connection = NULL;
+    redis_wire_close(link->wire);
+    link->wire = NULL;
 }
 
 static void redis_detach(void *instance)
@@ -85,36 +86,28 @@ static void redis_detach(void *instance)
     free(instance);
 }
 
-static struct timeval left(struct link *link, uint64_t deadline_ms)
-{
-    uint64_t now_ms = link->redis->tools->now_ms(), ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
-    return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-}
-
 /* One command whose answer is only OK or an error. */
-static bool settle(struct link *link, int argc, const char **argv, char *ret_error, size_t error_bytes)
+static bool settle(struct link *link, int argc, const char **argv, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
-    redisReply *reply = redisCommandArgv(link->connection, argc, argv, NULL);
+    char error[100] = "";
+    redisReply *reply = redis_wire_ask(link->wire, argc, argv, NULL, deadline_ms, error, sizeof error);
     bool fine = reply && reply->type == REDIS_REPLY_STATUS;
-    if (!fine) snprintf(ret_error, error_bytes, "%s failed: %.60s", argv[0], reply && reply->str ? reply->str : link->connection->errstr);
+    if (!fine) snprintf(ret_error, error_bytes, "%s failed: %.60s", argv[0], reply && reply->str ? reply->str : error);
     if (reply) freeReplyObject(reply);
     return fine;
 }
 
 static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
-    const struct auth_source_settings *settings = link->redis->settings;
-    if (link->connection) return true;
-    struct timeval time = left(link, deadline_ms);
-    link->connection = link->redis->host[0] == '/' ? redisConnectUnixWithTimeout(link->redis->host, time)
-                                                   : redisConnectWithTimeout(link->redis->host, atoi(link->redis->port), time);
-    bool fine = link->connection && !link->connection->err;
-    if (!fine) snprintf(ret_error, error_bytes, "%.100s", link->connection ? link->connection->errstr : "no memory");
-    if (fine) redisSetTimeout(link->connection, left(link, deadline_ms));
+    const struct redis *redis = link->redis;
+    const struct auth_source_settings *settings = redis->settings;
+    if (link->wire) return true;
+    link->wire = redis_wire_open(redis->host, redis->port, redis->tls, redis->tools, deadline_ms, ret_error, error_bytes);
+    bool fine = link->wire != NULL;
     const char *auth[] = {"AUTH", *settings->username ? settings->username : settings->password, settings->password};
-    if (fine && *settings->password) fine = settle(link, *settings->username ? 3 : 2, auth, ret_error, error_bytes);
+    if (fine && *settings->password) fine = settle(link, *settings->username ? 3 : 2, auth, deadline_ms, ret_error, error_bytes);
     const char *select[] = {"SELECT", settings->database};
-    if (fine && *settings->database) fine = settle(link, 2, select, ret_error, error_bytes);
+    if (fine && *settings->database) fine = settle(link, 2, select, deadline_ms, ret_error, error_bytes);
     if (!fine) drop(link);
     return fine;
 }
@@ -131,15 +124,11 @@ static redisReply *ask_once(struct link *link, const struct auth_query *query, u
         argv[i] = words[i].data ? words[i].data : "";
         bytes[i] = words[i].bytes;
     }
-    redisSetTimeout(link->connection, left(link, deadline_ms));
-    redisReply *reply = redisCommandArgv(link->connection, (int)redis->words_count, argv, bytes);
+    redisReply *reply = redis_wire_ask(link->wire, (int)redis->words_count, argv, bytes, deadline_ms, ret_error, error_bytes);
     for (uint32_t i = 0; i < redis->words_count; i++)
         redis->tools->text_release(&words[i]);
     if (reply && reply->type != REDIS_REPLY_ERROR) return reply;
-    if (reply) /* it may quote a word: only its kind is told */
-        snprintf(ret_error, error_bytes, "the command failed (%.*s)", (int)strcspn(reply->str, " "), reply->str);
-    else
-        snprintf(ret_error, error_bytes, redis->tools->now_ms() >= deadline_ms ? "timed out" : "the connection was lost");
+    if (reply) snprintf(ret_error, error_bytes, "the command failed (%.*s)", (int)strcspn(reply->str, " "), reply->str); /* it may quote a word: only its kind is told */
     if (reply) freeReplyObject(reply);
     drop(link);
     return NULL;
@@ -147,7 +136,7 @@ static redisReply *ask_once(struct link *link, const struct auth_query *query, u
 
 static redisReply *ask(struct link *link, const struct auth_query *query, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
-    bool was_open = link->connection != NULL;
+    bool was_open = link->wire != NULL;
     redisReply *reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
     if (!reply && was_open && link->redis->tools->now_ms() < deadline_ms) reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
     return reply;
@@ -199,7 +188,7 @@ static bool redis_probe(void *instance, void *thread, uint64_t deadline_ms, char
     struct link *link = thread;
     const char *ping[] = {"PING"};
     drop(link);
-    bool fine = connect_now(link, deadline_ms, ret_error, error_bytes) && settle(link, 1, ping, ret_error, error_bytes);
+    bool fine = connect_now(link, deadline_ms, ret_error, error_bytes) && settle(link, 1, ping, deadline_ms, ret_error, error_bytes);
     if (!fine) drop(link);
     return fine;
 }

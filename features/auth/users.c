@@ -14,6 +14,7 @@
 #include "features/auth/cache.h"
 #include "features/auth/encode.h"
 #include "features/auth/reply.h"
+#include "features/auth/saslprep.h"
 #include "features/auth/users_json.h"
 
 struct auth_users {
@@ -310,8 +311,13 @@ const char *auth_user_password(struct auth_user *user, struct span password, boo
     user->salt[0] = '\0';
     const char *wrong = password_make(MAKE_ARGON2ID, 0, password, user->stored);
     if (wrong || !scram) return wrong;
-    user->has_scram = scram_secret_make(password, SCRAM_ITERATIONS, NULL, 0, &user->scram);
-    return user->has_scram ? NULL : "the system gives no random bytes";
+    struct auth_text name = {0}, checked = {0};
+    bool allowed = saslprep(span_of_string(user->name), true, &name) && name.bytes && name.bytes < sizeof user->name && saslprep(password, true, &checked);
+    if (allowed) strcpy(user->name, name.data);
+    user->has_scram = allowed && scram_secret_make(password, SCRAM_ITERATIONS, NULL, 0, &user->scram);
+    auth_text_release(&name);
+    auth_text_release(&checked);
+    return user->has_scram ? NULL : allowed ? "the system gives no random bytes" : "SASLprep (RFC 4013) does not allow this name or password";
 }
 
 /* The writing lock is held: all lines, one sync, and the old end when that fails. */

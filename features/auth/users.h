@@ -46,7 +46,7 @@ enum auth_users_result { AUTH_USERS_DONE, AUTH_USERS_EXISTS, AUTH_USERS_UNKNOWN,
 enum auth_users_mode { AUTH_USERS_ADD, AUTH_USERS_CHANGE, AUTH_USERS_SET };
 enum auth_users_result auth_users_put(struct auth_users *users, const struct auth_user *user, enum auth_users_mode mode);
 enum auth_users_result auth_users_delete(struct auth_users *users, struct span name);
-/* A password into a user, hashed here (blocks): argon2id, and SCRAM's keys when `scram`. NULL, or what is wrong. */
+/* A password into a user, hashed here (blocks): argon2id, and SCRAM's keys when `scram`; then the name becomes what SASLprep makes of it. NULL, or what is wrong. */
 const char *auth_user_password(struct auth_user *user, struct span password, bool scram);
 /* In the order of names, from the one behind `after` (empty: the first). Returns how many were given. For a listing by pages. */
 uint32_t auth_users_list(struct auth_users *users, struct span after, uint32_t count, struct auth_user *ret_users);

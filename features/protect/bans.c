@@ -2,8 +2,9 @@
 
 #include "base/glob.h"
 #include "base/memory.h"
+#include "base/regex.h"
 
-const char *const ban_kind_names[BAN_KINDS] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern"};
+const char *const ban_kind_names[BAN_KINDS] = {"clientid", "username", "peerhost", "peerhost_net", "clientid_pattern", "username_pattern", "clientid_re", "username_re"};
 
 #define NAMED_KINDS 3 /* the first ones: found in a table */
 
@@ -11,6 +12,7 @@ struct ban_entry {
     struct ban ban;       /* its spans point into text */
     struct cidr network;  /* BAN_NETWORK */
     uint8_t address[16];  /* BAN_ADDRESS: its key */
+    struct regex *regex;  /* BAN_…_REGEX */
     char text[];
 };
 
@@ -33,12 +35,12 @@ static void clear(struct bans *bans)
     for (uint32_t k = 0; k < NAMED_KINDS; k++) {
         uint32_t cursor = 0;
         for (void *entry; (entry = map_next(&bans->named[k], &cursor));)
-            memory_release(entry);
+            ban_entry_release(entry);
         map_free(&bans->named[k]);
         map_init(&bans->named[k], entry_key);
     }
     for (uint32_t i = 0; i < bans->searched_count; i++)
-        memory_release(bans->searched[i]);
+        ban_entry_release(bans->searched[i]);
     memory_release(bans->searched);
     bans->searched = NULL;
     bans->searched_count = 0;
@@ -80,6 +82,8 @@ bool ban_entry_matches(const struct ban_entry *entry, const struct ban_client *c
     case BAN_NETWORK: return client->has_address && in_network(&entry->network, client->address);
     case BAN_CLIENT_ID_PATTERN: return glob_matches(entry->ban.who, client->client_id);
     case BAN_USER_NAME_PATTERN: return client->has_user_name && glob_matches(entry->ban.who, client->user_name);
+    case BAN_CLIENT_ID_REGEX: return regex_finds(entry->regex, client->client_id);
+    case BAN_USER_NAME_REGEX: return client->has_user_name && regex_finds(entry->regex, client->user_name);
     case BAN_KINDS: break;
     }
     return false;
@@ -99,11 +103,15 @@ static struct ban_entry *entry_make(const struct ban *ban, uint64_t now_ms)
                  ban->reason.bytes <= BAN_TEXT_BYTES_MAX;
     struct cidr network = {.bits = 0};
     uint8_t address[16] = {0};
+    struct regex *regex = NULL;
+    char error[160];
     if (sound && ban->kind == BAN_ADDRESS) sound = cidr_address_of_text(ban->who, address);
     if (sound && ban->kind == BAN_NETWORK) sound = network_of(ban->who, &network);
+    bool expression = ban->kind == BAN_CLIENT_ID_REGEX || ban->kind == BAN_USER_NAME_REGEX;
+    if (sound && expression) sound = (regex = regex_compile(ban->who, error, sizeof error)) != NULL;
     if (!sound) return NULL;
     struct ban_entry *entry = memory_acquire(sizeof *entry + ban->who.bytes + ban->by.bytes + ban->reason.bytes);
-    *entry = (struct ban_entry){.ban = *ban, .network = network};
+    *entry = (struct ban_entry){.ban = *ban, .network = network, .regex = regex};
     memcpy(entry->address, address, 16);
     char *at = put(entry->text, ban->who, &entry->ban.who);
     put(put(at, ban->by, &entry->ban.by), ban->reason, &entry->ban.reason);
@@ -112,7 +120,12 @@ static struct ban_entry *entry_make(const struct ban *ban, uint64_t now_ms)
 }
 
 struct ban_entry *ban_entry_create(const struct ban *ban) { return entry_make(ban, 1); }
-void ban_entry_release(struct ban_entry *entry) { memory_release(entry); }
+
+void ban_entry_release(struct ban_entry *entry)
+{
+    if (entry) regex_release(entry->regex);
+    memory_release(entry);
+}
 
 /* ---- the list --------------------------------------------------------------------------------------------------- */
 
@@ -128,7 +141,7 @@ static uint32_t searched_at(const struct bans *bans, enum ban_kind kind, struct 
 
 static void searched_remove(struct bans *bans, uint32_t at)
 {
-    memory_release(bans->searched[at]);
+    ban_entry_release(bans->searched[at]);
     bans->searched[at] = bans->searched[--bans->searched_count];
 }
 
@@ -138,7 +151,7 @@ static bool take_away(struct bans *bans, const struct ban_entry *entry)
     uint32_t at = 0;
     if (entry->ban.kind < NAMED_KINDS) {
         old = map_remove(&bans->named[entry->ban.kind], entry_key(entry));
-        memory_release(old);
+        ban_entry_release(old);
     } else if ((at = searched_at(bans, entry->ban.kind, entry->ban.who)) < bans->searched_count) {
         searched_remove(bans, at);
         old = bans;
@@ -157,7 +170,7 @@ static enum ban_answer add(struct bans *bans, struct ban_entry *entry, uint64_t 
     bool replaced = take_away(bans, entry);
     if (over(entry, now_ms) || !room_for(bans, entry->ban.kind)) {
         enum ban_answer answer = over(entry, now_ms) ? BAN_DONE : BAN_FULL;
-        memory_release(entry);
+        ban_entry_release(entry);
         return answer;
     }
     if (entry->ban.kind < NAMED_KINDS) {
@@ -188,7 +201,7 @@ enum ban_answer bans_remove(struct bans *bans, enum ban_kind kind, struct span w
     pthread_mutex_lock(&bans->mutex);
     bool removed = take_away(bans, entry);
     pthread_mutex_unlock(&bans->mutex);
-    memory_release(entry);
+    ban_entry_release(entry);
     if (removed) atomic_store(&bans->changed, true);
     return removed ? BAN_DONE : BAN_UNKNOWN;
 }

@@ -18,6 +18,8 @@ enum ban_kind {
     BAN_NETWORK,            /* "peerhost_net": 10.0.0.0/8 */
     BAN_CLIENT_ID_PATTERN,  /* "clientid_pattern": * stands for any bytes, ? for one */
     BAN_USER_NAME_PATTERN,  /* "username_pattern" */
+    BAN_CLIENT_ID_REGEX,    /* "clientid_re": a regular expression (base/regex.h) */
+    BAN_USER_NAME_REGEX,    /* "username_re" */
     BAN_KINDS
 };
 extern const char *const ban_kind_names[BAN_KINDS];
@@ -32,7 +34,7 @@ struct ban {
 
 #define BAN_TEXT_BYTES_MAX 255
 #define BANS_MAX           100000 /* of names and addresses; */
-#define BANS_SEARCHED_MAX  1000   /* networks and patterns, looked at one by one with every CONNECT */
+#define BANS_SEARCHED_MAX  1000   /* networks, patterns and expressions, looked at one by one with every CONNECT */
 
 enum ban_answer { BAN_DONE, BAN_REPLACED, BAN_UNKNOWN, BAN_FULL, BAN_MALFORMED, BAN_OFF };
 

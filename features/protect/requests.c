@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/regex.h"
 #include "features/common/request.h"
 #include "features/protect/protect.h"
 
@@ -60,13 +61,18 @@ static bool whom(struct feature_request *request, const json_t *body, struct ban
         *ret_ban = (struct ban){.kind = (enum ban_kind)k, .who = request_text(body, "who")};
         return true;
     }
-    request_refuse(request, 400, "as must be one of clientid, username, peerhost, peerhost_net, clientid_pattern, username_pattern");
+    request_refuse(request, 400, "as must be one of clientid, username, peerhost, peerhost_net, clientid_pattern, username_pattern, clientid_re, username_re");
     return false;
 }
 
 static void malformed(struct feature_request *request, const struct ban *ban)
 {
     static const char *const wanted[BAN_KINDS] = {[BAN_ADDRESS] = "an address such as 192.0.2.7", [BAN_NETWORK] = "one network such as 10.0.0.0/8"};
+    char error[160] = "";
+    bool expression = ban->kind == BAN_CLIENT_ID_REGEX || ban->kind == BAN_USER_NAME_REGEX;
+    struct regex *regex = expression ? regex_compile(ban->who, error, sizeof error) : NULL;
+    regex_release(regex);
+    if (*error) return request_refuse(request, 400, "the regular expression makes no sense: %s", error);
     request_refuse(request, 400, "who must be %s; by and reason have at most %d bytes", wanted[ban->kind] ? wanted[ban->kind] : "a text of 1 to 65535 bytes", BAN_TEXT_BYTES_MAX);
 }
 

@@ -125,6 +125,10 @@ class Document:
         return value
 
     def validate(self, schema, value, where):
+        if "anyOf" in schema:  # an object, or null
+            if value is None and {"type": "null"} in schema["anyOf"]:
+                return
+            return self.validate(schema["anyOf"][0], value, where)
         if "$ref" in schema:
             schema = self.resolve(schema)
         kinds = schema.get("type", [])

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -51,15 +52,25 @@ def states_of(pid):
 
 
 class Server:
+    """tls: a class Certificates: the server has server.pem and wants clients with certificates of ca.pem; there is nothing without TLS."""
     user = None  # who it must run as when we are root
     grace = 20
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.folder = tempfile.mkdtemp(prefix="ringmq-auth-", dir="/tmp")
         self.port = own_port()
         self.process = None
+        self.tls = tls is not None
+        for name in ("ca.pem", "server.pem", "server.key") if tls else ():
+            shutil.copy(tls.path(name), self.path(name))
+            os.chmod(self.path(name), 0o600)
+            if self.as_other():
+                shutil.chown(self.path(name), self.user, self.user)
         if self.as_other():
             shutil.chown(self.folder, self.user, self.user)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
 
     def as_other(self):
         return self.user and os.geteuid() == 0
@@ -150,6 +161,9 @@ class PostgreSQL(Server):
     def start(self):
         if not os.path.exists(os.path.join(self.folder, "db")):
             self.run(self.BIN[0] + "/initdb", "-D", "db", "-A", "trust", "-U", "t", "--no-sync", "-E", "UTF8", "--locale=C")
+            if self.tls:
+                with open(self.path("db/pg_hba.conf"), "w", encoding="utf-8") as file:
+                    file.write("local all all trust\nhostssl all all all trust clientcert=verify-ca\n")
             super().start()
             self.run(self.BIN[0] + "/psql", "-h", self.folder, "-p", str(self.port), "-U", "t", "-d", "postgres", "-c",
                      SQL.format(ann=hashed("ann"), root=hashed("root")))
@@ -157,10 +171,12 @@ class PostgreSQL(Server):
         return super().start()
 
     def command(self):
-        return [self.BIN[0] + "/postgres", "-D", "db", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1", "-c", "fsync=off"]
+        return [self.BIN[0] + "/postgres", "-D", "db", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1", "-c", "fsync=off"] + \
+            [word for key, name in (("cert", "server.pem"), ("key", "server.key"), ("ca", "ca.pem")) if self.tls for word in ("-c", f"ssl_{key}_file={self.path(name)}")] + \
+            (["-c", "ssl=on"] if self.tls else [])
 
     def answers(self):
-        return quiet(self.BIN[0] + "/pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-d", "postgres", "-U", "t")
+        return quiet(self.BIN[0] + "/pg_isready", "-h", self.folder if self.tls else "127.0.0.1", "-p", str(self.port), "-d", "postgres", "-U", "t")
 
     def sets(self, kind="authentication"):
         query = ("SELECT password_hash, salt, is_superuser FROM users WHERE name = ${username}" if kind == "authentication"
@@ -176,14 +192,14 @@ class MariaDB(Server):
                      "--user=" + me, "--skip-test-db")
             super().start()
             self.run("mariadb", "--no-defaults", "-S", self.folder + "/s", "-u", "root", input="CREATE DATABASE mqtt; USE mqtt;\n" + SQL.format(
-                ann=hashed("ann"), root=hashed("root")) + "CREATE USER t@'%' IDENTIFIED BY 'db-secret'; GRANT SELECT ON mqtt.* TO t@'%';")
+                ann=hashed("ann"), root=hashed("root")) + f"CREATE USER t@'%' IDENTIFIED BY 'db-secret'{' REQUIRE X509' if self.tls else ''}; GRANT SELECT ON mqtt.* TO t@'%';")
             return self
         return super().start()
 
     def command(self):
         return ["mariadbd", "--no-defaults", "--user=" + pwd.getpwuid(os.geteuid()).pw_name, "--datadir=" + self.folder + "/db", f"--port={self.port}",
                 "--bind-address=127.0.0.1", "--socket=" + self.folder + "/s", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M",
-                "--skip-name-resolve"]
+                "--skip-name-resolve"] + ([f"--ssl-cert={self.path('server.pem')}", f"--ssl-key={self.path('server.key')}", f"--ssl-ca={self.path('ca.pem')}"] if self.tls else [])
 
     def answers(self):
         return quiet("mariadb", "--no-defaults", "-S", self.folder + "/s", "-u", "root", "-e", "SELECT 1")
@@ -203,13 +219,15 @@ class Redis(Server):
         return self
 
     def cli(self, *words):
-        return self.run("redis-cli", "-p", str(self.port), "-a", "redis-secret", "--no-auth-warning", *words)
+        return self.run("redis-cli", "-s", self.path("s"), "-a", "redis-secret", "--no-auth-warning", *words)
 
     def command(self):
-        return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "redis-secret", "--dir", self.folder]
+        with_tls = ["--port", "0", "--tls-port", str(self.port), "--tls-cert-file", self.path("server.pem"), "--tls-key-file", self.path("server.key"),
+                    "--tls-ca-cert-file", self.path("ca.pem")]
+        return ["redis-server", *(with_tls if self.tls else ["--port", str(self.port)]), "--unixsocket", self.path("s"), "--bind", "127.0.0.1", "--save", "", "--requirepass", "redis-secret", "--dir", self.folder]
 
     def answers(self):
-        return quiet("redis-cli", "-p", str(self.port), "-a", "redis-secret", "--no-auth-warning", "PING")
+        return quiet("redis-cli", "-s", self.path("s"), "-a", "redis-secret", "--no-auth-warning", "PING")
 
     def sets(self, kind="authentication"):
         query = "HMGET mqtt_user:${username} password_hash salt is_superuser" if kind == "authentication" else "HGETALL mqtt_acl:${username}"
@@ -243,9 +261,13 @@ userPassword: %s
 
 
 class Slapd(Server):
+    plain_port = None  # with TLS: for StartTLS
+
     def start(self):
         if not os.path.exists(os.path.join(self.folder, "db")):
             os.mkdir(os.path.join(self.folder, "db"))
+            tls = "".join(f"TLS{key}File {self.path(name)}\n" for key, name in (("CACertificate", "ca.pem"), ("Certificate", "server.pem"), ("CertificateKey", "server.key"))
+                          if self.tls) + ("TLSVerifyClient demand\nsecurity ssf=128\n" if self.tls else "")
             hash_of_root = self.run("/usr/sbin/slappasswd", "-h", "{SSHA}", "-s", "root-secret").strip()
             with open(os.path.join(self.folder, "slapd.conf"), "w", encoding="utf-8") as file:
                 file.write(f"""include /etc/ldap/schema/core.schema
@@ -253,7 +275,7 @@ include /etc/ldap/schema/cosine.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/pid
-database mdb
+{tls}database mdb
 suffix dc=example,dc=org
 directory {self.folder}/db
 rootdn cn=admin,dc=example,dc=org
@@ -265,7 +287,10 @@ rootpw admin-secret
         return super().start()
 
     def command(self):
-        return ["/usr/sbin/slapd", "-h", f"ldap://127.0.0.1:{self.port}", "-f", "slapd.conf", "-d", "0"]
+        if self.tls and not self.plain_port:
+            self.plain_port = own_port()
+        urls = f"ldaps://127.0.0.1:{self.port} ldap://127.0.0.1:{self.plain_port}" if self.tls else f"ldap://127.0.0.1:{self.port}"
+        return ["/usr/sbin/slapd", "-h", urls, "-f", "slapd.conf", "-d", "0"]
 
     def answers(self):
         with socket.socket() as probe:
@@ -284,8 +309,9 @@ rootpw admin-secret
 class Http:
     """An HTTP server whose users are ann and root, in this process. What it was asked is in .requests, as (path, parameters, headers)."""
 
-    def __init__(self, port=None):
+    def __init__(self, tls=None, port=None):
         self.port = port or own_port()
+        self.tls = tls
         self.requests, self.connections = [], set()
         self.reply, self.server = None, None  # reply: (status, content type, body) in place of the usual
         self.gate = threading.Event()
@@ -346,6 +372,12 @@ class Http:
                 pass
 
         self.server = Quick(("127.0.0.1", self.port), Handler)
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls.path("server.pem"), self.tls.path("server.key"))
+            context.load_verify_locations(self.tls.path("ca.pem"))
+            context.verify_mode = ssl.CERT_REQUIRED
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.sockets = []
         accept = self.server.get_request
 
@@ -377,7 +409,7 @@ class Http:
         self.gate.set()
 
     def sets(self, kind="authentication"):
-        return {"backend": "http", "url": f"http://127.0.0.1:{self.port}/auth"}
+        return {"backend": "http", "url": f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/auth"}
 
     def __enter__(self):
         return self.start()

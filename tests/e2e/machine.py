@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 
 from harness import RINGMQ, ROOT, check, equal, wait_for
 
@@ -51,8 +52,9 @@ def loopback_up():
         fcntl.ioctl(any_socket, 0x8914, bytes(request))  # SIOCSIFFLAGS
 
 
-def enter_copy():
-    """From here on / is an overlay: what is written goes to the upper folder of what is returned, and vanishes with this process."""
+def enter_copy(kept=()):
+    """From here on / is an overlay: what is written goes to the upper folder of what is returned, and vanishes with this process; what is written to the
+    folders `kept` stays."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
         raise SystemExit(f"a copy of the machine needs root and namespaces: {os.strerror(ctypes.get_errno())}\n0 passed, 1 failed")
@@ -70,6 +72,9 @@ def enter_copy():
     if not os.path.exists(f"{base}/root{PACKAGES}"):  # the sources lie on a file system of their own
         os.makedirs(f"{base}/root{ROOT}", exist_ok=True)
         run("mount", "--bind", ROOT, f"{base}/root{ROOT}")
+    for folder in kept:
+        os.makedirs(folder, exist_ok=True)
+        run("mount", "--bind", folder, f"{base}/root{folder}")
     os.chroot(f"{base}/root")
     os.chdir("/")
     loopback_up()
@@ -96,6 +101,8 @@ class Service:
         self.path = tempfile.mktemp(prefix="notify-", dir="/run")
         self.notifications.bind(self.path)
         os.chmod(self.path, 0o666)
+        self.told = []  # and not asked for yet
+        threading.Thread(target=self._take, daemon=True).start()  # systemd reads them all the time, too
         user, group = unit_values("User")[0], unit_values("Group")[0]
         os.makedirs("/run/ringmq", exist_ok=True)
         shutil.chown("/run/ringmq", user, group)
@@ -111,6 +118,10 @@ class Service:
             self.process.kill()
             raise
 
+    def _take(self):
+        while True:
+            self.told.append(self.notifications.recv(4096).decode())
+
     def said(self):
         self.log.seek(0)
         return self.log.read().decode("utf-8", "replace")
@@ -118,10 +129,7 @@ class Service:
     def expect(self, wanted):
         def told():
             check(self.process.poll() is None or "STOPPING" in wanted, f"it ended with {self.process.returncode}: {self.said()[-1500:]}")
-            try:
-                return wanted in self.notifications.recv(4096, socket.MSG_DONTWAIT).decode()
-            except BlockingIOError:
-                return False
+            return bool(self.told) and wanted in self.told.pop(0)
         wait_for(told, lambda: f"systemd is told {wanted}: {self.said()[-1500:]}", 30)
 
     @property

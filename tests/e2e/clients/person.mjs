@@ -108,6 +108,7 @@ export async function runAll (me, tests) {
       failed++
       await me.shot(`FAILED-${name}`)
       console.log(`FAILED ${name}: ${error instanceof Wrong ? error.message : error.stack} ${me.problems.splice(0).join('; ')}`)
+      await me.page.setViewport({ width: 1280, height: 900 })
       await me.page.evaluate(() => document.querySelectorAll('dialog').forEach((one) => one.close()))
     }
   }

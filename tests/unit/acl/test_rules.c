@@ -71,6 +71,13 @@ static const struct {
     {"allow client=c1 a", "p", "a", 0, false, ACL_ALLOW},
     {"allow client=c* a", "p", "a", 0, false, ACL_ALLOW},
     {"allow client=c2 a", "p", "a", 0, false, ACL_NO_MATCH},
+    {"allow client=re:^c[0-9]$ a", "p", "a", 0, false, ACL_ALLOW},
+    {"allow client=re:^c\\d+$ a", "p", "a", 0, false, ACL_ALLOW},
+    {"allow client=\"re:^c\\\\d{1,3}$\" a", "p", "a", 0, false, ACL_ALLOW},
+    {"allow client=re:^c[2-9]$,re:^x a", "p", "a", 0, false, ACL_NO_MATCH},
+    {"allow client=x,re:1 a", "p", "a", 0, false, ACL_ALLOW},
+    {"allow user=re:^(alice|bob)$ a", "p", "a", 0, false, ACL_ALLOW},
+    {"deny user=re:li\nallow a", "p", "a", 0, false, ACL_DENY},
     {"allow client=c1 user=bob a", "p", "a", 0, false, ACL_NO_MATCH},
     /* ip */
     {"allow ip=10.0.0.0/8 a", "p", "a", 0, false, ACL_ALLOW},

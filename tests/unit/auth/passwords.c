@@ -8,6 +8,7 @@
 #include "features/auth/encode.h"
 #include "features/auth/password.h"
 #include "features/auth/password_file.h"
+#include "features/auth/saslprep.h"
 #include "features/auth/users.h"
 
 static struct span text(const char *string) { return span_of_string(string); }
@@ -251,4 +252,39 @@ Test(users, import_and_export, .init = make_folder, .fini = remove_folder)
     auth_users_close(copy);
     auth_users_close(users);
     unlink(other);
+}
+
+/* ---- SASLprep: the examples of RFC 4013 §3, and RFC 3454's other rules ---- */
+
+Test(saslprep, examples)
+{
+    static const struct {
+        const char *in, *out; /* NULL: refused */
+        bool stored;
+    } rows[] = {{"I\u00ADX", "IX", true}, {"user", "user", true}, {"USER", "USER", true}, {"\u00AA", "a", true}, {"\u2168", "IX", true}, {"\x07", NULL, true}, {"\u0627\x31", NULL, true},
+                {"\u0627\x31\u0628", "\u0627\x31\u0628", true}, {"a\u00A0b", "a b", true}, {"", "", true}, {"\xff", NULL, false}, {"a\u0221b", NULL, true}, {"a\u0221b", "a\u0221b", false},
+                {"\uE000", NULL, false}, {"tab\tbed", NULL, false}, {"u\u0308", "\u00FC", true}, {"p ä ss", "p ä ss", true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct auth_text text;
+        bool fine = saslprep(span_of(rows[i].in, strlen(rows[i].in)), rows[i].stored, &text);
+        cr_assert_eq(fine, rows[i].out != NULL, "row %zu", i);
+        if (fine) cr_assert_str_eq(text.data, rows[i].out, "row %zu", i);
+        auth_text_release(&text);
+    }
+    struct auth_text text;
+    cr_assert_not(saslprep(span_of("a\0b", 3), false, &text), "a NUL");
+}
+
+Test(saslprep, passwords_of_scram_and_no_others)
+{
+    struct auth_user user = {.name = "\u2168"};
+    cr_assert_null(auth_user_password(&user, text("I\u00ADX"), true));
+    cr_assert_str_eq(user.name, "IX");
+    struct scram_secret same;
+    cr_assert(scram_secret_make(text("IX"), user.scram.iterations, user.scram.salt, user.scram.salt_bytes, &same));
+    cr_assert_arr_eq(same.stored_key, user.scram.stored_key, SCRAM_KEY_BYTES);
+    cr_assert_eq(password_check(text(user.stored), text("IX")), PASSWORD_WRONG, "a password that is sent as it is");
+    cr_assert_eq(password_check(text(user.stored), text("I\u00ADX")), PASSWORD_RIGHT);
+    cr_assert_not_null(auth_user_password(&user, text("\x07"), true));
+    cr_assert_null(auth_user_password(&user, text("\x07"), false));
 }

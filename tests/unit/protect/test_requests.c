@@ -127,7 +127,7 @@ Test(requests, what_makes_no_sense_is_refused)
 {
     static const char *const bodies[] = {"", "[]", "{", "{}", "{\"as\":\"x\",\"who\":\"y\"}", "{\"as\":\"clientid\"}", "{\"as\":\"clientid\",\"who\":\"\"}",
                                          "{\"as\":\"peerhost\",\"who\":\"1.2.3\"}", "{\"as\":\"peerhost_net\",\"who\":\"1.2.3.4/5,2.3.4.5/6\"}",
-                                         "{\"as\":\"clientid\",\"who\":\"x\",\"until_ms\":1}", "{\"as\":1,\"who\":2}"};
+                                         "{\"as\":\"clientid\",\"who\":\"x\",\"until_ms\":1}", "{\"as\":1,\"who\":2}", "{\"as\":\"clientid_re\",\"who\":\"(a\"}", "{\"as\":\"username_re\",\"who\":\"\\\\1\"}"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
         ask("bans add", bodies[i], 400);
     ask("bans list", "{}", 400);

@@ -322,3 +322,41 @@ static void twin(uint64_t seed, uint32_t hash_bits, uint32_t routes_max, uint32_
 Test(route_index, twin_few) { twin(naive_seed(1), 0, 20, 500000); }
 Test(route_index, twin_many) { twin(naive_seed(2), 0, 400, 100000); }
 Test(route_index, twin_colliding) { twin(naive_seed(3), 1, 200, 100000); }
+
+/* What filters share becomes nodes and what is one filter's own a leaf again, whatever came and went meanwhile: as many blocks and bytes as
+ * before, and in between everybody is found. */
+Test(route_index, leaves_open_and_fold)
+{
+    static const char *const later[] = {"a/b/c/d/e", "a/b/c/d", "a/b/c/#", "a/b/+/d", "a/#", "a/b/c", "a/x/+/y/#", "a/b/c/d/f", "a", "a//", "+/b/c/d/e"};
+    enum { LATER = sizeof later / sizeof *later };
+    struct route_index *index = create(0);
+    struct route_index_stats before, after;
+    add(index, "a/b/c/d/e", 1);
+    add(index, "$s/+/x/#", 2);
+    route_index_stats(index, &before);
+    cr_assert_eq(before.nodes, 2, "two filters with nothing in common are two leaves");
+    for (int first = 0; first < LATER; first++) {
+        for (int i = 0; i < LATER; i++) {
+            struct route route = {.local_id = 7, .target = 3};
+            route_index_add(index, text(later[(first + i) % LATER]), &route);
+            cr_assert_eq(count(index, "$s/q/x"), 1);
+            cr_assert_eq(count(index, "$s/q/x/y/z"), 1);
+            cr_assert_eq(count(index, "$s/q/y"), 0);
+        }
+        cr_assert_eq(count(index, "a/b/c/d/e"), 5);
+        cr_assert_eq(count(index, "a/b/c/d"), 4);
+        cr_assert_eq(count(index, "a//"), 2);
+        cr_assert_eq(count(index, "a/x/1/y"), 2);
+        for (int i = 0; i < LATER; i++) {
+            cr_assert(route_index_remove(index, text(later[(first + 3 * i) % LATER]), text(""), 3));
+            cr_assert_geq(count(index, "a/b/c/d/e"), 1);
+        }
+        route_index_stats(index, &after);
+        cr_assert_eq(after.nodes, before.nodes);
+        cr_assert_eq(after.bytes, before.bytes);
+        route_index_collect(index, 0);
+    }
+    cr_assert(route_index_remove(index, text("a/b/c/d/e"), text(""), 0));
+    cr_assert(route_index_remove(index, text("$s/+/x/#"), text(""), 0));
+    expect_nothing_left(index);
+}

@@ -230,3 +230,25 @@ static void run_twin(uint64_t seed, uint32_t hash_bits, uint32_t max, uint32_t s
 Test(sinks, twin_few) { run_twin(naive_seed(11), 0, 30, 200000); }
 Test(sinks, twin_many) { run_twin(naive_seed(12), 0, 600, 30000); }
 Test(sinks, twin_colliding) { run_twin(naive_seed(13), 2, 300, 30000); }
+
+/* The only sink of a filter lies in the filter's own block: company that comes during a walk must not move it under the walker's eyes. */
+Test(sinks, company_during_a_walk)
+{
+    struct sinks *table = sinks_create(1, 0);
+    uint32_t id = add(table, "a/b", 16).local_id;
+    sinks_hold(table);
+    struct sinks_view view = sinks_get(table, id);
+    for (uintptr_t who = 32; who <= 160; who += 16)
+        cr_assert_eq(add(table, "a/b", who).local_id, id);
+    cr_assert_eq(view.count, 1);
+    cr_assert_eq(view.sinks[0].who, (void *)16);
+    cr_assert_eq(view.sinks[0].subscription_id, 16);
+    cr_assert_eq(sinks_get(table, id).count, 10);
+    cr_assert(take(table, "a/b", 16).found);
+    cr_assert_null(view.sinks[0].who, "a sink that has gone is a hole in every view");
+    for (uintptr_t who = 32; who <= 160; who += 16)
+        cr_assert_eq(take(table, "a/b", who).last, who == 160);
+    cr_assert_null(sinks_get(table, id).sinks);
+    sinks_drop(table);
+    expect_empty(table);
+}
