@@ -162,6 +162,5 @@ const struct feature feature_acl = {
     .publish = acl_publish,
     .subscribe = acl_subscribe,
     .describe = acl_describe,
-    .request = acl_request,
     .client_gone = acl_client_gone,
 };
