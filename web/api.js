@@ -83,8 +83,12 @@ export async function stream (path, signal, take) {
 // What a path answers, as a file of this name in the browser's downloads.
 export async function download (path, name) {
   const answer = await send('GET', path)
+  save(await answer.blob(), name)
+}
+
+export function save (blob, name) {
   const link = document.createElement('a')
-  link.href = URL.createObjectURL(await answer.blob())
+  link.href = URL.createObjectURL(blob)
   link.download = name
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 60000)

@@ -1,9 +1,9 @@
 // database_users.js - the users of one built-in database.
 import { h, fill, refill, badge, button } from './dom.js'
-import { act, confirm } from './dialog.js'
+import { act, confirm, toast } from './dialog.js'
 import { ask, field, select } from './form.js'
 import { table } from './table.js'
-import { get, post, put, remove, query } from './api.js'
+import { get, post, put, remove, query, save } from './api.js'
 
 const LIMIT = 100
 const password = (required) => h('input', { type: 'password', required, autocomplete: 'new-password' })
@@ -20,6 +20,18 @@ export async function databaseUsers (root, context) {
       (wanted) => post(`/authentication/${encodeURIComponent(name)}/users`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }))
     if (made) await load()
   }, 'Added.')
+  const bring = act(async () => {
+    const file = h('input', { type: 'file', accept: '.csv,.json', required: true })
+    const done = await ask('Import users', [['file', 'File', file, 'CSV with a header, or JSON: user_id, password or password_hash and salt, is_superuser.'], ['override', 'Who is there already', select([['false', 'stays as it is'], ['true', 'is replaced']])]], 'Import',
+      async ({ override }) => post(`/authentication/${encodeURIComponent(name)}/import_users`, { users: await file.files[0].text(), override: override === 'true' }), { about: 'All of them are taken, or none.' })
+    if (!done) return
+    toast(`${done.added} added, ${done.changed} replaced, ${done.skipped} stayed as they were.`)
+    await load()
+  })
+  const take = act(async () => {
+    const { users } = await get(`/authentication/${encodeURIComponent(name)}/export_users`)
+    save(new Blob([users], { type: 'application/json' }), `users-${name.replace(/[^A-Za-z0-9_-]/g, '_')}.json`)
+  })
   const change = (row) => act(async () => {
     const done = await ask(`Change ${row.user_id}`, [['password', 'New password', password(false), 'Empty: the old one stays.'], ['is_superuser', 'Superuser', superuser(row.is_superuser)]], 'Change',
       (wanted) => put(`/authentication/${encodeURIComponent(name)}/users/${encodeURIComponent(row.user_id)}`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }), { about: 'Holds from the next login on; who is connected stays.' })
@@ -32,7 +44,7 @@ export async function databaseUsers (root, context) {
     await load()
   }, 'Removed.')
   fill(root, h('p', null, h('a', { href: '#/authentication' }, '← Access control')), h('h1', { class: 'text' }, `Users of ${name}`),
-    h('form', { class: 'filters', role: 'search', onsubmit: act(async () => { before.length = 0; view.after = from.value; await load() }) }, field('Names after', from), h('button', null, 'Go there'), button('Add a user', add, { kind: 'primary' })), place)
+    h('form', { class: 'filters', role: 'search', onsubmit: act(async () => { before.length = 0; view.after = from.value; await load() }) }, field('Names after', from), h('button', null, 'Go there'), button('Add a user', add, { kind: 'primary' }), button('Import users', bring), button('Export users', take)), place)
   async function load (how = fill) {
     const { data } = await get(`${path}${query({ after: view.after, limit: LIMIT })}`, context.signal)
     const turn = (step) => act(async () => { step(); await load() })

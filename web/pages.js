@@ -7,6 +7,7 @@ import { clients } from './clients.js'
 import { client } from './client.js'
 import { subscriptions, topics } from './topics.js'
 import { retained } from './retained.js'
+import { delayed } from './delayed.js'
 import { slowSubscribers, topicMetrics } from './extras.js'
 import { messages } from './console.js'
 import { traces } from './trace.js'
@@ -14,6 +15,7 @@ import { trace } from './trace_log.js'
 import { why } from './why.js'
 import { drops } from './drops.js'
 import { authentication } from './authentication.js'
+import { rules } from './rules.js'
 import { bans } from './bans.js'
 import { listeners } from './listeners.js'
 import { configuration } from './configuration.js'
@@ -35,12 +37,14 @@ export const PAGES = [
   { group: 'Clients', path: 'slow-subscribers', label: 'Slow subscribers', show: slowSubscribers },
   { group: 'Topics', path: 'topics', label: 'Topics', show: topics },
   { group: 'Topics', path: 'retained', label: 'Retained', show: retained },
+  { group: 'Topics', path: 'delayed', label: 'Delayed', show: delayed },
   { group: 'Topics', path: 'topic-metrics', label: 'Topic metrics', show: topicMetrics },
   { group: 'Diagnose', path: 'console', label: 'Messages', show: messages },
   { group: 'Diagnose', path: 'trace', label: 'Trace', show: one(traces, trace), role: 'operator' },
   { group: 'Diagnose', path: 'why', label: 'Why', show: why },
   { group: 'Diagnose', path: 'drops', label: 'Drops', show: drops, role: 'operator' },
   { group: 'Access', path: 'authentication', label: 'Access control', show: authentication },
+  { group: 'Access', path: 'rules', label: 'Rules', show: rules },
   { group: 'Access', path: 'bans', label: 'Bans', show: bans },
   { group: 'Manage', path: 'listeners', label: 'Listeners', show: listeners },
   { group: 'Manage', path: 'configuration', label: 'Configuration', show: configuration },

@@ -1,5 +1,5 @@
 // The pages that do something: kicking, banning, users, messages, listeners, configuration.
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { check, sleep } from './person.mjs'
 
 export const acting = (me, { HOSTILE, shots }) => ({
@@ -136,6 +136,21 @@ export const acting = (me, { HOSTILE, shots }) => ({
     await me.press('Delete all')
     await me.until('Nothing is traced')
   },
+  async delayed_messages () {
+    await me.visit('Delayed', `later/${HOSTILE}`)
+    check(await me.page.$$eval('#main img, #main script', (found) => found.length) === 0, 'a topic became markup')
+    check(/49 min|50 min/.test(await me.text()), `when it is due: ${await me.text()}`)
+    await me.shot('delayed')
+    await me.press(`later/${HOSTILE}`)
+    await me.dialog('<b>later</b>')
+    await me.press('Close')
+    await me.press('Remove later/second')
+    await me.press('Remove it')
+    await me.untilGone('later/second')
+    await me.press('Remove all')
+    await me.press('Remove them')
+    await me.until('No message waits for its time')
+  },
   async drops () {
     await me.visit('Drops', 'sleep/x')
     check((await me.text()).includes('sleeper'), 'whose messages were dropped')
@@ -177,6 +192,18 @@ export const acting = (me, { HOSTILE, shots }) => ({
     await me.press('Change')
     await me.page.waitForFunction(() => document.querySelector('tr[data-key=ann]')?.textContent.includes('yes'))
     await me.shot('mqtt-users')
+    await me.press('Export users')
+    let file
+    for (let i = 0; i < 100 && !file; i++, await sleep(50)) file = readdirSync(shots).find((one) => one === 'users-db.json')
+    check(JSON.parse(readFileSync(`${shots}/users-db.json`, 'utf8')).length === 2, 'what was exported')
+    writeFileSync(`${shots}/more.csv`, 'user_id,password,is_superuser\nbob,bob secret,false\nann,other,false\n')
+    await me.press('Import users')
+    await (await me.page.waitForSelector('dialog[open] input[type=file]')).uploadFile(`${shots}/more.csv`)
+    await me.press('Import')
+    await me.toast('1 added, 0 replaced, 1 stayed')
+    await me.press('Remove bob')
+    await me.press('Remove')
+    await me.page.waitForFunction(() => !document.querySelector('tr[data-key=bob]'))
     await me.type('Names after', 'ann')
     await me.press('Go there')
     await me.until('No user comes after')

@@ -102,6 +102,12 @@ export const seeing = (me, { url, HOSTILE }) => ({
     await me.page.waitForSelector('th[aria-sort=descending]')
     await me.visit('Alarms', 'History')
   },
+  async rules_of_access () {
+    await me.visit('Rules', 'deny publish client=intruder secret/#')
+    const rows = await me.rows('Rules')
+    check(rows.length === 2 && rows[0][1] === 'deny' && rows[1][1] === 'allow', `the rules: ${JSON.stringify(rows)}`)
+    check(/line 1$/.test(rows[0][0]) && /line 2$/.test(rows[1][0]), `where they stand: ${rows[0][0]}, ${rows[1][0]}`)
+  },
   async why_a_message_arrives_or_does_not () {
     await me.visit('Why', 'Nothing is published')
     await me.type('Client', 'worker-1')
@@ -153,7 +159,7 @@ export const seeing = (me, { url, HOSTILE }) => ({
       for (const [path, label] of pages) {
         await me.visit(label)
         await me.page.waitForFunction(() => document.querySelector('#main h1'))
-        await sleep(150)
+        await sleep(60)
         check(!await me.page.$('#main [role=alert].problem'), `${label}: ${await me.text()}`)
         await me.shot(`${path}-${name}`)
       }
