@@ -194,7 +194,9 @@ struct conn_progress trace_received(struct shard *shard, struct conn *conn, stru
 {
     struct broker_shard *broker = broker_of(shard);
     struct trace_shard *trace = broker->trace;
+    const struct session *session = conn->client;
     size_t done = 0;
+    if (session && !session->traced) return packets_take(shard, conn, bytes); /* what it publishes to a traced topic: trace_published() */
     while (done < bytes.bytes) {
         struct span rest = span_skip(bytes, done);
         size_t whole = frame(rest);
