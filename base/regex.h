@@ -1,6 +1,6 @@
 /* regex.h - regular expressions over names that strangers choose: each byte of the text costs one look into a table, whatever the expression.
  *
- * Compiled to a deterministic automaton at once; an expression whose automaton would be large is refused instead of being slow (decision 0070). The usual
+ * Compiled to a deterministic automaton at once; an expression whose automaton would be large is refused instead of being slow (decision 0071). The usual
  * syntax: literals, . (not a line end), [a-z] [^/], \d \w \s and \D \W \S (ASCII), \t \n \r \f \v \xHH, ( ) (?: ) |, * + ? {m} {m,} {m,n} (lazy ones say the
  * same), ^ and $ (of the whole text), (?i) at the beginning (ASCII letters). Characters are those of UTF-8. There are no back references, no looking around, no \b
  * and no \p: the error says so. An expression without ^ finds a match anywhere.
