@@ -2,9 +2,9 @@
  * reader that waits although there is something to read. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/bell.h"
 
@@ -15,8 +15,9 @@ static struct bell bell;
 static struct {
     _Alignas(64) _Atomic uint32_t tail;
     uint32_t values[RECORDS]; /* plain: what a thread sanitizer sees when the order is not kept */
+    _Alignas(64) _Atomic uint32_t head;
 } rings[WRITERS];
-static uint64_t lost_wakes;
+static uint32_t bursts; /* of one writer: so many records, then it waits until they are taken. A wake-up lost now is not made good by the next record */
 
 static void *writer(void *argument)
 {
@@ -25,43 +26,66 @@ static void *writer(void *argument)
         rings[number].values[i] = i + 1;
         atomic_store(&rings[number].tail, i + 1);
         bell_ring(&bell);
-        if (i % 64 == 0) nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL); /* the reader falls asleep now and then */
+        while (i % bursts == 0 && atomic_load_explicit(&rings[number].head, memory_order_relaxed) != i + 1)
+            sched_yield();
     }
     return NULL;
 }
 
-static bool something(const uint32_t *heads)
+static bool something(void)
 {
     for (int w = 0; w < WRITERS; w++)
-        if (atomic_load(&rings[w].tail) != heads[w]) return true;
+        if (atomic_load(&rings[w].tail) != atomic_load(&rings[w].head)) return true;
     return false;
+}
+
+/* Returns the sum of what was taken. */
+static uint64_t take_all(uint32_t *ret_taken)
+{
+    uint64_t sum = 0;
+    for (int w = 0; w < WRITERS; w++) {
+        uint32_t head = atomic_load(&rings[w].head), tail = atomic_load(&rings[w].tail);
+        for (; head != tail; head++, ++*ret_taken)
+            sum += rings[w].values[head];
+        atomic_store(&rings[w].head, head);
+    }
+    return sum;
+}
+
+static void run(uint32_t writers, uint32_t records_of_a_burst)
+{
+    pthread_t threads[WRITERS];
+    uint32_t slept = 0, taken = 0;
+    uint64_t sum = 0;
+    bursts = records_of_a_burst;
+    bell_open(&bell);
+    for (int w = 0; w < WRITERS; w++) {
+        atomic_store(&rings[w].tail, 0);
+        atomic_store(&rings[w].head, 0);
+    }
+    for (uintptr_t w = 0; w < writers; w++)
+        CHECK(pthread_create(&threads[w], NULL, writer, (void *)w) == 0);
+    while (taken < writers * RECORDS) {
+        sum += take_all(&taken);
+        bell_sleep(&bell);
+        if (!something() && taken < writers * RECORDS) {
+            struct pollfd wait = {bell.fd, POLLIN, 0};
+            slept++;
+            CHECK(poll(&wait, 1, 20000) == 1); /* else a wake-up was lost */
+        }
+        bell_awake(&bell);
+    }
+    for (uint32_t w = 0; w < writers; w++)
+        pthread_join(threads[w], NULL);
+    printf("bell_threads: %u writers, bursts of %u: slept %u times\n", writers, records_of_a_burst, slept);
+    CHECK(slept > 0 && sum == (uint64_t)writers * RECORDS * (RECORDS + 1) / 2);
+    bell_close(&bell);
 }
 
 int main(void)
 {
-    pthread_t threads[WRITERS];
-    uint32_t heads[WRITERS] = {0}, slept = 0;
-    uint64_t sum = 0;
-    bell_open(&bell);
-    for (uintptr_t w = 0; w < WRITERS; w++)
-        CHECK(pthread_create(&threads[w], NULL, writer, (void *)w) == 0);
-    while (heads[0] + heads[1] < WRITERS * RECORDS) {
-        for (int w = 0; w < WRITERS; w++)
-            for (uint32_t tail = atomic_load(&rings[w].tail); heads[w] != tail; heads[w]++)
-                sum += rings[w].values[heads[w]];
-        if (heads[0] + heads[1] == WRITERS * RECORDS) break;
-        bell_sleep(&bell);
-        if (!something(heads)) {
-            slept++;
-            struct pollfd wait = {bell.fd, POLLIN, 0};
-            if (poll(&wait, 1, 5000) == 0) lost_wakes++;
-        }
-        bell_awake(&bell);
-    }
-    for (int w = 0; w < WRITERS; w++)
-        pthread_join(threads[w], NULL);
-    printf("bell_threads: slept %u times, %llu wakes lost\n", slept, (unsigned long long)lost_wakes);
-    CHECK(lost_wakes == 0 && slept > 0 && sum == (uint64_t)WRITERS * RECORDS * (RECORDS + 1) / 2);
-    bell_close(&bell);
+    for (uint32_t records = 1; records <= 8; records++)
+        run(1, records);
+    run(WRITERS, 64);
     return 0;
 }
