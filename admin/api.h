@@ -83,6 +83,16 @@ uint32_t api_topic_owner(const struct api_call *call, struct span topic);
 bool api_client_kick(struct api_call *call, const char *client_id);
 /* api_configs.c: sets one key in the runtime layer and applies it. False: answered. */
 bool api_config_set(struct api_call *call, const char *key, const char *value);
+/* The same with a value made from the settings in force. `make` is called on the control thread, where nobody changes them meanwhile; what it returns is
+ * released with memory_release(). NULL: ret_refusal has what to answer. */
+struct settings;
+struct api_refusal {
+    int status;
+    const char *code;
+    char message[300];
+};
+typedef char *api_config_make(const struct settings *settings, const void *context, struct api_refusal *ret_refusal);
+bool api_config_make_set(struct api_call *call, const char *key, api_config_make *make, const void *context);
 
 /* ---- handlers: named as the operations of routes.def ------------------------------------------------------------- */
 

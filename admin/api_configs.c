@@ -19,6 +19,10 @@ struct job {
     bool pending, dry_run;
     int version;           /* to go back to; 0: `changes` */
     const json_t *changes;
+    /* `changes` are made on the control thread: one value, from the settings in force */
+    const char *key;
+    api_config_make *make;
+    const void *context;
 };
 
 static void failed(struct job *job, int status, const char *code, const char *message)
@@ -270,18 +274,46 @@ void api_reload_configs(struct api_call *call)
     run(call, &job, reload_job);
 }
 
-/* ---- for api_listeners.c ---------------------------------------------------------------------------------------- */
+/* ---- for other operations ---------------------------------------------------------------------------------------- */
+
+/* False: answered. */
+static bool set(struct job *job, void (*on_control)(const struct admin_control *control, void *argument))
+{
+    bool ran = admin_on_control(job->call->admin, on_control, job);
+    if (!ran)
+        api_error(job->call, 503, "STOPPING", "the broker stops");
+    else if (!job->data)
+        api_error(job->call, job->status, job->code, "%s", job->message);
+    json_decref(job->data);
+    return ran && !job->call->answered;
+}
 
 bool api_config_set(struct api_call *call, const char *key, const char *value)
 {
     json_t *changes = json_pack("{s:s}", key, value);
     struct job job = {.call = call, .data_dir = admin_data_dir(call->admin), .changes = changes};
-    bool ran = admin_on_control(call->admin, change_job, &job);
+    bool good = set(&job, change_job);
     json_decref(changes);
-    if (!ran)
-        api_error(call, 503, "STOPPING", "the broker stops");
-    else if (!job.data)
-        api_error(call, job.status, job.code, "%s", job.message);
-    json_decref(job.data);
-    return ran && !call->answered;
+    return good;
+}
+
+static void make_job(const struct admin_control *control, void *argument)
+{
+    struct job *job = argument;
+    struct api_refusal refusal = {0};
+    char *value = job->make(config_settings(control->config(control->control)), job->context, &refusal);
+    if (!value) return failed(job, refusal.status, refusal.code, refusal.message);
+    json_t *changes = json_pack("{s:s}", job->key, value);
+    memory_release(value);
+    if (!changes) return failed(job, 400, "BAD_REQUEST", "the value would not be UTF-8");
+    job->changes = changes;
+    change_job(control, job);
+    job->changes = NULL;
+    json_decref(changes);
+}
+
+bool api_config_make_set(struct api_call *call, const char *key, api_config_make *make, const void *context)
+{
+    struct job job = {.call = call, .data_dir = admin_data_dir(call->admin), .key = key, .make = make, .context = context};
+    return set(&job, make_job);
 }

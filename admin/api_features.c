@@ -1,5 +1,5 @@
-/* api_features.c - what features and the broker's extras have for administrators: bans, the users of MQTT clients, sources of logins, counters; topic
- * metrics and slow subscribers. Features are asked through broker/feature.h's struct feature_request: JSON in, JSON out. */
+/* api_features.c - what features have for administrators: bans, the users of MQTT clients, sources of logins, counters. Features
+ * are asked through broker/feature.h's struct feature_request: JSON in, JSON out. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/extras.h"
 #include "broker/features.h"
 
 /* ---- asking a feature -------------------------------------------------------------------------------------------- */
@@ -212,84 +211,4 @@ void api_list_sinks(struct api_call *call)
     json_t *data = json_array();
     if (features) features_sinks_each(features, sink_add, data);
     api_reply(call, json_pack("{s:o}", "data", data));
-}
-
-/* ---- topic metrics, slow subscribers -------------------------------------------------------------------------------- */
-
-static void topic_metrics_add(void *context, const struct topic_metrics_row *row)
-{
-    json_t *metrics = json_object();
-    for (int metric = 0; metric < METRICS_COUNT; metric++)
-        json_object_set_new(metrics, topic_metric_names[metric], json_integer((json_int_t)row->counts[metric]));
-    json_array_append_new(context, json_pack("{s:o, s:o, s:f, s:f, s:f}", "topic", api_string(row->name), "metrics", metrics, "in_rate", row->in_rate, "out_rate",
-                                             row->out_rate, "dropped_rate", row->dropped_rate));
-}
-
-struct extras_look {
-    struct broker *broker;
-    json_t *data;
-    bool on;
-};
-
-/* A reload replaces the extras: on the control thread it cannot happen meanwhile. */
-static void topic_metrics_look(const struct admin_control *control, void *argument)
-{
-    (void)control;
-    struct extras_look *look = argument;
-    const struct extras *extras = look->broker->extras;
-    look->on = extras && extras->metrics;
-    if (look->on) topic_metrics_list(extras->metrics, topic_metrics_add, look->data);
-}
-
-void api_list_topic_metrics(struct api_call *call)
-{
-    struct extras_look look = {.broker = admin_broker(call->admin), .data = json_array()};
-    if (!admin_on_control(call->admin, topic_metrics_look, &look)) {
-        json_decref(look.data);
-        return api_error(call, 503, "STOPPING", "the broker stops");
-    }
-    if (look.on) return api_reply(call, json_pack("{s:o}", "data", look.data));
-    json_decref(look.data);
-    api_error(call, 404, "NOT_FOUND", "no topic is registered; set topic_metrics.topics (docs/extras.md)");
-}
-
-static void slow_sub_add(void *context, const struct slow_sub *entry)
-{
-    json_array_append_new(context, json_pack("{s:o, s:o, s:I, s:o}", "clientid", api_string_of(entry->client_id, entry->client_id_bytes), "topic",
-                                             api_string_of(entry->topic, entry->topic_bytes), "timespan", (json_int_t)entry->latency_ms, "last_update_time",
-                                             api_time(entry->at_ms)));
-}
-
-static void slow_subs_look(const struct admin_control *control, void *argument)
-{
-    (void)control;
-    struct extras_look *look = argument;
-    look->on = look->broker->extras && look->broker->extras->bits & EXTRA_SLOW_SUBS;
-}
-
-/* False: answered. */
-static bool slow_subs_on(struct api_call *call)
-{
-    struct extras_look look = {.broker = admin_broker(call->admin)};
-    if (!admin_on_control(call->admin, slow_subs_look, &look)) {
-        api_error(call, 503, "STOPPING", "the broker stops");
-        return false;
-    }
-    if (!look.on) api_error(call, 404, "NOT_FOUND", "nobody looks for slow subscribers; set slow_subs.enable = true (docs/extras.md)");
-    return look.on;
-}
-
-void api_list_slow_subscriptions(struct api_call *call)
-{
-    if (!slow_subs_on(call)) return;
-    json_t *data = json_array();
-    slow_subs_list(admin_broker(call->admin), slow_sub_add, data);
-    api_reply(call, json_pack("{s:o}", "data", data));
-}
-
-void api_clear_slow_subscriptions(struct api_call *call)
-{
-    if (!slow_subs_on(call)) return;
-    slow_subs_clear(admin_broker(call->admin));
-    api_done(call);
 }

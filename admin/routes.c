@@ -78,6 +78,9 @@ static const struct api_field retained_parameters[] = {
     {"topic", FIELD_STRING, .min = 1, .max = TEXT_MAX, .says = "Topics that match this filter, such as site/+/state. Without it: all, those that begin with $ included."},
 };
 
+static const struct api_field topic_metrics_parameters[] = {
+    {"topic", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "The registered topic or filter, percent-encoded: a/# is a%2F%23."},
+};
 static const struct api_field retained_topic_parameters[] = {
     {"topic", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = TEXT_MAX, .says = "The topic, percent-encoded: a/b is a%2Fb."},
 };
@@ -346,6 +349,14 @@ const struct api_route api_routes[] = {
      .summary = "Asks a feature something of its own: for loaded modules, whose verbs this API cannot know."},
     {METHOD_GET, "/mqtt/topic_metrics", OPERATION_list_topic_metrics, ROLE_VIEWER, "extras", "topic-metrics", .answer = "TopicMetrics", .list = true, .success = 200,
      ERRORS(404), .summary = "Messages counted by registered topics (topic_metrics.topics)."},
+    {METHOD_POST, "/mqtt/topic_metrics", OPERATION_add_topic_metrics, ROLE_OPERATOR, "extras", "topic-metrics add", .body = "NewTopicMetrics", .answer = "TopicMetrics",
+     .success = 201, ERRORS(404, 409), .summary = "Registers a topic or filter: its messages are counted from now on, also after a restart.",
+     .says = "A change of topic_metrics.topics in the runtime layer: config history has it and config rollback takes it back. The counts of others stay. 429: 512 names, or 32 filters, "
+             "are registered."},
+    {METHOD_DELETE, "/mqtt/topic_metrics/{topic}", OPERATION_remove_topic_metrics, ROLE_OPERATOR, "extras", "topic-metrics remove", PARAMETERS(topic_metrics_parameters),
+     .success = 204, ERRORS(404, 409), .summary = "Registers a topic no longer; its counts are gone, those of others stay."},
+    {METHOD_PUT, "/mqtt/topic_metrics", OPERATION_reset_topic_metrics, ROLE_OPERATOR, "extras", "topic-metrics reset", .body = "TopicMetricsReset",
+     .success = 204, ERRORS(404), .summary = "Lets the counts of one registered topic, or of all, begin at 0 again; rates go on."},
     {METHOD_GET, "/slow_subscriptions", OPERATION_list_slow_subscriptions, ROLE_VIEWER, "extras", "slow-subscriptions list", .answer = "SlowSubscription", .list = true,
      .success = 200, ERRORS(404), .summary = "Subscribers that keep their messages waiting longest, the slowest first (slow_subs.enable)."},
     {METHOD_DELETE, "/slow_subscriptions", OPERATION_clear_slow_subscriptions, ROLE_OPERATOR, "extras", "slow-subscriptions clear", .success = 204, ERRORS(404),

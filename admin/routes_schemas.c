@@ -465,6 +465,14 @@ static const struct api_field topic_metrics[] = {
     {"out_rate", FIELD_NUMBER, .says = "Messages out per second, lately."},
     {"dropped_rate", FIELD_NUMBER, .says = "Dropped per second, lately."},
 };
+static const struct api_field new_topic_metrics[] = {
+    {"topic", FIELD_STRING, .required = true, .min = 1, .max = 65535, .says = "A topic, or a filter; not a $share/… one."},
+};
+static const char *const topic_metrics_actions[] = {"reset", NULL};
+static const struct api_field topic_metrics_reset[] = {
+    {"action", FIELD_STRING, .words = topic_metrics_actions, .fallback = "reset", .says = "As EMQX has it; there is no other."},
+    {"topic", FIELD_STRING, .min = 1, .max = 65535, .says = "Which; left out: all."},
+};
 static const struct api_field slow_subscription[] = {
     {"clientid", FIELD_STRING, .says = "The subscriber."},
     {"topic", FIELD_STRING, .says = "The topic of the message."},
@@ -646,6 +654,8 @@ const struct api_schema api_schemas[] = {
     SCHEMA("Feature", feature, "A feature of the broker."),
     SCHEMA("Sink", sink, "A subscriber without a connection, of a feature."),
     SCHEMA("TopicMetrics", topic_metrics, "Messages of a registered topic."),
+    SCHEMA("NewTopicMetrics", new_topic_metrics, "A topic to be registered."),
+    SCHEMA("TopicMetricsReset", topic_metrics_reset, "Which counts begin again."),
     SCHEMA("SlowSubscription", slow_subscription, "A subscriber that was slow."),
     SCHEMA("Rule", rule, "A rule of authorization."),
     SCHEMA("Delayed", delayed, "A message that waits for its time."),

@@ -68,6 +68,7 @@ struct extras *extras_change(struct broker *broker, const struct settings *setti
     struct extras *before = broker->extras;
     broker->extras = extras_create(settings, broker->shards_count, error, sizeof error);
     CHECK(broker->extras != NULL);
+    topic_metrics_take_marks(broker->extras->metrics, before ? before->metrics : NULL);
     return before;
 }
 
@@ -94,7 +95,9 @@ void extras_take(struct broker_shard *broker)
     if (broker->trace) trace_bits(broker);
     if (broker->extras->rewrite && !broker->rewrite_scratch) broker->rewrite_scratch = rewrite_scratch_create();
     topic_metrics_take(broker->extras->metrics, before ? before->metrics : NULL, broker->shard->number);
-    if (broker->shard->number == 0 && broker->extras->metrics) shard_start_timer(broker->shard, &broker->metrics_timer, 0);
+    /* One that runs goes on: changes that come fast would hold it up for ever. */
+    if (broker->shard->number == 0 && broker->extras->metrics && !timer_running(&broker->metrics_timer))
+        shard_start_timer(broker->shard, &broker->metrics_timer, 0);
 }
 
 void extras_finish(struct broker_shard *broker)

@@ -56,7 +56,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 5u
+#define FEATURE_ABI 6u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 
@@ -402,6 +402,7 @@ struct feature_setup {
     bool authorizes;    /* authorization.no_match holds for what nobody decides */
     bool brings_rules;  /* it sets client->rules for some clients: those who come after in the order find node->rules_expected */
     bool knows_publishers; /* its sinks are told user names: facts are gathered of every client */
+    bool no_ticks;      /* tick() has nothing to do with these settings: shards without clients' packets sleep */
 };
 
 struct feature {
@@ -430,7 +431,7 @@ struct feature {
     /* Shards; all may be NULL. */
     void (*apply)(struct feature_shard *shard);
     void (*stop)(struct feature_shard *shard);
-    /* About every 100 ms while it has moments. */
+    /* About every 100 ms while it has moments and its setup has not said no_ticks. */
     void (*tick)(struct feature_shard *shard);
     struct feature_verdict (*connect)(struct feature_shard *shard, struct feature_client *client, const struct mqtt_connect *connect);
     struct feature_verdict (*authenticate)(struct feature_shard *shard, struct feature_client *client, const struct mqtt_auth *auth);

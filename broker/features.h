@@ -95,11 +95,16 @@ void features_settings_use(struct features *features, const struct settings *set
 void features_control_tick(struct features *features);
 /* Hands events to the features that want them. True: there was one. */
 bool features_events_drain(struct features *features);
-/* How often the control thread has to look: every FEATURES_DRAIN_MS while somebody wants events, every FEATURES_TICK_MS while a feature that is on
- * has a control_tick(), never (-1) otherwise: a broker that nobody has given a feature sleeps. */
+/* For the control thread's poll(): readable when there are events after a time without any. Made by the first call, which comes before the shards
+ * start; the features close it. */
+int features_events_fd(struct features *features);
+/* features_events_drain(), and falls asleep when there was none: to be called when the descriptor is readable or features_control_ms() is over. */
+void features_events_turn(struct features *features);
+/* When the control thread has to look next, beside that: after FEATURES_GATHER_MS while events come, after FEATURES_TICK_MS while a feature that is
+ * on has a control_tick(), never (-1) otherwise: a broker that nobody has given a feature, or whose features hear of nothing, sleeps. */
 int features_control_ms(const struct features *features);
-#define FEATURES_DRAIN_MS 20
-#define FEATURES_TICK_MS  1000
+#define FEATURES_GATHER_MS 5
+#define FEATURES_TICK_MS   1000
 /* When no shard turns any more: before features_shard_stop() of the first one. */
 void features_halt(struct features *features);
 void features_destroy(struct features *features); /* accepts NULL */

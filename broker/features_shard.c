@@ -50,7 +50,7 @@ static void take_setups(struct broker_shard *broker)
         shard->authenticates |= part->setup.authenticates;
         shard->authorizes |= part->setup.authorizes;
         if (part->setup.knows_publishers) moments |= FEATURE_GATE(connect); /* facts are gathered there */
-        shard->tick_wanted |= part->setup.moments && part->feature->tick;
+        shard->tick_wanted |= part->setup.moments && part->feature->tick && !part->setup.no_ticks;
         attach_gates(shard, i, part->feature);
     }
     if (shard->authorizes) moments |= FEATURE_GATE(publish) | FEATURE_GATE(subscribe) | FEATURE_GATE(connect); /* for what nobody decides, and wills */

@@ -20,6 +20,7 @@ _Static_assert(sizeof(struct row) == 64, "a cache line");
 struct entry {
     struct span name;
     uint32_t number;
+    uint64_t marks[METRICS_COUNT]; /* of the last reset; written by the control thread */
     /* written by the tick */
     uint64_t in, out, dropped;
     double in_rate, out_rate, dropped_rate;
@@ -97,14 +98,45 @@ static struct row *row_of(const struct topic_metrics *metrics, uint32_t shard, c
     return &metrics->rows[(size_t)shard * metrics->count + entry->number];
 }
 
+void topic_metrics_take_marks(struct topic_metrics *metrics, const struct topic_metrics *before)
+{
+    if (!metrics || !before) return;
+    for (uint32_t i = 0; i < metrics->count; i++)
+        for (uint32_t b = 0; b < before->count; b++)
+            if (span_equal(metrics->entries[i].name, before->entries[b].name))
+                memcpy(metrics->entries[i].marks, before->entries[b].marks, sizeof before->entries[b].marks);
+}
+
+static void rate_copy(double *rate, const double *before)
+{
+    double value = *before;
+    __atomic_store(rate, &value, __ATOMIC_RELAXED);
+}
+
+static void take_ticked(struct entry *entry, const struct entry *before)
+{
+    entry->in = before->in, entry->out = before->out, entry->dropped = before->dropped;
+    rate_copy(&entry->in_rate, &before->in_rate);
+    rate_copy(&entry->out_rate, &before->out_rate);
+    rate_copy(&entry->dropped_rate, &before->dropped_rate);
+}
+
+static void take_row(struct row *row, const struct row *before)
+{
+    for (uint32_t m = 0; m < METRICS_COUNT; m++)
+        stats_count(&row->counts[m], before->counts[m]);
+}
+
 void topic_metrics_take(struct topic_metrics *metrics, const struct topic_metrics *before, uint32_t shard)
 {
     if (!metrics || !before || metrics == before) return;
     for (uint32_t i = 0; i < metrics->count; i++)
         for (uint32_t b = 0; b < before->count; b++)
-            if (span_equal(metrics->entries[i].name, before->entries[b].name))
-                for (uint32_t m = 0; m < METRICS_COUNT; m++)
-                    stats_count(&row_of(metrics, shard, &metrics->entries[i])->counts[m], row_of(before, shard, &before->entries[b])->counts[m]);
+            if (span_equal(metrics->entries[i].name, before->entries[b].name)) {
+                take_row(row_of(metrics, shard, &metrics->entries[i]), row_of(before, shard, &before->entries[b]));
+                if (shard == 0) take_ticked(&metrics->entries[i], &before->entries[b]);
+            }
+    if (shard == 0) metrics->ticked_ms = before->ticked_ms;
 }
 
 void topic_metrics_count(struct topic_metrics *metrics, uint32_t shard, struct span topic, enum topic_metric metric)
@@ -127,12 +159,37 @@ static void sum(const struct topic_metrics *metrics, const struct entry *entry, 
 static uint64_t in_of(const uint64_t counts[METRICS_COUNT]) { return counts[METRIC_IN_0] + counts[METRIC_IN_1] + counts[METRIC_IN_2]; }
 static uint64_t out_of(const uint64_t counts[METRICS_COUNT]) { return counts[METRIC_OUT_0] + counts[METRIC_OUT_1] + counts[METRIC_OUT_2]; }
 
+/* While a reload goes through the shards a sum may be below its mark. */
+static void since_marks(const struct entry *entry, uint64_t counts[METRICS_COUNT])
+{
+    for (uint32_t m = 0; m < METRICS_COUNT; m++) {
+        uint64_t mark = stats_read(&entry->marks[m]);
+        counts[m] = counts[m] > mark ? counts[m] - mark : 0;
+    }
+}
+
+bool topic_metrics_reset(struct topic_metrics *metrics, struct span name)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < metrics->count; i++) {
+        struct entry *entry = &metrics->entries[i];
+        uint64_t counts[METRICS_COUNT];
+        if (name.bytes && !span_equal(name, entry->name)) continue;
+        sum(metrics, entry, counts);
+        for (uint32_t m = 0; m < METRICS_COUNT; m++)
+            __atomic_store_n(&entry->marks[m], counts[m], __ATOMIC_RELAXED);
+        found = true;
+    }
+    return found;
+}
+
 void topic_metrics_list(const struct topic_metrics *metrics, void (*each)(void *context, const struct topic_metrics_row *row), void *context)
 {
     for (uint32_t i = 0; i < metrics->count; i++) {
         const struct entry *entry = &metrics->entries[i];
         struct topic_metrics_row row = {.name = entry->name};
         sum(metrics, entry, row.counts);
+        since_marks(entry, row.counts);
         __atomic_load(&entry->in_rate, &row.in_rate, __ATOMIC_RELAXED);
         __atomic_load(&entry->out_rate, &row.out_rate, __ATOMIC_RELAXED);
         __atomic_load(&entry->dropped_rate, &row.dropped_rate, __ATOMIC_RELAXED);

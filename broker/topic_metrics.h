@@ -7,8 +7,8 @@
  * TOPIC_METRICS_FILTERS_MAX) one by one: an extra that costs something per message while it is on.
  *
  * Owner:    struct extras; each shard writes counters of its own there, in cache lines of its own.
- * Threads:  counting on the shard; topic_metrics_list() on any, a moment old.
- * Reload:   names that stay keep their counts. */
+ * Threads:  counting on the shard; topic_metrics_list() on any, a moment old; resets on the control thread.
+ * Reload:   names that stay keep their counts and rates. A reset is a mark that is subtracted: shards never hear of it. */
 #ifndef RINGMQ_BROKER_TOPIC_METRICS_H
 #define RINGMQ_BROKER_TOPIC_METRICS_H
 
@@ -29,7 +29,9 @@ struct topic_metrics;
 /* NULL with a sentence in ret_error, or without one when there are none. */
 struct topic_metrics *topic_metrics_create(struct span text, uint32_t shards_count, char *ret_error, size_t error_bytes);
 void topic_metrics_release(struct topic_metrics *metrics); /* accepts NULL */
-/* On a shard: takes its counts over from the table before (NULL: none). */
+/* On the control thread, before any shard has the new table: takes the marks of resets over. Both may be NULL. */
+void topic_metrics_take_marks(struct topic_metrics *metrics, const struct topic_metrics *before);
+/* On a shard: takes its counts over from the table before (NULL: none), and on the first one what topic_metrics_tick() has noted. */
 void topic_metrics_take(struct topic_metrics *metrics, const struct topic_metrics *before, uint32_t shard);
 
 void topic_metrics_count(struct topic_metrics *metrics, uint32_t shard, struct span topic, enum topic_metric metric);
@@ -45,5 +47,8 @@ void topic_metrics_list(const struct topic_metrics *metrics, void (*each)(void *
 /* About every TOPIC_METRICS_TICK_MS, by one thread (shard 0). */
 #define TOPIC_METRICS_TICK_MS 5000
 void topic_metrics_tick(struct topic_metrics *metrics, uint64_t now_ms);
+
+/* On the control thread: counts of that name, or of all (an empty one), begin at 0 again; rates go on. False: there is no such name. */
+bool topic_metrics_reset(struct topic_metrics *metrics, struct span name);
 
 #endif

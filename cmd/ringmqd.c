@@ -45,6 +45,7 @@ struct control {
     struct ringmqd_store store;
     struct admin *admin; /* NULL: admin.enable is false, or it could not be started */
     int admin_wake;      /* -1: the same */
+    int events_wake;     /* what features hear about: features_events_fd() */
     uint32_t shards_count;
     int signals, log_wake, watchdog;
     int files; /* a timer: certificates may have changed */
@@ -291,21 +292,28 @@ static void *join_thread(void *argument)
 #define LOG_GATHER_MS 5
 #define STOPPING_LOOK_MS 20
 
+/* -1: never */
+static int sooner(int a_ms, int b_ms) { return a_ms >= 0 && a_ms < b_ms ? a_ms : b_ms; }
+
 /* Until all shards have ended: signals, log lines, the watchdog. */
 static void control_run(struct control *control)
 {
     pthread_t joiner;
     CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
-                             {control->files, POLLIN, 0}, {control->admin_wake, POLLIN, 0}}; /* those that are -1 are left out */
+                             {control->files, POLLIN, 0}, {control->admin_wake, POLLIN, 0},
+                             {control->events_wake, POLLIN, 0}}; /* those that are -1 are left out */
     bool lines = false; /* a shard has rung for a line; it rings no more until they are taken */
     uint64_t ticked_ms = 0;
     while (!(control->stopping && pthread_tryjoin_np(joiner, NULL) == 0)) {
         uint64_t number;
         int features_ms = features_control_ms(control->features);
         waits[4].fd = control->admin_wake;
-        if (poll(waits, 5, lines ? LOG_GATHER_MS : control->stopping ? STOPPING_LOOK_MS : features_ms) < 0) continue;
-        if (features_ms >= 0) ringmqd_features_turn(control->features, &ticked_ms);
+        int wait_ms = features_ms;
+        if (control->stopping) wait_ms = sooner(wait_ms, STOPPING_LOOK_MS);
+        if (lines) wait_ms = sooner(wait_ms, LOG_GATHER_MS);
+        if (poll(waits, 6, wait_ms) < 0) continue;
+        if (features_ms >= 0 || waits[5].revents) ringmqd_features_turn(control->features, &ticked_ms);
         if (lines) log_drain();
         lines = waits[1].revents && read(control->log_wake, &number, sizeof number) > 0;
         if (waits[4].revents && control->admin_wake >= 0) admin_control_run(control->admin);
@@ -360,6 +368,7 @@ static int broker_run(struct control *control)
         return 1;
     }
     features_wake_through(control->features, &kernel_uring);
+    control->events_wake = features_events_fd(control->features);
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     int answers = ringmqd_admin_prepare(settings, control->broker);
@@ -408,7 +417,7 @@ static int broker_run(struct control *control)
 
 int main(int argc, char **argv)
 {
-    struct control control = {.watchdog = -1, .admin_wake = -1};
+    struct control control = {.watchdog = -1, .admin_wake = -1, .events_wake = -1};
     if (!ringmqd_features_know()) return 1;
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;

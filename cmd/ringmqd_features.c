@@ -94,7 +94,7 @@ void ringmqd_features_turn(struct features *features, uint64_t *ticked_ms)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     uint64_t now_ms = (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-    features_events_drain(features);
+    features_events_turn(features);
     if (now_ms - *ticked_ms < 1000) return;
     *ticked_ms = now_ms;
     features_control_tick(features);

@@ -3,7 +3,8 @@ import { button, clientLink, h } from './dom.js'
 import { short, seconds, time } from './format.js'
 import { act, confirm } from './dialog.js'
 import { listing } from './listing.js'
-import { remove, may } from './api.js'
+import { ask } from './form.js'
+import { post, put, remove, may } from './api.js'
 
 export const slowSubscribers = (root, context) => listing(root, context, {
   title: 'Slow subscribers',
@@ -32,6 +33,21 @@ export const topicMetrics = (root, context) => listing(root, context, {
   every: 2000,
   key: (row) => row.topic,
   empty: 'No topic is registered.',
-  columns: () => [{ name: 'topic', label: 'Topic', class: 'text' }, { label: 'In/s', number: true, cell: (row) => short(row.in_rate) }, { label: 'Out/s', number: true, cell: (row) => short(row.out_rate) }, { label: 'Dropped/s', number: true, cell: (row) => short(row.dropped_rate) },
-    { label: 'Since the start', cell: (row) => h('ul', { class: 'chips' }, Object.entries(row.metrics).filter(([, count]) => count > 0).map(([name, count]) => h('li', null, `${name} `, h('b', null, short(count))))) }]
+  actions: ({ load }) => may('operator') && [
+    button('Register a topic', act(async () => {
+      const topic = h('input', { required: true, autocomplete: 'off', spellcheck: 'false', placeholder: 'plant/+/state' })
+      if (await ask('Register a topic', [['topic', 'Topic or filter', topic]], 'Register', (body) => post('/mqtt/topic_metrics', body))) await load()
+    }), { kind: 'primary' }),
+    button('Begin again', act(async () => {
+      if (!await confirm('Let the counts of all registered topics begin at 0?', 'Begin again')) return
+      await put('/mqtt/topic_metrics', { action: 'reset' })
+      await load()
+    }))],
+  columns: ({ load }) => [{ name: 'topic', label: 'Topic', class: 'text' }, { label: 'In/s', number: true, cell: (row) => short(row.in_rate) }, { label: 'Out/s', number: true, cell: (row) => short(row.out_rate) }, { label: 'Dropped/s', number: true, cell: (row) => short(row.dropped_rate) },
+    { label: 'Counted', cell: (row) => h('ul', { class: 'chips' }, Object.entries(row.metrics).filter(([, count]) => count > 0).map(([name, count]) => h('li', null, `${name} `, h('b', null, short(count))))) },
+    may('operator') && { label: '', cell: (row) => button('Remove', act(async () => {
+      if (!await confirm(`Count ${row.topic} no longer? Its counts are gone.`, 'Remove it')) return
+      await remove(`/mqtt/topic_metrics/${encodeURIComponent(row.topic)}`)
+      await load()
+    }), { name: `Remove ${row.topic}` }) }]
 })

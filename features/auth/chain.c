@@ -1,50 +1,16 @@
-/* chain.c - see chain.h. */
+/* chain.c - the way of a login from source to source, their circuit breakers, and what can be seen of them; chain_open.c makes the chain. See chain.h. */
 #include "features/auth/chain.h"
 
 #include <fnmatch.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "features/auth/encode.h"
-#include "features/auth/source_jwt.h"
+#include "features/auth/chain_inside.h"
 #include "features/auth/users.h"
 
-#define SOURCES_MAX 64
 #define PROBE_MS 50 /* another thread is probing: look again */
-
-struct source {
-    const struct auth_source_settings *settings;
-    const struct auth_source_kind *kind;
-    void *instance;
-    struct auth_chain *chain;
-    bool authorizer;
-    struct auth_workers *workers; /* its own, or the chain's hash threads */
-    void **links;                 /* by thread; NULL: not attached yet */
-    uint32_t threads;
-    atomic_uint failures;         /* in a row */
-    _Atomic uint64_t rest_until_ms; /* 0: the breaker is closed */
-    atomic_bool probing;
-    atomic_uchar health;
-    pthread_mutex_t error_lock;
-    char error[192];
-    _Atomic uint64_t verdicts[AUTH_VERDICTS], timeouts, full, rests, busy_us, longest_us;
-    struct spread times; /* by all its threads: spread_record_shared() */
-};
-
-struct auth_chain {
-    const struct auth_settings *settings;
-    struct auth_cache *cache;
-    void (*compile)(struct auth_answer *answer);
-    struct auth_workers *hashing;
-    atomic_bool stopping;
-    uint64_t since_unix_ms;
-    uint32_t count, authenticators, authorizers; /* where each kind ends: first authenticators, then authorizers of logins, then those that are asked about topics */
-    struct source sources[SOURCES_MAX];
-};
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------- */
 
@@ -93,14 +59,14 @@ void auth_job_release(struct auth_job *job)
 
 /* ---- the circuit breaker ---------------------------------------------------------------------------------------- */
 
-static void remember_error(struct source *source, const char *error)
+static void remember_error(struct auth_chain_source *source, const char *error)
 {
     pthread_mutex_lock(&source->error_lock);
     snprintf(source->error, sizeof source->error, "%s", error);
     pthread_mutex_unlock(&source->error_lock);
 }
 
-static void source_works(struct source *source)
+static void source_works(struct auth_chain_source *source)
 {
     atomic_store(&source->failures, 0);
     uint8_t before = atomic_exchange(&source->health, AUTH_HEALTH_UP);
@@ -108,7 +74,7 @@ static void source_works(struct source *source)
         LOG(NOTICE, "authentication source is back", "source=%s", source->settings->name);
 }
 
-static void source_failed(struct source *source, const char *error)
+static void source_failed(struct auth_chain_source *source, const char *error)
 {
     remember_error(source, error);
     if (atomic_exchange(&source->health, AUTH_HEALTH_DOWN) != AUTH_HEALTH_DOWN)
@@ -122,7 +88,7 @@ static void source_failed(struct source *source, const char *error)
 }
 
 /* Is it not to be asked now? When its rest is over and it has no probe, one question is let through. */
-static bool source_rests(struct source *source)
+static bool source_rests(struct auth_chain_source *source)
 {
     uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed);
     if (until_ms == 0) return false;
@@ -133,7 +99,7 @@ static bool source_rests(struct source *source)
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 /* The link of this thread, attached when first wanted. */
-static void *link_of(struct source *source, uint32_t thread)
+static void *link_of(struct auth_chain_source *source, uint32_t thread)
 {
     if (!source->kind->attach) return NULL;
     CHECK(thread < source->threads * AUTH_WORKERS_CREWS);
@@ -141,7 +107,7 @@ static void *link_of(struct source *source, uint32_t thread)
     return source->links[thread];
 }
 
-static void detach(struct source *source, uint32_t thread)
+static void detach(struct auth_chain_source *source, uint32_t thread)
 {
     if (source->links && source->links[thread] && source->kind->detach) source->kind->detach(source->links[thread]);
     if (source->links) source->links[thread] = NULL;
@@ -176,7 +142,7 @@ static void hash_thread_idle(void *context, uint32_t number)
 /* Whichever thread opened the breaker asks this next, so one at least waits for the end of the rest. */
 static uint32_t source_thread_idle_ms(void *context, uint32_t number)
 {
-    const struct source *source = context;
+    const struct auth_chain_source *source = context;
     uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
     if (until_ms == 0 || !source->kind->probe) return AUTH_IDLE_NEVER;
     return until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : PROBE_MS;
@@ -185,7 +151,7 @@ static uint32_t source_thread_idle_ms(void *context, uint32_t number)
 /* While the breaker is open one thread asks the server how it is. */
 static void source_thread_idle(void *context, uint32_t number)
 {
-    struct source *source = context;
+    struct auth_chain_source *source = context;
     uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
     bool expected = false;
     if (until_ms == 0 || now_ms < until_ms || !source->kind->probe || atomic_load(&source->chain->stopping)) return;
@@ -223,7 +189,7 @@ static void conclude(struct auth_chain *chain, struct auth_job *job, enum auth_v
 }
 
 /* What a source's verdict means for the job. */
-static void decide(struct auth_chain *chain, struct auth_job *job, struct source *source, enum auth_verdict verdict)
+static void decide(struct auth_chain *chain, struct auth_job *job, struct auth_chain_source *source, enum auth_verdict verdict)
 {
     struct auth_answer *answer = job->answer;
     uint8_t policy = source->settings->on_error;
@@ -253,7 +219,7 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct source
     go_on(chain, job);
 }
 
-static void count_time(struct source *source, uint64_t ns)
+static void count_time(struct auth_chain_source *source, uint64_t ns)
 {
     uint64_t us = ns / 1000;
     spread_record_shared(&source->times, ns);
@@ -262,7 +228,7 @@ static void count_time(struct source *source, uint64_t ns)
     while (us > longest && !atomic_compare_exchange_weak(&source->longest_us, &longest, us)) {}
 }
 
-static enum auth_verdict ask(struct source *source, uint32_t thread, struct auth_job *job)
+static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, struct auth_job *job)
 {
     struct auth_answer *answer = job->answer;
     uint64_t now_ms = auth_now_ms(), deadline_ms = now_ms + source->settings->timeout_ms;
@@ -290,7 +256,7 @@ static enum auth_verdict ask(struct source *source, uint32_t thread, struct auth
 static void run_job(struct auth_chain *chain, uint32_t thread, struct auth_work *work)
 {
     struct auth_job *job = (struct auth_job *)work;
-    struct source *source = &chain->sources[job->at];
+    struct auth_chain_source *source = &chain->sources[job->at];
     if (atomic_load(&chain->stopping)) {
         auth_answer_say(job->answer, AUTH_DENY, "the server is stopping");
         job->answer->cacheable = false;
@@ -307,10 +273,10 @@ static void run_job(struct auth_chain *chain, uint32_t thread, struct auth_work 
     decide(chain, job, source, ask(source, thread, job));
 }
 
-static void source_run(void *context, uint32_t thread, struct auth_work *work) { run_job(((struct source *)context)->chain, thread, work); }
+static void source_run(void *context, uint32_t thread, struct auth_work *work) { run_job(((struct auth_chain_source *)context)->chain, thread, work); }
 static void hash_run(void *context, uint32_t thread, struct auth_work *work) { run_job(context, thread, work); }
 
-static bool concerns(const struct source *source, const struct auth_job *job)
+static bool concerns(const struct auth_chain_source *source, const struct auth_job *job)
 {
     if (!auth_listener_matches(span_of_string(source->settings->listeners), job->query.listener)) return false;
     if (source->settings->mechanism == AUTH_MECHANISM_SCRAM) return false; /* its clients come another way */
@@ -318,7 +284,7 @@ static bool concerns(const struct source *source, const struct auth_job *job)
 }
 
 /* Into its queue, unless it rests or the queue is full. */
-static void to_source(struct auth_chain *chain, struct auth_job *job, struct source *source)
+static void to_source(struct auth_chain *chain, struct auth_job *job, struct auth_chain_source *source)
 {
     if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
         auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
@@ -377,14 +343,19 @@ bool auth_chain_asked_concerns(const struct auth_chain *chain, uint32_t number, 
 
 void auth_chain_ask(struct auth_chain *chain, uint32_t number, struct auth_job *job)
 {
-    struct source *source = &chain->sources[chain->authorizers + number];
+    struct auth_chain_source *source = &chain->sources[chain->authorizers + number];
     begin(chain, job, source->settings->timeout_ms);
     job->asks = true;
     job->at = chain->authorizers + number;
     to_source(chain, job, source);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
+/* ---- for chain_open.c ------------------------------------------------------------------------------------------- */
+
+const struct auth_workers_calls auth_chain_own_calls = {source_run, source_thread_idle_ms, source_thread_idle, source_thread_end};
+const struct auth_workers_calls auth_chain_shared_calls = {hash_run, hash_thread_idle_ms, hash_thread_idle, hash_thread_end};
+
+/* ---- looking at it ---------------------------------------------------------------------------------------------- */
 
 bool auth_listener_matches(struct span patterns, struct span listener)
 {
@@ -404,188 +375,6 @@ bool auth_listener_matches(struct span patterns, struct span listener)
     }
     return false;
 }
-
-static const struct auth_source_kind *kind_of(const struct auth_source_settings *settings, auth_loader *loader, void *context, char *ret_error, size_t error_bytes)
-{
-    switch (settings->backend) {
-    case AUTH_BACKEND_PASSWORD_FILE: return &auth_source_password_file;
-    case AUTH_BACKEND_BUILT_IN: return &auth_source_built_in;
-    case AUTH_BACKEND_CERTIFICATE: return &auth_source_certificate;
-    case AUTH_BACKEND_JWT: return *settings->jwks_url ? &auth_source_jwks : &auth_source_jwt;
-    default: return loader(context, (enum auth_backend)settings->backend, ret_error, error_bytes);
-    }
-}
-
-static bool open_source(struct auth_chain *chain, const struct auth_source_settings *settings, bool authorizer, auth_loader *loader, void *context,
-                        char *ret_error, size_t error_bytes)
-{
-    char error[400] = "";
-    const struct auth_source_kind *kind = kind_of(settings, loader, context, error, sizeof error);
-    void *instance = NULL;
-    if (kind && kind->abi != AUTH_SOURCE_ABI) {
-        snprintf(error, sizeof error, "the module for %s was built for another version of ringmqd (ABI %u, ours is %u)", kind->name, kind->abi, AUTH_SOURCE_ABI);
-        kind = NULL;
-    }
-    bool asked = authorizer && settings->backend == AUTH_BACKEND_HTTP; /* its answer to a question about a topic has the same form as that about a login */
-    if (kind && !(authorizer && !asked ? kind->authorize != NULL : kind->authenticate != NULL)) {
-        snprintf(error, sizeof error, "backend %s has no rules of authorization", kind->name);
-        kind = NULL;
-    }
-    const struct auth_source_kind *http = kind == &auth_source_jwks ? loader(context, AUTH_BACKEND_HTTP, error, sizeof error) : NULL;
-    if (kind == &auth_source_jwks && !http) kind = NULL;
-    if (kind) instance = kind->open(settings, &auth_tools, error, sizeof error);
-    if (instance && http) auth_jwt_use(instance, http);
-    if (!instance) {
-        snprintf(ret_error, error_bytes, "%s.%s: %s", authorizer ? "authorization" : "authentication", settings->name, error);
-        return false;
-    }
-    struct source *source = &chain->sources[chain->count++];
-    source->settings = settings;
-    source->kind = kind;
-    source->instance = instance;
-    source->chain = chain;
-    source->authorizer = authorizer;
-    pthread_mutex_init(&source->error_lock, NULL);
-    return true;
-}
-
-static const struct auth_source_settings *section_of(const struct auth_source_settings *sections, uint32_t count, struct span name)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (span_equal(span_of_string(sections[i].name), name)) return &sections[i];
-    return NULL;
-}
-
-enum chain_list { LIST_AUTHENTICATORS, LIST_AUTHORIZERS, LIST_ASKED };
-
-static bool wanted(const struct auth_source_settings *section, enum chain_list kind)
-{
-    return section->enable && (kind == LIST_AUTHENTICATORS || auth_asked_each(section) == (kind == LIST_ASKED));
-}
-
-/* The sections in the order of the list; without a list, in that of their names. */
-static bool open_list(struct auth_chain *chain, const char *list, const struct auth_source_settings *sections, uint32_t count, enum chain_list kind,
-                      auth_loader *loader, void *context, char *ret_error, size_t error_bytes)
-{
-    bool authorizers = kind != LIST_AUTHENTICATORS;
-    for (uint32_t i = 0; i < count && !*list; i++) {
-        if (!wanted(&sections[i], kind)) continue;
-        if (!open_source(chain, &sections[i], authorizers, loader, context, ret_error, error_bytes)) return false;
-    }
-    for (const char *at = list; *at;) {
-        size_t bytes = strcspn(at, ", ");
-        const struct auth_source_settings *section = section_of(sections, count, span_of(at, bytes));
-        bool word = authorizers && (span_equal(span_of(at, bytes), SPAN_LITERAL("token")) || span_equal(span_of(at, bytes), SPAN_LITERAL("file")));
-        if (bytes && !section && !word) {
-            snprintf(ret_error, error_bytes, "%s names '%.*s', but there is no section %s.%.*s", authorizers ? "authorization.chain" : "authentication.chain", (int)bytes, at,
-                     authorizers ? "authorization" : "authentication", (int)bytes, at);
-            return false;
-        }
-        if (bytes && section && wanted(section, kind) && !open_source(chain, section, authorizers, loader, context, ret_error, error_bytes)) return false;
-        at += bytes;
-        at += strspn(at, ", ");
-    }
-    return true;
-}
-
-static bool start_threads(struct auth_chain *chain, char *ret_error, size_t error_bytes)
-{
-    static const struct auth_workers_calls own = {source_run, source_thread_idle_ms, source_thread_idle, source_thread_end};
-    static const struct auth_workers_calls shared = {hash_run, hash_thread_idle_ms, hash_thread_idle, hash_thread_end};
-    uint32_t hash_threads = chain->settings->hash_threads, queue_max = 0;
-    if (hash_threads == 0) { /* half of the machine at most: shards and their caches come first */
-        long processors = sysconf(_SC_NPROCESSORS_ONLN);
-        hash_threads = processors > 2 ? (uint32_t)processors / 2 : 1;
-        if (hash_threads > 16) hash_threads = 16;
-    }
-    for (uint32_t i = 0; i < chain->count; i++) {
-        struct source *source = &chain->sources[i];
-        source->threads = source->kind->local ? hash_threads : source->settings->pool_size;
-        source->links = memory_acquire_zeroed(source->threads * AUTH_WORKERS_CREWS * sizeof *source->links);
-        if (source->kind->local && source->settings->queue_max > queue_max) queue_max = source->settings->queue_max;
-    }
-    if (queue_max) {
-        chain->hashing = auth_workers_start("auth hash", hash_threads, queue_max, chain->settings->timeout_ms / 2, &shared, chain);
-        if (!chain->hashing) return snprintf(ret_error, error_bytes, "authentication: the system gives no thread"), false;
-    }
-    for (uint32_t i = 0; i < chain->count; i++) {
-        struct source *source = &chain->sources[i];
-        char name[16];
-        snprintf(name, sizeof name, "auth %.10s", source->settings->name);
-        source->workers = source->kind->local ? chain->hashing
-                                              : auth_workers_start(name, source->threads, source->settings->queue_max, chain->settings->timeout_ms, &own, source);
-        if (!source->workers) return snprintf(ret_error, error_bytes, "authentication.%s: the system gives no thread", source->settings->name), false;
-    }
-    return true;
-}
-
-struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct auth_cache *cache, auth_loader *loader, void *context,
-                                   void (*compile)(struct auth_answer *answer), char *ret_error, size_t error_bytes)
-{
-    struct auth_chain *chain = memory_acquire_zeroed(sizeof *chain);
-    chain->settings = settings;
-    chain->cache = cache;
-    chain->compile = compile;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    chain->since_unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    bool fine = settings->sources_count + settings->authorizers_count <= SOURCES_MAX;
-    if (!fine) snprintf(ret_error, error_bytes, "more than %d sections of authentication and authorization", SOURCES_MAX);
-    fine = fine && open_list(chain, settings->chain, settings->sources, settings->sources_count, LIST_AUTHENTICATORS, loader, context, ret_error, error_bytes);
-    chain->authenticators = chain->count;
-    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, LIST_AUTHORIZERS, loader, context, ret_error, error_bytes);
-    chain->authorizers = chain->count;
-    fine = fine && open_list(chain, settings->authorization_chain, settings->authorizers, settings->authorizers_count, LIST_ASKED, loader, context, ret_error, error_bytes);
-    if (fine && start_threads(chain, ret_error, error_bytes)) return chain;
-    auth_chain_stop(chain);
-    return NULL;
-}
-
-void auth_chain_look(struct auth_chain *chain)
-{
-    uint64_t now_ms = auth_now_ms();
-    if (chain->hashing) auth_workers_look(chain->hashing, now_ms);
-    for (uint32_t i = 0; i < chain->count; i++)
-        if (chain->sources[i].workers && chain->sources[i].workers != chain->hashing) auth_workers_look(chain->sources[i].workers, now_ms);
-}
-
-void auth_chain_hurry(struct auth_chain *chain) { atomic_store(&chain->stopping, true); }
-
-void auth_chain_end(struct auth_chain *chain)
-{
-    /* A job goes from pool to pool. One that finds its next pool ended gets on_full's verdict; one that slips in at that moment is run when the
-     * pools are released, when all threads are gone. So first all ends, then all releases. */
-    if (chain->hashing) auth_workers_end(chain->hashing);
-    for (uint32_t i = 0; i < chain->count; i++) {
-        struct source *source = &chain->sources[i];
-        if (source->workers && source->workers != chain->hashing) auth_workers_end(source->workers);
-    }
-    atomic_store(&chain->stopping, true);
-    for (uint32_t i = 0; i < chain->count; i++) {
-        struct source *source = &chain->sources[i];
-        if (source->workers && source->workers != chain->hashing) auth_workers_release(source->workers);
-        if (source->workers != chain->hashing) source->workers = NULL;
-    }
-    if (chain->hashing) auth_workers_release(chain->hashing);
-    for (uint32_t i = 0; i < chain->count; i++)
-        chain->sources[i].workers = NULL;
-    chain->hashing = NULL;
-}
-
-void auth_chain_stop(struct auth_chain *chain)
-{
-    if (!chain) return;
-    auth_chain_end(chain);
-    for (uint32_t i = 0; i < chain->count; i++) {
-        struct source *source = &chain->sources[i];
-        source->kind->close(source->instance);
-        pthread_mutex_destroy(&source->error_lock);
-        memory_release(source->links);
-    }
-    memory_release(chain);
-}
-
-/* ---- looking at it ---------------------------------------------------------------------------------------------- */
 
 /* As soon as one section is there, a listener that none is for is closed rather than open. */
 bool auth_chain_guards(const struct auth_chain *chain, struct span listener)
@@ -607,7 +396,7 @@ bool auth_chain_has_authorizers(const struct auth_chain *chain, struct span list
 struct auth_users *auth_chain_users(const struct auth_chain *chain, struct span name)
 {
     for (uint32_t i = 0; i < chain->authenticators; i++) {
-        const struct source *source = &chain->sources[i];
+        const struct auth_chain_source *source = &chain->sources[i];
         if (source->kind == &auth_source_built_in && span_equal(span_of_string(source->settings->name), name)) return auth_source_users(source->instance);
     }
     return NULL;
@@ -617,7 +406,7 @@ struct auth_users *auth_chain_scram_users(const struct auth_chain *chain, struct
 {
     if (!span_equal(method, SPAN_LITERAL("SCRAM-SHA-256"))) return NULL;
     for (uint32_t i = 0; i < chain->authenticators; i++) {
-        const struct source *source = &chain->sources[i];
+        const struct auth_chain_source *source = &chain->sources[i];
         if (source->kind != &auth_source_built_in || source->settings->mechanism != AUTH_MECHANISM_SCRAM) continue;
         if (auth_listener_matches(span_of_string(source->settings->listeners), listener)) return auth_source_users(source->instance);
     }
@@ -627,7 +416,7 @@ struct auth_users *auth_chain_scram_users(const struct auth_chain *chain, struct
 bool auth_chain_status(struct auth_chain *chain, uint32_t number, struct auth_source_status *ret_status)
 {
     if (number >= chain->count) return false;
-    struct source *source = &chain->sources[number];
+    struct auth_chain_source *source = &chain->sources[number];
     *ret_status = (struct auth_source_status){
         .name = source->settings->name, .backend = auth_backend_names[source->settings->backend], .authorizer = source->authorizer,
         .health = atomic_load(&source->health), .resting = atomic_load(&source->rest_until_ms) != 0, .timeouts = atomic_load(&source->timeouts),

@@ -1,25 +1,17 @@
-/* source_mysql.c - asks MariaDB or MySQL: one prepared statement per connection, values bound, never in the text. The columns are those of
- * source_postgresql.c. The library's time-outs have whole seconds, so a deadline may be exceeded by one. */
+/* source_mysql.c - asks MariaDB or MySQL: one prepared statement per connection, values bound (module_sql.h). The
+ * library's time-outs have whole seconds, so a deadline may be exceeded by one. */
 #include <errmsg.h>
 #include <mysql.h>
 #include <mysqld_error.h>
 #include <pthread.h>
 
-#include "features/auth/module.h"
+#include "features/auth/module_sql.h"
 
 #define COLUMNS_MAX      16
 #define VALUE_BYTES_MAX  4096
 
-struct my {
-    const struct auth_source_settings *settings;
-    const struct auth_tools *tools;
-    struct template *query;
-    struct auth_text sql;
-    char host[256], port[16];
-};
-
 struct link {
-    struct my *my;
+    struct auth_sql *my;
     MYSQL *connection; /* NULL: none */
     MYSQL_STMT *statement;
     uint32_t columns;
@@ -32,27 +24,10 @@ struct link {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void start(void) { mysql_library_init(0, NULL, NULL); }
 
-static void my_close(void *instance)
-{
-    struct my *my = instance;
-    my->tools->template_release(my->query);
-    my->tools->text_release(&my->sql);
-    free(my);
-}
-
 static void *my_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
 {
     pthread_once(&once, start);
-    struct my *my = calloc(1, sizeof *my);
-    my->settings = settings;
-    my->tools = tools;
-    bool fine = auth_server_parse(settings->server, "3306", my->host, my->port);
-    if (!fine) snprintf(ret_error, error_bytes, "server must be HOST, HOST:PORT or the path of a socket");
-    if (fine && !*settings->query) fine = (snprintf(ret_error, error_bytes, "backend mysql needs `query`"), false);
-    if (fine) my->query = tools->template_compile(span_of_string(settings->query), ret_error, error_bytes);
-    if (my->query && tools->template_sql(my->query, TEMPLATE_MARKS_QUESTION, &my->sql, ret_error, error_bytes)) return my;
-    my_close(my);
-    return NULL;
+    return auth_sql_open(settings, tools, "mysql", "3306", TEMPLATE_MARKS_QUESTION, ret_error, error_bytes);
 }
 
 static void *my_attach(void *instance)
@@ -185,7 +160,7 @@ static struct span field(const struct link *link, const char *name)
 
 static enum auth_verdict my_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
-    struct my *my = instance;
+    struct auth_sql *my = instance;
     struct link *link = thread;
     char error[160] = "";
     if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
@@ -203,7 +178,7 @@ static enum auth_verdict my_authenticate(void *instance, void *thread, const str
 
 static enum auth_verdict my_authorize(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
-    struct my *my = instance;
+    struct auth_sql *my = instance;
     struct link *link = thread;
     char error[160] = "";
     if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
@@ -221,5 +196,5 @@ static bool my_probe(void *instance, void *thread, uint64_t deadline_ms, char *r
     return connect_now(thread, deadline_ms, ret_error, error_bytes);
 }
 
-AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "mysql", .closed = true, .open = my_open, .close = my_close, .attach = my_attach, .detach = my_detach,
+AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "mysql", .closed = true, .open = my_open, .close = auth_sql_close, .attach = my_attach, .detach = my_detach,
                .authenticate = my_authenticate, .authorize = my_authorize, .probe = my_probe};

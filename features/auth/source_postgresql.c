@@ -1,47 +1,20 @@
-/* source_postgresql.c - asks PostgreSQL: one prepared statement per connection, values as parameters, never in the text.
- *
- * Authentication's query answers a row with password_hash and maybe salt and is_superuser; authorization's any number with permission, action, topic and maybe
- * qos and retain. libpq is used without blocking, so that every wait ends at the deadline. A connection that has died unnoticed is made anew, once. */
+/* source_postgresql.c - asks PostgreSQL: one prepared statement per connection, values as parameters (module_sql.h).
+ * libpq is used without blocking, so that every wait ends at the deadline. A connection that has died unnoticed is made anew, once. */
 #include <libpq-fe.h>
 #include <poll.h>
 
-#include "features/auth/module.h"
+#include "features/auth/module_sql.h"
 
 #define STATEMENT "ringmq"
 
-struct pg {
-    const struct auth_source_settings *settings;
-    const struct auth_tools *tools;
-    struct template *query;
-    struct auth_text sql;
-    char host[256], port[16];
-};
-
 struct link {
-    struct pg *pg;
+    struct auth_sql *pg;
     PGconn *connection; /* NULL: none */
 };
 
-static void pg_close(void *instance)
-{
-    struct pg *pg = instance;
-    pg->tools->template_release(pg->query);
-    pg->tools->text_release(&pg->sql);
-    free(pg);
-}
-
 static void *pg_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
 {
-    struct pg *pg = calloc(1, sizeof *pg);
-    pg->settings = settings;
-    pg->tools = tools;
-    bool fine = auth_server_parse(settings->server, "5432", pg->host, pg->port);
-    if (!fine) snprintf(ret_error, error_bytes, "server must be HOST or HOST:PORT");
-    if (fine && !*settings->query) fine = (snprintf(ret_error, error_bytes, "backend postgresql needs `query`"), false);
-    if (fine) pg->query = tools->template_compile(span_of_string(settings->query), ret_error, error_bytes);
-    if (pg->query && tools->template_sql(pg->query, TEMPLATE_MARKS_DOLLAR, &pg->sql, ret_error, error_bytes)) return pg;
-    pg_close(pg);
-    return NULL;
+    return auth_sql_open(settings, tools, "postgresql", "5432", TEMPLATE_MARKS_DOLLAR, ret_error, error_bytes);
 }
 
 static void *pg_attach(void *instance)
@@ -173,7 +146,7 @@ static struct span field(const PGresult *result, int row, const char *name)
 
 static enum auth_verdict pg_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
-    struct pg *pg = instance;
+    struct auth_sql *pg = instance;
     char error[160] = "";
     if (has_nul(query)) return pg->tools->say(answer, AUTH_DENY, "a NUL byte in user name or password");
     PGresult *result = ask(thread, query, deadline_ms, error, sizeof error);
@@ -191,7 +164,7 @@ static enum auth_verdict pg_authenticate(void *instance, void *thread, const str
 
 static enum auth_verdict pg_authorize(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
-    struct pg *pg = instance;
+    struct auth_sql *pg = instance;
     char error[160] = "";
     PGresult *result = has_nul(query) ? NULL : ask(thread, query, deadline_ms, error, sizeof error);
     if (!result) return pg->tools->say(answer, AUTH_DOWN, "%s", error);
@@ -212,5 +185,5 @@ static bool pg_probe(void *instance, void *thread, uint64_t deadline_ms, char *r
     return connect_now(link, deadline_ms, ret_error, error_bytes);
 }
 
-AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "postgresql", .closed = true, .open = pg_open, .close = pg_close, .attach = pg_attach, .detach = pg_detach,
+AUTH_MODULE = {.abi = AUTH_SOURCE_ABI, .name = "postgresql", .closed = true, .open = pg_open, .close = auth_sql_close, .attach = pg_attach, .detach = pg_detach,
                .authenticate = pg_authenticate, .authorize = pg_authorize, .probe = pg_probe};

@@ -190,6 +190,7 @@ static bool example_prepare(struct feature_node *node, const void *settings, str
     if (mine->closed_topics[0] || mine->slow_topics[0]) ret_setup->moments |= FEATURE_GATE(publish) | FEATURE_GATE(subscribe);
     if (mine->sink.filter[0]) ret_setup->moments |= FEATURE_SINKS;
     ret_setup->knows_publishers = mine->sink.filter[0];
+    ret_setup->no_ticks = !mine->sink.filter[0]; /* tick() is the sink's */
     for (uint32_t i = 0; i < mine->rooms_count; i++)
         LOG(INFO, "example room", "name=%s topic=%s seats=%u", mine->rooms[i].name, log_quoted(span_of_string(mine->rooms[i].topic)), mine->rooms[i].seats);
     return true;

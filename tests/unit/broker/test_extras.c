@@ -1,9 +1,12 @@
 #include <criterion/criterion.h>
+#include <stdio.h>
 
+#include "base/memory.h"
 #include "base/words.h"
 #include "broker/auto_subscribe.h"
 #include "broker/rewrite.h"
 #include "broker/topic_metrics.h"
+#include "broker/topic_metrics_text.h"
 #include "broker/topic_rules.h"
 #include "broker/user_quota.h"
 #include "proto/topic.h"
@@ -189,7 +192,57 @@ Test(topic_metrics, counts_and_takes_over)
     at = 0;
     topic_metrics_list(next, add_row, &at);
     cr_assert(at == 2 && sums[0] == 2 && sums[1] == 0);
+    /* a reset, and what comes after it, through one more change */
+    cr_assert(topic_metrics_reset(next, text("a/#")) && !topic_metrics_reset(next, text("a")));
+    topic_metrics_count(next, 1, text("a/y"), METRIC_IN_1);
+    struct topic_metrics *last = topic_metrics_create(text("one; a/#"), 2, error, sizeof error);
+    topic_metrics_take_marks(last, next);
+    topic_metrics_take(last, next, 1); /* shard 0 has not taken it: below the mark is 0, not 2^64 */
+    at = 0;
+    topic_metrics_list(last, add_row, &at);
+    cr_assert(at == 2 && sums[1] <= 1);
+    topic_metrics_take(last, next, 0);
+    at = 0;
+    topic_metrics_list(last, add_row, &at);
+    cr_assert(at == 2 && sums[0] == 0 && sums[1] == 1);
+    cr_assert(topic_metrics_reset(last, text("")));
+    at = 0;
+    topic_metrics_list(last, add_row, &at);
+    cr_assert(at == 2 && sums[0] == 0 && sums[1] == 0);
+    topic_metrics_release(last);
     topic_metrics_release(metrics);
     topic_metrics_release(next);
     cr_assert(!topic_metrics_create(text("a;a"), 1, error, sizeof error) && *error);
+}
+
+static void changed(const char *before, bool with, const char *name, enum topic_metrics_verdict wanted, const char *after)
+{
+    enum topic_metrics_verdict verdict;
+    char *made = with ? topic_metrics_text_with(text(before), text(name), &verdict) : topic_metrics_text_without(text(before), text(name), &verdict);
+    cr_assert(verdict == wanted, "%s, %s: %d", before, name, verdict);
+    cr_assert(after ? made && strcmp(made, after) == 0 : !made, "%s, %s: %s", before, name, made ? made : "-");
+    memory_release(made);
+}
+
+Test(topic_metrics, texts_with_and_without)
+{
+    changed("", true, "a/#", TOPIC_METRICS_CHANGED, "a/#");
+    changed(" a ;\n \"b\" ;; \"c d\"", true, "e;f", TOPIC_METRICS_CHANGED, "a; b; \"c d\"; \"e;f\"");
+    changed("a; x\"y", true, "z\"", TOPIC_METRICS_CHANGED, "a; x\"y; z\"");
+    changed("a; \"c d\"", true, "c d", TOPIC_METRICS_THERE, NULL);
+    changed("a", true, "c \"d", TOPIC_METRICS_WRONG, NULL); /* no text of rules can hold it */
+    changed("a", true, "\"d", TOPIC_METRICS_WRONG, NULL);
+    changed("a", true, "x/#/y", TOPIC_METRICS_WRONG, NULL);
+    changed("a", true, "$share/g/t", TOPIC_METRICS_WRONG, NULL);
+    changed("a", true, "", TOPIC_METRICS_WRONG, NULL);
+    changed("a; \"c d\"; e", false, "c d", TOPIC_METRICS_CHANGED, "a; e");
+    changed("a", false, "a", TOPIC_METRICS_CHANGED, "");
+    changed("a", false, "b", TOPIC_METRICS_UNKNOWN, NULL);
+    char full[TOPIC_METRICS_MAX * 6 + 1] = "";
+    for (int i = 0; i < TOPIC_METRICS_MAX; i++)
+        snprintf(full + strlen(full), sizeof full - strlen(full), i < TOPIC_METRICS_FILTERS_MAX ? "%d/#;" : "t%d;", i);
+    changed(full, true, "more", TOPIC_METRICS_FULL, NULL);
+    changed(full, true, "t100", TOPIC_METRICS_THERE, NULL);
+    *strrchr(full, 't') = 0;
+    changed(full, true, "more/+", TOPIC_METRICS_FILTERS_FULL, NULL);
 }
