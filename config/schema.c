@@ -504,7 +504,7 @@ static const struct schema_key keys[] = {
     {"mqtt.max_node_mqueue_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.node_queue_messages_max), .min = 1, .max = 1000000000000, .words = unlimited,
      .default_text = "infinity",
      .documentation = "Messages that may wait for all sessions of the node together, in memory and on disk; then mqtt.mqueue_policy decides about the "
-                      "queue a message comes to. (How old they may be says mqtt.message_expiry_max.)"},
+                      "queue a message comes to. How old they may be says mqtt.message_expiry_max."},
     {"mqtt.max_node_mqueue_bytes", TYPE_SIZE, RELOAD, AT(mqtt.node_queue_bytes_max), .min = MIB, .max = 1024 * TIB, .words = unlimited,
      .default_text = "infinity",
      .documentation = "The same in bytes; whichever is reached first."},
