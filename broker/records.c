@@ -37,9 +37,9 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 #define COPY_BYTES_MAX 240
 #define COPY_CELLS_MAX (3 + COPY_BYTES_MAX / sizeof(struct lane_cell)) /* of a whole record: two or three of its own before the bytes */
 
-/* `keys`: the cell of a shared group's record; NULL: a plain filter's has none. */
-static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b,
-                             const struct lane_cell *keys)
+/* `keys`: the cell of a shared group's record; NULL: a plain filter's has none. Inlined into both senders, so that neither tests for it. */
+__attribute__((always_inline)) static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind,
+                                                            const struct publication *publication, uint64_t b, const struct lane_cell *keys)
 {
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;
@@ -129,22 +129,20 @@ static void take_publish(struct broker_shard *broker, uint32_t from, const struc
     publication_end(broker->shard, &publication);
 }
 
-/* A view of the bytes in the lane, which come after `own` cells. */
-static inline struct publication publication_of_copy(const struct lane_cell *cells, uint32_t own)
+/* The spans of a publication whose bytes are in the lane, after `own` cells. */
+__attribute__((always_inline)) static inline void spans_of_copy(struct publication *publication, const struct lane_cell *cells, uint32_t own)
 {
     uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
     const uint8_t *bytes = (const uint8_t *)&cells[own];
-    struct publication publication = {.publisher_conn = cells[1].a, .expires_ms = cells[1].b};
-    publication.topic = span_of(bytes, lengths >> 32 & 0xffff);
-    publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
-    publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
-    return publication;
+    publication->topic = span_of(bytes, lengths >> 32 & 0xffff);
+    publication->properties = span_of(bytes + publication->topic.bytes, lengths >> 16 & 0xffff);
+    publication->payload = span_of(bytes + publication->topic.bytes + publication->properties.bytes, lengths & 0xffff);
 }
 
 static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
-    struct publication publication = publication_of_copy(cells, 2);
-    publication.qos = (uint8_t)(cells->b >> 32);
+    struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
+    spans_of_copy(&publication, cells, 2);
     uint32_t id = (uint32_t)cells->b;
     if (broker->durable) durable_adopt(broker, from, &publication);
     publication_deliver(broker, &publication, &id, 1);
@@ -178,8 +176,8 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
 
 static void take_publish_shared_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
-    struct publication publication = publication_of_copy(cells, 3);
-    publication.qos = (uint8_t)(cells->b >> 40);
+    struct publication publication = {.qos = (uint8_t)(cells->b >> 40), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
+    spans_of_copy(&publication, cells, 3);
     take_shared(broker, from, &publication, cells->b, &cells[2]);
 }
 

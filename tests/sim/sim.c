@@ -83,7 +83,7 @@ static struct settings settings_make(struct sim *sim)
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = (uint16_t)pick(sim, 1, 12),
                  .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = 8,
                  .topic_levels_max = 128, .client_id_bytes_max = 65535, .qos_max = 2, .retain_available = true,
-                 .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 5),
+                 .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 6),
                  .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 1000000, .queue_bytes_max = 1u << 30,
                  .retained_messages_max = 0, .match_cache_topics = 64, .pause_ms = pick(sim, 0, 3),
                  .response_information = ""},
@@ -167,7 +167,7 @@ static void node_make(struct sim *sim)
     uint32_t shards = pick(sim, 1, 4);
     sim->broker = broker_create(&sim->settings, shards, sim->seed);
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
-                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
+                                      .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 18, 48)) /* 18: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
                                       .listeners = &sim->listener, .listeners_count = 1};
