@@ -132,7 +132,8 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {
             if (UNLIKELY(broker->durable)) durable_announce(broker, target->target, publication, &target->local_id, 1);
-            record_send_shared(shard, target->target, publication, target->local_id, group->strategy, keys.publisher_hash, keys.topic_hash);
+            record_send_shared(shard, target->target, publication_message(shard, publication), target->local_id,
+                               group->strategy, keys.publisher_hash, keys.topic_hash);
             publication->congested |= mesh_blocked(shard->group->mesh, shard->number, target->target);
             return;
         }

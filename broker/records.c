@@ -35,24 +35,20 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 
 /* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
 #define COPY_BYTES_MAX 240
-#define COPY_CELLS_MAX (3 + COPY_BYTES_MAX / sizeof(struct lane_cell)) /* of a whole record: two or three of its own before the bytes */
 
-/* `keys`: the cell of a shared group's record; NULL: a plain filter's has none. Inlined into both senders, so that neither tests for it. */
-__attribute__((always_inline)) static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind,
-                                                            const struct publication *publication, uint64_t b, const struct lane_cell *keys)
+bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
 {
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;
     if (bytes > COPY_BYTES_MAX || publication->message || publication->retain) return false;
-    struct lane_cell aside[COPY_CELLS_MAX];
-    uint32_t own = keys ? 3 : 2, further = own - 1 + (uint32_t)((bytes + sizeof aside[0] - 1) / sizeof aside[0]);
+    struct lane_cell aside[2 + COPY_BYTES_MAX / sizeof(struct lane_cell)];
+    uint32_t further = 1 + (uint32_t)((bytes + sizeof aside[0] - 1) / sizeof aside[0]);
     struct lane_cell *in_lane = mesh_room(shard->group->mesh, shard->number, to, 1 + further), *cells = in_lane ? in_lane : aside;
     uint64_t lengths = (uint64_t)topic.bytes << 32 | (uint64_t)properties.bytes << 16 | payload.bytes;
-    cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
-    cells[0] = record_first((uint8_t)kind, (uint8_t)further, (void *)(uintptr_t)lengths, b);
+    cells[0] = record_first(RECORD_PUBLISH_COPY, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 32 | id);
     cells[1] = (struct lane_cell){publication->publisher_conn, publication->expires_ms};
-    if (keys) cells[2] = *keys;
-    uint8_t *at = (uint8_t *)&cells[own];
+    cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
+    uint8_t *at = (uint8_t *)&cells[2];
     memcpy(at, topic.data, topic.bytes);
     if (properties.bytes) memcpy(at + topic.bytes, properties.data, properties.bytes);
     if (payload.bytes) memcpy(at + topic.bytes + properties.bytes, payload.data, payload.bytes);
@@ -63,19 +59,12 @@ __attribute__((always_inline)) static inline bool send_copy(struct shard *shard,
     return true;
 }
 
-bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
-{
-    return send_copy(shard, to, RECORD_PUBLISH_COPY, publication, (uint64_t)publication->qos << 32 | id, NULL);
-}
-
-void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
+void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash)
 {
-    struct lane_cell keys = {publisher_hash, topic_hash};
-    uint64_t group = (uint64_t)strategy << 32 | local_id;
-    if (LIKELY(send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, (uint64_t)publication->qos << 40 | group, &keys))) return;
-    struct message *message = publication_message(shard, publication);
-    struct lane_cell cells[2] = {record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), group), keys};
+    struct lane_cell cells[2] = {
+        record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), (uint64_t)strategy << 32 | local_id),
+        {publisher_hash, topic_hash}};
     shard_send(shard, to, cells, 2);
 }
 
@@ -129,20 +118,14 @@ static void take_publish(struct broker_shard *broker, uint32_t from, const struc
     publication_end(broker->shard, &publication);
 }
 
-/* The spans of a publication whose bytes are in the lane, after `own` cells. */
-__attribute__((always_inline)) static inline void spans_of_copy(struct publication *publication, const struct lane_cell *cells, uint32_t own)
-{
-    uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
-    const uint8_t *bytes = (const uint8_t *)&cells[own];
-    publication->topic = span_of(bytes, lengths >> 32 & 0xffff);
-    publication->properties = span_of(bytes + publication->topic.bytes, lengths >> 16 & 0xffff);
-    publication->payload = span_of(bytes + publication->topic.bytes + publication->properties.bytes, lengths & 0xffff);
-}
-
 static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
+    uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
+    const uint8_t *bytes = (const uint8_t *)&cells[2];
     struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
-    spans_of_copy(&publication, cells, 2);
+    publication.topic = span_of(bytes, lengths >> 32 & 0xffff);
+    publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
+    publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
     uint32_t id = (uint32_t)cells->b;
     if (broker->durable) durable_adopt(broker, from, &publication);
     publication_deliver(broker, &publication, &id, 1);
@@ -151,34 +134,22 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
     publication_end(broker->shard, &publication);
 }
 
-/* To one member of a group: `group` has the local id and the strategy as in the record, `hashes` the cell of its keys. */
-static void take_shared(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, const struct lane_cell *hashes)
-{
-    struct share_keys keys = {.publisher_hash = hashes->a, .topic_hash = hashes->b, .random = random_next(&broker->shard->random)};
-    publication->publisher_hash = keys.publisher_hash;
-    if (broker->durable) durable_adopt(broker, from, publication);
-    if (!publication_deliver_shared(broker, publication, (uint32_t)group, (uint8_t)(group >> 32), &keys)) {
-        COUNT(broker, dropped_no_share_member);
-        drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
-        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
-                    log_quoted(publication->topic));
-    }
-    report_congestion(broker, from, publication);
-    if (broker->durable) durable_report(broker, from, publication);
-    publication_end(broker->shard, publication);
-}
-
 static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
-    take_shared(broker, from, &publication, cells->b, &cells[1]);
-}
-
-static void take_publish_shared_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
-{
-    struct publication publication = {.qos = (uint8_t)(cells->b >> 40), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
-    spans_of_copy(&publication, cells, 3);
-    take_shared(broker, from, &publication, cells->b, &cells[2]);
+    struct share_keys keys = {.publisher_hash = cells[1].a, .topic_hash = cells[1].b,
+                              .random = random_next(&broker->shard->random)};
+    publication.publisher_hash = keys.publisher_hash;
+    if (broker->durable) durable_adopt(broker, from, &publication);
+    if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
+        COUNT(broker, dropped_no_share_member);
+        drop_note(broker, DROP_no_share_member, NULL, publication.topic, 1);
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
+                    log_quoted(publication.topic));
+    }
+    report_congestion(broker, from, &publication);
+    if (broker->durable) durable_report(broker, from, &publication);
+    publication_end(broker->shard, &publication);
 }
 
 static void take_release(struct broker_shard *broker, const struct lane_cell *cells)
@@ -221,7 +192,6 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_PUBLISH: return take_publish(broker, from, cells);
     case RECORD_PUBLISH_COPY: return take_publish_copy(broker, from, cells);
     case RECORD_PUBLISH_SHARED: return take_publish_shared(broker, from, cells);
-    case RECORD_PUBLISH_SHARED_COPY: return take_publish_shared_copy(broker, from, cells);
     case RECORD_RELEASE: return take_release(broker, cells);
     case RECORD_ROUTE_ADD:
     case RECORD_ROUTE_REMOVE:

@@ -347,7 +347,6 @@ const struct micro_case micro_path[] = {
     {"path-shared-64", setup_shared, run, 16, 4096},
     {"path-shared-qos1-64", setup_shared_qos1, run, 16, 4096},
     {"path-cross-shared-64", setup_cross_shared, run, 16, 4096},
-    {"path-cross-shared-lent-64", setup_cross_shared, run, 400, 4096}, /* more than travels in the lane */
     {"path-cross-shared-qos1-64", setup_cross_shared_qos1, run, 16, 4096},
     {0},
 };
