@@ -276,13 +276,14 @@ static void owed_append(struct durable_owed *owed, uint64_t commit, struct durab
     owed->promises[(owed->head + owed->count++) & (owed->capacity - 1)] = (struct durable_promise){commit, wait};
 }
 
-#define STORED_WAITS_MAX (2 * (RECORD_CELLS_MAX - 2)) /* of one record: two to a cell */
+/* Of one record, two to a cell: no more cells than a message has that travels in the lane, so that it finds room where that does. */
+#define STORED_WAITS_MAX 32
 
 /* Those at the front whose commits are durable, in one record. False: there are none. */
 static bool owed_send_some(struct broker_shard *broker, uint32_t to, uint64_t committed)
 {
     struct durable_owed *owed = &broker->durable->owed[to];
-    struct lane_cell cells[RECORD_CELLS_MAX];
+    struct lane_cell cells[1 + STORED_WAITS_MAX / 2];
     uint32_t count = 0;
     for (; owed->count && count < STORED_WAITS_MAX; count++) {
         struct durable_promise promise = owed->promises[owed->head & (owed->capacity - 1)];

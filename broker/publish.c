@@ -123,8 +123,11 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
 {
     struct shard *shard = broker->shard;
     struct share_keys keys = {.publisher_hash = publication->publisher_hash, .topic_hash = topic_hash,
-                              .random = random_next(&shard->random)};
+                              .random = random_next(&shard->random), .shard = shard->number};
     uint32_t picked = share_pick_shard(broker->share, group, &keys);
+    if (group->strategy == SHARE_LOCAL_FIRST && group->targets_count > 1 && group->targets[picked].target == shard->number &&
+        !share_has_room(sinks_get(broker->sinks, group->targets[picked].local_id), &keys, member_load, broker))
+        picked = share_pick_other(group, picked, &keys);
     for (uint32_t tried = 0; tried < group->targets_count; tried++) {
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {

@@ -62,7 +62,7 @@ static const char *read_strategy(const struct words *words, struct topic_rule *r
     struct span group = words->words[0];
     if (memchr(group.data, '/', group.bytes) || mqtt_topic_has_wildcards(group)) return "the name of a group has no /, + or #";
     if (!share_strategy_from_name(words->words[1], &strategy))
-        return "the strategies are random, round_robin, sticky, hash_clientid, hash_topic and least_inflight";
+        return "the strategies are random, round_robin, sticky, hash_clientid, hash_topic, least_inflight and local";
     *ret_rule = (struct topic_rule){group, (uint8_t)strategy};
     return NULL;
 }

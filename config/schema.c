@@ -37,7 +37,7 @@ static const struct schema_word certificate_names[] = {{"disabled", 0}, {"cn", 1
 /* The order of router/share.h: enum share_strategy. */
 static const struct schema_word share_strategies[] = {{"random", 0},        {"round_robin", 1}, {"sticky", 2},
                                                       {"hash_clientid", 3}, {"hash_topic", 4},  {"least_inflight", 5},
-                                                      {"hash_client_id", 3}, {NULL, 0}};
+                                                      {"local", 6},         {"hash_client_id", 3}, {NULL, 0}};
 static const struct schema_word durability_levels[] = {
     {"commit", DURABILITY_COMMIT}, {"lazy", DURABILITY_LAZY}, {"none", DURABILITY_NONE}, {NULL, 0}};
 static const struct schema_word damage_policies[] = {{"refuse", DAMAGE_REFUSE}, {"salvage", DAMAGE_SALVAGE}, {NULL, 0}};
@@ -471,7 +471,8 @@ static const struct schema_key keys[] = {
      .default_text = "round_robin",
      .documentation = "Which member of a shared group gets a message. round_robin: each in turn. random: any. sticky: the same "
                       "until it leaves. hash_clientid: chosen by the publisher. hash_topic: chosen by the topic. "
-                      "least_inflight: the one with the fewest unacknowledged messages. Groups that exist keep theirs."},
+                      "least_inflight: the one with the fewest unacknowledged messages. "
+                      "local: each in turn of those on the publisher's own shard, which is the cheapest way; others when those are away or full. Groups that exist keep theirs."},
     {"mqtt.shared_subscription_group_strategies", TYPE_STRING, RELOAD, AT(mqtt.share_group_strategies), .max = 65535, .default_text = "",
      .documentation = "The same for groups by name: GROUP STRATEGY, one a line or with ; between them. Groups that exist keep theirs until a member comes "
                       "or goes."},

@@ -154,10 +154,12 @@ static struct client client_connect(uint32_t home)
     return client;
 }
 
+static struct span filter = SPAN_LITERAL("bench/topic/1");
+
 static void client_subscribe(struct client client, uint8_t qos)
 {
     uint8_t packet[128];
-    struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/topic/1"), .qos = qos};
+    struct mqtt_subscription entry = {.full_filter = filter, .qos = qos};
     struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}};
     subscribe.subscribe.properties.present = 0;
     feed(client.shard, client.fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
@@ -256,6 +258,17 @@ static void setup_cross_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64,
 static void setup_cross_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, true); }
 static void setup_cross_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, true); }
 
+/* The subscribers are the members of one group. */
+static void group_open(uint8_t qos, uint64_t size, uint32_t members, bool cross)
+{
+    filter = SPAN_LITERAL("$share/group/bench/topic/1");
+    scene_open(qos, (uint32_t)size, 64, members, cross);
+}
+static void setup_shared(uint64_t size) { group_open(0, size, 4, false); }
+static void setup_shared_qos1(uint64_t size) { group_open(1, size, 1, false); }
+static void setup_cross_shared(uint64_t size) { group_open(0, size, 4, true); }
+static void setup_cross_shared_qos1(uint64_t size) { group_open(1, size, 1, true); }
+
 static void setup_pass(uint64_t size)
 {
     wanted = MICRO_PASS;
@@ -331,5 +344,9 @@ const struct micro_case micro_path[] = {
     {"path-cross-qos0-64", setup_cross_batch, run, 16, 4096},
     {"path-cross-qos0-64-to-100", setup_cross_fan, run, 100, 1024},
     {"path-cross-qos1-64", setup_cross_batch_qos1, run, 16, 4096},
+    {"path-shared-64", setup_shared, run, 16, 4096},
+    {"path-shared-qos1-64", setup_shared_qos1, run, 16, 4096},
+    {"path-cross-shared-64", setup_cross_shared, run, 16, 4096},
+    {"path-cross-shared-qos1-64", setup_cross_shared_qos1, run, 16, 4096},
     {0},
 };

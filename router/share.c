@@ -32,6 +32,7 @@ static const char *const NAMES[SHARE_STRATEGIES_COUNT] = {
     [SHARE_HASH_CLIENT_ID] = "hash-client-id",
     [SHARE_HASH_TOPIC] = "hash-topic",
     [SHARE_LEAST_INFLIGHT] = "least-inflight",
+    [SHARE_LOCAL_FIRST] = "local",
 };
 
 const char *share_strategy_name(enum share_strategy strategy)
@@ -137,6 +138,13 @@ static uint32_t target_sticky(struct share_state *state, const struct route_grou
     return index;
 }
 
+static uint32_t target_local_first(const struct route_group *group, const struct share_keys *keys)
+{
+    for (uint32_t i = 0; i < group->targets_count; i++)
+        if (group->targets[i].target == keys->shard) return i;
+    return target_at(group, spread(keys->random, group->weight_total));
+}
+
 uint32_t share_pick_shard(struct share_state *state, const struct route_group *group, const struct share_keys *keys)
 {
     DCHECK(group->targets_count > 0);
@@ -146,10 +154,21 @@ uint32_t share_pick_shard(struct share_state *state, const struct route_group *g
     case SHARE_STICKY: return target_sticky(state, group);
     case SHARE_HASH_CLIENT_ID: return target_at(group, spread(hash_u64(keys->publisher_hash), group->weight_total));
     case SHARE_HASH_TOPIC: return target_at(group, spread(hash_u64(keys->topic_hash), group->weight_total));
+    case SHARE_LOCAL_FIRST: return target_local_first(group, keys);
     case SHARE_RANDOM:
     case SHARE_LEAST_INFLIGHT: /* what is in flight elsewhere is not known here */
     default: return target_at(group, spread(keys->random, group->weight_total));
     }
+}
+
+uint32_t share_pick_other(const struct route_group *group, uint32_t index, const struct share_keys *keys)
+{
+    DCHECK(group->targets_count > 1 && index < group->targets_count);
+    uint64_t before = 0, own = group->targets[index].weight;
+    for (uint32_t i = 0; i < index; i++)
+        before += group->targets[i].weight;
+    uint64_t position = spread(keys->random, group->weight_total - own);
+    return target_at(group, position < before ? position : position + own);
 }
 
 /* Members. ---------------------------------------------------------------------------------------------------------- */
@@ -238,6 +257,7 @@ struct share_choice share_pick_member(struct share_state *state, enum share_stra
     uint64_t publisher = hash_u64(hash_u64(keys->publisher_hash) + 1), topic = hash_u64(hash_u64(keys->topic_hash) + 1);
     uint64_t random = hash_u64(keys->random + 1);
     switch (strategy) {
+    case SHARE_LOCAL_FIRST:
     case SHARE_ROUND_ROBIN: return member_next(state, local_id, &asking);
     case SHARE_STICKY: return member_sticky(state, local_id, &asking, random);
     case SHARE_HASH_CLIENT_ID: return first_available(&asking, (uint32_t)spread(publisher, sinks.count));
@@ -246,4 +266,10 @@ struct share_choice share_pick_member(struct share_state *state, enum share_stra
     case SHARE_RANDOM:
     default: return first_available(&asking, (uint32_t)spread(random, sinks.count));
     }
+}
+
+bool share_has_room(struct sinks_view sinks, const struct share_keys *keys, share_load *load, void *context)
+{
+    struct asking asking = {sinks, load, context};
+    return sinks.count && first_available(&asking, (uint32_t)spread(hash_u64(keys->random + 1), sinks.count)).available;
 }

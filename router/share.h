@@ -8,6 +8,8 @@
  *     hash-client-id   by the publisher, by weight             by the publisher
  *     hash-topic       by the topic, by weight                 by the topic
  *     least-inflight   by weight                               the one with the fewest messages in flight
+ *     local            the publisher's own shard while it has  the next one, whoever published
+ *                      one who can take it, else by weight
  *
  * Owner:   the shard: one share_state each, used for both steps.
  * Threads: one shard.
@@ -30,6 +32,7 @@ enum share_strategy {
     SHARE_HASH_CLIENT_ID,
     SHARE_HASH_TOPIC,
     SHARE_LEAST_INFLIGHT,
+    SHARE_LOCAL_FIRST,
     SHARE_STRATEGIES_COUNT
 };
 
@@ -44,7 +47,7 @@ static inline bool share_is_local(struct span group) { return group.bytes && gro
 /* share_load's answer for a member that cannot take a message now: offline or full. */
 #define SHARE_UNAVAILABLE UINT32_MAX
 
-const char *share_strategy_name(enum share_strategy strategy); /* "random" … "least-inflight" */
+const char *share_strategy_name(enum share_strategy strategy); /* "random" … "local" */
 /* Accepts any case and any `-` and `_` between the letters: "round_robin", "hash-clientid". False: no such strategy. */
 bool share_strategy_from_name(struct span name, enum share_strategy *ret_strategy);
 
@@ -59,11 +62,15 @@ struct share_keys {
     uint64_t publisher_hash; /* of the publisher's client id */
     uint64_t topic_hash;     /* match_set.topic_hash or hash_span(topic) */
     uint64_t random;         /* fresh for every pick */
+    uint32_t shard;          /* the publisher's: for share_pick_shard() */
 };
 
 /* An index into group->targets; always one. When that target turns out to have nobody who can take the message, the caller
  * may go on with (index + 1) % targets_count. */
 uint32_t share_pick_shard(struct share_state *state, const struct route_group *group, const struct share_keys *keys);
+
+/* Another target than that one, by weight; for groups of more than one. */
+uint32_t share_pick_other(const struct route_group *group, uint32_t index, const struct share_keys *keys);
 
 /* How many messages the member has in flight, or SHARE_UNAVAILABLE. Must not change the sinks table. */
 typedef uint32_t share_load(void *context, const struct sink *sink);
@@ -80,5 +87,8 @@ struct share_choice {
 struct share_choice share_pick_member(struct share_state *state, enum share_strategy strategy, uint32_t local_id,
                                       struct sinks_view sinks, const struct share_keys *keys, share_load *load,
                                       void *context);
+
+/* Whether any of them can take a message now. */
+bool share_has_room(struct sinks_view sinks, const struct share_keys *keys, share_load *load, void *context);
 
 #endif

@@ -83,7 +83,7 @@ static struct settings settings_make(struct sim *sim)
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = (uint16_t)pick(sim, 1, 12),
                  .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = 8,
                  .topic_levels_max = 128, .client_id_bytes_max = 65535, .qos_max = 2, .retain_available = true,
-                 .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 5),
+                 .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 6),
                  .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 1000000, .queue_bytes_max = 1u << 30,
                  .retained_messages_max = 0, .match_cache_topics = 64, .pause_ms = pick(sim, 0, 3),
                  .response_information = ""},

@@ -104,11 +104,11 @@ Test(schema, texts_of_a_listener)
 
 Test(schema, numbers_of_other_modules)
 {
-    static const char *const strategies[] = {"random", "round-robin", "sticky", "hash-client-id", "hash-topic", "least-inflight"};
+    static const char *const strategies[] = {"random", "round-robin", "sticky", "hash-client-id", "hash-topic", "least-inflight", "local"};
     const struct schema_key *strategy = schema_find(&SCHEMA, "mqtt.shared_subscription_strategy");
     const struct schema_key *level = schema_find(&SCHEMA, "log.level");
     uint64_t number;
-    for (uint64_t i = 0; i < 6; i++)
+    for (uint64_t i = 0; i < sizeof strategies / sizeof *strategies; i++)
         cr_assert(type_parse(strategy, span_of_string(strategies[i]), &number) && number == i, "%s", strategies[i]);
     for (uint64_t i = LOG_DEBUG; i <= LOG_OFF; i++)
         cr_assert(type_parse(level, span_of_string(log_level_name((enum log_level)i)), &number) && number == i);

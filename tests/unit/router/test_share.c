@@ -10,7 +10,7 @@ static struct random_source random_numbers = {42};
 
 static struct share_keys keys_of(uint64_t publisher, uint64_t topic)
 {
-    return (struct share_keys){hash_u64(publisher), hash_u64(topic), random_next(&random_numbers)};
+    return (struct share_keys){.publisher_hash = hash_u64(publisher), .topic_hash = hash_u64(topic), .random = random_next(&random_numbers), .shard = 9}; /* on none of the targets */
 }
 
 Test(share, names)
@@ -21,7 +21,8 @@ Test(share, names)
     } names[] = {{"random", SHARE_RANDOM},           {"round_robin", SHARE_ROUND_ROBIN},
                  {"Round-Robin", SHARE_ROUND_ROBIN}, {"sticky", SHARE_STICKY},
                  {"hash_clientid", SHARE_HASH_CLIENT_ID}, {"hash-client-id", SHARE_HASH_CLIENT_ID},
-                 {"hash_topic", SHARE_HASH_TOPIC},   {"LEAST_INFLIGHT", SHARE_LEAST_INFLIGHT}};
+                 {"hash_topic", SHARE_HASH_TOPIC},   {"LEAST_INFLIGHT", SHARE_LEAST_INFLIGHT},
+                 {"local", SHARE_LOCAL_FIRST}};
     enum share_strategy strategy;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         cr_assert(share_strategy_from_name(text(names[i].name), &strategy), "%s", names[i].name);
@@ -64,6 +65,25 @@ Test(share, targets_by_weight)
         else
             for (int i = 0; i < 3; i++)
                 cr_assert(abs((int)picked[i] - (int)TARGETS[i].weight * 1000) < 300, "%s", share_strategy_name(strategy));
+    }
+    share_destroy(state);
+}
+
+Test(share, local_first)
+{
+    struct share_state *state = share_create(1);
+    struct route_group group = group_of(SHARE_LOCAL_FIRST);
+    for (uint32_t own = 0; own < 3; own++) {
+        uint32_t picked[3] = {0};
+        for (uint32_t i = 0; i < 10000; i++) {
+            struct share_keys keys = keys_of(i, i);
+            keys.shard = TARGETS[own].target;
+            cr_assert_eq(share_pick_shard(state, &group, &keys), own);
+            picked[share_pick_other(&group, own, &keys)]++;
+        }
+        cr_assert_eq(picked[own], 0);
+        for (uint32_t i = 0; i < 3; i++) /* the others by their weights */
+            if (i != own) cr_assert(abs((int)picked[i] - (int)(TARGETS[i].weight * 10000 / (10 - TARGETS[own].weight))) < 300);
     }
     share_destroy(state);
 }
@@ -141,10 +161,27 @@ Test(share, members_that_cannot_are_skipped)
     }
 }
 
+Test(share, room_is_with_anybody)
+{
+    struct share_keys keys = keys_of(1, 1);
+    struct sinks_view view = members(MEMBERS);
+    for (int i = 1; i <= MEMBERS; i++)
+        loads[i] = SHARE_UNAVAILABLE;
+    cr_assert_not(share_has_room(view, &keys, load, NULL));
+    loads[43] = 7;
+    for (uint64_t i = 0; i < 50; i++) {
+        keys = keys_of(i, i);
+        cr_assert(share_has_room(view, &keys, load, NULL));
+    }
+    struct sink hole = {0};
+    cr_assert_not(share_has_room((struct sinks_view){&hole, 1}, &keys, load, NULL));
+    cr_assert_not(share_has_room((struct sinks_view){NULL, 0}, &keys, load, NULL));
+}
+
 Test(share, members_are_evenly_loaded)
 {
     static const enum share_strategy even[] = {SHARE_RANDOM, SHARE_ROUND_ROBIN, SHARE_HASH_CLIENT_ID, SHARE_HASH_TOPIC,
-                                               SHARE_LEAST_INFLIGHT};
+                                               SHARE_LEAST_INFLIGHT, SHARE_LOCAL_FIRST};
     for (size_t i = 0; i < sizeof even / sizeof *even; i++) {
         struct share_state *state = share_create(1);
         struct sinks_view view = members(4);
@@ -153,7 +190,7 @@ Test(share, members_are_evenly_loaded)
         for (uint64_t k = 0; k < 8000; k++)
             picked[pick(state, even[i], view, k).index]++;
         for (int k = 0; k < 4; k++)
-            cr_assert(abs((int)picked[k] - 2000) < (even[i] == SHARE_ROUND_ROBIN ? 1 : 200));
+            cr_assert(abs((int)picked[k] - 2000) < (even[i] == SHARE_ROUND_ROBIN || even[i] == SHARE_LOCAL_FIRST ? 1 : 200));
         if (even[i] != SHARE_LEAST_INFLIGHT) cr_assert_eq(asked, 8000);
         share_destroy(state);
     }
