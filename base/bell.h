@@ -26,7 +26,8 @@ struct bell {
 
 #define BELL_CLOSED {.fd = -1}
 
-void bell_open(struct bell *bell);
+/* False, with errno: there is no descriptor; the bell is closed then. */
+bool bell_open(struct bell *bell);
 void bell_close(struct bell *bell); /* accepts a closed one */
 void bell_sleep(struct bell *bell);
 /* Nobody rings from now on; forgets that somebody has. A ring under way may still come: the reader then looks once for nothing. */

@@ -96,7 +96,7 @@ void features_control_tick(struct features *features);
 /* Hands events to the features that want them. True: there was one. */
 bool features_events_drain(struct features *features);
 /* For the control thread's poll(): readable when there are events after a time without any. Made by the first call, which comes before the shards
- * start; the features close it. */
+ * start; the features close it. -1, with errno: there is no descriptor. */
 int features_events_fd(struct features *features);
 /* features_events_drain(), and falls asleep when there was none: to be called when the descriptor is readable or features_control_ms() is over. */
 void features_events_turn(struct features *features);

@@ -49,7 +49,7 @@ void features_taps_destroy(struct features *features)
 
 int features_events_fd(struct features *features)
 {
-    if (features->taps->bell.fd < 0) bell_open(&features->taps->bell);
+    if (features->taps->bell.fd < 0 && !bell_open(&features->taps->bell)) return -1;
     return features->taps->bell.fd;
 }
 

@@ -358,6 +358,14 @@ static int broker_run(struct control *control)
         broker_destroy(control->broker);
         return 1;
     }
+    control->events_wake = features_events_fd(control->features);
+    if (control->events_wake < 0) {
+        LOG(ERROR, "cannot start", "what=\"no descriptor for events: %s\"", strerror(errno));
+        features_halt(control->features);
+        features_destroy(control->features);
+        broker_destroy(control->broker);
+        return 1;
+    }
     control->node = node_create(settings, control->shards_count, &broker_handler, &kernel_uring, &control->broker->qsbr,
                                 error, sizeof error);
     if (!control->node) {
@@ -368,7 +376,6 @@ static int broker_run(struct control *control)
         return 1;
     }
     features_wake_through(control->features, &kernel_uring);
-    control->events_wake = features_events_fd(control->features);
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     int answers = ringmqd_admin_prepare(settings, control->broker);

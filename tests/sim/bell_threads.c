@@ -58,7 +58,7 @@ static void run(uint32_t writers, uint32_t records_of_a_burst)
     uint32_t slept = 0, taken = 0;
     uint64_t sum = 0;
     bursts = records_of_a_burst;
-    bell_open(&bell);
+    CHECK(bell_open(&bell));
     for (int w = 0; w < WRITERS; w++) {
         atomic_store(&rings[w].tail, 0);
         atomic_store(&rings[w].head, 0);
