@@ -188,6 +188,13 @@ static void log_drop(struct broker_shard *broker, const struct session *session,
                 log_quoted(session_client_id(session)), log_quoted(topic));
 }
 
+static void expired_count(struct broker_shard *broker, const struct session *session, struct span topic)
+{
+    COUNT(broker, dropped_expired);
+    drop_note(broker, DROP_expired, session, topic, 1);
+    if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, topic, METRIC_DROPPED);
+}
+
 static bool too_large(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,
                       const struct outgoing_properties *properties)
 {
@@ -208,11 +215,7 @@ static void delivery_send(struct broker_shard *broker, struct session *session, 
     struct outgoing outgoing = outgoing_of(&publication, delivery, false, &id);
     struct outgoing_properties properties = properties_measure(broker, session, &outgoing);
     bool expired = (message->expires_ms && message->expires_ms <= broker->shard->now_ms) || UNLIKELY(delivery.tagged & DELIVERY_PAST);
-    if (expired) {
-        COUNT(broker, dropped_expired);
-        drop_note(broker, DROP_expired, session, publication.topic, 1);
-        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication.topic, METRIC_DROPPED);
-    }
+    if (expired) expired_count(broker, session, publication.topic);
     if (UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS) && !expired) slow_subs_sent(broker, session, publication.topic, outgoing.qos, &delivery);
     bool logged = (delivery.tagged & DELIVERY_LOGGED) != 0;
     if (expired || too_large(broker, session, &outgoing, &properties)) {
@@ -298,19 +301,33 @@ static bool node_queues_full(struct broker_shard *broker, uint64_t bytes)
            (mqtt->node_queue_bytes_max && all_bytes > mqtt->node_queue_bytes_max);
 }
 
-/* The oldest one goes whatever the policy if nobody would be sent it any more. */
-static bool oldest_expired(struct broker_shard *broker, struct session *session)
+static inline bool session_queue_full(const struct broker_shard *broker, const struct session *session, uint64_t bytes)
+{
+    const struct mqtt_settings *mqtt = &broker->settings->mqtt;
+    return queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+}
+
+/* Nobody would be sent it any more. */
+static bool oldest_expired(const struct broker_shard *broker, const struct session *session)
 {
     if (session->queue.count == 0) return false;
-    struct delivery oldest = delivery_queue_at(&session->queue, 0);
-    uint64_t expires_ms = delivery_message(oldest)->expires_ms;
-    if (expires_ms == 0 || expires_ms > broker->shard->now_ms) return false;
-    oldest = queue_pop(broker, session);
+    uint64_t expires_ms = delivery_message(delivery_queue_at(&session->queue, 0))->expires_ms;
+    return expires_ms && expires_ms <= broker->shard->now_ms;
+}
+
+static void oldest_drop(struct broker_shard *broker, struct session *session, enum drop_reason reason)
+{
+    struct delivery oldest = queue_pop(broker, session);
+    struct span topic = message_topic(delivery_message(oldest));
     if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
-    COUNT(broker, dropped_expired);
-    drop_note(broker, DROP_expired, session, message_topic(delivery_message(oldest)), 1);
+    if (reason == DROP_expired) {
+        expired_count(broker, session, topic);
+    } else {
+        COUNT(broker, dropped_oldest);
+        log_drop(broker, session, topic, reason);
+        TAP_TELL(broker, dropped, session->version, session->client_hash, topic, 0, session->queue.count);
+    }
     session_delivery_release(broker, oldest);
-    return true;
 }
 
 /* Room for one more message of these bytes? Applies the policy; false: this one is to be dropped. */
@@ -318,10 +335,12 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     for (;;) {
-        bool own_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
-        bool node_full = node_queues_full(broker, bytes);
+        bool own_full = session_queue_full(broker, session, bytes), node_full = node_queues_full(broker, bytes);
         if (LIKELY(!own_full && !node_full)) return true;
-        if (oldest_expired(broker, session)) continue;
+        if (oldest_expired(broker, session)) { /* it goes whatever the policy */
+            oldest_drop(broker, session, DROP_expired);
+            continue;
+        }
         if (!own_full) COUNT(broker, dropped_node_full);
         if (mqtt->queue_policy == QUEUE_DISCONNECT && session->conn)
             session_kick(broker, session, MQTT_REASON_QUOTA_EXCEEDED);
@@ -332,12 +351,7 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
             log_drop(broker, session, span_of_string(""), DROP_queue_full_oldest);
             continue;
         }
-        struct delivery oldest = queue_pop(broker, session);
-        if (UNLIKELY(oldest.tagged & DELIVERY_LOGGED)) durable_packet(broker, session, STORE_DROP, 0);
-        COUNT(broker, dropped_oldest);
-        log_drop(broker, session, message_topic(delivery_message(oldest)), DROP_queue_full_oldest);
-        TAP_TELL(broker, dropped, session->version, session->client_hash, message_topic(delivery_message(oldest)), 0, session->queue.count);
-        session_delivery_release(broker, oldest);
+        oldest_drop(broker, session, DROP_queue_full_oldest);
     }
 }
 
@@ -533,7 +547,8 @@ struct delivery_way session_delivery_way(struct broker_shard *broker, struct ses
     struct delivery_way way = {.at_once = goes_at_once(broker, session, publication, options), .packet_bytes = packet_bytes(session, &outgoing, &properties)};
     way.too_large = session->conn && session->packet_bytes_max && way.packet_bytes > session->packet_bytes_max;
     way.offline = options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline;
-    way.queue_full = queue_count(session) >= mqtt->queue_messages_max || session->queue_bytes + bytes > mqtt->queue_bytes_max;
+    way.queue_full = session_queue_full(broker, session, bytes);
+    way.node_full = node_queues_full(broker, bytes);
     way.queued = queue_count(session);
     return way;
 }

@@ -191,7 +191,8 @@ struct delivery_way {
     bool at_once;    /* else it waits in the queue */
     bool too_large;  /* for the client's Maximum Packet Size */
     bool offline;    /* QoS 0 and nobody there */
-    bool queue_full; /* the policy would be applied */
+    bool queue_full; /* the policy would be applied: its own queue is full */
+    bool node_full;  /* likewise: the queues of the node are */
     uint64_t packet_bytes, queued;
 };
 struct delivery_way session_delivery_way(struct broker_shard *broker, struct session *session, struct publication *publication,

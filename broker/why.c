@@ -248,10 +248,13 @@ static void queueing(struct broker_shard *broker, struct inspect *inspect, struc
                    way.packet_bytes, session->packet_bytes_max);
     if (way.offline) return say(inspect, WHY_session, WHY_STOP, "QoS 0, and the client is away: dropped (mqtt.mqueue_store_qos0)");
     if (way.at_once) return say(inspect, WHY_queue, WHY_PASS, "it would be sent at once");
-    if (way.queue_full && mqtt->queue_policy == QUEUE_DROP_OLDEST)
-        say(inspect, WHY_queue, WHY_NOTE, "the queue is full with %" PRIu64 " messages: the oldest makes room (mqtt.queue_policy = drop_oldest)", way.queued);
-    else if (way.queue_full)
-        return say(inspect, WHY_queue, WHY_STOP, "the queue is full with %" PRIu64 " messages (mqtt.max_mqueue_len, mqtt.max_mqueue_bytes): dropped%s", way.queued,
+    bool full = way.queue_full || way.node_full;
+    const char *what = way.queue_full ? "the queue is full with" : "the queues of the node are full, this client's with";
+    const char *keys = way.queue_full ? "mqtt.max_mqueue_len, mqtt.max_mqueue_bytes" : "mqtt.max_node_mqueue_len, mqtt.max_node_mqueue_bytes";
+    if (full && mqtt->queue_policy == QUEUE_DROP_OLDEST && way.queued)
+        say(inspect, WHY_queue, WHY_NOTE, "%s %" PRIu64 " messages (%s): the oldest makes room (mqtt.mqueue_policy = drop_oldest)", what, way.queued, keys);
+    else if (full)
+        return say(inspect, WHY_queue, WHY_STOP, "%s %" PRIu64 " messages (%s): dropped%s", what, way.queued, keys,
                    mqtt->queue_policy == QUEUE_DISCONNECT ? ", and the client is disconnected" : "");
     say(inspect, WHY_window, WHY_LATER, "%s; %" PRIu64 " wait already", waits[trace_wait_of(broker, session, way.queued, matched->qos)], way.queued);
 }
