@@ -46,6 +46,7 @@ struct kernel_ring {
     struct io_uring ring;
     uint32_t shard;
     bool registered;
+    uint32_t enter_flags;
     struct kernel_features features;
     struct receive_buffers buffers;
     uint64_t event_value;
@@ -237,6 +238,8 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     for (uint32_t i = 0; kernel->ring.sq.array && i < kernel->ring.sq.ring_entries; i++) /* newer liburing: a ring without one */
         kernel->ring.sq.array[i] = i;
     kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
+    kernel->enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0) |
+                          (kernel->ring.features & COMPAT_FEAT_NO_IOWAIT ? COMPAT_ENTER_NO_IOWAIT : 0);
     features_probe(kernel, &settings->io, addresses_matter_to(settings));
     if (kernel->features.direct_descriptors) {
         failed = io_uring_register_files_sparse(&kernel->ring, direct_table_entries(settings));
@@ -299,9 +302,8 @@ static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t ti
                                         .tv_nsec = (long long)(timeout_ns % NSEC_PER_SEC)};
     struct compat_getevents_arg argument = {.min_wait_usec = (unsigned)(min_wait_ns / 1000),
                                             .ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
-    uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0);
     int fd = kernel->registered ? ring->enter_ring_fd : ring->ring_fd;
-    return io_uring_enter2((unsigned)fd, submit, wait_for, flags, (void *)&argument, sizeof argument);
+    return io_uring_enter2((unsigned)fd, submit, wait_for, kernel->enter_flags, (void *)&argument, sizeof argument);
 }
 
 static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)

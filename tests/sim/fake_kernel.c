@@ -199,7 +199,7 @@ static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_
     operation->kind = kind;
     operation->fd = fd;
     operation->user = user;
-    operation->cancelled = operation->one = false;
+    operation->cancelled = operation->one = operation->now = false;
     operation->sent = operation->total = 0;
     operation->pieces_count = 0;
     return ring->operations[ring->operations_count++] = operation;
