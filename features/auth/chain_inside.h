@@ -22,7 +22,7 @@ struct auth_chain_source {
     uint32_t threads;
     atomic_uint failures;         /* in a row */
     _Atomic uint64_t rest_until_ms; /* 0: the breaker is closed */
-    atomic_bool probing;
+    _Atomic uint64_t probing_until_ms; /* a thread is probing, and has this long; 0: none is */
     atomic_uchar health;
     pthread_mutex_t error_lock;
     char error[192];

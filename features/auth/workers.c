@@ -32,6 +32,7 @@ struct thread {
     struct auth_workers *workers;
     uint32_t number;
     enum crew crew;
+    bool first; /* of its crew */
     pthread_t thread;
     _Atomic pid_t id;    /* the system's; 0: not started yet */
     uint64_t looked_ns;  /* auth_workers_look(): CPU time by then */
@@ -109,10 +110,12 @@ static bool wait_until_woken(sem_t *work, uint32_t idle_ms)
     return done == 0;
 }
 
+static bool on_duty(struct auth_workers *workers, enum crew crew) { return (int)crew == atomic_load(&workers->duty); }
+
 /* NULL: there is none. One whose crew is off duty leaves the work to the other, which has been woken for it. */
 static struct auth_work *take_one(struct auth_workers *workers, enum crew crew)
 {
-    if ((int)crew != atomic_load(&workers->duty) && !atomic_load(&workers->stopping)) return NULL;
+    if (!on_duty(workers, crew) && !atomic_load(&workers->stopping)) return NULL;
     pthread_mutex_lock(&workers->lock);
     sort_inbox(workers);
     struct auth_work *work = take(workers);
@@ -168,14 +171,14 @@ static void *thread_main(void *argument)
     give_way(thread->crew, workers->name);
     atomic_store(&thread->id, (pid_t)syscall(SYS_gettid));
     for (;;) {
-        uint32_t idle_ms = thread->crew == CREW_IDLE ? workers->calls.idle_ms(workers->context, thread->number) : AUTH_IDLE_NEVER;
+        uint32_t idle_ms = on_duty(workers, thread->crew) ? workers->calls.idle_ms(workers->context, thread->number, thread->first) : AUTH_IDLE_NEVER;
         bool woken = wait_until_woken(&workers->work[thread->crew], idle_ms);
         struct auth_work *work = woken ? take_one(workers, thread->crew) : NULL;
         if (work)
             run_timed(workers, thread->number, work);
-        else if (!woken)
-            workers->calls.idle(workers->context, thread->number);
-        else if (atomic_load(&workers->stopping))
+        else if (!woken && on_duty(workers, thread->crew))
+            workers->calls.idle(workers->context, thread->number, thread->first);
+        else if (woken && atomic_load(&workers->stopping))
             break; /* a token without work: all is done */
     }
     workers->calls.end(workers->context, thread->number);
@@ -187,6 +190,7 @@ static bool thread_start(struct auth_workers *workers, enum crew crew)
 {
     struct thread *thread = &workers->threads[workers->threads_count];
     *thread = (struct thread){.workers = workers, .number = workers->threads_count, .crew = crew};
+    thread->first = thread->number == 0 || workers->threads[thread->number - 1].crew != crew;
     int error = pthread_create(&thread->thread, NULL, thread_main, thread);
     if (error) LOG(ERROR, "cannot start a thread", "for=%s error=%d", workers->name, error);
     if (!error) workers->threads_count++;
@@ -277,8 +281,9 @@ static bool starves(struct auth_workers *workers)
 static void change_crew(struct auth_workers *workers, enum crew crew)
 {
     atomic_store(&workers->duty, crew);
-    for (uint32_t left = atomic_load(&workers->waiting); left; left--)
-        sem_post(&workers->work[crew]); /* tokens too many are harmless */
+    /* One for each piece of work, and one for each thread, which asks idle_ms() now that it is on duty. Tokens too many are harmless. */
+    for (uint32_t left = atomic_load(&workers->waiting) + workers->crew_size; left; left--)
+        sem_post(&workers->work[crew]);
 }
 
 void auth_workers_look(struct auth_workers *workers, uint64_t now_ms)

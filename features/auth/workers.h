@@ -26,12 +26,13 @@ struct auth_work {
 };
 
 /* run() does one piece of work on thread `number` of the pool. When idle_ms() says less than AUTH_IDLE_NEVER, idle() is called there after so many
- * milliseconds with nothing to do; it is asked before each wait. end() ends a thread's life. */
+ * milliseconds with nothing to do; it is asked before each wait, on threads of the crew on duty (a crew that gets no processor time can look after
+ * nothing). first: the first of its crew, for what one thread alone is to do. end() ends a thread's life. */
 #define AUTH_IDLE_NEVER UINT32_MAX
 struct auth_workers_calls {
     void (*run)(void *context, uint32_t number, struct auth_work *work);
-    uint32_t (*idle_ms)(void *context, uint32_t number);
-    void (*idle)(void *context, uint32_t number);
+    uint32_t (*idle_ms)(void *context, uint32_t number, bool first);
+    void (*idle)(void *context, uint32_t number, bool first);
     void (*end)(void *context, uint32_t number);
 };
 
