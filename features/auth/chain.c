@@ -158,7 +158,11 @@ static void source_thread_idle(void *context, uint32_t number, bool first)
     uint64_t taken_until_ms = atomic_load(&source->probing_until_ms), mine_until_ms = now_ms + source->settings->timeout_ms + PROBE_MS;
     if (now_ms < taken_until_ms || !atomic_compare_exchange_strong(&source->probing_until_ms, &taken_until_ms, mine_until_ms)) return;
     char error[192] = "";
-    if (source->kind->probe(source->instance, link_of(source, number), now_ms + source->settings->timeout_ms, error, sizeof error)) {
+    void *link = link_of(source, number);
+    auth_workers_away(source->workers, number);
+    bool up = source->kind->probe(source->instance, link, now_ms + source->settings->timeout_ms, error, sizeof error);
+    auth_workers_back(source->workers, number);
+    if (up) {
         source_works(source);
     } else {
         remember_error(source, error);
@@ -242,8 +246,10 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
     void *link = link_of(source, thread);
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
+    auth_workers_away(source->workers, thread);
     enum auth_verdict verdict = source->authorizer && source->kind->authorize ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
                                                    : source->kind->authenticate(source->instance, link, &job->query, deadline_ms, answer);
+    auth_workers_back(source->workers, thread);
     clock_gettime(CLOCK_MONOTONIC, &to);
     count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec)));
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);

@@ -26,6 +26,7 @@
 #define ORDINARY_MS_MAX 960000u
 
 enum crew { CREW_IDLE, CREW_ORDINARY };
+enum whereabouts { HERE, AWAY, GIVEN_UP };
 _Static_assert(CREW_ORDINARY + 1 == AUTH_WORKERS_CREWS, "both crews have numbers");
 
 struct thread {
@@ -34,6 +35,7 @@ struct thread {
     enum crew crew;
     bool first; /* of its crew */
     pthread_t thread;
+    atomic_int whereabouts;
     _Atomic pid_t id;    /* the system's; 0: not started yet */
     uint64_t looked_ns;  /* auth_workers_look(): CPU time by then */
     bool looked_waiting; /* and whether it wanted to run */
@@ -305,14 +307,55 @@ void auth_workers_look(struct auth_workers *workers, uint64_t now_ms)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-void auth_workers_end(struct auth_workers *workers)
+void auth_workers_away(struct auth_workers *workers, uint32_t number) { atomic_store(&workers->threads[number].whereabouts, AWAY); }
+
+void auth_workers_back(struct auth_workers *workers, uint32_t number)
 {
+    int expected = AWAY;
+    if (atomic_compare_exchange_strong(&workers->threads[number].whereabouts, &expected, HERE)) return;
+    for (;;)
+        pause(); /* what it would go on with may be gone */
+}
+
+/* It is waited for now. A process without privileges may not do this unless its limit allows it. */
+static void raise_priority(const struct thread *thread)
+{
+    static const struct sched_param none = {.sched_priority = 0};
+    pid_t id = atomic_load(&thread->id);
+    if (id && thread->crew == CREW_IDLE && sched_setscheduler(id, SCHED_BATCH, &none) == 0) setpriority(PRIO_PROCESS, (id_t)id, 10);
+}
+
+/* False: it is given up. */
+static bool join(struct thread *thread, const struct timespec *until)
+{
+    int expected = AWAY;
+    if (until && pthread_clockjoin_np(thread->thread, NULL, CLOCK_MONOTONIC, until) == 0) return true;
+    if (until && atomic_compare_exchange_strong(&thread->whereabouts, &expected, GIVEN_UP)) {
+        pthread_detach(thread->thread);
+        return false;
+    }
+    return pthread_join(thread->thread, NULL) == 0; /* forever; or it is back, and not far from its end */
+}
+
+bool auth_workers_end(struct auth_workers *workers, uint32_t patience_ms)
+{
+    struct timespec until;
+    uint32_t given_up = 0;
     atomic_store_explicit(&workers->stopping, true, memory_order_release);
     for (uint32_t i = 0; i < workers->threads_count; i++)
         sem_post(&workers->work[workers->threads[i].crew]);
     for (uint32_t i = 0; i < workers->threads_count; i++)
-        pthread_join(workers->threads[i].thread, NULL);
+        raise_priority(&workers->threads[i]);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += patience_ms / 1000;
+    until.tv_nsec += (long)(patience_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    for (uint32_t i = 0; i < workers->threads_count; i++)
+        given_up += !join(&workers->threads[i], patience_ms == AUTH_PATIENCE_FOREVER ? NULL : &until);
     workers->threads_count = 0;
+    if (given_up) LOG(WARN, "logins are given up", "threads=%s count=%u what=\"they have not come to their end in time; they end with the process\"",
+                      log_quoted(span_of_string(workers->name)), given_up);
+    return given_up == 0;
 }
 
 void auth_workers_release(struct auth_workers *workers)

@@ -12,6 +12,7 @@ struct piece {
     struct auth_work work;
     uint64_t burn_us, sleep_us; /* CPU time, and time without */
     sem_t *go;        /* waits for this first; NULL: for nothing */
+    struct auth_workers *away; /* and is away from these for the time */
     atomic_int *done;
     int policy;       /* of the thread that ran it */
 };
@@ -21,7 +22,9 @@ static void run(void *context, uint32_t number, struct auth_work *work)
     struct piece *piece = (struct piece *)work;
     struct timespec now, from;
     cr_assert_lt(number, 2u * AUTH_WORKERS_CREWS);
+    if (piece->away) auth_workers_away(piece->away, number);
     if (piece->go) sem_wait(piece->go);
+    if (piece->away) auth_workers_back(piece->away, number);
     if (piece->sleep_us) nanosleep(&(struct timespec){.tv_nsec = (long)piece->sleep_us * 1000}, NULL);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     do
@@ -65,7 +68,7 @@ Test(workers, idle_only_when_wanted)
     cr_assert(auth_workers_put(workers, &piece.work));
     await(&done, 1, 10);
     cr_assert_eq(piece.policy, SCHED_IDLE);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
     cr_assert_eq(sched_getscheduler(0), SCHED_OTHER);
 }
@@ -93,7 +96,7 @@ Test(workers, no_more_waits_than_can_be_done_in_time)
     for (int i = 0; i < taken; i++)
         sem_post(&go);
     await(&done, TAUGHT + taken, 20);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
     sem_destroy(&go);
 }
@@ -150,6 +153,28 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
     cr_assert(auth_workers_put(workers, &last.work));
     await(&done, COUNT + 1, 20);
     cr_assert_eq(last.policy, SCHED_IDLE);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
+}
+
+/* One thread is away and stays there, another is away and comes in time. */
+Test(workers, who_is_away_too_long_is_given_up)
+{
+    static struct piece late, in_time; /* the thread that is given up sees its piece for as long as it lives */
+    static sem_t never, soon;
+    static atomic_int done;
+    sem_init(&never, 0, 0);
+    sem_init(&soon, 0, 0);
+    static struct auth_workers *workers; /* and its pool */
+    workers = auth_workers_start("test", 2, 8, 60000, &calls, NULL);
+    late = (struct piece){.work.fair = 1 << 8, .go = &never, .away = workers, .done = &done};
+    in_time = (struct piece){.work.fair = 2 << 8, .go = &soon, .away = workers, .done = &done};
+    cr_assert(auth_workers_put(workers, &late.work));
+    cr_assert(auth_workers_put(workers, &in_time.work));
+    sem_post(&soon);
+    cr_assert_not(auth_workers_end(workers, 300));
+    cr_assert_eq(atomic_load(&done), 1);
+    sem_post(&never); /* it comes back now, and goes no further */
+    nap(300);
+    cr_assert_eq(atomic_load(&done), 1);
 }
