@@ -163,8 +163,10 @@ static void judge(struct broker_shard *broker, struct pressed *pressed)
     const struct session *session = pressed->session;
     bool stands = (uint32_t)broker->shard->now_ms - session->progress_ms >= MEASURE_MS;
     if (!stands && broker->shard->now_ms - pressed->since_ms < MEASURE_MS) return;
-    pressed->slow = stands || session->queue.sent - pressed->sent < pressed->wanted;
-    if (pressed->slow) marks_end(broker, pressed);
+    bool slow = stands || session->queue.sent - pressed->sent < pressed->wanted;
+    if (slow && !pressed->slow) COUNT(broker, subscribers_slow);
+    pressed->slow = slow;
+    if (slow) marks_end(broker, pressed);
     measure(broker, pressed);
 }
 
@@ -183,7 +185,7 @@ bool pressure_admits(const struct broker_shard *broker, const struct session *se
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     return pressure_is_held_for(session) && queued < (uint64_t)mqtt->queue_messages_max + PRESSURE_BEYOND(broker->broker->shards_count) &&
-           queued_bytes <= 2 * mqtt->queue_bytes_max;
+           queued_bytes <= mqtt->queue_bytes_max + PRESSURE_BEYOND_BYTES;
 }
 
 /* ---- the publisher's shard -------------------------------------------------------------------------------------- */

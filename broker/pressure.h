@@ -7,8 +7,8 @@
  *
  * Looking costs one load and a test per PUBLISH while no filter is marked and no lane is full.
  *
- * What was on its way in the lanes when a filter was marked still arrives: the queue takes it beyond its limit, PRESSURE_BEYOND() messages and as
- * many bytes again at most.
+ * What was on its way in the lanes when a filter was marked still arrives: the queue takes it beyond its limit, by PRESSURE_BEYOND() messages
+ * and PRESSURE_BEYOND_BYTES at most (what is larger is lent: the queue keeps no more memory alive than was taken already).
  *
  * A session is *slow* when it took less than a quarter of its queue within a second, or nothing at all: it marks nothing, so that nobody waits for
  * it, until a second went better. Its publishers are paused in slices (publisher_pause()), and when its queue is full mqtt.mqueue_policy decides.
@@ -34,6 +34,7 @@
 #define PRESSED_FILTERS_MAX 16
 /* A lent message takes one cell of a lane. */
 #define PRESSURE_BEYOND(shards_count) (LANE_SLOTS * ((shards_count) - 1))
+#define PRESSURE_BEYOND_BYTES         (16u << 20)
 
 struct pressure_board {
     _Atomic uint32_t filters[PRESSURE_SETS][PRESSURE_WAYS]; /* local ids; SINKS_ID_NONE: free */

@@ -107,9 +107,18 @@ static uint32_t member_load(void *context, const struct sink *sink)
     const struct session *session = sink->who;
     if (UNLIKELY(session->is_sink)) return features_sink_idle(session) ? 0 : SHARE_UNAVAILABLE;
     if (!session->conn) return SHARE_UNAVAILABLE;
-    bool waits = mqtt_inflight_full(&session->inflight) || !conn_has_room(session->conn) || (UNLIKELY(session->rated) && rates_delivery_waits(session));
+    bool waits = session->queue.count || mqtt_inflight_full(&session->inflight) || !conn_has_room(session->conn) ||
+                 (UNLIKELY(session->rated) && rates_delivery_waits(session));
     if (waits) return !session->pressed ? SHARE_WAITING : pressure_is_held_for(session) ? SHARE_PRESSED : SHARE_UNAVAILABLE;
-    return mqtt_inflight_count(&session->inflight) + session->queue.count;
+    return mqtt_inflight_count(&session->inflight);
+}
+
+/* Has a queue of them room, beside those that are nearly full? */
+static bool others_wait(struct broker_shard *broker, struct sinks_view view)
+{
+    for (uint32_t i = 0; i < view.count; i++)
+        if (view.sinks[i].who && member_load(broker, &view.sinks[i]) < SHARE_PRESSED) return true;
+    return false;
 }
 
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
@@ -121,10 +130,12 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
+    struct session *session = sink->who;
     struct delivery_options options = subscription_options(sink, publication);
     options.shared = true;
     publication->filter = choice.load == SHARE_PRESSED ? local_id : SINKS_ID_NONE; /* others have room */
-    session_deliver(broker, sink->who, publication, &options);
+    session_deliver(broker, session, publication, &options);
+    if (UNLIKELY(session->pressed) && choice.load == SHARE_WAITING && !others_wait(broker, view)) pressure_rise(broker, session, local_id);
     return true;
 }
 
