@@ -65,6 +65,9 @@
     X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
+    X(publishers_held, "of them: until a queue or a lane had room")                                                  \
+    X(subscribers_slow, "times a subscriber with a queue about to be full took too little for publishers to wait for it") \
+    X(filters_pressed, "times publishers began to wait for the subscribers of a filter, whose queues were about to be full") \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
     X(deliveries_limited, "times a client's deliveries waited because of a rate")                                     \
     X(retained_expired, "retained messages removed because their expiry was over")                                    \

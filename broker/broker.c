@@ -24,6 +24,7 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
     extras_change(broker, settings);
     exclusive_init(&broker->exclusive);
     user_quota_init(&broker->user_quota);
+    pressure_init(&broker->pressure, shards_count);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);
     for (uint32_t s = 0; s < shards_count; s++) {
@@ -39,6 +40,7 @@ void broker_destroy(struct broker *broker)
     extras_release(broker->extras);
     exclusive_release(&broker->exclusive);
     user_quota_release(&broker->user_quota);
+    pressure_release(&broker->pressure);
     trace_node_destroy(broker->trace);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
@@ -60,13 +62,12 @@ static void broker_start(struct shard *shard)
                                          broker->settings->mqtt.match_cache_topics, MATCH_CACHE_BYTES_MAX);
     broker->share = share_create(random_next(&shard->random));
     list_init(&broker->kicked);
-    list_init(&broker->paused);
     list_init(&broker->requests);
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
     inspect_start(broker);
-    timer_init(&broker->pause_timer, publishers_resume);
+    pressure_start(broker);
     rates_start(broker);
     extras_start(broker);
     delayed_start(broker);
@@ -198,6 +199,7 @@ static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
+    if (UNLIKELY(broker->lanes_blocked || !list_empty(&broker->resuming) || !list_empty(&broker->held))) more |= pressure_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
     more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
@@ -249,6 +251,7 @@ static void broker_finish(struct shard *shard)
     records_flush(shard);
     durable_finish(broker);
     wheel_stop(&shard->wheel, &broker->pause_timer);
+    wheel_stop(&shard->wheel, &broker->pressure_timer);
     match_cache_destroy(broker->matches);
     share_destroy(broker->share);
     sinks_destroy(broker->sinks);

@@ -19,6 +19,7 @@
 #include "broker/features.h"
 #include "broker/holds.h"
 #include "broker/limits.h"
+#include "broker/pressure.h"
 #include "broker/probes.h"
 #include "broker/rates.h"
 #include "broker/reasons.h"
@@ -51,6 +52,7 @@ struct broker {
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
     struct rate_clocks rate_clocks;
+    struct pressure pressure;
     struct extras *extras;           /* the newest; the control thread's */
     struct exclusive exclusive;
     struct user_quota user_quota;
@@ -63,6 +65,7 @@ struct fanout_entry {
     uint8_t qos;
     bool retain;
     uint32_t ids_first, ids_count; /* into fanout_ids */
+    uint32_t filter;               /* the first by which it came */
 };
 
 struct broker_shard {
@@ -75,7 +78,13 @@ struct broker_shard {
     struct share_state *share;
     struct retain_store *retained;
     struct list kicked;              /* sessions to disconnect at the end of the turn */
-    struct list paused;              /* sessions whose publishing rests */
+    struct list paused;              /* sessions whose publishing rests for a slice of time */
+    struct list held;                /* those that wait for room in a queue or a lane (broker/pressure.h) */
+    struct list resuming;            /* those whose waiting is over */
+    struct list pressed;             /* struct pressed: sessions whose queue is about to be full */
+    struct timer pressure_timer;
+    uint32_t eased_seen;             /* pressure.eased when this shard last looked */
+    bool lanes_blocked, lanes_opened; /* a message has found a lane full; none is any more */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
@@ -219,9 +228,13 @@ static inline struct delivery_options subscription_options(const struct sink *si
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);
-/* Reads the publisher more slowly for a while. */
+/* Reads the publisher more slowly for a while: broker/pressure.c. */
 void publisher_pause(struct broker_shard *broker, struct session *session);
-void publishers_resume(struct timer *timer, void *context);
+/* Somebody's queue is about to be full, or a lane is: publishers have to look (broker/pressure.h). */
+static inline bool pressure_any(const struct broker_shard *broker)
+{
+    return UNLIKELY(broker->lanes_blocked) || UNLIKELY(atomic_load_explicit(&broker->broker->pressure.marked, memory_order_relaxed) != 0);
+}
 
 /* ---- ack.c ------------------------------------------------------------------------------------------------------ */
 

@@ -161,7 +161,7 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->message = publication->lent = NULL;
     publication->qos = publish->qos;
     publication->retain = publish->retain;
-    publication->congested = false;
+    publication->congested = publication->crossed = false;
     if (UNLIKELY(broker->durable))
         durable_publish_begin(broker, session, publication, publish->packet_id);
     else if (UNLIKELY(broker->answers_wait))
@@ -202,6 +202,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered"), false;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
     if (UNLIKELY(unresolved)) return packet_error(broker, conn, unresolved, "topic alias"), false;
+    if (pressure_any(broker) && pressure_holds(broker, session, publication.topic)) return true;
     if (UNLIKELY(broker->extras_bits & EXTRA_DELAYED)) answer = delayed_split(broker, session, &publication.topic, &delay_s);
     if (!answer && feature_attached(broker, FEATURE_GATE(publish))) {
         enum gate_result result = ask_gates(broker, session, publish, publication.topic, &answer);

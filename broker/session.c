@@ -207,6 +207,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
     if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
     session->kick_reason = 0;
+    if (UNLIKELY(session->pressed)) pressure_end(broker, session);
     conn->client = NULL;
     session->conn = NULL;
     session->kicked = false;

@@ -80,6 +80,7 @@ struct session_rare {
     struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
     struct sink_part *sink;         /* NULL: it is a client's */
+    struct pressed *pressed;        /* broker/pressure.h; NULL: its queue has room */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
     uint32_t traces;                /* a bit for each that is about its client; valid while session->traced */
@@ -97,6 +98,7 @@ struct session {
     bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
+    bool pressed : 1;          /* its queue is about to be full: rare->pressed (broker/pressure.h) */
     union {
         struct {
             bool mounted : 1;  /* it has a mount point: rare->mount */

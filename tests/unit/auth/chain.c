@@ -328,7 +328,7 @@ Test(chain, ends_with_work_left, .init = set_up, .fini = tear_down)
     auth_chain_hurry(chain);
     for (int i = 0; i < 50; i++)
         sem_post(&hold);
-    auth_chain_end(chain);
+    cr_assert(auth_chain_end(chain, AUTH_PATIENCE_FOREVER));
     for (int i = 0; i < 50; i++)
         cr_assert_eq(sem_trywait(&done), 0, "job %d was never answered", i);
     cr_assert_neq(sem_trywait(&done), 0, "one was answered twice");
