@@ -96,6 +96,7 @@
     X(message_bytes, "gauge: bytes of message objects")                                                              \
     X(pool_bytes, "gauge: bytes of the shard's pools")                                                               \
     X(turns, "turns of the shard's loop")                                                                            \
+    X(turns_cut, "of them: ended with received packets left over, since io.turn_budget was spent")                  \
     X(completions, "io_uring completions handled")                                                                   \
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \

@@ -203,6 +203,8 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 /* Gives it to the sinks of this shard's filters. */
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count);
+/* So many deliveries cost about what taking a packet in does: for shard_turn_work(). */
+#define FANOUT_WORK 4
 /* To one filter's sinks: broker/deliver_plain.c. */
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */

@@ -72,6 +72,7 @@ static void deliver_merged(struct broker_shard *broker, struct publication *publ
     for (uint32_t i = 0; i < count; i++)
         merge_filter(broker, publication, local_ids[i]);
     if (broker->fanout_ids_count) gather_ids(broker);
+    if (UNLIKELY(broker->fanout_count >= FANOUT_WORK)) shard_turn_work(broker->shard, broker->fanout_count / FANOUT_WORK);
     for (uint32_t i = 0; i < broker->fanout_count; i++) {
         const struct fanout_entry *entry = &broker->fanout[i];
         struct delivery_options options = {.qos = entry->qos, .retain = entry->retain};
