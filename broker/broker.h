@@ -77,6 +77,7 @@ struct broker_shard {
     struct list kicked;              /* sessions to disconnect at the end of the turn */
     struct list paused;              /* sessions whose publishing rests */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
+    struct list remains;             /* of ended sessions (broker/remains.h) */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
@@ -255,8 +256,9 @@ enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct ses
 /* Those of a feature's sink; its filter has been looked at. `local`: it wants what is published on this shard, whoever else does. */
 enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local);
 bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local);
-/* Removes all subscriptions of a session that ends. */
-void subscriptions_end(struct broker_shard *broker, struct session *session);
+/* Removes all subscriptions of a session that ends; `remain`: they stay in the tables until subscriptions_end_some() has come to them. */
+void subscriptions_end(struct broker_shard *broker, struct session *session, bool remain);
+void subscriptions_end_some(struct broker_shard *broker, struct session *session, uint32_t most);
 /* Another shard's request to the writer of a partition, and the answer. */
 void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* SUBSCRIBE packets whose routes are laid and whose grace period may be over. True: some wait, look again next turn. */

@@ -104,6 +104,16 @@ static uint32_t member_load(void *context, const struct sink *sink)
     return mqtt_inflight_count(&session->inflight) + session->queue.count;
 }
 
+/* Nobody could take it at once, and the member whose turn it is has ended: the next one that has not. NULL: there is none. */
+static const struct sink *member_that_stays(struct sinks_view view, uint32_t index)
+{
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[(index + i) % view.count];
+        if (sink->who && !((const struct session *)sink->who)->ended) return sink;
+    }
+    return NULL;
+}
+
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys)
 {
@@ -113,6 +123,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
+    if (UNLIKELY(((const struct session *)sink->who)->ended) && !(sink = member_that_stays(view, choice.index))) return false;
     struct delivery_options options = subscription_options(sink, publication);
     options.shared = true;
     session_deliver(broker, sink->who, publication, &options);
