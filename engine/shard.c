@@ -50,11 +50,26 @@ void shard_conn_release(struct shard *shard, struct conn *conn)
     stats_count(&shard->stats.connections, (uint64_t)-1);
 }
 
+/* Takes from the list what is no longer dirty, or there twice. */
+static void dirty_forget(struct shard *shard)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < shard->dirty_count; i++) {
+        struct conn *conn = &shard->conns[shard->dirty[i]];
+        if (!conn->dirty) continue;
+        conn->dirty = false;
+        shard->dirty[kept++] = conn->slot;
+    }
+    for (uint32_t i = 0; i < kept; i++)
+        shard->conns[shard->dirty[i]].dirty = true;
+    shard->dirty_count = kept; /* each slot once at most */
+}
+
 void shard_mark_dirty(struct shard *shard, struct conn *conn)
 {
     if (conn->dirty) return;
     conn->dirty = true;
-    CHECK(shard->dirty_count < 2 * shard->conns_capacity); /* a slot may be listed again after it was reused */
+    if (UNLIKELY(shard->dirty_count == 2 * shard->conns_capacity)) dirty_forget(shard); /* a slot may be listed again after it was reused */
     shard->dirty[shard->dirty_count++] = conn->slot;
 }
 
@@ -70,6 +85,8 @@ void shard_mark_stalled(struct shard *shard, struct conn *conn)
 }
 
 /* ---- completions ------------------------------------------------------------------------------------------------ */
+
+#define ACCEPT_WORK 8 /* packets that it costs as much as */
 
 /* The others than receives. */
 static void completion_handle(struct shard *shard, const struct kernel_completion *completion, struct conn *conn)
@@ -93,7 +110,10 @@ static bool completion_take(struct shard *shard, struct kernel_completion *compl
 {
     enum user_kind kind = (enum user_kind)(completion->user >> 56);
     if (completion->flags & KERNEL_WAKE || completion->user == 0) return false; /* user 0: close of a connection that never was */
-    if (kind == USER_ACCEPT) return accept_completed(shard, completion), false;
+    if (kind == USER_ACCEPT) {
+        shard_turn_work(shard, ACCEPT_WORK);
+        return accept_completed(shard, completion), false;
+    }
     if (kind == USER_ADOPT) {
         uint64_t handoff = completion->user & RECORD_POINTER_MASK;
         return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result), false;
@@ -156,8 +176,9 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     }
     phase_begin(shard, shard->budget_ns / 4 * 3);
     for (uint32_t i = 0; i < count; i++) {
-        bool receives = completions[i].user >> 56 == USER_RECEIVE; /* the others take little, and what they free is needed */
-        bool now = completions[i].flags & KERNEL_URGENT && !(receives && shard_turn_spent(shard));
+        uint64_t kind = completions[i].user >> 56;
+        bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
+        bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
         if (!now || completion_take(shard, &completions[i])) completions[remaining++] = completions[i];
     }
     return remaining;
@@ -312,14 +333,29 @@ static void stalled_receive_again(struct shard *shard)
         conn_receive_again(shard, &shard->conns[shard->stalled[i]]);
 }
 
+/* About what the kernel does with a send: it works them all off within the next system call, and nobody else is heard meanwhile. */
+static uint64_t send_cost_ns(const struct conn *conn) { return 3000 + outbuf_bytes(conn->out) / 10; }
+
+#define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
+
+/* One send for each; of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
 static void dirty_send(struct shard *shard)
 {
-    for (uint32_t i = 0; i < shard->dirty_count; i++) {
-        struct conn *conn = &shard->conns[shard->dirty[i]];
+    uint64_t cost_ns = 0, most_ns = 2 * shard->budget_ns;
+    uint32_t i = 0;
+    shard_step_of(shard, shard->budget_ns);
+    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->packets_cut) {
+        struct conn *conn = &shard->conns[shard->dirty[i++]];
+        cost_ns += send_cost_ns(conn);
         conn->dirty = false;
         conn_send_staged(shard, conn);
+        if (UNLIKELY(i % SENDS_PER_LOOK == 0) && shard_step_over(shard)) break;
     }
-    shard->dirty_count = 0;
+    shard->dirty_count -= i;
+    if (LIKELY(shard->dirty_count == 0)) return;
+    memmove(shard->dirty, shard->dirty + i, shard->dirty_count * sizeof *shard->dirty);
+    shard->more_next_turn = true;
+    stats_count(&shard->stats.turns_unsent, 1);
 }
 
 /* io.turn_clock = processor: what the thread had used when each part of the turn had ended. */
