@@ -99,6 +99,8 @@
     X(message_bytes, "gauge: bytes of message objects")                                                              \
     X(pool_bytes, "gauge: bytes of the shard's pools")                                                               \
     X(turns, "turns of the shard's loop")                                                                            \
+    X(turns_cut, "of them: ended with received packets left over, since io.turn_budget was spent")                  \
+    X(turns_unsent, "of them: ended with something to send left over, since there was so much (io.turn_budget)")     \
     X(completions, "io_uring completions handled")                                                                   \
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \

@@ -7,9 +7,12 @@
 #include "broker/doors.h"
 #include "broker/inspect.h"
 #include "broker/records.h"
+#include "broker/remains.h"
 
 /* Memory of a shard's match cache beyond its table. */
 #define MATCH_CACHE_BYTES_MAX (64u << 20)
+
+#define KICKED_PER_LOOK 16
 
 static struct span session_key(const void *value) { return session_client_id(value); }
 
@@ -63,6 +66,7 @@ static void broker_start(struct shard *shard)
     broker->share = share_create(random_next(&shard->random));
     list_init(&broker->kicked);
     list_init(&broker->requests);
+    list_init(&broker->remains);
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
@@ -187,12 +191,16 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
         session->keep_alive_s, session->expiry_s);
 }
 
-static void kicked_disconnect(struct broker_shard *broker)
+/* True: some are left. */
+static bool kicked_disconnect(struct broker_shard *broker)
 {
-    while (!list_empty(&broker->kicked)) {
+    shard_step_begin(broker->shard);
+    for (uint32_t i = 1; !list_empty(&broker->kicked); i++) {
         struct session *session = CONTAINER_OF(broker->kicked.next, struct session, link);
         session_disconnect(broker, session, session->kick_reason, NULL, SESSION_END_SERVER);
+        if (i % KICKED_PER_LOOK == 0 && shard_step_over(broker->shard)) break;
     }
+    return !list_empty(&broker->kicked);
 }
 
 static bool broker_turn(struct shard *shard)
@@ -200,10 +208,11 @@ static bool broker_turn(struct shard *shard)
     struct broker_shard *broker = broker_of(shard);
     bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(broker->lanes_blocked || !list_empty(&broker->resuming) || !list_empty(&broker->held))) more |= pressure_turn(broker);
-    if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
+    if (UNLIKELY(!list_empty(&broker->kicked))) more |= kicked_disconnect(broker);
     more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->remains))) more |= remains_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -238,6 +247,7 @@ static void broker_stop(struct shard *shard)
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
         session_destroy(broker, session);
+    remains_finish(broker);
     delayed_stop(broker);
     retained_stop(broker);
     sys_stop(broker);

@@ -86,6 +86,7 @@ struct broker_shard {
     uint32_t eased_seen;             /* pressure.eased when this shard last looked */
     bool lanes_blocked, lanes_opened; /* a message has found a lane full; none is any more */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
+    struct list remains;             /* of ended sessions (broker/remains.h) */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
@@ -212,6 +213,8 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 /* Gives it to the sinks of this shard's filters. */
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count);
+/* So many deliveries cost about what taking a packet in does: for shard_turn_work(). */
+#define FANOUT_WORK 4
 /* To one filter's sinks: broker/deliver_plain.c. */
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
@@ -266,8 +269,9 @@ enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct ses
 /* Those of a feature's sink; its filter has been looked at. `local`: it wants what is published on this shard, whoever else does. */
 enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local);
 bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local);
-/* Removes all subscriptions of a session that ends. */
-void subscriptions_end(struct broker_shard *broker, struct session *session);
+/* Removes all subscriptions of a session that ends; `remain`: they stay in the tables until subscriptions_end_some() has come to them. */
+void subscriptions_end(struct broker_shard *broker, struct session *session, bool remain);
+void subscriptions_end_some(struct broker_shard *broker, struct session *session, uint32_t most);
 /* Another shard's request to the writer of a partition, and the answer. */
 void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* SUBSCRIBE packets whose routes are laid and whose grace period may be over. True: some wait, look again next turn. */

@@ -376,6 +376,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     if (UNLIKELY(session->is_sink)) return features_sink_deliver(broker, session, publication, options);
+    if (UNLIKELY(session->ended)) return;
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
         drop_note(broker, DROP_qos0_offline, session, publication->topic, 1);

@@ -87,6 +87,7 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
     struct sinks_view view = sinks_get(broker->sinks, local_id);
     struct plain_packet packet = plain_begin(broker, publication, view.count > 1);
     publication->filter = local_id;
+    if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
     for (uint32_t i = 0; i < view.count; i++) {
         const struct sink *sink = &view.sinks[i];
         if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);

@@ -72,6 +72,7 @@ static void deliver_merged(struct broker_shard *broker, struct publication *publ
     for (uint32_t i = 0; i < count; i++)
         merge_filter(broker, publication, local_ids[i]);
     if (broker->fanout_ids_count) gather_ids(broker);
+    if (UNLIKELY(broker->fanout_count >= FANOUT_WORK)) shard_turn_work(broker->shard, broker->fanout_count / FANOUT_WORK);
     for (uint32_t i = 0; i < broker->fanout_count; i++) {
         const struct fanout_entry *entry = &broker->fanout[i];
         publication->filter = entry->filter;
@@ -121,6 +122,16 @@ static bool others_wait(struct broker_shard *broker, struct sinks_view view)
     return false;
 }
 
+/* Nobody could take it at once, and the member whose turn it is has ended: the next one that has not. NULL: there is none. */
+static const struct sink *member_that_stays(struct sinks_view view, uint32_t index)
+{
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[(index + i) % view.count];
+        if (sink->who && !((const struct session *)sink->who)->ended) return sink;
+    }
+    return NULL;
+}
+
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys)
 {
@@ -130,6 +141,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
+    if (UNLIKELY(((const struct session *)sink->who)->ended) && !(sink = member_that_stays(view, choice.index))) return false;
     struct session *session = sink->who;
     struct delivery_options options = subscription_options(sink, publication);
     options.shared = true;

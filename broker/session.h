@@ -107,6 +107,7 @@ struct session {
             bool rated : 1;    /* its deliveries are counted (broker/rates.h) */
             bool aliased : 1;  /* it may be told topics by alias: aliases_out */
             bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
+            bool ended : 1;    /* only some of its subscriptions are left (broker/remains.h) */
         };
         uint8_t unusual;       /* any of them: its deliveries don't take the short way (broker/deliver_plain.h) */
     };
@@ -161,6 +162,8 @@ struct session *session_create_sink(struct broker_shard *broker, struct span nam
 void session_destroy_sink(struct broker_shard *broker, struct session *session);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
 void session_destroy(struct broker_shard *broker, struct session *session);
+/* The memory of one that has nothing left. */
+void session_release(struct broker_shard *broker, struct session *session);
 /* CONNECT was accepted: the connection is this session's from now on. */
 void session_attach(struct broker_shard *broker, struct session *session, struct conn *conn,
                     const struct mqtt_connect *connect);

@@ -101,6 +101,24 @@ bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block,
     return true;
 }
 
+/* The turn is over for it; conn_rested_turn() goes on. What arrives meanwhile comes behind what it has. */
+static void conn_rest(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN && !(conn->holds & HOLD_TURN));
+    conn->holds |= HOLD_TURN;
+    if (shard->rested_count == shard->rested_capacity) {
+        shard->rested_capacity = shard->rested_capacity ? shard->rested_capacity * 2 : 64;
+        shard->rested = memory_resize(shard->rested, shard->rested_capacity * sizeof *shard->rested);
+    }
+    shard->rested[shard->rested_count++] = conn_name(conn);
+}
+
+/* The layer above has stopped because the turn's budget is spent, not for want of bytes or because of a hold. */
+static bool conn_was_cut(const struct shard *shard, const struct conn *conn)
+{
+    return UNLIKELY(shard->turn_spent) && conn_takes_bytes(conn) && conn->carry_wanted == 0;
+}
+
 /* The carry holds the beginning: it is completed from `bytes` until one hand-up empties it. Returns what is left of `bytes`. */
 static struct span conn_complete_carry(struct shard *shard, struct conn *conn, struct span bytes)
 {
@@ -119,16 +137,43 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
         conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
         if (rest.bytes == 0) conn_carry_release(shard, conn);
+        if (UNLIKELY(rest.bytes && conn_was_cut(shard, conn))) conn_rest(shard, conn);
     }
     return bytes;
 }
 
-void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+/* As conn_input(), but what the turn's budget leaves over is the caller's to bring again: it is returned. */
+static struct span conn_input_cut(struct shard *shard, struct conn *conn, struct span bytes)
 {
     if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
-    if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
+    if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) {
+        if (UNLIKELY(shard->turn_spent)) return bytes; /* by what the carry held */
+        bytes = conn_hand_up(shard, conn, bytes);
+        if (bytes.bytes && conn_was_cut(shard, conn)) return bytes;
+    }
     if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
     if (conn->state == CONN_OPEN && conn->holds && conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
+    return span_of(NULL, 0);
+}
+
+void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    struct span rest = conn_input_cut(shard, conn, bytes);
+    if (LIKELY(rest.bytes == 0)) return;
+    carry_append(shard, conn, rest);
+    conn_rest(shard, conn);
+    if (conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
+}
+
+void conn_rested_turn(struct shard *shard)
+{
+    uint32_t count = shard->rested_count, i = 0; /* those that come now wait for the next turn */
+    for (; i < count && !shard_turn_spent(shard); i++) {
+        struct conn *conn = conn_find(shard, shard->rested[i]);
+        if (conn && conn->state == CONN_OPEN) conn_release(shard, conn, HOLD_TURN);
+    }
+    shard->rested_count -= i;
+    memmove(shard->rested, shard->rested + i, shard->rested_count * sizeof *shard->rested);
 }
 
 static bool has_output(const struct conn *conn)
@@ -149,22 +194,21 @@ void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
     }
 }
 
-void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+/* The bytes of a receive; what is left of them for the next turn. */
+static struct span received(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
 {
-    if (!(completion->flags & KERNEL_MORE)) {
-        DCHECK(conn->receive_armed && conn->in_kernel > 0);
-        conn->receive_armed = false;
-        conn->in_kernel--;
-    }
-    if (completion->result > 0) {
+    if (LIKELY(!(completion->flags & KERNEL_REST))) {
         conn->last_received_ms = shard->now_ms;
         shard->turn_receives++;
         stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
-        if (UNLIKELY(conn->filters))
-            filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
-        else
-            conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
     }
+    if (LIKELY(!conn->filters)) return conn_input_cut(shard, conn, span_of(completion->data, (size_t)completion->result));
+    filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
+    return span_of(NULL, 0);
+}
+
+static void receive_over(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+{
     if (completion->flags & KERNEL_BUFFER) shard->group->verbs->receive_done(shard->ring, completion->buffer);
 
     if (completion->result == 0) conn->ended = true;
@@ -179,6 +223,28 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
     if (completion->result < 0 && completion->result != -ECANCELED && completion->result != -EINTR)
         return conn_end(shard, conn, CONN_END_RESET);
     if (!conn->receive_armed) conn_receive_again(shard, conn);
+}
+
+bool conn_completed_receive(struct shard *shard, struct conn *conn, struct kernel_completion *completion)
+{
+    bool last = !(completion->flags & KERNEL_MORE);
+    if (last) {
+        DCHECK(conn->receive_armed && conn->in_kernel > 0);
+        conn->receive_armed = false;
+        conn->in_kernel--;
+    }
+    if (completion->result > 0) {
+        struct span rest = received(shard, conn, completion);
+        if (UNLIKELY(rest.bytes)) { /* nobody arms, moves or closes it while this is not through */
+            completion->data = rest.data;
+            completion->result = (int32_t)rest.bytes;
+            completion->flags |= KERNEL_REST;
+            if (last) conn->receive_armed = true, conn->in_kernel++;
+            return true;
+        }
+    }
+    receive_over(shard, conn, completion);
+    return false;
 }
 
 void conn_input_over(struct shard *shard, struct conn *conn)
@@ -205,6 +271,7 @@ void conn_release(struct shard *shard, struct conn *conn, uint8_t reason)
     if (!(conn->holds & reason)) return;
     conn->holds &= (uint8_t)~reason;
     if (conn->holds) return;
+    if (UNLIKELY(shard->turn_spent) && conn->carry_bytes) return conn_rest(shard, conn);
     conn->carry_wanted = 0; /* look at what has gathered */
     conn_complete_carry(shard, conn, span_of(NULL, 0));
     if (conn->state == CONN_MOVING) return conn_move_join(shard, conn); /* a CONNECT that was held */
@@ -359,6 +426,10 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
 
 /* ---- ending ----------------------------------------------------------------------------------------------------- */
 
+/* About what the kernel does for a close, in the next system call: for a crowd that leaves at once. */
+#define CLOSE_COST_NS 10000
+#define CLOSE_WORK    16
+
 /* Runs each time something the kernel borrowed comes back; closes when nothing is left out there. */
 void conn_close_join(struct shard *shard, struct conn *conn)
 {
@@ -366,6 +437,8 @@ void conn_close_join(struct shard *shard, struct conn *conn)
     if (conn->in_kernel > 0) return;
     outbuf_drop(shard, &conn->sending);
     conn->in_kernel++;
+    shard->phase_until_ns -= CLOSE_COST_NS;
+    shard_turn_work(shard, CLOSE_WORK);
     shard->group->verbs->close_fd(shard->ring, conn->fd, user_of_conn(USER_CLOSE, conn));
 }
 

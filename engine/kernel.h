@@ -24,7 +24,8 @@ enum kernel_flags {
     KERNEL_MORE = 1,   /* the operation goes on: another completion will come */
     KERNEL_BUFFER = 2, /* `data` points into a receive buffer: give it back with receive_done() */
     KERNEL_WAKE = 4,   /* not an operation of ours: somebody called wake() */
-    KERNEL_URGENT = 8  /* the shard's own mark, never set by a ring */
+    KERNEL_URGENT = 8, /* the shard's own marks, never set by a ring: handled before others */
+    KERNEL_REST = 16   /* the turn was over before the end of it: this is the rest */
 };
 
 struct kernel_completion {
