@@ -161,7 +161,7 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->message = publication->lent = NULL;
     publication->qos = publish->qos;
     publication->retain = publish->retain;
-    publication->congested = publication->crossed = false;
+    publication->congested = false;
     if (UNLIKELY(broker->durable))
         durable_publish_begin(broker, session, publication, publish->packet_id);
     else if (UNLIKELY(broker->answers_wait))
