@@ -184,15 +184,18 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     return remaining;
 }
 
-/* The first has been cut and had its part of this turn: it goes behind those that wait, but not behind what its own connection has received later. */
-static void first_goes_back(struct shard *shard)
+/* Whoever has used up the budget had its part of this turn: what its connection has received goes behind the others that wait. */
+static void goes_back(struct shard *shard, uint64_t user)
 {
-    struct kernel_completion *completions = shard->completions, first = completions[0];
-    uint32_t count = shard->completions_left, to = 1;
-    while (to < count && completions[to].user != first.user)
-        to++;
-    memmove(completions, completions + 1, (to - 1) * sizeof *completions);
-    completions[to - 1] = first;
+    struct kernel_completion *completions = shard->completions;
+    uint32_t count = shard->completions_left, kept = 0, set_aside = 0;
+    if (!shard->completions_aside) shard->completions_aside = memory_acquire(COMPLETIONS_PER_TURN_MAX * sizeof *completions);
+    for (uint32_t i = 0; i < count; i++)
+        if (completions[i].user == user)
+            shard->completions_aside[set_aside++] = completions[i];
+        else
+            completions[kept++] = completions[i];
+    memcpy(completions + kept, shard->completions_aside, set_aside * sizeof *completions);
 }
 
 static void completions_handle(struct shard *shard, uint32_t count)
@@ -202,16 +205,18 @@ static void completions_handle(struct shard *shard, uint32_t count)
     if (count >= shard->sorted_from) count = completions_urgent(shard, count);
     phase_begin(shard, shard->budget_ns);
     uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
+    uint64_t user = 0;
     bool cut = false;
     for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard) && !cut; i++) {
         completion_prefetch(shard, i, count);
+        user = completions[i].user;
         cut = completion_take(shard, &completions[i]);
     }
     i -= cut;
     shard->completions_left = count - i;
     if (LIKELY(i == count)) return;
     memmove(completions, completions + i, (count - i) * sizeof *completions);
-    if (cut) first_goes_back(shard);
+    if (shard->turn_spent && i + cut > 0) goes_back(shard, user);
 }
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
@@ -488,7 +493,7 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
     shard->packets_cut = group->packets_max ? group->packets_max : UINT32_MAX;
     if (settings->io.turn_clock == TURN_CLOCK_PROCESSOR) shard->marks = memory_acquire_zeroed(sizeof *shard->marks);
-    shard->budget_ns = settings->io.turn_budget_us * NS_PER_US;
+    shard->budget_ns = (settings->io.turn_budget_us ? settings->io.turn_budget_us : TURN_BUDGET_US) * NS_PER_US;
     shard->conns_capacity = settings->node.connections_max;
     shard->conns_free = UINT32_MAX;
     size_t conns_bytes = (size_t)shard->conns_capacity * sizeof(struct conn);
@@ -552,5 +557,6 @@ void shard_destroy(struct shard *shard)
     for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
         memory_release(shard->filter_rooms[level]);
     memory_release(shard->completions);
+    memory_release(shard->completions_aside);
     memory_release(shard);
 }

@@ -127,6 +127,7 @@ struct shard {
     uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
     uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
+    struct kernel_completion *completions_aside; /* scratch, made at the first use */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
     struct spread spreads[SPREADS];
@@ -147,6 +148,7 @@ struct shard {
  * those who owe acknowledgements, other receives, what other shards send, timers, the layer above. Each has its part of the budget and begins whatever
  * the others have used, so none starves; the clock is looked at every WORK_PER_LOOK pieces of work. */
 #define WORK_PER_LOOK    64
+#define TURN_BUDGET_US   500 /* where the settings name none */
 /* With fewer completions than this their order makes no difference that anybody could notice. */
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048
