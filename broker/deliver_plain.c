@@ -86,7 +86,6 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 {
     struct sinks_view view = sinks_get(broker->sinks, local_id);
     struct plain_packet packet = plain_begin(broker, publication, view.count > 1);
-    if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
     for (uint32_t i = 0; i < view.count; i++) {
         const struct sink *sink = &view.sinks[i];
         if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
@@ -96,4 +95,5 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
         session_deliver(broker, sink->who, publication, &options);
     }
     plain_end(broker, &packet);
+    if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
 }

@@ -143,14 +143,13 @@ static void phase_begin(struct shard *shard, uint64_t until_ns)
 {
     shard->turn_spent = false;
     shard->phase_until_ns = shard->now_ns + until_ns;
-    shard->turn_look_at = shard->turn_packets + (LIKELY(shard->packets_cut == UINT32_MAX) ? WORK_PER_LOOK : shard->packets_cut);
+    shard->turn_look_at = shard->turn_packets + shard->look_every;
 }
 
 bool shard_turn_look(struct shard *shard)
 {
     if (shard->turn_spent) return true;
-    bool cut = shard->packets_cut != UINT32_MAX;
-    shard->turn_spent = cut || shard->group->verbs->monotonic_ns(shard->ring) > shard->phase_until_ns;
+    shard->turn_spent = shard->sends_most != UINT32_MAX || shard->group->verbs->monotonic_ns(shard->ring) > shard->phase_until_ns;
     shard->turn_look_at = shard->turn_packets + (shard->turn_spent ? 0 : WORK_PER_LOOK);
     return shard->turn_spent;
 }
@@ -206,17 +205,15 @@ static void completions_handle(struct shard *shard, uint32_t count)
     phase_begin(shard, shard->budget_ns);
     uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
     uint64_t user = 0;
-    bool cut = false;
-    for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard) && !cut; i++) {
+    for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard); i++) {
         completion_prefetch(shard, i, count);
         user = completions[i].user;
-        cut = completion_take(shard, &completions[i]);
+        if (UNLIKELY(completion_take(shard, &completions[i]))) break;
     }
-    i -= cut;
     shard->completions_left = count - i;
     if (LIKELY(i == count)) return;
     memmove(completions, completions + i, (count - i) * sizeof *completions);
-    if (shard->turn_spent && i + cut > 0) goes_back(shard, user);
+    if (shard->turn_spent) goes_back(shard, user);
 }
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
@@ -251,12 +248,13 @@ static bool step_over(void *shard) { return shard_step_over(shard); }
 
 static uint32_t timers_expire(struct shard *shard)
 {
-    uint32_t fired = 0, now;
+    uint32_t now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard), fired = now;
+    if (LIKELY(now < TIMERS_PER_LOOK)) return fired;
     shard_step_begin(shard);
-    do {
+    while (now == TIMERS_PER_LOOK && !shard_step_over(shard)) {
         now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard);
         fired += now;
-    } while (now == TIMERS_PER_LOOK && !shard_step_over(shard));
+    }
     shard->more_next_turn |= now == TIMERS_PER_LOOK;
     return fired;
 }
@@ -343,13 +341,13 @@ static uint64_t send_cost_ns(const struct conn *conn) { return 3000 + outbuf_byt
 
 #define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
 
-/* One send for each; of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
-static void dirty_send(struct shard *shard)
+/* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
+static void dirty_send_some(struct shard *shard)
 {
     uint64_t cost_ns = 0, most_ns = 2 * shard->budget_ns;
     uint32_t i = 0;
     shard_step_of(shard, shard->budget_ns);
-    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->packets_cut) {
+    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->sends_most) {
         struct conn *conn = &shard->conns[shard->dirty[i++]];
         cost_ns += send_cost_ns(conn);
         conn->dirty = false;
@@ -363,44 +361,55 @@ static void dirty_send(struct shard *shard)
     stats_count(&shard->stats.turns_unsent, 1);
 }
 
+/* One send for each. */
+static void dirty_send(struct shard *shard)
+{
+    if (UNLIKELY(shard->dirty_count > shard->sends_uncounted)) return dirty_send_some(shard);
+    for (uint32_t i = 0; i < shard->dirty_count; i++) {
+        struct conn *conn = &shard->conns[shard->dirty[i]];
+        conn->dirty = false;
+        conn_send_staged(shard, conn);
+    }
+    shard->dirty_count = 0;
+}
+
 /* io.turn_clock = processor: what the thread had used when each part of the turn had ended. */
-enum turn_part { TURN_WAIT, TURN_RESTED, TURN_COMPLETIONS, TURN_LANES, TURN_TIMERS, TURN_ABOVE, TURN_SENDS, TURN_PARTS };
+enum turn_part { TURN_WAIT, TURN_INPUT, TURN_LANES, TURN_ABOVE, TURN_SENDS, TURN_PARTS };
 struct turn_clock_marks {
     uint64_t used_ns[TURN_PARTS];
     uint32_t packets;
 };
 #define LONG_TURN_NS (2 * NS_PER_MS)
 
-static inline void turn_mark(struct shard *shard, enum turn_part part)
+static void turn_mark(struct shard *shard, enum turn_part part)
 {
-    if (LIKELY(!shard->marks)) return;
     struct timespec used;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
     shard->marks->used_ns[part] = (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
-    if (part == TURN_COMPLETIONS) shard->marks->packets = shard->turn_packets;
+    if (part == TURN_INPUT) shard->marks->packets = shard->turn_packets;
 }
 
-static void marks_measure(struct shard *shard, uint32_t completions, uint64_t before_ns, uint64_t elapsed_ns)
+static void marks_measure(struct shard *shard, uint32_t completions, uint64_t elapsed_ns)
 {
     const uint64_t *at = shard->marks->used_ns;
+    uint64_t before_ns = at[TURN_SENDS];
+    turn_mark(shard, TURN_SENDS);
     uint64_t turn_ns = at[TURN_SENDS] - at[TURN_WAIT];
     spread_record(&shard->spreads[SPREAD_turn_processor], turn_ns);
     spread_record(&shard->spreads[SPREAD_round_processor], at[TURN_SENDS] - before_ns);
     if (LIKELY(turn_ns <= LONG_TURN_NS)) return;
-    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u rested_us=%llu completions_us=%llu lanes_us=%llu timers_us=%llu "
-                "above_us=%llu sends_us=%llu", shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions,
-                shard->marks->packets, (unsigned long long)(at[TURN_RESTED] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_COMPLETIONS] - at[TURN_RESTED]) / 1000,
-                (unsigned long long)(at[TURN_LANES] - at[TURN_COMPLETIONS]) / 1000, (unsigned long long)(at[TURN_TIMERS] - at[TURN_LANES]) / 1000,
-                (unsigned long long)(at[TURN_ABOVE] - at[TURN_TIMERS]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
+    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu",
+                shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions, shard->marks->packets,
+                (unsigned long long)(at[TURN_INPUT] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_LANES] - at[TURN_INPUT]) / 1000,
+                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
 }
 
 /* One more reading of the clock, about 25 ns a turn. */
-static void turn_measure(struct shard *shard, uint32_t completions, uint64_t used_before_ns)
+static void turn_measure(struct shard *shard, uint32_t completions, bool marked)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     spread_record(&shard->spreads[SPREAD_turn], now_ns - shard->now_ns);
-    turn_mark(shard, TURN_SENDS);
-    if (UNLIKELY(shard->marks != NULL)) marks_measure(shard, completions, used_before_ns, now_ns - shard->now_ns);
+    if (UNLIKELY(marked)) marks_measure(shard, completions, now_ns - shard->now_ns);
     spread_record(&shard->spreads[SPREAD_turn_completions], completions);
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
@@ -425,28 +434,26 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
 void shard_turn(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
+    const bool marked = shard->marks != NULL; /* io.turn_clock = processor */
 
     uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
     shard_set_now(shard);                               /* everything in the turn happens at this time */
     shard->more_next_turn = false;
-    uint64_t used_before_ns = UNLIKELY(shard->marks != NULL) ? shard->marks->used_ns[TURN_SENDS] : 0;
-    turn_mark(shard, TURN_WAIT);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_WAIT);
 
     if (UNLIKELY(shard->rested_count)) {
         phase_begin(shard, shard->budget_ns / 2);
         conn_rested_turn(shard);
     }
-    turn_mark(shard, TURN_RESTED);
     completions_handle(shard, completions);
-    turn_mark(shard, TURN_COMPLETIONS);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_INPUT);
     shard_step_of(shard, shard->budget_ns);
     uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
     lanes_measure(shard, fullest);
-    turn_mark(shard, TURN_LANES);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_LANES);
     uint32_t timers = timers_expire(shard);
-    turn_mark(shard, TURN_TIMERS);
     bool more = group->handler->turn(shard);
-    turn_mark(shard, TURN_ABOVE);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
 
@@ -454,10 +461,13 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || shard->completions_left || shard->rested_count;
-    if (UNLIKELY(shard->completions_left | shard->rested_count)) stats_count(&shard->stats.turns_cut, 1);
+    if (UNLIKELY(shard->completions_left | shard->rested_count)) {
+        stats_count(&shard->stats.turns_cut, 1);
+        more = true;
+    }
+    shard->more_next_turn |= more;
     gather_learn(shard);
-    turn_measure(shard, completions, used_before_ns);
+    turn_measure(shard, completions, marked);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
@@ -491,7 +501,9 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
-    shard->packets_cut = group->packets_max ? group->packets_max : UINT32_MAX;
+    shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
+    shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
+    shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
     if (settings->io.turn_clock == TURN_CLOCK_PROCESSOR) shard->marks = memory_acquire_zeroed(sizeof *shard->marks);
     shard->budget_ns = (settings->io.turn_budget_us ? settings->io.turn_budget_us : TURN_BUDGET_US) * NS_PER_US;
     shard->conns_capacity = settings->node.connections_max;

@@ -118,7 +118,9 @@ struct shard {
     uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
     uint32_t turn_look_at;   /* the clock is looked at when turn_packets has come so far, see shard_turn_spent() */
-    uint32_t packets_cut;    /* turn_packets that end a phase whatever the clock says: UINT32_MAX but in tests */
+    uint32_t look_every;     /* WORK_PER_LOOK; in tests: the packets that end a phase, whatever the clock says, */
+    uint32_t sends_most;     /* and the sends that end a turn; else UINT32_MAX */
+    uint32_t sends_uncounted; /* fewer are not looked at */
     bool turn_spent;         /* no more input in this phase of the turn */
     uint64_t phase_until_ns; /* when its input ends */
     uint64_t step_ns, step_until_ns; /* see shard_step_over(); until 0: it has not been asked yet */
