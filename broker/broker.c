@@ -202,6 +202,12 @@ static bool kicked_disconnect(struct broker_shard *broker)
     return !list_empty(&broker->kicked);
 }
 
+static bool slow_turn(struct broker_shard *broker)
+{
+    bool more = broker->slow_work & SLOW_REMAINS && remains_turn(broker);
+    return (broker->slow_work & SLOW_RATES && rates_turn(broker)) || more;
+}
+
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -210,7 +216,7 @@ static bool broker_turn(struct shard *shard)
     more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
-    if (UNLIKELY(!list_empty(&broker->remains))) more |= remains_turn(broker);
+    if (UNLIKELY(broker->slow_work)) more |= slow_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);

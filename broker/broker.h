@@ -58,6 +58,8 @@ struct broker {
     struct trace_node *trace;        /* NULL: nobody can trace. Set before the shards start */
 };
 
+enum slow_work { SLOW_REMAINS = 1, SLOW_RATES = 2 };
+
 struct fanout_entry {
     struct session *session;
     uint8_t qos;
@@ -78,6 +80,8 @@ struct broker_shard {
     struct list paused;              /* sessions whose publishing rests */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
     struct list remains;             /* of ended sessions (broker/remains.h) */
+    struct map_walk rates_walk;      /* over the sessions, to tell them of changed rates */
+    uint8_t slow_work;               /* enum slow_work: what goes on in parts, turn after turn */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
