@@ -297,7 +297,10 @@ static uint64_t gather_ns(const struct shard *shard) { return shard->gathering >
 
 static void gather_learn(struct shard *shard)
 {
-    if (shard->turn_receives == 0) return;
+    if (shard->turn_receives == 0) { /* the rest of what came before */
+        shard->turn_packets = 0;
+        return;
+    }
     uint32_t now = shard->turn_packets * 256 / shard->turn_receives;
     if (now > 64 * 256) now = 64 * 256;
     shard->gathering += (int32_t)(now - shard->gathering) / GATHER_WEIGHT;
