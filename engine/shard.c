@@ -88,19 +88,30 @@ void shard_mark_stalled(struct shard *shard, struct conn *conn)
 
 #define ACCEPT_WORK 8 /* packets that it costs as much as */
 
-/* The others than receives. */
-static void completion_handle(struct shard *shard, const struct kernel_completion *completion, struct conn *conn)
+static struct conn *completion_conn(struct shard *shard, const struct kernel_completion *completion)
 {
+    uint32_t slot = (uint32_t)completion->user;
+    DCHECK(slot < shard->conns_used);
+    struct conn *conn = &shard->conns[slot];
+    /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
+    CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
+    return conn;
+}
+
+/* Neither receive nor send. */
+static void completion_handle(struct shard *shard, const struct kernel_completion *completion)
+{
+    if (completion->flags & KERNEL_WAKE || completion->user == 0) return; /* user 0: close of a connection that never was */
     switch ((enum user_kind)(completion->user >> 56)) {
-    case USER_SEND: return conn_completed_send(shard, conn, completion->result);
-    case USER_CLOSE: return conn_completed_close(shard, conn);
-    case USER_PASS: return conn_completed_pass(shard, conn, completion->result);
-    case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
-    case USER_SHUTDOWN: return conn_completed_shutdown(shard, conn);
+    case USER_ACCEPT: shard_turn_work(shard, ACCEPT_WORK); return accept_completed(shard, completion);
+    case USER_ADOPT: return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)(completion->user & RECORD_POINTER_MASK), completion->result);
+    case USER_FILE: return shard->group->handler->file(shard, completion->user & 1, completion->result);
+    case USER_CLOSE: return conn_completed_close(shard, completion_conn(shard, completion));
+    case USER_PASS: return conn_completed_pass(shard, completion_conn(shard, completion), completion->result);
+    case USER_INSTALL: return conn_completed_install(shard, completion_conn(shard, completion), completion->result);
+    case USER_SHUTDOWN: return conn_completed_shutdown(shard, completion_conn(shard, completion));
     case USER_RECEIVE:
-    case USER_ACCEPT:
-    case USER_FILE:
-    case USER_ADOPT: break;
+    case USER_SEND: break;
     }
     UNREACHABLE("a completion of no kind");
 }
@@ -109,23 +120,9 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
 static bool completion_take(struct shard *shard, struct kernel_completion *completion)
 {
     enum user_kind kind = (enum user_kind)(completion->user >> 56);
-    if (completion->flags & KERNEL_WAKE || completion->user == 0) return false; /* user 0: close of a connection that never was */
-    if (kind == USER_ACCEPT) {
-        shard_turn_work(shard, ACCEPT_WORK);
-        return accept_completed(shard, completion), false;
-    }
-    if (kind == USER_ADOPT) {
-        uint64_t handoff = completion->user & RECORD_POINTER_MASK;
-        return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result), false;
-    }
-    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->user & 1, completion->result), false;
-    uint32_t slot = (uint32_t)completion->user;
-    DCHECK(slot < shard->conns_used);
-    struct conn *conn = &shard->conns[slot];
-    /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
-    CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
-    if (LIKELY(kind == USER_RECEIVE)) return conn_completed_receive(shard, conn, completion);
-    return completion_handle(shard, completion, conn), false;
+    if (LIKELY(kind == USER_RECEIVE)) return conn_completed_receive(shard, completion_conn(shard, completion), completion);
+    if (LIKELY(kind == USER_SEND)) return conn_completed_send(shard, completion_conn(shard, completion), completion->result), false;
+    return completion_handle(shard, completion), false;
 }
 
 static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
