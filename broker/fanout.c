@@ -60,7 +60,9 @@ bool fanout_begin(struct broker_shard *broker, struct publication *publication, 
 bool fanout_waits(struct broker_shard *broker, struct session *session)
 {
     publisher_pause(broker, session);
-    return (session->conn->holds & HOLD_PACE) != 0;
+    if (session->conn->holds & HOLD_PACE) return true;
+    fanout_finish(broker); /* it cannot be paused */
+    return false;
 }
 
 bool fanout_turn(struct broker_shard *broker)
