@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/fanout.h"
 #include "broker/mount.h"
 
 /* The reason a PUBLISH is refused for, or SUCCESS. */
@@ -198,6 +199,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
     struct conn *conn = session->conn;
     struct publication publication;
     uint32_t delay_s = 0;
+    if (UNLIKELY(broker->slow_work & SLOW_FANOUT) && fanout_waits(broker, session)) return true;
     enum mqtt_reason refused = publish_check(broker, session, publish), answer = MQTT_REASON_SUCCESS;
     if (UNLIKELY(refused)) return packet_error(broker, conn, refused, "PUBLISH beyond what CONNACK offered"), false;
     enum mqtt_reason unresolved = resolve_topic(session, publish, &publication.topic);
