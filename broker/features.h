@@ -128,9 +128,18 @@ struct feature_asked {
     struct feature_counts *counts;
 };
 
+/* The client's last PUBLISH that gates have let pass, while their verdicts hold (feature_verdict.holds_ms). Two cache lines, one for short topics. */
+#define FEATURE_PASSED_BYTES_MAX 112 /* longer topics are asked about each time */
+struct feature_passed {
+    uint64_t until_ms; /* by the shard's clock */
+    uint64_t key;      /* features_passed_key(): what must be the same beside the topic; 0: nothing is remembered */
+    uint8_t topic[FEATURE_PASSED_BYTES_MAX];
+};
+
 /* A client's facts, and what the frame needs to know beside. */
 struct client_record {
     struct feature_client facts; /* first */
+    _Alignas(64) struct feature_passed passed;
     struct conn *connection;
     struct session *session;     /* NULL until CONNACK */
     uint8_t address_state;       /* enum client_address */
@@ -143,6 +152,7 @@ struct client_record {
     size_t connect_count;
     uint8_t *codes;              /* of a SUBSCRIBE that waits: verdicts of its first filters */
     uint32_t codes_count;
+    uint32_t wanted_by;          /* feature_clients_find(): by the features of these bits, when its address is known */
     struct feature_attribute *attributes;
     uint32_t attributes_bytes;
     char text[]; /* client id, user name, listener */
@@ -165,9 +175,14 @@ struct features_shard {
     uint32_t expiring_count;
     uint32_t expiry_cursor;
     uint64_t budget_ticks;
+    uint32_t verdicts_epoch;  /* raised when what gates have said counts no more; never 0 */
     bool authenticates, authorizes, tick_wanted;
+    uint32_t said_holds_ms;   /* of the last PUBLISH asked about: how long all their verdicts hold */
     uint8_t said_by;          /* who has spoken the last verdict: a slot, or FEATURE_BY_… */
     struct timer timer;
+    struct map_walk finding;  /* features_find.c */
+    uint32_t finding_for;     /* bits of features; 0: nobody looks for clients */
+    struct timer find_timer;
     _Atomic(struct feature_post *) posts;
     struct list sinks;        /* struct sink_part */
     bool delivering;          /* a sink's deliver() is at work */
@@ -208,6 +223,18 @@ bool features_reauthenticate(struct broker_shard *broker, struct session *sessio
 struct feature_verdict features_ask_publish(struct broker_shard *broker, struct client_record *record, const struct feature_publish *publish);
 enum gate_result features_publish(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish, struct span topic,
                                   enum mqtt_reason *ret_reason);
+static inline uint64_t features_passed_key(uint32_t epoch, struct span topic, uint8_t qos, bool retain)
+{
+    return (uint64_t)epoch << 32 | (uint32_t)topic.bytes << 3 | (uint32_t)qos << 1 | retain; /* topic.bytes < 65536 */
+}
+/* The same question as the last of the client at hand (a connected one's facts, or NULL), that was let pass and holds: nobody need be asked. */
+static inline bool features_passed(const struct features_shard *shard, const struct feature_client *client, const struct mqtt_publish *publish,
+                                   struct span topic, uint64_t now_ms)
+{
+    const struct feature_passed *passed = client ? &((const struct client_record *)client)->passed : NULL;
+    return passed && passed->key == features_passed_key(shard->verdicts_epoch, topic, publish->qos, publish->retain) && passed->until_ms > now_ms &&
+           memcmp(passed->topic, topic.data, topic.bytes) == 0;
+}
 /* Asks for all filters; GATE_PASSED: (*ret_codes)[i] is 0 or the reason code for SUBACK, until the next call. */
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);
