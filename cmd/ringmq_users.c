@@ -63,13 +63,11 @@ static bool form_of(const struct users_options *options, struct password_form *r
            word_number("mac-fun", options->mac, password_algorithm_names, PASSWORD_MD5, PASSWORD_SHA512 + 1, &ret_form->mac);
 }
 
-static int import(struct auth_users *users, const char *path, const struct users_options *options)
+static int import(struct auth_users *users, const char *path, const struct password_form *form, const struct users_options *options)
 {
-    struct password_form form;
     struct auth_import done;
     char error[800];
-    if (!form_of(options, &form)) return RINGMQ_EXIT_FAILED;
-    if (!auth_users_import_file(users, strcmp(path, "-") == 0 ? "/dev/stdin" : path, &form, options->scram, options->override, &done, error, sizeof error)) {
+    if (!auth_users_import_file(users, strcmp(path, "-") == 0 ? "/dev/stdin" : path, form, options->scram, options->override, &done, error, sizeof error)) {
         say_error("%s; nothing was imported", error);
         return RINGMQ_EXIT_FAILED;
     }
@@ -87,14 +85,16 @@ static int work(const char *verb, const struct text_list *words, const struct us
 {
     bool imports = strcmp(verb, "import") == 0, lists = strcmp(verb, "list") == 0, csv = options->format && strcmp(options->format, "csv") == 0;
     const char *path = words->items[1];
+    struct password_form form;
     char error[800];
+    if (imports && !form_of(options, &form)) return RINGMQ_EXIT_FAILED;
     if (options->format && !csv && strcmp(options->format, "json") != 0) return say_error("--format takes csv or json"), RINGMQ_EXIT_FAILED;
     if (!imports && access(path, F_OK) != 0) return say_error("%s: there is no such file", path), RINGMQ_EXIT_FAILED;
     struct auth_users *users = auth_users_open(path, error, sizeof error);
     if (!users) return say_error("%s", error), RINGMQ_EXIT_FAILED;
     int status = RINGMQ_EXIT_OK;
     if (imports)
-        status = import(users, words->items[2], options);
+        status = import(users, words->items[2], &form, options);
     else if (lists)
         auth_users_each(users, list_one, NULL);
     else if (!auth_users_export(users, csv, stdout))
