@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/check.h"
 #include "base/map.h"
 #include "base/wheel.h"
 #include "broker/feature.h"

@@ -284,6 +284,11 @@ static void setup_acl(uint64_t size)
     wanted = MICRO_ACL;
     setup_batch(size);
 }
+static void setup_acl_single(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_single(size);
+}
 static void setup_acl_each(uint64_t size)
 {
     wanted = MICRO_ACL_EACH;
@@ -341,6 +346,7 @@ const struct micro_case micro_path[] = {
     {"path-gate-64", setup_pass, run, 16, 4096},
     {"path-gate-asked-64", setup_pass_each, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-single", setup_acl_single, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
