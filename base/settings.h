@@ -174,6 +174,7 @@ struct io_settings {
     uint32_t receive_buffers_bytes;  /* per shard */
     uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */
     enum turn_clock turn_clock;
+    uint32_t turn_budget_us;         /* for input, and about as much again for all else */
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 

@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/regions.h"
 #include "broker/broker.h"
 #include "broker/door_tls.h"
 #include "broker/records.h"
@@ -389,6 +390,7 @@ static int broker_run(struct control *control)
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     int answers = ringmqd_admin_prepare(settings, control->broker);
+    regions_begin(control->shards_count);
     bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
     bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
     if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
@@ -399,6 +401,7 @@ static int broker_run(struct control *control)
         features_destroy(control->features);
         log_stop();
         broker_destroy(control->broker);
+        regions_end();
         return 1;
     }
     print_features(control);
@@ -427,6 +430,7 @@ static int broker_run(struct control *control)
     ringmqd_store_close(&control->store);
     features_destroy(control->features);
     broker_destroy(control->broker);
+    regions_end();
     door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();

@@ -24,7 +24,8 @@ enum kernel_flags {
     KERNEL_MORE = 1,   /* the operation goes on: another completion will come */
     KERNEL_BUFFER = 2, /* `data` points into a receive buffer: give it back with receive_done() */
     KERNEL_WAKE = 4,   /* not an operation of ours: somebody called wake() */
-    KERNEL_URGENT = 8  /* the shard's own mark, never set by a ring */
+    KERNEL_URGENT = 8, /* the shard's own marks, never set by a ring: handled before others */
+    KERNEL_REST = 16   /* the turn was over before the end of it: this is the rest */
 };
 
 struct kernel_completion {
@@ -61,6 +62,10 @@ struct kernel_verbs {
      * the completion. */
     void (*send)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user);
+    /* What the socket takes at once: fewer bytes, or -EAGAIN, when it has no room. It is over when the next wait() has submitted it, and
+     * that wait() does not end because of it: its completion comes along with whatever else happens. For sends after which the
+     * caller has nothing to do. */
+    void (*send_now)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     /* The same through a msghdr, which must stay until the completion too: where features->send_vectorized is false. */
     void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user);
     /* Ends the operation started with `target`; that one completes as usual (with -ECANCELED where it was cut short). */

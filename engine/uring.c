@@ -46,9 +46,11 @@ struct kernel_ring {
     struct io_uring ring;
     uint32_t shard;
     bool registered;
+    uint32_t enter_flags;
     struct kernel_features features;
     struct receive_buffers buffers;
     uint64_t event_value;
+    uint32_t sends_now; /* queued since the last wait: completed by the next submission, for certain */
     struct { /* a bundle completion that did not fit into the caller's array yet */
         uint64_t user;
         uint32_t bytes_left;
@@ -236,6 +238,8 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     for (uint32_t i = 0; kernel->ring.sq.array && i < kernel->ring.sq.ring_entries; i++) /* newer liburing: a ring without one */
         kernel->ring.sq.array[i] = i;
     kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
+    kernel->enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0) |
+                          (kernel->ring.features & COMPAT_FEAT_NO_IOWAIT ? COMPAT_ENTER_NO_IOWAIT : 0);
     features_probe(kernel, &settings->io, addresses_matter_to(settings));
     if (kernel->features.direct_descriptors) {
         failed = io_uring_register_files_sparse(&kernel->ring, direct_table_entries(settings));
@@ -298,9 +302,8 @@ static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t ti
                                         .tv_nsec = (long long)(timeout_ns % NSEC_PER_SEC)};
     struct compat_getevents_arg argument = {.min_wait_usec = (unsigned)(min_wait_ns / 1000),
                                             .ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
-    uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0);
     int fd = kernel->registered ? ring->enter_ring_fd : ring->ring_fd;
-    return io_uring_enter2((unsigned)fd, submit, wait_for, flags, (void *)&argument, sizeof argument);
+    return io_uring_enter2((unsigned)fd, submit, wait_for, kernel->enter_flags, (void *)&argument, sizeof argument);
 }
 
 static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
@@ -308,6 +311,7 @@ static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&kernel->ring);
     while (UNLIKELY(!sqe)) { /* more operations in one turn than the queue has entries: submit early */
         ring_enter(kernel, 0, 0, 0);
+        kernel->sends_now = 0; /* their completions are here already: the next wait does not sleep */
         sqe = io_uring_get_sqe(&kernel->ring);
     }
     return sqe;
@@ -398,11 +402,12 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
                            struct kernel_completion *ret_completions, uint32_t max)
 {
-    uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left;
+    uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left, sends_now = kernel->sends_now;
+    kernel->sends_now = 0;
     if (waiting || timeout_ns == 0)
         ring_enter(kernel, 0, 0, 0);
     else
-        ring_enter(kernel, kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1, timeout_ns,
+        ring_enter(kernel, (kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1) + sends_now, timeout_ns,
                    kernel->features.min_wait ? min_wait_ns : 0);
     uint32_t given = take_all(kernel, ret_completions, max), brought = given;
     for (uint32_t calls = 1; brought >= TASK_WORK_A_CALL && given < max && calls < CALLS_A_WAIT_MAX; calls++) {
@@ -476,6 +481,15 @@ static void uring_send(struct kernel_ring *kernel, int fd, const void *data, siz
     struct io_uring_sqe *sqe = sqe_next(kernel);
     io_uring_prep_send(sqe, fd, data, bytes, MSG_WAITALL | MSG_NOSIGNAL);
     sqe_finish(kernel, sqe, user);
+}
+
+/* Never waits for room (MSG_DONTWAIT: no poll is armed), so its completion is posted while it is submitted. */
+static void uring_send_now(struct kernel_ring *kernel, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_send(sqe, fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    sqe_finish(kernel, sqe, user);
+    kernel->sends_now++;
 }
 
 static void uring_send_vector(struct kernel_ring *kernel, int fd, const struct iovec *pieces, uint32_t count,
@@ -596,6 +610,7 @@ const struct kernel_verbs kernel_uring = {
     .receive_done = uring_receive_done,
     .send = uring_send,
     .send_vector = uring_send_vector,
+    .send_now = uring_send_now,
     .send_message = uring_send_message,
     .cancel = uring_cancel,
     .shutdown = uring_shutdown,

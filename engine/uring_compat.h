@@ -13,6 +13,8 @@
 #define COMPAT_OP_URING_CMD         46         /* 5.19                                     */
 #define COMPAT_SOCKET_SETSOCKOPT    3          /* 6.7, cmd_op of a URING_CMD on a socket   */
 #define COMPAT_ENTER_REGISTERED     (1U << 4)  /* 5.18                                     */
+#define COMPAT_ENTER_NO_IOWAIT      (1U << 7)  /* 6.15                                     */
+#define COMPAT_FEAT_NO_IOWAIT       (1U << 17) /* 6.15, features                           */
 
 /* struct io_uring_buf_reg: what liburing 2.3 calls pad is called flags from 2.5 on. */
 struct compat_buffer_ring {

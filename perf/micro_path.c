@@ -28,7 +28,7 @@
 struct loop {
     uint64_t receive_user[SOCKETS_MAX];
     struct kernel_completion waiting[SOCKETS_MAX * 2];
-    uint32_t waiting_count;
+    uint32_t waiting_count, events; /* events: those of them that end a wait */
     uint64_t accept_user;
 };
 
@@ -60,6 +60,7 @@ static void complete(struct loop *loop, uint64_t user, int result, const void *d
 {
     loop->waiting[loop->waiting_count++] =
         (struct kernel_completion){.user = user, .result = result, .data = data, .flags = flags};
+    loop->events++;
 }
 
 /* The subscriber acknowledges QoS 1 at once: its PUBACKs arrive in the next turn. */
@@ -82,6 +83,11 @@ static void loop_send(struct kernel_ring *ring, int fd, const void *data, size_t
     if (fd >= 1 && world.subscriber_answers) answer(data, bytes);
     complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
+static void loop_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    loop_send(ring, fd, data, bytes, user);
+    loop_of(ring)->events--;
+}
 static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
 {
     size_t bytes = 0;
@@ -93,7 +99,7 @@ static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iove
 static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(loop_of(ring), target, -125, NULL, 0); }
 static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
 static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
-static void loop_wake(struct kernel_ring *from, uint32_t to) {}
+static void loop_wake(struct kernel_ring *from, uint32_t to) {} /* mesh_ready() says so, too */
 static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t min, struct kernel_completion *out, uint32_t max)
 {
     struct loop *loop = loop_of(ring);
@@ -101,6 +107,7 @@ static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t m
     memcpy(out, loop->waiting, count * sizeof *out);
     memmove(loop->waiting, loop->waiting + count, (loop->waiting_count - count) * sizeof *out);
     loop->waiting_count -= count;
+    loop->events = loop->waiting_count;
     return count;
 }
 static bool loop_ready(struct kernel_ring *ring) { return true; }
@@ -108,7 +115,7 @@ static bool loop_ready(struct kernel_ring *ring) { return true; }
 static const struct kernel_verbs kernel_loop = {
     .name = "loop", .open = loop_open, .close = loop_close, .features = loop_features, .monotonic_ns = loop_now,
     .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done,
-    .send = loop_send, .send_vector = loop_send_vector, .cancel = loop_cancel, .shutdown = loop_shutdown,
+    .send = loop_send, .send_vector = loop_send_vector, .send_now = loop_send_now, .cancel = loop_cancel, .shutdown = loop_shutdown,
     .close_fd = loop_close_fd, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
 
 /* ---- the scene -------------------------------------------------------------------------------------------------- */
@@ -126,6 +133,19 @@ static void turns(uint32_t count)
     while (count--)
         for (uint32_t i = 0; i < shards_count; i++)
             shard_turn(shards[i], 0);
+}
+
+/* As many turns as a kernel would wake the shards for. */
+static void turns_until_asleep(void)
+{
+    for (bool awake = true; awake;) {
+        awake = false;
+        for (uint32_t i = 0; i < shards_count; i++) {
+            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_ready(shards[i]->group->mesh, i)) continue;
+            shard_turn(shards[i], UINT64_MAX);
+            awake = true;
+        }
+    }
 }
 
 struct client {
@@ -177,11 +197,11 @@ static struct {
 static void receive_once(void)
 {
     feed(scene.publisher.shard, scene.publisher.fd, scene.bytes, scene.bytes_count);
-    turns(2);
+    turns_until_asleep();
     if (!world.acks_bytes) return;
     feed(scene.subscribers_shard, 1, world.acks, world.acks_bytes);
     world.acks_bytes = 0;
-    turns(1);
+    turns_until_asleep();
 }
 
 static enum micro_features wanted;
@@ -274,10 +294,20 @@ static void setup_pass(uint64_t size)
     wanted = MICRO_PASS;
     setup_batch(size);
 }
+static void setup_pass_each(uint64_t size)
+{
+    wanted = MICRO_PASS_EACH;
+    setup_batch(size);
+}
 static void setup_acl(uint64_t size)
 {
     wanted = MICRO_ACL;
     setup_batch(size);
+}
+static void setup_acl_single(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_single(size);
 }
 static void setup_acl_each(uint64_t size)
 {
@@ -334,7 +364,9 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
     {"path-sink-64", setup_sink, run, 16, 4096},
     {"path-gate-64", setup_pass, run, 16, 4096},
+    {"path-gate-asked-64", setup_pass_each, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-single", setup_acl_single, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},

@@ -30,6 +30,7 @@ struct fake_operation {
     int fd;
     uint64_t user;
     bool cancelled, one;
+    bool now;                   /* OP_SEND: never waits for room */
     int result;                 /* OP_DONE */
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
@@ -198,7 +199,7 @@ static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_
     operation->kind = kind;
     operation->fd = fd;
     operation->user = user;
-    operation->cancelled = operation->one = false;
+    operation->cancelled = operation->one = operation->now = false;
     operation->sent = operation->total = 0;
     operation->pieces_count = 0;
     return ring->operations[ring->operations_count++] = operation;
@@ -244,6 +245,12 @@ static void fake_send(struct kernel_ring *ring, int fd, const void *data, size_t
 {
     struct iovec piece = {(void *)(uintptr_t)data, bytes};
     fake_send_vector(ring, fd, &piece, 1, user);
+}
+
+static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    fake_send(ring, fd, data, bytes, user);
+    ring->operations[ring->operations_count - 1]->now = true;
 }
 
 static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user)
@@ -392,9 +399,10 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
         return true;
     }
     *ret_over = false;
-    if (!chance(world.chances.send_now)) return false;
+    bool no_room = operation->now && chance(20);
+    if (!no_room && !chance(world.chances.send_now)) return false; /* a send_now() is told late, with something else */
     uint64_t skip = operation->sent;
-    for (uint32_t i = 0; i < operation->pieces_count; i++) {
+    for (uint32_t i = 0; i < operation->pieces_count && !no_room; i++) {
         uint64_t length = operation->pieces[i].iov_len;
         if (skip >= length) {
             skip -= length;
@@ -407,7 +415,12 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
         if (put < wanted) break;
     }
     bool whole = operation->sent == operation->total;
-    if (!whole && !(operation->sent && chance(world.chances.send_short))) return false; /* MSG_WAITALL: goes on later */
+    if (operation->now && operation->sent == 0) {
+        *ret_over = true;
+        out->result = -EAGAIN;
+        return true;
+    }
+    if (!whole && !operation->now && !(operation->sent && chance(world.chances.send_short))) return false; /* MSG_WAITALL: goes on later */
     *ret_over = true;
     out->result = (int)operation->sent;
     return true;
@@ -492,6 +505,7 @@ const struct kernel_verbs kernel_fake = {
     .receive_done = fake_receive_done,
     .send = fake_send,
     .send_vector = fake_send_vector,
+    .send_now = fake_send_now,
     .send_message = fake_send_message,
     .cancel = fake_cancel,
     .shutdown = fake_shutdown,
