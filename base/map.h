@@ -1,7 +1,7 @@
 /* map.h - hash table from a byte string to a pointer: open addressing, keys belong to the values.
  *
  * The table stores (hash, value) only; the owner says with key_of() where a value's key lies, so a key is held once. A table that grows moves
- * a few buckets with each insertion and removal, so that none takes long, however many there are; until it is through, the old one is looked
+ * a few buckets with each insertion, so that none takes long, however many there are; until it is through, the old one is looked
  * at, too. It never shrinks below what it had, except by map_free().
  * Owner: whoever embeds it. Threads: one. Failure: none. */
 #ifndef RINGMQ_BASE_MAP_H

@@ -124,6 +124,7 @@
     X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
+    X(gates_remembered, "PUBLISH packets like their client's last one, which all features had let pass: nobody was asked") \
     X(tap_events, "events for features")                                                                             \
     X(tap_events_lost, "events that found their ring full")
 

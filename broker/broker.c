@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/fanout.h"
 #include "broker/inspect.h"
 #include "broker/records.h"
 #include "broker/remains.h"
@@ -67,6 +68,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->kicked);
     list_init(&broker->requests);
     list_init(&broker->remains);
+    broker->fanout_parts = shard->group->packets_max ? 2 : FANOUT_PARTS; /* tests want parts */
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
@@ -203,6 +205,13 @@ static bool kicked_disconnect(struct broker_shard *broker)
     return !list_empty(&broker->kicked);
 }
 
+static bool slow_turn(struct broker_shard *broker)
+{
+    bool more = broker->slow_work & SLOW_FANOUT && fanout_turn(broker);
+    more |= broker->slow_work & SLOW_REMAINS && remains_turn(broker);
+    return (broker->slow_work & SLOW_RATES && rates_turn(broker)) || more;
+}
+
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -212,7 +221,7 @@ static bool broker_turn(struct shard *shard)
     more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
-    if (UNLIKELY(!list_empty(&broker->remains))) more |= remains_turn(broker);
+    if (UNLIKELY(broker->slow_work)) more |= slow_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -243,6 +252,7 @@ static void broker_stop(struct shard *shard)
     if (broker->broker->features) features_halt(broker->broker->features);
     inspect_stop(broker);
     durable_stop(broker);
+    fanout_finish(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)

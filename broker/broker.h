@@ -60,6 +60,8 @@ struct broker {
     struct trace_node *trace;        /* NULL: nobody can trace. Set before the shards start */
 };
 
+enum slow_work { SLOW_REMAINS = 1, SLOW_RATES = 2, SLOW_FANOUT = 4 };
+
 struct fanout_entry {
     struct session *session;
     uint8_t qos;
@@ -87,6 +89,10 @@ struct broker_shard {
     bool lanes_blocked, lanes_opened; /* a message has found a lane full; none is any more */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
     struct list remains;             /* of ended sessions (broker/remains.h) */
+    struct map_walk rates_walk;      /* over the sessions, to tell them of changed rates */
+    struct fanout *fanout_now;       /* broker/fanout.h; NULL: none */
+    uint32_t fanout_parts;           /* subscribers from which on a fan-out is done in parts */
+    uint8_t slow_work;               /* enum slow_work: what goes on in parts, turn after turn */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
@@ -217,6 +223,7 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
 #define FANOUT_WORK 4
 /* To one filter's sinks: broker/deliver_plain.c. */
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
+void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {

@@ -331,11 +331,11 @@ static void oldest_drop(struct broker_shard *broker, struct session *session, en
 }
 
 /* Room for one more message of these bytes? Applies the policy; false: this one is to be dropped. */
-static bool queue_make_room(struct broker_shard *broker, struct session *session, uint64_t bytes, bool crossed)
+static bool queue_make_room(struct broker_shard *broker, struct session *session, uint64_t bytes)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     for (;;) {
-        bool own_full = session_queue_full(broker, session, bytes) && !(crossed && pressure_admits(broker, session, queue_count(session), session->queue_bytes + bytes));
+        bool own_full = session_queue_full(broker, session, bytes) && !pressure_admits(broker, session, queue_count(session), session->queue_bytes + bytes);
         bool node_full = node_queues_full(broker, bytes);
         if (LIKELY(!own_full && !node_full)) return true;
         if (oldest_expired(broker, session)) { /* it goes whatever the policy */
@@ -386,7 +386,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (UNLIKELY(session->durable) && publication->partial && !options->shared && durable_partial_has(publication->partial, session)) return;
     uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes +
                      publication->payload.bytes;
-    if (!queue_make_room(broker, session, bytes, publication->crossed)) {
+    if (!queue_make_room(broker, session, bytes)) {
         if (options->qos == 0)
             COUNT(broker, dropped_qos0_slow);
         else

@@ -87,7 +87,8 @@ static void measure(struct broker_shard *broker, struct pressed *pressed)
 {
     pressed->since_ms = broker->shard->now_ms;
     pressed->sent = pressed->session->queue.sent;
-    pressed->wanted = (uint32_t)(waiting(pressed->session) / 4) + 1;
+    uint64_t queued = waiting(pressed->session), limit = broker->settings->mqtt.queue_messages_max;
+    pressed->wanted = (uint32_t)((queued < limit ? queued : limit) / 4) + 1;
 }
 
 static bool is_group(const struct broker_shard *broker, uint32_t filter)

@@ -7,8 +7,8 @@
  *
  * Looking costs one load and a test per PUBLISH while no filter is marked and no lane is full.
  *
- * What was on its way in the lanes when a filter was marked still arrives: the queue takes it beyond its limit, by PRESSURE_BEYOND() messages
- * and PRESSURE_BEYOND_BYTES at most (what is larger is lent: the queue keeps no more memory alive than was taken already).
+ * What was on its way in the lanes when a filter was marked still arrives: while its publishers wait, a queue takes it beyond its limit, by
+ * PRESSURE_BEYOND() messages and PRESSURE_BEYOND_BYTES at most (what is larger is lent: the queue keeps no more memory alive than was taken already).
  *
  * A session is *slow* when it took less than a quarter of its queue within a second, or nothing at all: it marks nothing, so that nobody waits for
  * it, until a second went better. Its publishers are paused in slices (publisher_pause()), and when its queue is full mqtt.mqueue_policy decides.
@@ -72,7 +72,7 @@ void pressure_rise(struct broker_shard *broker, struct session *session, uint32_
 void pressure_look(struct broker_shard *broker, struct session *session);
 /* It is away or ends. */
 void pressure_end(struct broker_shard *broker, struct session *session);
-/* May this one, which comes from another shard, go beyond the queue's limit? */
+/* May one that was on its way go beyond the queue's limit? */
 bool pressure_admits(const struct broker_shard *broker, const struct session *session, uint64_t queued, uint64_t queued_bytes);
 /* Its publishers wait for it. */
 static inline bool pressure_is_held_for(const struct session *session) { return session->pressed && !session->rare->pressed->slow; }

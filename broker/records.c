@@ -103,7 +103,6 @@ static void report_congestion(struct broker_shard *broker, uint32_t from, const 
 static void take_publish(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
-    publication.crossed = true;
     if (broker->durable) durable_adopt(broker, from, &publication);
     uint32_t count = (uint32_t)(cells->b >> 32), first = (uint32_t)cells->b;
     if (LIKELY(count == 1)) {
@@ -123,7 +122,7 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
 {
     uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
     const uint8_t *bytes = (const uint8_t *)&cells[2];
-    struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .crossed = true, .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
+    struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
     publication.topic = span_of(bytes, lengths >> 32 & 0xffff);
     publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
     publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
@@ -138,7 +137,6 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
 static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
-    publication.crossed = true;
     struct share_keys keys = {.publisher_hash = cells[1].a, .topic_hash = cells[1].b,
                               .random = random_next(&broker->shard->random)};
     publication.publisher_hash = keys.publisher_hash;

@@ -18,6 +18,7 @@ static void append(struct broker_shard *broker, struct remains remains)
     struct remains *made = memory_acquire(sizeof *made);
     *made = remains;
     list_append(&broker->remains, &made->link);
+    broker->slow_work |= SLOW_REMAINS;
 }
 
 void remains_queue(struct broker_shard *broker, struct delivery_queue *queue)
@@ -62,6 +63,7 @@ bool remains_turn(struct broker_shard *broker)
     do
         more = first_goes_on(broker);
     while (more && !shard_step_over(broker->shard));
+    if (!more) broker->slow_work &= (uint8_t)~SLOW_REMAINS;
     return more;
 }
 

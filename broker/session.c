@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/delivery_queue.h"
+#include "broker/fanout.h"
 #include "broker/remains.h"
 
 struct session *session_find(struct broker_shard *broker, struct span client_id)
@@ -123,6 +124,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_ENDED}});
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
+    if (UNLIKELY(broker->fanout_now)) fanout_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
     if (session->durable) durable_session_end(broker, session);
     bool remains = session->subscriptions_count > REMAINS_SUBSCRIPTIONS && !broker->stopping && !(broker->extras_bits & EXTRA_EXCLUSIVE);

@@ -516,8 +516,9 @@ static const struct schema_key keys[] = {
      .documentation = "Whether QoS 0 messages wait, too, for a session that is away."},
     {"mqtt.publisher_pause", TYPE_DURATION, RELOAD, AT(mqtt.pause_ms), .unit_us = MS, .min = 0, .max = 60000,
      .default_text = "2ms",
-     .documentation = "A publisher that outruns its subscribers is not read for this long at a time, so that their queues "
-                      "need not drop. 0 turns it off: the publisher never slows down, and queues fill."},
+     .documentation = "A publisher that outruns its subscribers is not read until their queues have room again, looked at this often at least, so that they need not "
+                      "drop. Nobody waits for a subscriber that takes nothing for a second, or less than a quarter of its queue: its publishers are paused for this long at "
+                      "a time. 0 turns it off: the publisher never slows down, and queues fill."},
     {"mqtt.match_cache_topics", TYPE_UNSIGNED, AT(mqtt.match_cache_topics), .min = 0, .max = 16777216,
      .default_text = "65536",
      .documentation = "Topics per shard whose subscribers are remembered. Raise it when more topics than this are busy at the "

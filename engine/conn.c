@@ -64,7 +64,7 @@ static void carry_append(struct shard *shard, struct conn *conn, struct span byt
     }
     if (needed > conn->carry_capacity) {
         uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
-        if (conn->receive_cancelled && capacity < shard->settings->io.receive_buffers_bytes)
+        if (conn->receive_cancelled && conn->holds && capacity < shard->settings->io.receive_buffers_bytes)
             capacity = shard->settings->io.receive_buffers_bytes;
         if (!conn->receive_cancelled && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
             capacity = conn->carry_wanted;
@@ -239,7 +239,10 @@ bool conn_completed_receive(struct shard *shard, struct conn *conn, struct kerne
             completion->data = rest.data;
             completion->result = (int32_t)rest.bytes;
             completion->flags |= KERNEL_REST;
-            if (last) conn->receive_armed = true, conn->in_kernel++;
+            if (last)
+                conn->receive_armed = true, conn->in_kernel++;
+            else
+                conn_receive_cancel(shard, conn); /* until it has caught up: else it would fill the receive buffers of all */
             return true;
         }
     }

@@ -88,19 +88,30 @@ void shard_mark_stalled(struct shard *shard, struct conn *conn)
 
 #define ACCEPT_WORK 8 /* packets that it costs as much as */
 
-/* The others than receives. */
-static void completion_handle(struct shard *shard, const struct kernel_completion *completion, struct conn *conn)
+static struct conn *completion_conn(struct shard *shard, const struct kernel_completion *completion)
 {
+    uint32_t slot = (uint32_t)completion->user;
+    DCHECK(slot < shard->conns_used);
+    struct conn *conn = &shard->conns[slot];
+    /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
+    CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
+    return conn;
+}
+
+/* Neither receive nor send. */
+static void completion_handle(struct shard *shard, const struct kernel_completion *completion)
+{
+    if (completion->flags & KERNEL_WAKE || completion->user == 0) return; /* user 0: close of a connection that never was */
     switch ((enum user_kind)(completion->user >> 56)) {
-    case USER_SEND: return conn_completed_send(shard, conn, completion->result);
-    case USER_CLOSE: return conn_completed_close(shard, conn);
-    case USER_PASS: return conn_completed_pass(shard, conn, completion->result);
-    case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
-    case USER_SHUTDOWN: return conn_completed_shutdown(shard, conn);
+    case USER_ACCEPT: shard_turn_work(shard, ACCEPT_WORK); return accept_completed(shard, completion);
+    case USER_ADOPT: return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)(completion->user & RECORD_POINTER_MASK), completion->result);
+    case USER_FILE: return shard->group->handler->file(shard, completion->user & 1, completion->result);
+    case USER_CLOSE: return conn_completed_close(shard, completion_conn(shard, completion));
+    case USER_PASS: return conn_completed_pass(shard, completion_conn(shard, completion), completion->result);
+    case USER_INSTALL: return conn_completed_install(shard, completion_conn(shard, completion), completion->result);
+    case USER_SHUTDOWN: return conn_completed_shutdown(shard, completion_conn(shard, completion));
     case USER_RECEIVE:
-    case USER_ACCEPT:
-    case USER_FILE:
-    case USER_ADOPT: break;
+    case USER_SEND: break;
     }
     UNREACHABLE("a completion of no kind");
 }
@@ -109,23 +120,9 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
 static bool completion_take(struct shard *shard, struct kernel_completion *completion)
 {
     enum user_kind kind = (enum user_kind)(completion->user >> 56);
-    if (completion->flags & KERNEL_WAKE || completion->user == 0) return false; /* user 0: close of a connection that never was */
-    if (kind == USER_ACCEPT) {
-        shard_turn_work(shard, ACCEPT_WORK);
-        return accept_completed(shard, completion), false;
-    }
-    if (kind == USER_ADOPT) {
-        uint64_t handoff = completion->user & RECORD_POINTER_MASK;
-        return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result), false;
-    }
-    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->user & 1, completion->result), false;
-    uint32_t slot = (uint32_t)completion->user;
-    DCHECK(slot < shard->conns_used);
-    struct conn *conn = &shard->conns[slot];
-    /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
-    CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
-    if (LIKELY(kind == USER_RECEIVE)) return conn_completed_receive(shard, conn, completion);
-    return completion_handle(shard, completion, conn), false;
+    if (LIKELY(kind == USER_RECEIVE)) return conn_completed_receive(shard, completion_conn(shard, completion), completion);
+    if (LIKELY(kind == USER_SEND)) return conn_completed_send(shard, completion_conn(shard, completion), completion->result), false;
+    return completion_handle(shard, completion), false;
 }
 
 static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
@@ -143,14 +140,13 @@ static void phase_begin(struct shard *shard, uint64_t until_ns)
 {
     shard->turn_spent = false;
     shard->phase_until_ns = shard->now_ns + until_ns;
-    shard->turn_look_at = shard->turn_packets + (LIKELY(shard->packets_cut == UINT32_MAX) ? WORK_PER_LOOK : shard->packets_cut);
+    shard->turn_look_at = shard->turn_packets + shard->look_every;
 }
 
 bool shard_turn_look(struct shard *shard)
 {
     if (shard->turn_spent) return true;
-    bool cut = shard->packets_cut != UINT32_MAX;
-    shard->turn_spent = cut || shard->group->verbs->monotonic_ns(shard->ring) > shard->phase_until_ns;
+    shard->turn_spent = shard->sends_most != UINT32_MAX || shard->group->verbs->monotonic_ns(shard->ring) > shard->phase_until_ns;
     shard->turn_look_at = shard->turn_packets + (shard->turn_spent ? 0 : WORK_PER_LOOK);
     return shard->turn_spent;
 }
@@ -184,15 +180,18 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     return remaining;
 }
 
-/* The first has been cut and had its part of this turn: it goes behind those that wait, but not behind what its own connection has received later. */
-static void first_goes_back(struct shard *shard)
+/* Whoever has used up the budget had its part of this turn: what its connection has received goes behind the others that wait. */
+static void goes_back(struct shard *shard, uint64_t user)
 {
-    struct kernel_completion *completions = shard->completions, first = completions[0];
-    uint32_t count = shard->completions_left, to = 1;
-    while (to < count && completions[to].user != first.user)
-        to++;
-    memmove(completions, completions + 1, (to - 1) * sizeof *completions);
-    completions[to - 1] = first;
+    struct kernel_completion *completions = shard->completions;
+    uint32_t count = shard->completions_left, kept = 0, set_aside = 0;
+    if (!shard->completions_aside) shard->completions_aside = memory_acquire(COMPLETIONS_PER_TURN_MAX * sizeof *completions);
+    for (uint32_t i = 0; i < count; i++)
+        if (completions[i].user == user)
+            shard->completions_aside[set_aside++] = completions[i];
+        else
+            completions[kept++] = completions[i];
+    memcpy(completions + kept, shard->completions_aside, set_aside * sizeof *completions);
 }
 
 static void completions_handle(struct shard *shard, uint32_t count)
@@ -202,16 +201,16 @@ static void completions_handle(struct shard *shard, uint32_t count)
     if (count >= shard->sorted_from) count = completions_urgent(shard, count);
     phase_begin(shard, shard->budget_ns);
     uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
-    bool cut = false;
-    for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard) && !cut; i++) {
+    uint64_t user = 0;
+    for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard); i++) {
         completion_prefetch(shard, i, count);
-        cut = completion_take(shard, &completions[i]);
+        user = completions[i].user;
+        if (UNLIKELY(completion_take(shard, &completions[i]))) break;
     }
-    i -= cut;
     shard->completions_left = count - i;
     if (LIKELY(i == count)) return;
     memmove(completions, completions + i, (count - i) * sizeof *completions);
-    if (cut) first_goes_back(shard);
+    if (shard->turn_spent) goes_back(shard, user);
 }
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
@@ -246,12 +245,13 @@ static bool step_over(void *shard) { return shard_step_over(shard); }
 
 static uint32_t timers_expire(struct shard *shard)
 {
-    uint32_t fired = 0, now;
+    uint32_t now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard), fired = now;
+    if (LIKELY(now < TIMERS_PER_LOOK)) return fired;
     shard_step_begin(shard);
-    do {
+    while (now == TIMERS_PER_LOOK && !shard_step_over(shard)) {
         now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard);
         fired += now;
-    } while (now == TIMERS_PER_LOOK && !shard_step_over(shard));
+    }
     shard->more_next_turn |= now == TIMERS_PER_LOOK;
     return fired;
 }
@@ -294,7 +294,10 @@ static uint64_t gather_ns(const struct shard *shard) { return shard->gathering >
 
 static void gather_learn(struct shard *shard)
 {
-    if (shard->turn_receives == 0) return;
+    if (shard->turn_receives == 0) { /* the rest of what came before */
+        shard->turn_packets = 0;
+        return;
+    }
     uint32_t now = shard->turn_packets * 256 / shard->turn_receives;
     if (now > 64 * 256) now = 64 * 256;
     shard->gathering += (int32_t)(now - shard->gathering) / GATHER_WEIGHT;
@@ -338,13 +341,13 @@ static uint64_t send_cost_ns(const struct conn *conn) { return 3000 + outbuf_byt
 
 #define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
 
-/* One send for each; of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
-static void dirty_send(struct shard *shard)
+/* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
+static void dirty_send_some(struct shard *shard)
 {
     uint64_t cost_ns = 0, most_ns = 2 * shard->budget_ns;
     uint32_t i = 0;
     shard_step_of(shard, shard->budget_ns);
-    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->packets_cut) {
+    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->sends_most) {
         struct conn *conn = &shard->conns[shard->dirty[i++]];
         cost_ns += send_cost_ns(conn);
         conn->dirty = false;
@@ -358,44 +361,55 @@ static void dirty_send(struct shard *shard)
     stats_count(&shard->stats.turns_unsent, 1);
 }
 
+/* One send for each. */
+static void dirty_send(struct shard *shard)
+{
+    if (UNLIKELY(shard->dirty_count > shard->sends_uncounted)) return dirty_send_some(shard);
+    for (uint32_t i = 0; i < shard->dirty_count; i++) {
+        struct conn *conn = &shard->conns[shard->dirty[i]];
+        conn->dirty = false;
+        conn_send_staged(shard, conn);
+    }
+    shard->dirty_count = 0;
+}
+
 /* io.turn_clock = processor: what the thread had used when each part of the turn had ended. */
-enum turn_part { TURN_WAIT, TURN_RESTED, TURN_COMPLETIONS, TURN_LANES, TURN_TIMERS, TURN_ABOVE, TURN_SENDS, TURN_PARTS };
+enum turn_part { TURN_WAIT, TURN_INPUT, TURN_LANES, TURN_ABOVE, TURN_SENDS, TURN_PARTS };
 struct turn_clock_marks {
     uint64_t used_ns[TURN_PARTS];
     uint32_t packets;
 };
 #define LONG_TURN_NS (2 * NS_PER_MS)
 
-static inline void turn_mark(struct shard *shard, enum turn_part part)
+static void turn_mark(struct shard *shard, enum turn_part part)
 {
-    if (LIKELY(!shard->marks)) return;
     struct timespec used;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
     shard->marks->used_ns[part] = (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
-    if (part == TURN_COMPLETIONS) shard->marks->packets = shard->turn_packets;
+    if (part == TURN_INPUT) shard->marks->packets = shard->turn_packets;
 }
 
-static void marks_measure(struct shard *shard, uint32_t completions, uint64_t before_ns, uint64_t elapsed_ns)
+static void marks_measure(struct shard *shard, uint32_t completions, uint64_t elapsed_ns)
 {
     const uint64_t *at = shard->marks->used_ns;
+    uint64_t before_ns = at[TURN_SENDS];
+    turn_mark(shard, TURN_SENDS);
     uint64_t turn_ns = at[TURN_SENDS] - at[TURN_WAIT];
     spread_record(&shard->spreads[SPREAD_turn_processor], turn_ns);
     spread_record(&shard->spreads[SPREAD_round_processor], at[TURN_SENDS] - before_ns);
     if (LIKELY(turn_ns <= LONG_TURN_NS)) return;
-    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u rested_us=%llu completions_us=%llu lanes_us=%llu timers_us=%llu "
-                "above_us=%llu sends_us=%llu", shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions,
-                shard->marks->packets, (unsigned long long)(at[TURN_RESTED] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_COMPLETIONS] - at[TURN_RESTED]) / 1000,
-                (unsigned long long)(at[TURN_LANES] - at[TURN_COMPLETIONS]) / 1000, (unsigned long long)(at[TURN_TIMERS] - at[TURN_LANES]) / 1000,
-                (unsigned long long)(at[TURN_ABOVE] - at[TURN_TIMERS]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
+    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu",
+                shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions, shard->marks->packets,
+                (unsigned long long)(at[TURN_INPUT] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_LANES] - at[TURN_INPUT]) / 1000,
+                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
 }
 
 /* One more reading of the clock, about 25 ns a turn. */
-static void turn_measure(struct shard *shard, uint32_t completions, uint64_t used_before_ns)
+static void turn_measure(struct shard *shard, uint32_t completions, bool marked)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     spread_record(&shard->spreads[SPREAD_turn], now_ns - shard->now_ns);
-    turn_mark(shard, TURN_SENDS);
-    if (UNLIKELY(shard->marks != NULL)) marks_measure(shard, completions, used_before_ns, now_ns - shard->now_ns);
+    if (UNLIKELY(marked)) marks_measure(shard, completions, now_ns - shard->now_ns);
     spread_record(&shard->spreads[SPREAD_turn_completions], completions);
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
@@ -420,28 +434,26 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
 void shard_turn(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
+    const bool marked = shard->marks != NULL; /* io.turn_clock = processor */
 
     uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
     shard_set_now(shard);                               /* everything in the turn happens at this time */
     shard->more_next_turn = false;
-    uint64_t used_before_ns = UNLIKELY(shard->marks != NULL) ? shard->marks->used_ns[TURN_SENDS] : 0;
-    turn_mark(shard, TURN_WAIT);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_WAIT);
 
     if (UNLIKELY(shard->rested_count)) {
         phase_begin(shard, shard->budget_ns / 2);
         conn_rested_turn(shard);
     }
-    turn_mark(shard, TURN_RESTED);
     completions_handle(shard, completions);
-    turn_mark(shard, TURN_COMPLETIONS);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_INPUT);
     shard_step_of(shard, shard->budget_ns);
     uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
     lanes_measure(shard, fullest);
-    turn_mark(shard, TURN_LANES);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_LANES);
     uint32_t timers = timers_expire(shard);
-    turn_mark(shard, TURN_TIMERS);
     bool more = group->handler->turn(shard);
-    turn_mark(shard, TURN_ABOVE);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
 
@@ -449,10 +461,13 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || shard->completions_left || shard->rested_count;
-    if (UNLIKELY(shard->completions_left | shard->rested_count)) stats_count(&shard->stats.turns_cut, 1);
+    if (UNLIKELY(shard->completions_left | shard->rested_count)) {
+        stats_count(&shard->stats.turns_cut, 1);
+        more = true;
+    }
+    shard->more_next_turn |= more;
     gather_learn(shard);
-    turn_measure(shard, completions, used_before_ns);
+    turn_measure(shard, completions, marked);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
@@ -486,9 +501,11 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
-    shard->packets_cut = group->packets_max ? group->packets_max : UINT32_MAX;
+    shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
+    shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
+    shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
     if (settings->io.turn_clock == TURN_CLOCK_PROCESSOR) shard->marks = memory_acquire_zeroed(sizeof *shard->marks);
-    shard->budget_ns = settings->io.turn_budget_us * NS_PER_US;
+    shard->budget_ns = (settings->io.turn_budget_us ? settings->io.turn_budget_us : TURN_BUDGET_US) * NS_PER_US;
     shard->conns_capacity = settings->node.connections_max;
     shard->conns_free = UINT32_MAX;
     size_t conns_bytes = (size_t)shard->conns_capacity * sizeof(struct conn);
@@ -552,5 +569,6 @@ void shard_destroy(struct shard *shard)
     for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
         memory_release(shard->filter_rooms[level]);
     memory_release(shard->completions);
+    memory_release(shard->completions_aside);
     memory_release(shard);
 }

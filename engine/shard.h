@@ -118,7 +118,9 @@ struct shard {
     uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
     uint32_t turn_look_at;   /* the clock is looked at when turn_packets has come so far, see shard_turn_spent() */
-    uint32_t packets_cut;    /* turn_packets that end a phase whatever the clock says: UINT32_MAX but in tests */
+    uint32_t look_every;     /* WORK_PER_LOOK; in tests: the packets that end a phase, whatever the clock says, */
+    uint32_t sends_most;     /* and the sends that end a turn; else UINT32_MAX */
+    uint32_t sends_uncounted; /* fewer are not looked at */
     bool turn_spent;         /* no more input in this phase of the turn */
     uint64_t phase_until_ns; /* when its input ends */
     uint64_t step_ns, step_until_ns; /* see shard_step_over(); until 0: it has not been asked yet */
@@ -127,6 +129,7 @@ struct shard {
     uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
     uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
+    struct kernel_completion *completions_aside; /* scratch, made at the first use */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
     struct spread spreads[SPREADS];
@@ -147,6 +150,7 @@ struct shard {
  * those who owe acknowledgements, other receives, what other shards send, timers, the layer above. Each has its part of the budget and begins whatever
  * the others have used, so none starves; the clock is looked at every WORK_PER_LOOK pieces of work. */
 #define WORK_PER_LOOK    64
+#define TURN_BUDGET_US   500 /* where the settings name none */
 /* With fewer completions than this their order makes no difference that anybody could notice. */
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048

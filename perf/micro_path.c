@@ -294,10 +294,20 @@ static void setup_pass(uint64_t size)
     wanted = MICRO_PASS;
     setup_batch(size);
 }
+static void setup_pass_each(uint64_t size)
+{
+    wanted = MICRO_PASS_EACH;
+    setup_batch(size);
+}
 static void setup_acl(uint64_t size)
 {
     wanted = MICRO_ACL;
     setup_batch(size);
+}
+static void setup_acl_single(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_single(size);
 }
 static void setup_acl_each(uint64_t size)
 {
@@ -354,7 +364,9 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
     {"path-sink-64", setup_sink, run, 16, 4096},
     {"path-gate-64", setup_pass, run, 16, 4096},
+    {"path-gate-asked-64", setup_pass_each, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-single", setup_acl_single, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},

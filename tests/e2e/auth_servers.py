@@ -234,6 +234,7 @@ objectClass: account
 objectClass: simpleSecurityObject
 uid: ann
 description: ann/${clientid}/#
+host: shared
 userPassword: ann-secret
 
 dn: uid=root,ou=people,dc=example,dc=org

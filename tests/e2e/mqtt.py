@@ -351,9 +351,21 @@ class Client:
             self.send(disconnect(self.version, reason, **props))
         except Closed:
             pass
-        self.socket.close()
+        self.close()
 
     def close(self):
+        """The broker has taken notice when this returns: our end of the connection is closed, and its end has come. What another client does after that, the
+        broker does after that, too; otherwise the two would be in a race. (Not for transports of other kinds.)"""
+        try:
+            if type(self.socket) is socket.socket:
+                self.socket.shutdown(socket.SHUT_WR)
+                deadline = time.monotonic() + 2
+                while (left := deadline - time.monotonic()) > 0:
+                    self.socket.settimeout(left)
+                    if not self.socket.recv(1 << 18):
+                        break
+        except OSError:
+            pass  # a reset, or too late
         self.socket.close()
 
     def reset(self):
@@ -364,7 +376,7 @@ class Client:
         return self
 
     def __exit__(self, kind, error, trace):
-        self.socket.close()
+        self.close()
 
 
 def sys_value(client, topic, timeout=5.0):
