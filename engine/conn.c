@@ -53,11 +53,15 @@ void conn_carry_release(struct shard *shard, struct conn *conn)
     conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
 
+/* So many bytes cost as much as a packet, above all where their pages are touched for the first time. */
+#define CARRY_WORK_BYTES 1024
+
 /* Grows by doubling, so that a peer which announces much and sends little costs little. While nothing is read, at most what the
  * shard's receive buffers hold can still come: room for that is taken at once (its pages come with use). */
 static void carry_append(struct shard *shard, struct conn *conn, struct span bytes)
 {
     uint32_t needed = conn->carry_bytes + (uint32_t)bytes.bytes;
+    shard_turn_work(shard, (uint32_t)bytes.bytes / CARRY_WORK_BYTES);
     if (conn->carry_start && conn->carry_start + needed > conn->carry_capacity) { /* the used front is room, too */
         memmove(conn->carry, conn->carry + conn->carry_start, conn->carry_bytes);
         conn->carry_start = 0;

@@ -337,14 +337,14 @@ static void stalled_receive_again(struct shard *shard)
 }
 
 /* About what the kernel does with a send: it works them all off within the next system call, and nobody else is heard meanwhile. */
-static uint64_t send_cost_ns(const struct conn *conn) { return 3000 + outbuf_bytes(conn->out) / 10; }
+static uint64_t send_cost_ns(const struct conn *conn) { return 6000 + outbuf_bytes(conn->out) / 10; }
 
 #define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
 
 /* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
 static void dirty_send_some(struct shard *shard)
 {
-    uint64_t cost_ns = 0, most_ns = 2 * shard->budget_ns;
+    uint64_t cost_ns = 0, most_ns = 3 * shard->budget_ns;
     uint32_t i = 0;
     shard_step_of(shard, shard->budget_ns);
     while (i < shard->dirty_count && cost_ns < most_ns && i < shard->sends_most) {
