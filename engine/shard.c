@@ -78,7 +78,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
         uint64_t handoff = completion->user & RECORD_POINTER_MASK;
         return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result);
     }
-    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->user & 1, completion->result);
+    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->result);
     uint32_t slot = (uint32_t)completion->user;
     DCHECK(slot < shard->conns_used);
     struct conn *conn = &shard->conns[slot];
@@ -155,8 +155,7 @@ static void completions_handle(struct shard *shard, uint32_t count)
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
-    uint64_t user = (uint64_t)USER_FILE << 56;
-    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, user, user | 1);
+    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, (uint64_t)USER_FILE << 56);
 }
 
 void shard_ask_peer(struct shard *shard, struct conn *conn)
