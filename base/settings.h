@@ -158,6 +158,7 @@ struct durability_settings {
     bool enable;
     char *topics;                    /* "filter=level,…"; the first that matches decides; "": all commit */
     uint32_t commit_interval_ms;
+    uint64_t commit_bytes_max;       /* of one write and sync */
     uint64_t segment_bytes;
     uint64_t checkpoint_bytes;       /* appended, per shard, before what lives is written again */
     uint64_t backlog_bytes_max;      /* per shard, not yet on disk */

@@ -584,6 +584,10 @@ static const struct schema_key keys[] = {
      .default_text = "1ms",
      .documentation = "How long acknowledgements are gathered for one write and sync of the disk. A longer one makes fewer, "
                       "larger writes. 0: as long as the one before takes. A message after a quiet moment does not wait."},
+    {"durability.commit_size", TYPE_SIZE, AT(durability.commit_bytes_max), .min = 16 * KIB, .max = MIB, .default_text = "1MiB",
+     .documentation = "What one write and sync of the disk holds at most. It is written as soon as it has 64 KiB and the one before is on disk, so "
+                      "this only counts where more comes than is written meanwhile: a smaller one answers those at its front earlier, a larger one "
+                      "writes more in all. A larger message stands alone."},
     {"durability.segment_size", TYPE_SIZE, AT(durability.segment_bytes), .min = 4 * MIB, .max = 4 * GIB,
      .default_text = "64MiB",
      .documentation = "Size of one file of the log, in whole blocks of 4 KiB. Each shard has at least two of them."},

@@ -91,11 +91,9 @@ struct kernel_verbs {
     /* setsockopt(2) of an int on a connection; no completion. Only where features->socket_options. `value` must stay. */
     void (*set_option)(struct kernel_ring *ring, int fd, int level, int name, const int *value);
 
-    /* Writes `bytes` into a file (an ordinary descriptor) and then syncs its data, without holding up the ring. `user_write`
-     * completes only if the write has failed (short, or a negative errno), and then before the other; `user_sync` always: 0, or a
-     * negative errno (-ECANCELED: see user_write). `data` must stay until then. */
-    void (*write_sync)(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user_write,
-                       uint64_t user_sync);
+    /* Writes `bytes` into a file (an ordinary descriptor) and syncs them, as a write and an fdatasync do, without holding up the ring.
+     * Completes once: with what was written (less than `bytes`: that much, for good or not), or a negative errno. `data` must stay until then. */
+    void (*write_sync)(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user);
 
     void (*wake)(struct kernel_ring *from, uint32_t to_shard);
 

@@ -105,7 +105,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
     switch ((enum user_kind)(completion->user >> 56)) {
     case USER_ACCEPT: shard_turn_work(shard, ACCEPT_WORK); return accept_completed(shard, completion);
     case USER_ADOPT: return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)(completion->user & RECORD_POINTER_MASK), completion->result);
-    case USER_FILE: return shard->group->handler->file(shard, completion->user & 1, completion->result);
+    case USER_FILE: return shard->group->handler->file(shard, completion->result);
     case USER_CLOSE: return conn_completed_close(shard, completion_conn(shard, completion));
     case USER_PASS: return conn_completed_pass(shard, completion_conn(shard, completion), completion->result);
     case USER_INSTALL: return conn_completed_install(shard, completion_conn(shard, completion), completion->result);
@@ -215,8 +215,7 @@ static void completions_handle(struct shard *shard, uint32_t count)
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
-    uint64_t user = (uint64_t)USER_FILE << 56;
-    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, user, user | 1);
+    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, (uint64_t)USER_FILE << 56);
 }
 
 void shard_ask_peer(struct shard *shard, struct conn *conn)

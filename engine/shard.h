@@ -43,8 +43,8 @@ struct shard_handler {
     void (*record)(struct shard *shard, uint32_t from, const struct lane_cell *cells);
     /* The answer to shard_ask_peer(): NULL when the connection has gone. */
     void (*peer)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
-    /* An outcome of shard_write_sync(): `sync` false only for a write that failed. May be NULL if nobody calls that. */
-    void (*file)(struct shard *shard, bool sync, int32_t result);
+    /* The outcome of shard_write_sync(): as write_sync completes (engine/kernel.h). May be NULL if nobody calls that. */
+    void (*file)(struct shard *shard, int32_t result);
     /* Something of the handler's is still in the kernel: the shard goes on turning though its connections have gone. May be NULL. */
     bool (*busy)(struct shard *shard);
     /* Once a turn, after completions, records and timers; true: there is more to do, don't sleep. */

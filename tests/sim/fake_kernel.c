@@ -35,7 +35,7 @@ struct fake_operation {
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
     uint64_t sent, total;
-    uint64_t offset, user_write; /* OP_FILE, with pieces[0] */
+    uint64_t offset; /* OP_FILE, with pieces[0] */
 };
 
 #define BUFFERS       8
@@ -296,13 +296,11 @@ static void fake_pass(struct kernel_ring *ring, int fd, uint32_t to_shard, uint6
 
 static void fake_install(struct kernel_ring *ring, int fd, uint64_t user) { operation_done(ring, user, -EINVAL); }
 
-static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user_write,
-                            uint64_t user_sync)
+static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user)
 {
-    struct fake_operation *operation = operation_add(ring, OP_FILE, fd, user_sync);
+    struct fake_operation *operation = operation_add(ring, OP_FILE, fd, user);
     operation->pieces[0] = (struct iovec){(void *)(uintptr_t)data, bytes};
     operation->offset = offset;
-    operation->user_write = user_write;
 }
 
 void fake_crash_disk(void)
@@ -310,7 +308,7 @@ void fake_crash_disk(void)
     for (uint32_t r = 0; r < SHARDS_MAX; r++)
         for (uint32_t i = 0; world.rings[r] && i < world.rings[r]->operations_count; i++) {
             const struct fake_operation *operation = world.rings[r]->operations[i];
-            if (operation->kind != OP_FILE || operation->pieces_count || chance(80)) continue;
+            if (operation->kind != OP_FILE || chance(80)) continue;
             fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
                                  operation->offset, true);
         }
@@ -436,21 +434,14 @@ static bool progress_shutdown(struct fake_operation *operation, struct kernel_co
     return true;
 }
 
-/* Takes a while; a failed write is told first, then the sync that was linked to it. */
+/* Takes a while; what fails may have been written in part. */
 static bool progress_file(struct fake_operation *operation, struct kernel_completion *out, bool *ret_over)
 {
     if (!chance(60)) return false;
-    if (operation->pieces_count) { /* told of the write already */
-        *ret_over = true;
-        *out = (struct kernel_completion){.user = operation->user, .result = -ECANCELED};
-        return true;
-    }
-    int error = fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
-                                     operation->offset, false);
-    bool write_failed = error && chance(128);
-    operation->pieces_count = write_failed;
-    *ret_over = !write_failed;
-    *out = (struct kernel_completion){.user = write_failed ? operation->user_write : operation->user, .result = error};
+    uint32_t bytes = (uint32_t)operation->pieces[0].iov_len;
+    int error = fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, bytes, operation->offset, false);
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user, .result = !error ? (int)bytes : chance(128) ? (int)(bytes / 2) : error};
     return true;
 }
 

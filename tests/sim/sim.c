@@ -235,7 +235,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim->files = fake_disk_files(sim->disk);
         fake_use_disk(sim->disk);
         sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
-                                                                
+                                                                .commit_bytes_max = (uint64_t)pick(sim, 0, 2) * 4096,
                                                                 .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30,
                                                                 .memory_bytes = 1u << pick(sim, 10, 30), .queue_window = pick(sim, 1, 12),
                                                                 .queue_window_bytes = 1u << pick(sim, 10, 20)};
