@@ -6,7 +6,7 @@
 #include "engine/shard.h"
 #include "tests/sim/fake_kernel.h"
 
-#define CROWD 40
+#define CROWD 80
 
 static struct settings settings;
 static struct listener_settings listener_settings = {.name = "x", .enable = true};
@@ -28,7 +28,7 @@ static void world_make(void)
     int fd = FAKE_LISTENER;
     char error[64];
     fake_reset(1, &chances);
-    settings = (struct settings){.node = {.connections_max = 64}, .io = {.receive_buffers_bytes = 65536}, .listeners = &listener_settings, .listeners_count = 1};
+    settings = (struct settings){.node = {.connections_max = 400}, .io = {.receive_buffers_bytes = 65536}, .listeners = &listener_settings, .listeners_count = 1};
     qsbr_init(&qsbr, 1);
     group = (struct shard_group){.shards_count = 1, .verbs = &kernel_fake, .handler = &handler, .mesh = mesh_create(1, LANE_SLOTS), .qsbr = &qsbr,
                                  .listeners = &listener, .listeners_count = 1};
@@ -69,7 +69,7 @@ Test(accept, a_crowd_is_looked_for_and_nobody_is_forgotten)
     fake_advance_ns(4000000);
     all_come(1);
     cr_assert(shard->crowd.on, "for a moment after the last of it");
-    fake_advance_ns(20000000);
+    fake_advance_ns(60000000);
     for (int i = 0; i < 3; i++)
         shard_turn(shard, 0);
     cr_assert(!shard->crowd.on);
@@ -86,7 +86,7 @@ Test(accept, whoever_has_messages_is_not_kept_waiting)
     all_come(CROWD);
     cr_assert(!shard->crowd.on);
     fake_advance_ns(200000000);
-    all_come(20);
+    all_come(CROWD);
     cr_assert(shard->crowd.on, "none for a while");
     stats_count(&shard->stats.publish_sent, 1);
     shard_turn(shard, 0);
