@@ -259,10 +259,15 @@ static uint32_t timers_expire(struct shard *shard)
  * emptied the lane and sleeps for so long. */
 #define LANE_FULL_NS (50 * NS_PER_US)
 
+/* In a crowd of connections (accept.c) a shard with nothing to do sleeps for so long, and then does all at once: each of them is a few
+ * packets at some distance, and would wake it for every one. */
+#define CROWD_NS (200 * NS_PER_US)
+
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
 {
     if (shard->more_next_turn) return 0;
     if (UNLIKELY(shard->lanes_full) && sleep_ns > LANE_FULL_NS) sleep_ns = LANE_FULL_NS;
+    if (UNLIKELY(shard->crowd.on) && sleep_ns > CROWD_NS) sleep_ns = CROWD_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms == WHEEL_NEVER) return sleep_ns;
     uint64_t next_ns = next_ms * NS_PER_MS;
@@ -289,7 +294,11 @@ static bool shard_spin(struct shard *shard)
 #define GATHER_FROM      (3 * 256 / 2) /* 1.5 packets a receive */
 #define GATHER_WEIGHT    16
 
-static uint64_t gather_ns(const struct shard *shard) { return shard->gathering >= GATHER_FROM ? GATHER_NS : 0; }
+static uint64_t gather_ns(const struct shard *shard)
+{
+    if (UNLIKELY(shard->crowd.on)) return CROWD_NS;
+    return shard->gathering >= GATHER_FROM ? GATHER_NS : 0;
+}
 
 static void gather_learn(struct shard *shard)
 {
@@ -455,6 +464,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
+    if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
     shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);

@@ -52,8 +52,8 @@ static struct loop *loop_of(struct kernel_ring *ring) { return (struct loop *)ri
 static void loop_close(struct kernel_ring *ring) {}
 static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
 static uint64_t loop_now(struct kernel_ring *ring) { return world.now_ns += 1000; }
-static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop_of(ring)->accept_user = user; }
-static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
+static void loop_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user) { loop_of(ring)->accept_user = user; }
+static void loop_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
 
 static void complete(struct loop *loop, uint64_t user, int result, const void *data, uint32_t flags)
@@ -411,6 +411,44 @@ static uint64_t run(uint64_t count)
     return stats->publish_sent - before;
 }
 
+/* A life: a connection comes, says CONNECT, SUBSCRIBE, DISCONNECT, and is closed; beside one that stays. */
+static struct {
+    uint8_t bytes[3][128];
+    size_t counts[3];
+} life;
+
+static void setup_life(uint64_t size)
+{
+    struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/life/1")};
+    struct mqtt_packet packets[3] = {
+        {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = SPAN_LITERAL("bench-life")}},
+        {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}},
+        {.type = MQTT_DISCONNECT}};
+    log_configure(LOG_OFF, LOG_TEXT);
+    shards_open(1);
+    client_subscribe(client_connect(0), 0);
+    packets[0].connect.properties.present = packets[1].subscribe.properties.present = packets[2].disconnect.properties.present = 0;
+    for (int i = 0; i < 3; i++)
+        life.counts[i] = mqtt_encode(life.bytes[i], sizeof life.bytes[i], MQTT_3_1_1, &packets[i]);
+}
+
+static uint64_t run_lives(uint64_t count)
+{
+    const struct stats *stats = &shards[0]->stats;
+    uint64_t before = stats->packets_sent;
+    for (uint64_t lived = 0; lived < count; lived++) {
+        complete(&loops[0], loops[0].accept_user, 1, NULL, KERNEL_MORE);
+        turns(1);
+        for (int i = 0; i < 3; i++) {
+            feed(0, 1, life.bytes[i], life.counts[i]);
+            turns(3); /* the packet, the answer's completion, what was cancelled */
+        }
+        CHECK(shards[0]->conns_open == 1);
+    }
+    CHECK(stats->packets_sent - before == 2 * count); /* CONNACK and SUBACK */
+    return count;
+}
+
 const struct micro_case micro_path[] = {
     {"path-qos0-single", setup_single, run, 16, 4096},
     {"path-qos0-64", setup_batch, run, 16, 4096},
@@ -424,6 +462,7 @@ const struct micro_case micro_path[] = {
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
+    {"path-life", setup_life, run_lives, 0, 1024},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},
