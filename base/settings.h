@@ -158,6 +158,7 @@ struct durability_settings {
     bool enable;
     char *topics;                    /* "filter=level,…"; the first that matches decides; "": all commit */
     uint32_t commit_interval_ms;
+    uint64_t commit_bytes_max;       /* of one write and sync */
     uint64_t segment_bytes;
     uint64_t checkpoint_bytes;       /* appended, per shard, before what lives is written again */
     uint64_t backlog_bytes_max;      /* per shard, not yet on disk */
@@ -169,7 +170,7 @@ struct durability_settings {
 
 /* One switch per kernel feature: off means the fall-back is used though the kernel could. */
 struct io_settings {
-    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait, socket_options;
+    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait, socket_options, fd_install;
     bool multishot_accept, multishot_receive;
     uint32_t receive_buffers_bytes;  /* per shard */
     uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */

@@ -17,6 +17,7 @@
     X(refused_address, "of them: the listener's allow and deny lists")                                               \
     X(refused_proxy, "of them: not one of the trusted proxies, on a listener with PROXY protocol")                   \
     X(accepts_delayed, "times a listener waited for max_conn_rate")                                                  \
+    X(accept_crowds, "times connections came so fast that a shard began to gather them: it looks for them 5,000 times a second") \
     X(overload_level, "gauge: 0 as usual, 1 no new connections, 2 publishers are read more slowly, too")             \
     X(overloads, "times a shard became overloaded, or more so")                                                      \
     X(handshake_timeouts, "connections closed: PROXY header, TLS handshake or WebSocket upgrade not over in time")   \

@@ -16,7 +16,7 @@ static void disk_write_sync(void *context, int fd, const void *data, uint32_t by
 {
     struct durable_shard *durable = context;
     struct shard *shard = durable->broker->shard;
-    durable->write_error = 0;
+    durable->writing_bytes = bytes;
     durable->writing_ns = shard->now_ns;
     spread_record(&shard->spreads[SPREAD_commit_gather], shard->now_ns - durable->gathering_ns);
     spread_record(&shard->spreads[SPREAD_commit_bytes], bytes);
@@ -82,7 +82,8 @@ void durable_start(struct broker_shard *broker)
     struct wal_config config = {.disk = {.context = durable, .write_sync = disk_write_sync, .segment_take = disk_segment_take,
                                          .segment_done = disk_segment_done},
                                 .epoch = store_epoch(broker->broker->store), .shard = broker->shard->number,
-                                .interval_ms = broker->settings->durability.commit_interval_ms};
+                                .interval_ms = broker->settings->durability.commit_interval_ms,
+                                .commit_bytes_max = (uint32_t)broker->settings->durability.commit_bytes_max};
     wal_init(&durable->wal, &config);
     list_init(&durable->committing);
     list_init(&durable->origins);
@@ -99,15 +100,11 @@ void durable_start(struct broker_shard *broker)
     durable_restore(broker);
 }
 
-void durable_file(struct shard *shard, bool sync, int32_t result)
+void durable_file(struct shard *shard, int32_t result)
 {
     struct broker_shard *broker = broker_of(shard);
     struct durable_shard *durable = broker->durable;
-    if (!sync) { /* the write itself; its sync follows, cancelled */
-        durable->write_error = result < 0 ? result : -EIO;
-        return;
-    }
-    int error = durable->write_error ? durable->write_error : result < 0 ? result : 0;
+    int error = result < 0 ? result : (uint32_t)result < durable->writing_bytes ? -EIO : 0;
     if (error)
         LOG_LIMITED(ERROR, 1000, "the store cannot write", "error=\"%s\" what=\"what was acknowledged is safe; new acknowledgements wait\"",
                     strerror(-error));
@@ -161,7 +158,7 @@ bool durable_turn(struct broker_shard *broker)
 static void final_write_sync(void *context, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
     struct durable_shard *durable = context;
-    durable->write_error = store_write_sync(durable->broker->broker->store, fd, data, bytes, offset);
+    durable->final_error = store_write_sync(durable->broker->broker->store, fd, data, bytes, offset);
 }
 
 #define FINAL_PATIENCE_MS 5000
@@ -177,7 +174,7 @@ static void write_rest(struct broker_shard *broker)
         now_ms++;
         wal_turn(wal, now_ms + waited_ms, durable_realtime_ms(broker, now_ms));
         if (wal->writing) {
-            wal_written(wal, durable->write_error);
+            wal_written(wal, durable->final_error);
             continue;
         }
         usleep(10000); /* no segment yet, or a rest after a failure */

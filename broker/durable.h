@@ -47,6 +47,7 @@ struct durable_owed {
     struct durable_promise {
         uint64_t commit;
         struct durable_wait *wait;
+        uint32_t count;        /* of one wait's messages */
     } *promises;
     uint32_t head, count, capacity; /* capacity: a power of two */
 };
@@ -60,7 +61,8 @@ struct durable_shard {
     struct timer heartbeat;
     uint64_t session_ids, message_ids;
     uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
-    int32_t write_error;       /* of the write under way */
+    uint32_t writing_bytes;    /* of the write under way */
+    int32_t final_error;       /* of the last plain write at the end */
     uint64_t gathering, gathering_ns; /* the newest commit, and the turn that brought its first record */
     uint64_t writing_ns;       /* the turn that began the write under way */
     struct list sessions;      /* durable ones, in struct durable_session */
@@ -110,7 +112,7 @@ struct durable_session {
     bool snapshotting;         /* its queue is being written in parts: */
     uint32_t snapshot_passed;  /* entries at its front that have been written */
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
-    struct list waits;         /* answers, in the order they must leave: staged ones, then those that wait for other shards */
+    struct list waits;         /* answers (a run of them in one wait), in the order they must leave: staged ones, then those that wait for other shards */
     struct durable_wait *unstaged; /* the first that is not staged; NULL: all are */
     uint32_t waits_count;
     uint64_t front, next;      /* numbers of the queue's first entry and of the next one to come, as the log counts */
@@ -132,7 +134,7 @@ void broker_spill_wake(void *context, uint32_t shard);
 void durable_start(struct broker_shard *broker);  /* restores what belongs to this shard */
 /* Once a turn. True: look again next turn. */
 bool durable_turn(struct broker_shard *broker);
-void durable_file(struct shard *shard, bool sync, int32_t result);
+void durable_file(struct shard *shard, int32_t result);
 bool durable_busy(struct shard *shard);
 void durable_stop(struct broker_shard *broker);   /* writes what is left; no thread runs */
 void durable_finish(struct broker_shard *broker);
@@ -250,6 +252,10 @@ bool durable_connect_early(struct broker_shard *broker, struct conn *conn);
 
 enum durable_wait_kind { WAIT_ANSWER, WAIT_PUBLISH, WAIT_SUBACK, WAIT_CONNECT, WAIT_BARRIER, WAIT_FEATURE };
 
+/* PUBACKs of one client that say nothing but "done", one behind the other, wait as one: a run (count > 0). It gets no more once it is staged and what comes
+ * needs a later commit, or once its turn is over. */
+#define DURABLE_RUN_MAX 32
+
 struct durable_wait {
     struct list link;         /* of its session's answers */
     struct list commit_link;  /* of `committing`, while staged and not ready */
@@ -257,14 +263,15 @@ struct durable_wait {
     struct session *session;  /* NULL: there is none, or it has ended */
     uint64_t conn;            /* the connection it is for */
     uint64_t commit;
-    uint32_t remote;          /* shards that have not said RECORD_STORED yet */
+    uint32_t remote;          /* RECORD_STOREDs that have not come yet */
     uint32_t number;          /* QoS 2: STORE_INCOMING must be written when the others have it */
     uint16_t packet_id;
     uint8_t kind;
     uint8_t type;             /* of a PUBLISH's answer: PUBACK, PUBREC */
     uint8_t refused;          /* a sink of a feature will not have the message: its reason code */
     bool staged, ready;
-    bool quota;               /* counts against the client's Receive Maximum (QoS 1) */
+    uint8_t count;            /* of a run: its packet ids; 0: it is none */
+    uint8_t quota;            /* so many count against the client's Receive Maximum (QoS 1) */
     uint8_t bytes_count;      /* the answer, encoded */
     uint8_t bytes[8];
     uint32_t long_bytes;
@@ -272,6 +279,8 @@ struct durable_wait {
     uint32_t from;            /* WAIT_BARRIER: whom to tell */
     struct durable_partial *partial; /* what the publication goes by, for other shards that read it */
     void *other;              /* WAIT_SUBACK: the request; WAIT_CONNECT: struct durable_prepared; WAIT_FEATURE: the question */
+    uint64_t turn_ns;         /* when it was made */
+    uint16_t run[DURABLE_RUN_MAX]; /* its packet ids */
 };
 
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session);

@@ -54,6 +54,7 @@ static void session_becomes_plain(struct broker_shard *broker, struct session *s
         durable_filter_count(broker, session->subscriptions[i], false);
     list_remove(&durable->link);
     durable->id = 0;
+    session->kept = false;
 }
 
 static void session_becomes_durable(struct broker_shard *broker, struct session *session)
@@ -62,6 +63,7 @@ static void session_becomes_durable(struct broker_shard *broker, struct session 
     struct durable_session *durable = durable_session_make(session);
     durable->id = (uint64_t)store_epoch(broker->broker->store) << 40 | (uint64_t)broker->shard->number << 34 | ++shard->session_ids;
     list_append(&shard->sessions, &durable->link);
+    session->kept = true;
     for (uint32_t i = 0; i < session->subscriptions_count; i++)
         durable_filter_count(broker, session->subscriptions[i], true);
 }

@@ -127,6 +127,7 @@ static void session_restore(struct restore *restore, const struct state_session 
     struct session *session = session_create(broker, stored->client_id);
     struct durable_session *durable = durable_session_make(session);
     durable->id = stored->id;
+    session->kept = true;
     durable->incoming_number = durable->incoming_logged = stored->incoming_number;
     durable->lazy = stored->lazy;
     list_append(&broker->durable->sessions, &durable->link);

@@ -22,7 +22,10 @@ struct durable_session *durable_session_make(struct session *session)
 struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable_wait_kind kind, struct session *session)
 {
     struct durable_wait *wait = pool_acquire(&broker->shard->pool, sizeof *wait);
-    *wait = (struct durable_wait){.kind = kind, .session = session};
+    memset(wait, 0, offsetof(struct durable_wait, turn_ns));
+    wait->kind = kind;
+    wait->session = session;
+    wait->turn_ns = broker->shard->now_ns;
     list_init(&wait->link);
     list_init(&wait->commit_link);
     list_init(&wait->origin_link);
@@ -41,8 +44,8 @@ void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait)
     if (origin && wait->kind != WAIT_BARRIER) origins_advance(broker);
     durable_partial_unref(wait->partial);
     memory_release(wait->long_answer);
+    COUNT_BY(broker, durable_waits, -(uint64_t)(wait->count ? wait->count : 1));
     pool_release(&broker->shard->pool, wait, sizeof *wait);
-    UNCOUNT(broker, durable_waits);
 }
 
 /* Without a store nothing waits for a disk: there are waits all the same when sinks of features hold acknowledgements. */
@@ -62,10 +65,27 @@ static struct conn *wait_conn(const struct durable_wait *wait)
     return conn && conn_name(conn) == wait->conn && conn->state == CONN_OPEN ? conn : NULL;
 }
 
+static void run_go(struct broker_shard *broker, struct durable_wait *wait, struct conn *conn)
+{
+    struct session *session = wait->session;
+    uint32_t bytes = 4u * wait->count;
+    uint8_t *out = conn_reserve(broker->shard, conn, bytes), *at = out;
+    for (uint32_t i = 0; i < wait->count; i++)
+        at += mqtt_write_ack(at, MQTT_PUBACK, wait->run[i]);
+    conn_commit(conn, bytes);
+    for (; wait->quota; wait->quota--)
+        mqtt_incoming_qos1_remove(&session->incoming);
+    COUNT_BY(broker, packets_sent, wait->count);
+    if (LIKELY(!session->traced)) return;
+    for (; out < at; out += 4)
+        trace_sent(broker, conn, session->version, span_of(out, 4), span_of(NULL, 0), NULL);
+}
+
 static void answer_go(struct broker_shard *broker, struct durable_wait *wait)
 {
     struct conn *conn = wait_conn(wait);
     if (!conn) return;
+    if (LIKELY(wait->count)) return run_go(broker, wait, conn);
     uint32_t bytes = wait->long_answer ? wait->long_bytes : wait->bytes_count;
     if (UNLIKELY(wait->refused) && wait->session->version < MQTT_5) /* no code for it: its client is to send the message again */
         return session_kick(broker, wait->session, wait->refused);
@@ -121,6 +141,55 @@ static void row_append(struct broker_shard *broker, struct session *session, str
     session->durable->waits_count++;
     if (!session->durable->unstaged) session->durable->unstaged = wait;
     row_advance(broker, session);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------- */
+
+/* The session's last wait, if it is a run that can get one more. */
+static struct durable_wait *run_last(const struct session *session)
+{
+    const struct durable_session *durable = session->durable;
+    if (!durable || list_empty(&durable->waits) || !session->conn) return NULL;
+    struct durable_wait *last = CONTAINER_OF(durable->waits.previous, struct durable_wait, link);
+    bool fits = last->count > 0 && last->count < DURABLE_RUN_MAX && !last->ready && last->conn == conn_name(session->conn);
+    return fits ? last : NULL;
+}
+
+/* The one that a publication of this client waits in, for other shards: it goes on as long as the turn does, so that it comes to an end. */
+static struct durable_wait *run_for_remote(const struct broker_shard *broker, const struct session *session)
+{
+    struct durable_wait *last = run_last(session);
+    return last && !last->staged && last->remote && last->turn_ns == broker->shard->now_ns ? last : NULL;
+}
+
+static struct durable_wait *run_for_answer(const struct broker_shard *broker, const struct session *session, uint64_t commit)
+{
+    struct durable_wait *last = run_last(session);
+    if (!last || (last->staged ? commit > last->commit : last->turn_ns != broker->shard->now_ns)) return NULL;
+    return last;
+}
+
+/* False: more than the client was allowed. */
+static bool run_add(struct broker_shard *broker, struct session *session, struct durable_wait *run, uint16_t packet_id, uint64_t commit)
+{
+    bool allowed = mqtt_incoming_qos1_add(&session->incoming);
+    run->quota = (uint8_t)(run->quota + allowed);
+    if (run->count) COUNT(broker, durable_waits); /* the first is counted by the wait itself */
+    run->run[run->count++] = packet_id;
+    if (commit > run->commit) run->commit = commit;
+    return allowed;
+}
+
+/* Its PUBACK waits in a run. The publication's own wait, if it has one, is where its other shards answer: the last run, or a new one. */
+static void run_answer(struct broker_shard *broker, struct session *session, const struct publication *publication, uint16_t packet_id)
+{
+    struct durable_wait *run = publication->wait ? publication->wait : run_for_answer(broker, session, publication->commit);
+    bool made = !run || list_empty(&run->link);
+    if (!run) run = durable_wait_make(broker, WAIT_ANSWER, session);
+    run->type = MQTT_PUBACK;
+    bool allowed = run_add(broker, session, run, packet_id, publication->commit);
+    if (made) row_append(broker, session, run);
+    if (!allowed) packet_error(broker, session->conn, MQTT_REASON_RECEIVE_MAXIMUM_EXCEEDED, "more QoS 1 messages than allowed");
 }
 
 static void wait_ready(struct broker_shard *broker, struct durable_wait *wait)
@@ -196,9 +265,11 @@ bool durable_announce(struct broker_shard *broker, uint32_t to, struct publicati
     if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return false;
     struct durable_wait *wait = NULL;
     if (publication->qos > 0 && (publication->level == DURABILITY_COMMIT || publication->partial) && publication->answers) {
+        struct session *publisher = (struct session *)(uintptr_t)publication->publisher;
         wait = publication->wait;
+        if (!wait && publication->qos == 1 && publisher && !broker->sinks_hold) wait = publication->wait = run_for_remote(broker, publisher);
         if (!wait) {
-            wait = publication->wait = durable_wait_make(broker, WAIT_ANSWER, (struct session *)(uintptr_t)publication->publisher);
+            wait = publication->wait = durable_wait_make(broker, WAIT_ANSWER, publisher);
             if (publication->partial) wait->partial = durable_partial_ref(publication->partial);
         }
         wait->remote++;
@@ -265,6 +336,11 @@ void durable_adopt(struct broker_shard *broker, uint32_t from, struct publicatio
 
 static void owed_append(struct durable_owed *owed, uint64_t commit, struct durable_wait *wait)
 {
+    struct durable_promise *last = owed->count ? &owed->promises[(owed->head + owed->count - 1) & (owed->capacity - 1)] : NULL;
+    if (last && last->wait == wait && last->commit == commit && last->count <= UINT16_MAX) {
+        last->count++;
+        return;
+    }
     if (owed->count == owed->capacity) {
         uint32_t capacity = owed->capacity ? owed->capacity * 2 : 64;
         struct durable_promise *promises = memory_acquire(capacity * sizeof *promises);
@@ -273,22 +349,24 @@ static void owed_append(struct durable_owed *owed, uint64_t commit, struct durab
         memory_release(owed->promises);
         *owed = (struct durable_owed){promises, 0, owed->count, capacity};
     }
-    owed->promises[(owed->head + owed->count++) & (owed->capacity - 1)] = (struct durable_promise){commit, wait};
+    owed->promises[(owed->head + owed->count++) & (owed->capacity - 1)] = (struct durable_promise){commit, wait, 1};
 }
 
 /* Of one record, two to a cell: no more cells than a message has that travels in the lane, so that it finds room where that does. */
 #define STORED_WAITS_MAX 32
+#define STORED_COUNT_SHIFT 48 /* a name: the wait, and how many of its messages */
 
 /* Those at the front whose commits are durable, in one record. False: there are none. */
 static bool owed_send_some(struct broker_shard *broker, uint32_t to, uint64_t committed)
 {
     struct durable_owed *owed = &broker->durable->owed[to];
     struct lane_cell cells[1 + STORED_WAITS_MAX / 2];
-    uint32_t count = 0;
+    uint32_t count = 0, messages = 0;
     for (; owed->count && count < STORED_WAITS_MAX; count++) {
         struct durable_promise promise = owed->promises[owed->head & (owed->capacity - 1)];
         if (promise.commit > committed) break;
-        uint64_t name = (uint64_t)(uintptr_t)promise.wait;
+        uint64_t name = (uint64_t)(uintptr_t)promise.wait | (uint64_t)(promise.count - 1) << STORED_COUNT_SHIFT;
+        messages += promise.count;
         if (count % 2)
             cells[1 + count / 2].b = name;
         else
@@ -300,7 +378,7 @@ static bool owed_send_some(struct broker_shard *broker, uint32_t to, uint64_t co
     uint32_t further = (count + 1) / 2;
     cells[0] = record_first(RECORD_STORED, (uint8_t)further, NULL, count);
     shard_send(broker->shard, to, cells, 1 + further);
-    COUNT_BY(broker, durable_waits, -(uint64_t)count);
+    COUNT_BY(broker, durable_waits, -(uint64_t)messages);
     return true;
 }
 
@@ -326,20 +404,28 @@ void durable_report(struct broker_shard *broker, uint32_t from, struct publicati
     COUNT(broker, durable_waits);
 }
 
-static void wait_stored(struct broker_shard *broker, struct durable_wait *wait)
+static void wait_stored(struct broker_shard *broker, struct durable_wait *wait, uint32_t count)
 {
-    DCHECK(wait->remote > 0);
-    if (--wait->remote > 0) return;
+    DCHECK(wait->remote >= count);
+    wait->remote -= count;
+    if (wait->remote > 0) return;
     if (!wait->session) return durable_wait_free(broker, wait);
     row_advance(broker, wait->session);
+}
+
+static uint64_t stored_name(const struct lane_cell *cells, uint32_t place) { return place % 2 ? cells[1 + place / 2].b : cells[1 + place / 2].a; }
+
+static struct durable_wait *stored_wait(const struct lane_cell *cells, uint32_t place)
+{
+    return (struct durable_wait *)(uintptr_t)(stored_name(cells, place) & ((1ull << STORED_COUNT_SHIFT) - 1));
 }
 
 void durable_stored(struct broker_shard *broker, const struct lane_cell *cells)
 {
     uint32_t count = (uint32_t)cells->b;
     for (uint32_t i = 0; i < count; i++) {
-        if (i + 8 < count) __builtin_prefetch((void *)(uintptr_t)(i % 2 ? cells[1 + (i + 8) / 2].b : cells[1 + (i + 8) / 2].a), 1);
-        wait_stored(broker, (struct durable_wait *)(uintptr_t)(i % 2 ? cells[1 + i / 2].b : cells[1 + i / 2].a));
+        if (i + 8 < count) __builtin_prefetch(stored_wait(cells, i + 8), 1);
+        wait_stored(broker, stored_wait(cells, i), (uint32_t)(stored_name(cells, i) >> STORED_COUNT_SHIFT) + 1);
     }
 }
 
@@ -377,7 +463,8 @@ void durable_barrier_done(struct broker_shard *broker)
 
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication, uint16_t packet_id)
 {
-    publication->level = durable_level(broker, publication->topic);
+    const char *rules = broker->settings->durability.topics;
+    publication->level = UNLIKELY(rules && *rules) ? durable_level(broker, publication->topic) : DURABILITY_COMMIT;
     publication->answers = publication->qos > 0;
     publication->partial = NULL;
     if (wal_backlog_bytes(&broker->durable->wal) > broker->settings->durability.backlog_bytes_max / 2) publication->congested = true;
@@ -421,9 +508,13 @@ bool durable_publish_answer(struct broker_shard *broker, struct session *session
     bool waits = wait || remembers || (publication->commit && !on_disk(broker, publication->commit)) ||
                  (session->durable && session->durable->waits_count);
     if (!waits) return false;
-    if (!wait) wait = durable_wait_make(broker, WAIT_ANSWER, session);
     durable_session_make(session);
-    if (type == MQTT_PUBACK) wait->quota = mqtt_incoming_qos1_add(&session->incoming);
+    if (LIKELY(type == MQTT_PUBACK && reason == MQTT_REASON_SUCCESS && !broker->sinks_hold)) {
+        run_answer(broker, session, publication, packet_id);
+        return true;
+    }
+    if (!wait || wait->count) wait = durable_wait_make(broker, WAIT_ANSWER, session); /* a run of others leaves before it */
+    if (type == MQTT_PUBACK) wait->quota = (uint8_t)mqtt_incoming_qos1_add(&session->incoming);
     wait->commit = publication->commit;
     wait->packet_id = packet_id;
     wait->type = (uint8_t)type;
@@ -463,7 +554,7 @@ void durable_hold_done(struct broker_shard *broker, struct durable_wait *wait, e
         wait->remote--;
         return;
     }
-    wait_stored(broker, wait);
+    wait_stored(broker, wait, 1);
 }
 
 bool durable_hold_feature(struct broker_shard *broker, struct feature_store_inside *question, uint64_t commit)

@@ -2,7 +2,7 @@
 #include "broker/broker.h"
 #include "broker/features_inside.h"
 
-/* A slice: of a million clients the last comes by after about 20 s, and no turn takes longer for it than a millisecond. */
+/* A slice: of a million clients the last comes by after half a minute, and a turn takes less than a millisecond longer. */
 #define FIND_BUCKETS 128
 #define FIND_EVERY_MS 2
 

@@ -145,7 +145,7 @@ struct feature_sink *feature_sink_create(struct feature_shard *shard, const char
     part->queue_bytes_max = options->queue_bytes_max;
     part->policy = options->policy;
     part->acknowledges = options->acknowledges;
-    if (part->acknowledges) broker->answers_wait = true;
+    if (part->acknowledges) broker->answers_wait = broker->sinks_hold = true;
     list_init(&part->queue);
     list_append(&broker->features->sinks, &part->link);
     return &part->sink;

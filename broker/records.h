@@ -15,7 +15,8 @@
  * RETAIN_SLICE     struct retained_query / 1: finished                    -
  * DURABLE          the publisher's wait or NULL / level                    origin: session; number, packet id; -
  *                  it is about the record that follows in the same lane: PUBLISH, PUBLISH_SHARED or RETAIN_SET
- * STORED           the wait / -: the message it waits for is on disk here  -
+ * STORED           - / count                                              waits, two to a cell, each with the number, less one, of its
+ *                                                                         messages that are on disk here in the upper 16 bits
  * BARRIER          - / -: answer when the QoS 2 messages under way are known -
  * BARRIER_DONE     - / -                                                  -
  * CONGESTED        - / name of the publisher's connection                 -

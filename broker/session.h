@@ -106,6 +106,7 @@ struct session {
             bool querying : 1; /* it has retained queries under way: rare->queries */
             bool rated : 1;    /* its deliveries are counted (broker/rates.h) */
             bool aliased : 1;  /* it may be told topics by alias: aliases_out */
+            bool kept : 1;     /* it is durable: what it is sent goes into the log */
             bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
             bool ended : 1;    /* only some of its subscriptions are left (broker/remains.h) */
         };

@@ -65,7 +65,7 @@ static void print_features(const struct control *control)
                 {"message_ring", features->message_ring},             {"multishot_accept", features->multishot_accept},
                 {"multishot_receive", features->multishot_receive},   {"incremental_buffers", features->incremental_buffers},
                 {"receive_bundle", features->receive_bundle},         {"send_vectorized", features->send_vectorized},
-                {"socket_options", features->socket_options},
+                {"socket_options", features->socket_options},         {"fd_install", features->fd_install},
                 {"min_wait", features->min_wait}};
     char used[256] = "", unused[256] = "";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -584,6 +584,10 @@ static const struct schema_key keys[] = {
      .default_text = "1ms",
      .documentation = "How long acknowledgements are gathered for one write and sync of the disk. A longer one makes fewer, "
                       "larger writes. 0: as long as the one before takes. A message after a quiet moment does not wait."},
+    {"durability.commit_size", TYPE_SIZE, AT(durability.commit_bytes_max), .min = 16 * KIB, .max = MIB, .default_text = "1MiB",
+     .documentation = "What one write and sync of the disk holds at most. It is written as soon as it has 64 KiB and the one before is on disk, so "
+                      "this only counts where more comes than is written meanwhile: a smaller one answers those at its front earlier, a larger one "
+                      "writes more in all. A larger message stands alone."},
     {"durability.segment_size", TYPE_SIZE, AT(durability.segment_bytes), .min = 4 * MIB, .max = 4 * GIB,
      .default_text = "64MiB",
      .documentation = "Size of one file of the log, in whole blocks of 4 KiB. Each shard has at least two of them."},
@@ -641,6 +645,8 @@ static const struct schema_key keys[] = {
      .documentation = "One send takes several pieces without a message header (Linux 6.17)."},
     {"io.socket_options", TYPE_BOOL, AT(io.socket_options), .default_text = "true",
      .documentation = "Options of accepted connections are set through the ring (Linux 6.7): tcp_quickack."},
+    {"io.fd_install", TYPE_BOOL, AT(io.fd_install), .default_text = "true",
+     .documentation = "The end of a direct descriptor's stream is said by way of an ordinary one (Linux 6.8), not by a thread of the kernel."},
     {"io.min_wait", TYPE_BOOL, AT(io.min_wait), .default_text = "true",
      .documentation = "The kernel may collect completions for a moment before it wakes a busy shard (Linux 6.12)."},
     {"io.multishot_accept", TYPE_BOOL, AT(io.multishot_accept), .default_text = "true",

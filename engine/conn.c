@@ -22,13 +22,20 @@ struct conn *conn_find(struct shard *shard, uint64_t name)
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
+/* Who has nobody above yet may move to another shard with its first packet, and what is armed then would have to be cancelled and waited
+ * for. */
+static bool may_move(const struct shard *shard, const struct conn *conn)
+{
+    return !conn->settled && !conn->client && shard->group->shards_count > 1 && shard->acceptors_count > 0;
+}
+
 void conn_receive_arm(struct shard *shard, struct conn *conn)
 {
     DCHECK(!conn->receive_armed && (conn->state == CONN_OPEN || conn->state == CONN_FINISHING));
     conn->receive_armed = true;
     conn->receive_cancelled = false;
     conn->in_kernel++;
-    shard->group->verbs->receive(shard->ring, conn->fd, user_of_conn(USER_RECEIVE, conn));
+    shard->group->verbs->receive(shard->ring, conn->fd, may_move(shard, conn), user_of_conn(USER_RECEIVE, conn));
 }
 
 void conn_receive_cancel(struct shard *shard, struct conn *conn)
@@ -53,11 +60,15 @@ void conn_carry_release(struct shard *shard, struct conn *conn)
     conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
 
+/* So many bytes cost as much as a packet, above all where their pages are touched for the first time. */
+#define CARRY_WORK_BYTES 1024
+
 /* Grows by doubling, so that a peer which announces much and sends little costs little. While nothing is read, at most what the
  * shard's receive buffers hold can still come: room for that is taken at once (its pages come with use). */
 static void carry_append(struct shard *shard, struct conn *conn, struct span bytes)
 {
     uint32_t needed = conn->carry_bytes + (uint32_t)bytes.bytes;
+    shard_turn_work(shard, (uint32_t)bytes.bytes / CARRY_WORK_BYTES);
     if (conn->carry_start && conn->carry_start + needed > conn->carry_capacity) { /* the used front is room, too */
         memmove(conn->carry, conn->carry + conn->carry_start, conn->carry_bytes);
         conn->carry_start = 0;
@@ -433,15 +444,31 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
 #define CLOSE_COST_NS 10000
 #define CLOSE_WORK    16
 
-/* Runs each time something the kernel borrowed comes back; closes when nothing is left out there. */
+static void conn_released(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
+    outbuf_drop(shard, &conn->sending);
+    conn_carry_release(shard, conn);
+    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
+    listener_count(shard, conn->listener, -1);
+    shard_conn_release(shard, conn);
+}
+
+/* Runs each time something the kernel borrowed comes back. A receive and a send keep the socket alive by themselves, so the descriptor goes
+ * while they are being cancelled, in the same submission; whatever else is out there would look it up only later (kernel.h: shutdown). */
 void conn_close_join(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_CLOSING);
-    if (conn->in_kernel > 0) return;
-    outbuf_drop(shard, &conn->sending);
-    conn->in_kernel++;
+    if (conn->fd_closed) {
+        if (conn->in_kernel == 0) conn_released(shard, conn);
+        return;
+    }
+    if (conn->in_kernel > (uint32_t)conn->receive_armed + conn->send_in_kernel) return;
+    conn->fd_closed = true;
     shard->phase_until_ns -= CLOSE_COST_NS;
     shard_turn_work(shard, CLOSE_WORK);
+    if (conn->in_kernel > 0) return shard->group->verbs->close_fd(shard->ring, conn->fd, 0); /* the last of those ends it */
+    conn->in_kernel++; /* callers up the stack still look at it: not before the next turn */
     shard->group->verbs->close_fd(shard->ring, conn->fd, user_of_conn(USER_CLOSE, conn));
 }
 
@@ -461,11 +488,7 @@ void conn_close(struct shard *shard, struct conn *conn)
 void conn_completed_close(struct shard *shard, struct conn *conn)
 {
     conn->in_kernel--;
-    DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
-    conn_carry_release(shard, conn);
-    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
-    listener_count(shard, conn->listener, -1);
-    shard_conn_release(shard, conn);
+    conn_released(shard, conn);
 }
 
 static void linger_over(struct timer *timer, void *context)
@@ -481,7 +504,7 @@ static void finish_join(struct shard *shard, struct conn *conn)
     bool waits = conn->out || (conn->filters && (filters_waiting(conn->filters) || filters_end_next(conn->filters)));
     if (waits) return conn_send_staged(shard, conn);
     if (conn->ended || !conn->lingers) return conn_close(shard, conn);
-    conn->in_kernel++;
+    conn->in_kernel++; /* where it fails, the peer or the timer ends it */
     shard->group->verbs->shutdown(shard->ring, conn->fd, user_of_conn(USER_SHUTDOWN, conn));
 }
 

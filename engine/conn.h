@@ -53,6 +53,8 @@ struct conn {
     bool urgent : 1;         /* the layer above expects acknowledgements: its bytes go before those of others */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
     bool unadmitted : 1;     /* the handler's admit() has not been asked yet: nothing is received */
+    bool settled : 1;        /* it has moved and will not again */
+    bool fd_closed : 1;      /* CLOSING: the descriptor is the kernel's again; what it still holds of it completes on its own */
     bool sends_now : 1;      /* what is in the kernel is a send_now(), counted as sent already */
     uint32_t sent;           /* of `sending`, after a short send; of a free slot: the next one */
     struct outbuf *out;      /* being filled; NULL when nothing waits */

@@ -105,7 +105,7 @@ static void completion_handle(struct shard *shard, const struct kernel_completio
     switch ((enum user_kind)(completion->user >> 56)) {
     case USER_ACCEPT: shard_turn_work(shard, ACCEPT_WORK); return accept_completed(shard, completion);
     case USER_ADOPT: return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)(completion->user & RECORD_POINTER_MASK), completion->result);
-    case USER_FILE: return shard->group->handler->file(shard, completion->user & 1, completion->result);
+    case USER_FILE: return shard->group->handler->file(shard, completion->result);
     case USER_CLOSE: return conn_completed_close(shard, completion_conn(shard, completion));
     case USER_PASS: return conn_completed_pass(shard, completion_conn(shard, completion), completion->result);
     case USER_INSTALL: return conn_completed_install(shard, completion_conn(shard, completion), completion->result);
@@ -215,8 +215,7 @@ static void completions_handle(struct shard *shard, uint32_t count)
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
 {
-    uint64_t user = (uint64_t)USER_FILE << 56;
-    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, user, user | 1);
+    shard->group->verbs->write_sync(shard->ring, fd, data, bytes, offset, (uint64_t)USER_FILE << 56);
 }
 
 void shard_ask_peer(struct shard *shard, struct conn *conn)
@@ -260,10 +259,15 @@ static uint32_t timers_expire(struct shard *shard)
  * emptied the lane and sleeps for so long. */
 #define LANE_FULL_NS (50 * NS_PER_US)
 
+/* In a crowd of connections (accept.c) a shard with nothing to do sleeps for so long, and then does all at once: each of them is a few
+ * packets at some distance, and would wake it for every one. */
+#define CROWD_NS (200 * NS_PER_US)
+
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
 {
     if (shard->more_next_turn) return 0;
     if (UNLIKELY(shard->lanes_full) && sleep_ns > LANE_FULL_NS) sleep_ns = LANE_FULL_NS;
+    if (UNLIKELY(shard->crowd.on) && sleep_ns > CROWD_NS) sleep_ns = CROWD_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms == WHEEL_NEVER) return sleep_ns;
     uint64_t next_ns = next_ms * NS_PER_MS;
@@ -290,7 +294,11 @@ static bool shard_spin(struct shard *shard)
 #define GATHER_FROM      (3 * 256 / 2) /* 1.5 packets a receive */
 #define GATHER_WEIGHT    16
 
-static uint64_t gather_ns(const struct shard *shard) { return shard->gathering >= GATHER_FROM ? GATHER_NS : 0; }
+static uint64_t gather_ns(const struct shard *shard)
+{
+    if (UNLIKELY(shard->crowd.on)) return CROWD_NS;
+    return shard->gathering >= GATHER_FROM ? GATHER_NS : 0;
+}
 
 static void gather_learn(struct shard *shard)
 {
@@ -337,14 +345,14 @@ static void stalled_receive_again(struct shard *shard)
 }
 
 /* About what the kernel does with a send: it works them all off within the next system call, and nobody else is heard meanwhile. */
-static uint64_t send_cost_ns(const struct conn *conn) { return 3000 + outbuf_bytes(conn->out) / 10; }
+static uint64_t send_cost_ns(const struct conn *conn) { return 6000 + outbuf_bytes(conn->out) / 10; }
 
 #define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
 
 /* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
 static void dirty_send_some(struct shard *shard)
 {
-    uint64_t cost_ns = 0, most_ns = 2 * shard->budget_ns;
+    uint64_t cost_ns = 0, most_ns = 3 * shard->budget_ns;
     uint32_t i = 0;
     shard_step_of(shard, shard->budget_ns);
     while (i < shard->dirty_count && cost_ns < most_ns && i < shard->sends_most) {
@@ -456,6 +464,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
+    if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
     shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);

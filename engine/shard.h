@@ -43,8 +43,8 @@ struct shard_handler {
     void (*record)(struct shard *shard, uint32_t from, const struct lane_cell *cells);
     /* The answer to shard_ask_peer(): NULL when the connection has gone. */
     void (*peer)(struct shard *shard, struct conn *conn, const struct sockaddr_storage *address);
-    /* An outcome of shard_write_sync(): `sync` false only for a write that failed. May be NULL if nobody calls that. */
-    void (*file)(struct shard *shard, bool sync, int32_t result);
+    /* The outcome of shard_write_sync(): as write_sync completes (engine/kernel.h). May be NULL if nobody calls that. */
+    void (*file)(struct shard *shard, int32_t result);
     /* Something of the handler's is still in the kernel: the shard goes on turning though its connections have gone. May be NULL. */
     bool (*busy)(struct shard *shard);
     /* Once a turn, after completions, records and timers; true: there is more to do, don't sleep. */
@@ -65,6 +65,7 @@ struct shard_group {
     struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
     uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
     uint32_t packets_max, sorted_from; /* 0: PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM; fewer in tests that want leftovers */
+    uint32_t crowd_from;               /* connections that are a crowd; 0: as in accept.c */
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
@@ -112,6 +113,7 @@ struct shard {
     uint32_t acceptors_count;                 /* numbers below were used */
     uint32_t accept_rate, accept_burst;       /* of the node, see acceptors_limit() */
     uint64_t accept_tokens_ns;                /* as an acceptor's */
+    struct accept_crowd crowd;
     struct overload overload;
     struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;

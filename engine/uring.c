@@ -24,6 +24,7 @@
 #define USER_NOTHING 0ull  /* outcome of no interest (cancel, shutdown) */
 #define USER_WAKE    ~0ull /* a MSG_RING from another shard            */
 #define USER_EVENT   ~1ull /* our eventfd was written                  */
+#define USER_INSTALL_BIT (1ull << 63) /* with the `user` of a shutdown: its ordinary descriptor has come */
 
 #define BUFFER_GROUP 0
 #define NSEC_PER_SEC 1000000000ull
@@ -151,8 +152,10 @@ static void features_probe(struct kernel_ring *kernel, const struct io_settings 
         .fd_passing = io->direct_descriptors && io->fd_passing && message_ring,
         .multishot_accept = io->multishot_accept && multishot,
         .multishot_receive = io->multishot_receive && multishot,
+        .fd_install = io->fd_install && install,
         .receive_bundle = io->receive_bundle && (features & COMPAT_FEAT_RECVSEND_BUNDLE) != 0,
         .min_wait = io->min_wait && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0,
+        .accept_waiting = io->multishot_accept && multishot && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0, /* 6.10; the bit is 6.12's */
     };
     /* Descriptors in a table can reach another shard only by MSG_RING, and who is at their other end can be asked only since 6.8: where
      * that decides who may come in, ordinary ones are better. */
@@ -354,12 +357,23 @@ static void take_buffer(struct kernel_ring *kernel, const struct io_uring_cqe *c
     buffers->used_up[buffer] = !kernel->features.incremental_buffers || !(cqe->flags & COMPAT_CQE_F_BUF_MORE);
 }
 
+/* The ordinary descriptor that uring_shutdown() asked for. */
+static uint32_t take_installed(const struct io_uring_cqe *cqe, struct kernel_completion *out)
+{
+    *out = (struct kernel_completion){.user = cqe->user_data & ~USER_INSTALL_BIT, .result = cqe->res < 0 ? cqe->res : 0};
+    if (cqe->res < 0) return 1;
+    shutdown(cqe->res, SHUT_WR);
+    close(cqe->res);
+    return 1;
+}
+
 /* Returns how many completions the queue entry became (0: none of the caller's business). */
 static uint32_t take_entry(struct kernel_ring *kernel, const struct io_uring_cqe *cqe, struct kernel_completion *out,
                            uint32_t max)
 {
     if (cqe->user_data == USER_NOTHING) return 0;
-    if (cqe->user_data == USER_WAKE || cqe->user_data == USER_EVENT) {
+    if (UNLIKELY(cqe->user_data & USER_INSTALL_BIT)) {
+        if (cqe->user_data != USER_WAKE && cqe->user_data != USER_EVENT) return take_installed(cqe, out);
         if (cqe->user_data == USER_EVENT) event_arm(kernel);
         *out = (struct kernel_completion){.flags = KERNEL_WAKE};
         return 1;
@@ -440,10 +454,10 @@ static inline void sqe_finish(const struct kernel_ring *kernel, struct io_uring_
     if (kernel->features.direct_descriptors) sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uint64_t user)
+static void uring_accept(struct kernel_ring *kernel, int listener, enum kernel_accept which, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_for(kernel, user);
-    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && !one;
+    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && which != KERNEL_ACCEPT_ONE;
     if (direct && multishot)
         io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
     else if (direct)
@@ -453,13 +467,14 @@ static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uin
     else
         io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
     if (direct) sqe->file_index = IORING_FILE_INDEX_ALLOC; /* by hand: liburing 2.3's helper adds one to it */
+    if (which == KERNEL_ACCEPT_WAITING) sqe->ioprio |= COMPAT_ACCEPT_DONTWAIT;
     sqe->user_data = user;
 }
 
-static void uring_receive(struct kernel_ring *kernel, int fd, uint64_t user)
+static void uring_receive(struct kernel_ring *kernel, int fd, bool once, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_next(kernel);
-    if (kernel->features.multishot_receive)
+    if (kernel->features.multishot_receive && !once)
         io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     else
         io_uring_prep_recv(sqe, fd, NULL, 0, 0);
@@ -517,9 +532,16 @@ static void uring_cancel(struct kernel_ring *kernel, uint64_t target)
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+/* IORING_OP_SHUTDOWN always runs on a thread of the kernel's, which comes between the shard and its processor: a flood of wrong logins made
+ * 1,700 of them a second. An ordinary descriptor, two system calls and no thread cost less. */
 static void uring_shutdown(struct kernel_ring *kernel, int fd, uint64_t user)
 {
+    DCHECK(!(user & USER_INSTALL_BIT));
     struct io_uring_sqe *sqe = sqe_next(kernel);
+    if (kernel->features.fd_install && kernel->features.direct_descriptors) {
+        io_uring_prep_rw(COMPAT_OP_FIXED_FD_INSTALL, sqe, fd, NULL, 0, 0);
+        return sqe_finish(kernel, sqe, user | USER_INSTALL_BIT);
+    }
     io_uring_prep_shutdown(sqe, fd, SHUT_WR);
     sqe_finish(kernel, sqe, user);
 }
@@ -532,17 +554,24 @@ static void uring_close_fd(struct kernel_ring *kernel, int fd, uint64_t user)
     else
         io_uring_prep_close(sqe, fd);
     sqe->user_data = user;
+    if (user == USER_NOTHING) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
 static void uring_pass(struct kernel_ring *kernel, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
 {
     DCHECK(kernel->features.fd_passing && to_shard != kernel->shard);
+    if (io_uring_sq_space_left(&kernel->ring) < 2) ring_enter(kernel, 0, 0, 0); /* a chain ends where a submission ends */
     struct io_uring_sqe *sqe = sqe_next(kernel);
     io_uring_prep_rw(IORING_OP_MSG_RING, sqe, atomic_load(&peers[to_shard].ring_fd), NULL, 0, user_there);
     sqe->addr = IORING_MSG_SEND_FD;
     sqe->addr3 = (uint64_t)fd;
     sqe->file_index = IORING_FILE_INDEX_ALLOC;
     sqe->user_data = user_here;
+    sqe->flags |= IOSQE_IO_LINK;
+    sqe = sqe_next(kernel);
+    io_uring_prep_close_direct(sqe, (unsigned)fd);
+    sqe->user_data = USER_NOTHING;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
 static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
@@ -569,19 +598,16 @@ static void uring_set_option(struct kernel_ring *kernel, int fd, int level, int 
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-/* A chain ends where a submission ends: both entries must go in one. The write runs on a thread of the kernel's: queued in the
- * submitting call it takes up to 60 µs of the shard's time, so 4 (facts §5). */
-static void uring_write_sync(struct kernel_ring *kernel, int fd, const void *data, uint32_t bytes, uint64_t offset,
-                             uint64_t user_write, uint64_t user_sync)
+/* One entry, not a write linked to an fdatasync: the second of a pair is started by the turn that sees the first done, a turn later, and its completion
+ * never comes when the first fails and was to complete only then (IOSQE_CQE_SKIP_SUCCESS). On a thread of the kernel's: queued in the submitting call it
+ * takes up to 60 µs of the shard's time, so 4 (facts §5). */
+static void uring_write_sync(struct kernel_ring *kernel, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user)
 {
-    if (io_uring_sq_space_left(&kernel->ring) < 2) ring_enter(kernel, 0, 0, 0);
-    struct io_uring_sqe *sqe = sqe_for(kernel, user_write);
+    struct io_uring_sqe *sqe = sqe_for(kernel, user);
     io_uring_prep_write(sqe, fd, data, bytes, offset);
-    sqe->user_data = user_write;
-    sqe->flags |= IOSQE_IO_LINK | IOSQE_ASYNC | IOSQE_CQE_SKIP_SUCCESS;
-    sqe = sqe_for(kernel, user_sync);
-    io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
-    sqe->user_data = user_sync;
+    sqe->user_data = user;
+    sqe->rw_flags = RWF_DSYNC;
+    sqe->flags |= IOSQE_ASYNC;
 }
 
 static void uring_wake(struct kernel_ring *from, uint32_t to_shard)

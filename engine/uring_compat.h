@@ -5,6 +5,7 @@
 
 #define COMPAT_RECVSEND_BUNDLE      (1U << 4)  /* 6.10, sqe->ioprio of a receive           */
 #define COMPAT_FEAT_RECVSEND_BUNDLE (1U << 14) /* 6.10, features                           */
+#define COMPAT_ACCEPT_DONTWAIT      (1U << 1)  /* 6.10, sqe->ioprio of an accept           */
 #define COMPAT_FEAT_MIN_TIMEOUT     (1U << 15) /* 6.12, features                           */
 #define COMPAT_PBUF_RING_INC        2          /* 6.12, flags of a buffer ring             */
 #define COMPAT_CQE_F_BUF_MORE       (1U << 4)  /* 6.12, the buffer of this completion goes on */

@@ -23,6 +23,10 @@ struct broker;
 struct settings;
 void micro_features_attach(struct broker *broker, const struct settings *settings, enum micro_features which);
 
+/* A store under it, before its shards start. It is never closed. */
+struct store;
+struct store *micro_store_attach(struct broker *broker, uint32_t shards_count);
+
 /* Keeps the compiler from leaving the work out. */
 static inline void micro_keep(uint64_t value) { __asm__ volatile("" : : "r"(value) : "memory"); }
 

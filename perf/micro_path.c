@@ -52,8 +52,8 @@ static struct loop *loop_of(struct kernel_ring *ring) { return (struct loop *)ri
 static void loop_close(struct kernel_ring *ring) {}
 static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
 static uint64_t loop_now(struct kernel_ring *ring) { return world.now_ns += 1000; }
-static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop_of(ring)->accept_user = user; }
-static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
+static void loop_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user) { loop_of(ring)->accept_user = user; }
+static void loop_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
 
 static void complete(struct loop *loop, uint64_t user, int result, const void *data, uint32_t flags)
@@ -96,6 +96,10 @@ static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iove
     world.sent_bytes += bytes;
     complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
+static void loop_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user)
+{
+    complete(loop_of(ring), user, (int)bytes, NULL, 0);
+}
 static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(loop_of(ring), target, -125, NULL, 0); }
 static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
 static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
@@ -116,7 +120,7 @@ static const struct kernel_verbs kernel_loop = {
     .name = "loop", .open = loop_open, .close = loop_close, .features = loop_features, .monotonic_ns = loop_now,
     .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done,
     .send = loop_send, .send_vector = loop_send_vector, .send_now = loop_send_now, .cancel = loop_cancel, .shutdown = loop_shutdown,
-    .close_fd = loop_close_fd, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
+    .close_fd = loop_close_fd, .write_sync = loop_write_sync, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
 
 /* ---- the scene -------------------------------------------------------------------------------------------------- */
 
@@ -153,8 +157,11 @@ struct client {
     uint32_t shard;
 };
 
+/* What a micro case wants beyond a broker and its clients. */
+static bool with_store, subscribers_stay;
+
 /* The next client whose home is that shard. */
-static struct client client_connect(uint32_t home)
+static struct client client_connect(uint32_t home, bool stays)
 {
     static uint32_t number;
     struct client client = {world.next_fd++, home};
@@ -164,13 +171,13 @@ static struct client client_connect(uint32_t home)
         snprintf(id, sizeof id, "bench-%u", number++);
     } while (broker_home(broker_of(shards[0])->broker, hash_span(span_of_string(id))) != home);
     struct mqtt_packet connect = {.type = MQTT_CONNECT,
-                                  .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = span_of_string(id)}};
+                                  .connect = {.version = MQTT_3_1_1, .clean_start = !stays, .client_id = span_of_string(id)}};
     connect.connect.properties.present = 0;
     size_t bytes = mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &connect);
     complete(&loops[home], loops[home].accept_user, client.fd, NULL, KERNEL_MORE);
     turns(1);
     feed(home, client.fd, packet, bytes);
-    turns(2);
+    turns(4);
     return client;
 }
 
@@ -218,7 +225,8 @@ static void shards_open(uint32_t count)
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 1024, .inflight_max = 1024, .topic_levels_max = 128,
                  .client_id_bytes_max = 100, .qos_max = 2, .retain_available = true, .wildcard_available = true,
                  .shared_available = true, .queue_messages_max = 100000, .queue_bytes_max = 1 << 30,
-                 .match_cache_topics = 4096, .response_information = "", .denied_filters = ""},
+                 .match_cache_topics = 4096, .response_information = "", .denied_filters = "", .session_expiry_max_s = 3600},
+        .durability = {.checkpoint_bytes = 1ull << 40, .backlog_bytes_max = 1 << 30, .queue_window = UINT32_MAX, .queue_window_bytes = 1ull << 40},
         .listeners = &listener_settings, .listeners_count = 1};
     static struct listener listener = {.settings = &listener_settings};
     static struct shard_group group;
@@ -227,6 +235,7 @@ static void shards_open(uint32_t count)
     settings.features.gate_budget_us = 1000000;
     settings.metrics.exemplars = true; /* as they come */
     if (wanted) micro_features_attach(broker, &settings, wanted);
+    if (with_store) micro_store_attach(broker, count);
     group = (struct shard_group){.shards_count = count, .verbs = &kernel_loop, .handler = &broker_handler,
                                  .mesh = mesh_create(count, LANE_SLOTS), .qsbr = &broker->qsbr, .listeners = &listener,
                                  .listeners_count = 1};
@@ -246,10 +255,11 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
     log_configure(LOG_OFF, LOG_TEXT);
     shards_open(cross ? 2 : 1);
     scene.batch = batch;
-    scene.publisher = client_connect(0);
+    if (with_store) turns(8); /* nothing is restored, and nothing written once more */
+    scene.publisher = client_connect(0, false);
     scene.subscribers_shard = cross ? 1 : 0;
     for (uint32_t i = 1; i <= subscribers; i++)
-        client_subscribe(client_connect(scene.subscribers_shard), qos);
+        client_subscribe(client_connect(scene.subscribers_shard, subscribers_stay), qos);
     world.subscriber_answers = qos == 1;
 
     static uint8_t payload[65536];
@@ -347,6 +357,50 @@ static void setup_trace_topic(uint64_t size)
     trace_open(TRACE_TOPIC, SPAN_LITERAL("some/other/topic/#"));
 }
 
+/* A store is on: nobody durable, or the subscriber is, or it is and has gone. */
+static void setup_store_batch(uint64_t size)
+{
+    with_store = true;
+    setup_batch(size);
+}
+static void setup_store_qos1(uint64_t size)
+{
+    with_store = true;
+    setup_batch_qos1(size);
+}
+static void setup_durable(uint64_t size)
+{
+    with_store = subscribers_stay = true;
+    setup_batch_qos1(size);
+}
+static void setup_durable_single(uint64_t size)
+{
+    with_store = subscribers_stay = true;
+    setup_single_qos1(size);
+}
+static void setup_durable_cross(uint64_t size)
+{
+    with_store = subscribers_stay = true;
+    setup_cross_batch_qos1(size);
+}
+static void setup_durable_away(uint64_t size)
+{
+    static const uint8_t disconnect[] = {0xe0, 0};
+    setup_durable(size);
+    feed(scene.subscribers_shard, 1, disconnect, sizeof disconnect);
+    turns(4);
+}
+
+/* Counts what is queued for one who is away. */
+static uint64_t run_away(uint64_t count)
+{
+    const struct stats *stats = &shards[scene.subscribers_shard]->stats;
+    uint64_t before = stats->deliveries_queued;
+    for (uint64_t sent = 0; sent < count; sent += scene.batch)
+        receive_once();
+    return stats->deliveries_queued - before;
+}
+
 /* Counts deliveries. */
 static uint64_t run(uint64_t count)
 {
@@ -355,6 +409,44 @@ static uint64_t run(uint64_t count)
     for (uint64_t sent = 0; sent < count; sent += scene.batch)
         receive_once();
     return stats->publish_sent - before;
+}
+
+/* A life: a connection comes, says CONNECT, SUBSCRIBE, DISCONNECT, and is closed; beside one that stays. */
+static struct {
+    uint8_t bytes[3][128];
+    size_t counts[3];
+} life;
+
+static void setup_life(uint64_t size)
+{
+    struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/life/1")};
+    struct mqtt_packet packets[3] = {
+        {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = SPAN_LITERAL("bench-life")}},
+        {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}},
+        {.type = MQTT_DISCONNECT}};
+    log_configure(LOG_OFF, LOG_TEXT);
+    shards_open(1);
+    client_subscribe(client_connect(0), 0);
+    packets[0].connect.properties.present = packets[1].subscribe.properties.present = packets[2].disconnect.properties.present = 0;
+    for (int i = 0; i < 3; i++)
+        life.counts[i] = mqtt_encode(life.bytes[i], sizeof life.bytes[i], MQTT_3_1_1, &packets[i]);
+}
+
+static uint64_t run_lives(uint64_t count)
+{
+    const struct stats *stats = &shards[0]->stats;
+    uint64_t before = stats->packets_sent;
+    for (uint64_t lived = 0; lived < count; lived++) {
+        complete(&loops[0], loops[0].accept_user, 1, NULL, KERNEL_MORE);
+        turns(1);
+        for (int i = 0; i < 3; i++) {
+            feed(0, 1, life.bytes[i], life.counts[i]);
+            turns(3); /* the packet, the answer's completion, what was cancelled */
+        }
+        CHECK(shards[0]->conns_open == 1);
+    }
+    CHECK(stats->packets_sent - before == 2 * count); /* CONNACK and SUBACK */
+    return count;
 }
 
 const struct micro_case micro_path[] = {
@@ -370,6 +462,7 @@ const struct micro_case micro_path[] = {
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
+    {"path-life", setup_life, run_lives, 0, 1024},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},
@@ -380,5 +473,11 @@ const struct micro_case micro_path[] = {
     {"path-shared-qos1-64", setup_shared_qos1, run, 16, 4096},
     {"path-cross-shared-64", setup_cross_shared, run, 16, 4096},
     {"path-cross-shared-qos1-64", setup_cross_shared_qos1, run, 16, 4096},
+    {"path-store-qos0-64", setup_store_batch, run, 16, 4096},
+    {"path-store-qos1-64", setup_store_qos1, run, 16, 4096},
+    {"path-durable-single", setup_durable_single, run, 256, 4096},
+    {"path-durable-64", setup_durable, run, 256, 4096},
+    {"path-durable-away-64", setup_durable_away, run_away, 256, 4096},
+    {"path-cross-durable-64", setup_durable_cross, run, 256, 4096},
     {0},
 };

@@ -68,8 +68,22 @@ uint64_t stored_partial_hash(struct span topic, struct span payload)
 
 uint64_t stored_group_hash(struct span filter, struct span group) { return hash_span_seeded(group, hash_span_seeded(filter, 2)); }
 
+static uint8_t *bytes_put(uint8_t *at, struct span bytes)
+{
+    if (bytes.bytes) memcpy(at, bytes.data, bytes.bytes);
+    return at + bytes.bytes;
+}
+
 uint64_t store_put_message(struct wal *wal, const struct stored_message *message, uint64_t now_ms)
 {
+    size_t rest = message->topic.bytes + message->properties.bytes + message->payload.bytes;
+    if (LIKELY(rest + sizeof(struct message_head) <= STORE_RECORD_BYTES_MAX)) {
+        struct message_head head = message_head_of(message);
+        uint8_t *at = wal_place(wal, STORE_MESSAGE, head.used + (uint32_t)rest, now_ms);
+        at = bytes_put(at, span_of(head.bytes, head.used));
+        bytes_put(bytes_put(bytes_put(at, message->topic), message->properties), message->payload);
+        return wal_position(wal);
+    }
     struct message_head head = message_head_of(message);
     struct span parts[] = {span_of(head.bytes, head.used), message->topic, message->properties, message->payload};
     return wal_append(wal, STORE_MESSAGE, parts, 4, now_ms);
@@ -212,26 +226,29 @@ void record_put_entry(struct record_writer *writer, const struct stored_delivery
     record_put(writer, message->payload.data, message->payload.bytes);
 }
 
+#define DELIVERY_BYTES 23 /* without subscription ids */
+
 uint64_t store_put_delivery(struct wal *wal, uint64_t session, const struct stored_delivery *delivery, uint16_t packet_id,
                             uint64_t now_ms)
 {
-    uint8_t body[23];
+    uint32_t type = packet_id ? STORE_DELIVER : STORE_ENQUEUE;
+    uint8_t aside[DELIVERY_BYTES], *body = delivery->ids_count ? aside : wal_place(wal, type, DELIVERY_BYTES, now_ms);
     memcpy(body, &session, 8);
     memcpy(body + 8, &packet_id, 2);
     memcpy(body + 10, &delivery->message, 8);
     body[18] = delivery_flags(delivery);
     memcpy(body + 19, &delivery->ids_count, 4);
-    struct span parts[] = {span_of(body, sizeof body), span_of(delivery->ids, delivery->ids_count * sizeof *delivery->ids)};
-    return wal_append(wal, packet_id ? STORE_DELIVER : STORE_ENQUEUE, parts, delivery->ids_count ? 2 : 1, now_ms);
+    if (LIKELY(body != aside)) return wal_position(wal);
+    struct span parts[] = {span_of(aside, sizeof aside), span_of(delivery->ids, delivery->ids_count * sizeof *delivery->ids)};
+    return wal_append(wal, type, parts, 2, now_ms);
 }
 
 uint64_t store_put_packet(struct wal *wal, enum store_record type, uint64_t session, uint16_t packet_id, uint64_t now_ms)
 {
-    uint8_t body[10];
+    uint8_t *body = wal_place(wal, type, 10, now_ms);
     memcpy(body, &session, 8);
     memcpy(body + 8, &packet_id, 2);
-    struct span part = span_of(body, sizeof body);
-    return wal_append(wal, type, &part, 1, now_ms);
+    return wal_position(wal);
 }
 
 uint64_t store_put_incoming(struct wal *wal, uint64_t session, uint16_t packet_id, uint32_t number, uint64_t now_ms)

@@ -57,14 +57,22 @@ static uint64_t property(struct rocks *rocks, const char *name)
 }
 
 /* Debian's RocksDB has its assertions on, and one of them fails after a write that found no space: so it is not let near a full disk. A flush writes
- * what was put since the last one; compactions, two at a time, write once more at most COMPACTION_BYTES_MAX each and never more than there is. */
+ * what was put since the last one. Of two compactions at a time one may take all flushed files and the first level, the other at most
+ * COMPACTION_BYTES_MAX; and never more than there is. */
 #define SPACE_MARGIN_BYTES   (32u * 1024 * 1024)
 #define COMPACTION_BYTES_MAX (256ull * 1024 * 1024)
 #define COMPACTIONS_MAX      2
 
+/* A block is written once, read once and dropped: sorting it in between is work for nothing unless the queue becomes long. So flushed files gather before they
+ * are merged into the first level, which is as large; what comes faster than is merged is slowed down late, since a slow merge costs only time in reading. */
+#define FLUSHED_FILES_MERGED 8
+#define FLUSHED_FILES_SLOW   40
+#define FLUSHED_FILES_STOP   60
+
 static bool room_for_compactions(struct rocks *rocks, uint64_t free_bytes)
 {
-    uint64_t most = property(rocks, "rocksdb.total-sst-files-size"), at_a_time = COMPACTIONS_MAX * COMPACTION_BYTES_MAX;
+    uint64_t most = property(rocks, "rocksdb.total-sst-files-size");
+    uint64_t at_a_time = 2 * FLUSHED_FILES_MERGED * rocks->memtable_bytes + COMPACTION_BYTES_MAX;
     return free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
 }
 
@@ -235,8 +243,17 @@ static void options_make(struct rocks *rocks, uint64_t memory_bytes)
     rocksdb_options_set_write_buffer_size(rocks->options, memory_bytes / 4);
     rocksdb_options_set_max_write_buffer_number(rocks->options, 2);
     rocksdb_options_set_compression(rocks->options, rocksdb_lz4_compression);
+    rocksdb_options_set_level0_file_num_compaction_trigger(rocks->options, FLUSHED_FILES_MERGED);
+    rocksdb_options_set_level0_slowdown_writes_trigger(rocks->options, FLUSHED_FILES_SLOW);
+    rocksdb_options_set_level0_stop_writes_trigger(rocks->options, FLUSHED_FILES_STOP);
+    rocksdb_options_set_max_bytes_for_level_base(rocks->options, FLUSHED_FILES_MERGED * (memory_bytes / 4));
     rocksdb_options_set_max_background_jobs(rocks->options, COMPACTIONS_MAX);
     rocksdb_options_set_max_compaction_bytes(rocks->options, COMPACTION_BYTES_MAX);
+    /* Compactions have time: no shard should wait for a processor because of them. */
+    rocksdb_env_t *env = rocksdb_create_default_env();
+    rocksdb_env_lower_thread_pool_cpu_priority(env);
+    rocksdb_options_set_env(rocks->options, env);
+    rocksdb_env_destroy(env); /* the process's own, which stays */
     rocksdb_options_set_keep_log_file_num(rocks->options, 2);
     rocksdb_options_set_info_log_level(rocks->options, 3); /* errors */
     rocksdb_options_set_max_open_files(rocks->options, 256);

@@ -8,29 +8,37 @@ struct wal_chunk {
     struct list link;
     uint8_t *data; /* aligned to a block */
     uint32_t bytes, capacity;
+    uint32_t fits; /* as much goes into it without a second look: its capacity, or a commit's limit */
     uint64_t sequence;
     uint64_t first_ms; /* when its first record came */
 };
 
 #define CHUNK_BYTES_FIRST (128u * 1024)
-#define SPARE_MAX 4
+#define SPARE_BYTES_MAX (4u * 1024 * 1024)
 
 /* ---- chunks: commits in memory ---------------------------------------------------------------------------------- */
+
+static uint32_t fits(const struct wal *wal, const struct wal_chunk *chunk)
+{
+    return chunk->capacity < wal->config.commit_bytes_max ? chunk->capacity : wal->config.commit_bytes_max;
+}
 
 static struct wal_chunk *chunk_acquire(struct wal *wal, uint64_t now_ms)
 {
     struct wal_chunk *chunk;
     if (list_empty(&wal->spare)) {
         chunk = memory_acquire_zeroed(sizeof *chunk);
-        chunk->capacity = CHUNK_BYTES_FIRST;
+        uint32_t most = wal->config.commit_bytes_max;
+        chunk->capacity = most < CHUNK_BYTES_FIRST ? (uint32_t)store_round_up(most) : CHUNK_BYTES_FIRST;
         chunk->data = memory_acquire_aligned(STORE_BLOCK_BYTES, chunk->capacity);
     } else {
         chunk = CONTAINER_OF(wal->spare.next, struct wal_chunk, link);
         list_remove(&chunk->link);
-        wal->spare_count--;
+        wal->spare_bytes -= chunk->capacity;
     }
     list_init(&chunk->link);
     chunk->bytes = sizeof(struct store_commit_header);
+    chunk->fits = fits(wal, chunk);
     chunk->sequence = ++wal->sequence;
     chunk->first_ms = now_ms;
     wal->backlog_bytes += chunk->bytes;
@@ -46,12 +54,12 @@ static void chunk_free(struct wal_chunk *chunk)
 static void chunk_release(struct wal *wal, struct wal_chunk *chunk)
 {
     wal->backlog_bytes -= chunk->bytes;
-    if (wal->spare_count == SPARE_MAX) return chunk_free(chunk);
+    if (wal->spare_bytes + chunk->capacity > SPARE_BYTES_MAX) return chunk_free(chunk);
     list_append(&wal->spare, &chunk->link);
-    wal->spare_count++;
+    wal->spare_bytes += chunk->capacity;
 }
 
-static void chunk_grow(struct wal_chunk *chunk, uint32_t bytes)
+static void chunk_grow(const struct wal *wal, struct wal_chunk *chunk, uint32_t bytes)
 {
     uint32_t capacity = chunk->capacity;
     while (capacity < bytes)
@@ -61,6 +69,7 @@ static void chunk_grow(struct wal_chunk *chunk, uint32_t bytes)
     memory_release(chunk->data);
     chunk->data = data;
     chunk->capacity = capacity;
+    chunk->fits = fits(wal, chunk);
 }
 
 static void gathering_seal(struct wal *wal)
@@ -74,6 +83,8 @@ static void gathering_seal(struct wal *wal)
 void wal_init(struct wal *wal, const struct wal_config *config)
 {
     *wal = (struct wal){.config = *config, .segment = {.fd = -1}};
+    uint32_t *most = &wal->config.commit_bytes_max;
+    if (*most == 0 || *most > STORE_COMMIT_BYTES_MAX) *most = STORE_COMMIT_BYTES_MAX;
     list_init(&wal->sealed);
     list_init(&wal->spare);
 }
@@ -98,14 +109,23 @@ void wal_release(struct wal *wal)
     wal->segment.fd = -1;
 }
 
-/* Room for a record of these bytes in one commit. */
-static uint8_t *record_begin(struct wal *wal, uint32_t type, uint32_t bytes, uint64_t now_ms)
+/* Room in a commit for a record whose size with its head is `needed`. */
+static struct wal_chunk *chunk_room(struct wal *wal, uint32_t needed, uint64_t now_ms)
 {
-    uint32_t needed = 4 + bytes;
-    if (wal->gathering && wal->gathering->bytes + needed > STORE_COMMIT_BYTES_MAX) gathering_seal(wal);
+    bool empty = !wal->gathering || wal->gathering->bytes == sizeof(struct store_commit_header);
+    if (!empty && wal->gathering->bytes + needed > wal->config.commit_bytes_max) gathering_seal(wal);
     if (!wal->gathering) wal->gathering = chunk_acquire(wal, now_ms);
     struct wal_chunk *chunk = wal->gathering;
-    if (chunk->bytes + needed > chunk->capacity) chunk_grow(chunk, chunk->bytes + needed);
+    if (chunk->bytes + needed > chunk->capacity) chunk_grow(wal, chunk, chunk->bytes + needed);
+    return chunk;
+}
+
+uint8_t *wal_place(struct wal *wal, uint32_t type, uint32_t bytes, uint64_t now_ms)
+{
+    DCHECK(bytes <= STORE_RECORD_BYTES_MAX);
+    uint32_t needed = 4 + bytes;
+    struct wal_chunk *chunk = wal->gathering;
+    if (UNLIKELY(!chunk || chunk->bytes + needed > chunk->fits)) chunk = chunk_room(wal, needed, now_ms);
     uint8_t *at = chunk->data + chunk->bytes;
     uint32_t head = record_head(type, bytes);
     memcpy(at, &head, 4);
@@ -125,7 +145,7 @@ uint64_t wal_append(struct wal *wal, uint32_t type, const struct span *parts, ui
     size_t taken = 0; /* of parts[part] */
     do {
         uint32_t piece = left > STORE_RECORD_BYTES_MAX ? STORE_RECORD_BYTES_MAX : (uint32_t)left;
-        uint8_t *out = record_begin(wal, type | continues | (piece < left ? RECORD_MORE : 0), piece, now_ms);
+        uint8_t *out = wal_place(wal, type | continues | (piece < left ? RECORD_MORE : 0), piece, now_ms);
         continues = RECORD_CONTINUES;
         for (uint32_t room = piece; room > 0;) {
             size_t bytes = parts[part].bytes - taken < room ? parts[part].bytes - taken : room;

@@ -5,7 +5,7 @@
  * wal_written(). One write is under way at a time, so commits become durable in order. Nothing here waits.
  *
  *     append ─► gathering ─(interval, or STORE_COMMIT_BYTES_SOON)─► write + fdatasync ─► durable ─► whoever waited for it
- *                  └─(full: STORE_COMMIT_BYTES_MAX)─► sealed, in a row ──────┘
+ *                  └─(full: config.commit_bytes_max)─► sealed, in a row ─────┘
  *
  * A write or fdatasync that fails is final for its segment: nothing is written there again, and the commit goes into the next one.
  * Until that has worked nothing becomes durable and wal_troubled() says so.
@@ -43,9 +43,10 @@ struct wal_config {
     struct wal_disk disk;
     uint32_t epoch, shard;
     uint32_t interval_ms; /* how long a commit is gathered; 0: as long as the one before is being written */
+    uint32_t commit_bytes_max; /* a commit is not gathered beyond this; a longer record stands alone. 0: STORE_COMMIT_BYTES_MAX */
 };
 
-/* A commit this large does not wait for its interval. */
+/* A commit this large, or full, does not wait for its interval. */
 #define STORE_COMMIT_BYTES_SOON (64u * 1024)
 
 struct wal_chunk;
@@ -56,7 +57,7 @@ struct wal {
     struct list sealed;
     struct wal_chunk *writing;
     struct list spare;
-    uint32_t spare_count;
+    uint32_t spare_bytes;
     uint64_t sequence;   /* of the newest chunk */
     uint64_t committed;  /* last durable commit */
     struct wal_segment segment; /* fd -1: none */
@@ -76,6 +77,8 @@ void wal_release(struct wal *wal);
 
 /* One record; its body is the parts in a row, of any length. Returns the number of the commit that will hold (the end of) it. */
 uint64_t wal_append(struct wal *wal, uint32_t type, const struct span *parts, uint32_t parts_count, uint64_t now_ms);
+/* The same for a body of at most STORE_RECORD_BYTES_MAX that the caller writes himself, all of it, at once: where it goes. wal_position() is its commit. */
+uint8_t *wal_place(struct wal *wal, uint32_t type, uint32_t bytes, uint64_t now_ms);
 /* The commit that holds everything appended so far. */
 static inline uint64_t wal_position(const struct wal *wal) { return wal->sequence; }
 static inline bool wal_durable(const struct wal *wal, uint64_t commit) { return commit <= wal->committed; }

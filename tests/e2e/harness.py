@@ -49,7 +49,7 @@ def equal(got, wanted, what):
         raise Failure(f"{what}: got {str(got)[:400]!r}, wanted {str(wanted)[:400]!r}")
 
 
-def wait_for(condition, what, timeout=10.0, every=0.01):
+def wait_for(condition, what, timeout=30.0, every=0.01):
     """Polls until condition() is true (its value is returned) or the deadline is over."""
     deadline = time.monotonic() + timeout
     while True:
@@ -156,7 +156,7 @@ class Broker:
             if self.process.poll() is not None:
                 raise Failure(f"ringmqd ended with {self.process.returncode} at start:\n{self.log()[-2000:]}")
             return re.search(r"listening: listener=tcp\.default .* port=(\d+)[\s\S]* is ready", self.log())
-        self.port = int(wait_for(ready, "ringmqd is ready", 30).group(1))
+        self.port = int(wait_for(ready, "ringmqd is ready", 60).group(1))
 
     @property
     def pid(self):
@@ -168,7 +168,7 @@ class Broker:
             file.seek(self.log_start)
             return file.read().decode("utf-8", "replace")
 
-    def wait_log(self, pattern, timeout=10.0, after=0):
+    def wait_log(self, pattern, timeout=30.0, after=0):
         return wait_for(lambda: re.search(pattern, self.log()[after:]), f"/{pattern}/ in the log", timeout)
 
     def rss(self):

@@ -29,13 +29,14 @@ struct fake_operation {
     enum fake_kind kind;
     int fd;
     uint64_t user;
-    bool cancelled, one;
+    bool cancelled, once;
     bool now;                   /* OP_SEND: never waits for room */
+    enum kernel_accept accepts;
     int result;                 /* OP_DONE */
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
     uint64_t sent, total;
-    uint64_t offset, user_write; /* OP_FILE, with pieces[0] */
+    uint64_t offset; /* OP_FILE, with pieces[0] */
 };
 
 #define BUFFERS       8
@@ -173,6 +174,8 @@ static struct kernel_ring *fake_open(uint32_t shard, const struct settings *sett
                                               .fd_passing = world.chances.fd_passing,
                                               .send_vectorized = world.chances.send_vectorized,
                                               .multishot_accept = true,
+                                              .accept_waiting = true,
+                                              .min_wait = true,
                                               .multishot_receive = true};
     return world.rings[shard] = ring;
 }
@@ -199,7 +202,7 @@ static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_
     operation->kind = kind;
     operation->fd = fd;
     operation->user = user;
-    operation->cancelled = operation->one = operation->now = false;
+    operation->cancelled = operation->once = operation->now = false;
     operation->sent = operation->total = 0;
     operation->pieces_count = 0;
     return ring->operations[ring->operations_count++] = operation;
@@ -210,17 +213,17 @@ static void operation_done(struct kernel_ring *ring, uint64_t user, int result)
     operation_add(ring, OP_DONE, -1, user)->result = result;
 }
 
-static void fake_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user)
+static void fake_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user)
 {
     CHECK(listener == FAKE_LISTENER);
-    operation_add(ring, OP_ACCEPT, listener, user)->one = one;
+    operation_add(ring, OP_ACCEPT, listener, user)->accepts = which;
 }
 
-static void fake_receive(struct kernel_ring *ring, int fd, uint64_t user)
+static void fake_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user)
 {
     for (uint32_t i = 0; i < ring->operations_count; i++) /* two receives on one socket would tear its stream */
         CHECK(ring->operations[i]->kind != OP_RECEIVE || ring->operations[i]->fd != fd);
-    operation_add(ring, OP_RECEIVE, fd, user);
+    operation_add(ring, OP_RECEIVE, fd, user)->once = once;
 }
 
 static void fake_receive_done(struct kernel_ring *ring, uint32_t buffer)
@@ -274,35 +277,29 @@ static void fake_close_fd(struct kernel_ring *ring, int fd, uint64_t user)
 {
     struct fake_socket *socket = socket_of(fd);
     CHECK(socket->broker_open);
-    for (uint32_t i = 0; i < ring->operations_count; i++) /* the engine waits for all of them first */
-        CHECK(ring->operations[i]->kind == OP_DONE || ring->operations[i]->kind == OP_ACCEPT ||
-              ring->operations[i]->kind == OP_FILE || ring->operations[i]->fd != fd);
-    if (socket->shard == UINT32_MAX)
-        socket->shard = 0; /* the copy that stayed behind after a hand-over */
-    else
-        socket->broker_open = false;
+    for (uint32_t i = 0; i < ring->operations_count; i++) { /* the engine waits for all of them first, or has cancelled them */
+        const struct fake_operation *left = ring->operations[i];
+        bool socket_op = left->kind == OP_RECEIVE || left->kind == OP_SEND;
+        CHECK(left->kind == OP_DONE || left->kind == OP_ACCEPT || left->kind == OP_FILE || left->fd != fd || (socket_op && left->cancelled));
+    }
+    socket->broker_open = false;
     operation_done(ring, user, 0);
 }
 
-/* The other ring gets the descriptor; ours stays to be closed, which must not end the connection. */
 static void fake_pass(struct kernel_ring *ring, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
 {
-    struct fake_socket *socket = socket_of(fd);
     if (chance(8)) return operation_done(ring, user_here, -ENFILE);
-    socket->shard = UINT32_MAX;
     operation_done(world.rings[to_shard], user_there, fd);
     operation_done(ring, user_here, 0);
 }
 
 static void fake_install(struct kernel_ring *ring, int fd, uint64_t user) { operation_done(ring, user, -EINVAL); }
 
-static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user_write,
-                            uint64_t user_sync)
+static void fake_write_sync(struct kernel_ring *ring, int fd, const void *data, uint32_t bytes, uint64_t offset, uint64_t user)
 {
-    struct fake_operation *operation = operation_add(ring, OP_FILE, fd, user_sync);
+    struct fake_operation *operation = operation_add(ring, OP_FILE, fd, user);
     operation->pieces[0] = (struct iovec){(void *)(uintptr_t)data, bytes};
     operation->offset = offset;
-    operation->user_write = user_write;
 }
 
 void fake_crash_disk(void)
@@ -310,7 +307,7 @@ void fake_crash_disk(void)
     for (uint32_t r = 0; r < SHARDS_MAX; r++)
         for (uint32_t i = 0; world.rings[r] && i < world.rings[r]->operations_count; i++) {
             const struct fake_operation *operation = world.rings[r]->operations[i];
-            if (operation->kind != OP_FILE || operation->pieces_count || chance(80)) continue;
+            if (operation->kind != OP_FILE || chance(80)) continue;
             fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
                                  operation->offset, true);
         }
@@ -334,12 +331,15 @@ static bool progress_accept(struct kernel_ring *ring, struct fake_operation *ope
         struct fake_socket *socket = &world.sockets[i];
         if (socket->accepted || socket->shard != ring->shard || !chance(world.chances.accept_now)) continue;
         socket->accepted = socket->broker_open = true;
-        *ret_over = operation->one || chance(world.chances.receive_ends);
+        *ret_over = operation->accepts == KERNEL_ACCEPT_ONE || chance(world.chances.receive_ends);
         *out = (struct kernel_completion){.user = operation->user, .result = i + FD_BASE,
                                           .flags = *ret_over ? 0 : KERNEL_MORE};
         return true;
     }
-    return false;
+    if (operation->accepts != KERNEL_ACCEPT_WAITING) return false;
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user, .result = -EAGAIN};
+    return true;
 }
 
 static int buffer_free(const struct kernel_ring *ring)
@@ -369,7 +369,7 @@ static bool progress_receive(struct kernel_ring *ring, struct fake_operation *op
         out->result = (int)pipe_get(&socket->up, ring->buffers[buffer], most);
         out->data = ring->buffers[buffer];
         out->buffer = (uint32_t)buffer;
-        *ret_over = chance(world.chances.receive_ends);
+        *ret_over = chance(world.chances.receive_ends) || operation->once;
         out->flags = KERNEL_BUFFER | (*ret_over ? 0 : KERNEL_MORE);
         return true;
     }
@@ -436,21 +436,14 @@ static bool progress_shutdown(struct fake_operation *operation, struct kernel_co
     return true;
 }
 
-/* Takes a while; a failed write is told first, then the sync that was linked to it. */
+/* Takes a while; what fails may have been written in part. */
 static bool progress_file(struct fake_operation *operation, struct kernel_completion *out, bool *ret_over)
 {
     if (!chance(60)) return false;
-    if (operation->pieces_count) { /* told of the write already */
-        *ret_over = true;
-        *out = (struct kernel_completion){.user = operation->user, .result = -ECANCELED};
-        return true;
-    }
-    int error = fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, (uint32_t)operation->pieces[0].iov_len,
-                                     operation->offset, false);
-    bool write_failed = error && chance(128);
-    operation->pieces_count = write_failed;
-    *ret_over = !write_failed;
-    *out = (struct kernel_completion){.user = write_failed ? operation->user_write : operation->user, .result = error};
+    uint32_t bytes = (uint32_t)operation->pieces[0].iov_len;
+    int error = fake_disk_write_sync(world.disk, operation->fd, operation->pieces[0].iov_base, bytes, operation->offset, false);
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user, .result = !error ? (int)bytes : chance(128) ? (int)(bytes / 2) : error};
     return true;
 }
 

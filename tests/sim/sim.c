@@ -180,7 +180,7 @@ static void node_make(struct sim *sim)
     sim->group = (struct shard_group){.shards_count = shards, .verbs = &kernel_fake, .handler = &sim->handler,
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
-                                      .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4),
+                                      .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4), .crowd_from = pick(sim, 0, 2),
                                       .listeners = &sim->listener, .listeners_count = 1};
     uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
     if ((fate & 1) && !pressure_only) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
@@ -235,7 +235,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim->files = fake_disk_files(sim->disk);
         fake_use_disk(sim->disk);
         sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
-                                                                
+                                                                .commit_bytes_max = (uint64_t)pick(sim, 0, 2) * 4096,
                                                                 .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30,
                                                                 .memory_bytes = 1u << pick(sim, 10, 30), .queue_window = pick(sim, 1, 12),
                                                                 .queue_window_bytes = 1u << pick(sim, 10, 20)};

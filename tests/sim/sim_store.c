@@ -309,7 +309,8 @@ static void life_begin(struct sim_store *sim)
         struct sim_shard *shard = &sim->shards[s];
         *shard = (struct sim_shard){.sim = sim, .number = s, .checkpoint_bucket = 0};
         struct wal_config wal = {.disk = {.context = shard, .write_sync = write_sync, .segment_take = segment_take, .segment_done = segment_done},
-                                 .epoch = store_epoch(sim->store), .shard = s, .interval_ms = pick(sim, 0, 5)};
+                                 .epoch = store_epoch(sim->store), .shard = s, .interval_ms = pick(sim, 0, 5),
+                                 .commit_bytes_max = pick(sim, 0, 2) * 16 * 1024};
         wal_init(&shard->wal, &wal);
         shard->checkpoint_segment = wal_segment_now(&shard->wal); /* the first one begins at once */
     }

@@ -17,12 +17,17 @@ struct piece {
     int policy;       /* of the thread that ran it */
 };
 
+static atomic_int gone; /* how often somebody went away */
+
 static void run(void *context, uint32_t number, struct auth_work *work)
 {
     struct piece *piece = (struct piece *)work;
     struct timespec now, from;
     cr_assert_lt(number, 2u * AUTH_WORKERS_CREWS);
-    if (piece->away) auth_workers_away(piece->away, number);
+    if (piece->away) {
+        auth_workers_away(piece->away, number);
+        atomic_fetch_add(&gone, 1);
+    }
     if (piece->go) sem_wait(piece->go);
     if (piece->away) auth_workers_back(piece->away, number);
     if (piece->sleep_us) nanosleep(&(struct timespec){.tv_nsec = (long)piece->sleep_us * 1000}, NULL);
@@ -171,7 +176,9 @@ Test(workers, who_is_away_too_long_is_given_up)
     in_time = (struct piece){.work.fair = 2 << 8, .go = &soon, .away = workers, .done = &done};
     cr_assert(auth_workers_put(workers, &late.work));
     cr_assert(auth_workers_put(workers, &in_time.work));
+    await(&gone, 2, 30);
     sem_post(&soon);
+    await(&done, 1, 30);
     cr_assert_not(auth_workers_end(workers, 300));
     cr_assert_eq(atomic_load(&done), 1);
     sem_post(&never); /* it comes back now, and goes no further */
