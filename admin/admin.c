@@ -1,8 +1,10 @@
 #include "admin/admin.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -269,7 +271,7 @@ static void release(struct admin *admin)
     otlp_destroy(admin->otlp);
     alarms_destroy(admin->alarms);
     if (admin->tls) door_tls_close(admin->tls);
-    close(admin->control_wake);
+    if (admin->control_wake >= 0) close(admin->control_wake);
     pthread_mutex_destroy(&admin->lock);
     pthread_mutex_destroy(&admin->send_lock);
     pthread_cond_destroy(&admin->changed);
@@ -310,7 +312,6 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     pthread_condattr_destroy(&monotonic);
     list_init(&admin->errands);
     admin->control_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(admin->control_wake >= 0);
     admin->alarms = alarms_create();
     admin->otlp = otlp_create(admin);
     admin->exemplars = settings->metrics.exemplars;
@@ -320,10 +321,21 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
         return NULL;
     }
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
-    CHECK(pthread_create(&admin->taker, NULL, taker_thread, admin) == 0);
+    if (admin->control_wake < 0) {
+        snprintf(ret_error, error_bytes, "no descriptor for the control thread's errands: %s", strerror(errno));
+        release(admin);
+        return NULL;
+    }
+    int error = pthread_create(&admin->taker, NULL, taker_thread, admin);
+    if (error) {
+        snprintf(ret_error, error_bytes, "cannot start the thread that takes the shards' answers: %s", strerror(error));
+        release(admin);
+        return NULL;
+    }
     admin->traces = traces_create(admin, admin->data_dir);
+    if (!admin->traces) snprintf(ret_error, error_bytes, "cannot start the thread that writes traces");
     struct http_options http = http_options_of(admin, &settings->admin);
-    admin->server = http_start(&http, api_handle, admin, ret_error, error_bytes);
+    if (admin->traces) admin->server = http_start(&http, api_handle, admin, ret_error, error_bytes);
     if (!admin->server) {
         admin_stop(admin);
         release(admin);

@@ -1,6 +1,7 @@
 /* http_connection.c - one connection: bytes in, a request at a time, its answer out. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "admin/http_inside.h"
 #include "base/check.h"
 #include "base/filter.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 #define LINGER_MS           2000
@@ -15,16 +17,22 @@
 #define FILE_PIECE          (64 * 1024)
 #define IN_BYTES_MAX        (256 * 1024) /* of requests that wait behind the one at hand */
 
-static void watch(struct http_connection *connection)
+/* False: the system has no room for one more descriptor to watch. */
+static bool watch(struct http_connection *connection)
 {
     bool reads = connection->in.bytes < IN_BYTES_MAX && !connection->ended;
     struct epoll_event event = {.events = (reads ? EPOLLIN : 0u) | (connection->writable_wanted ? EPOLLOUT : 0u), .data.ptr = connection};
     /* A socket that has come to its end is reported again and again, whatever is asked for: not while a worker has the connection. */
     bool wanted = connection->state != HTTP_WORKING || !(connection->ended || connection->broken);
-    if (!wanted && !connection->watched) return;
+    if (!wanted && !connection->watched) return true;
     int what = !wanted ? EPOLL_CTL_DEL : connection->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    CHECK(epoll_ctl(connection->server->epoll, what, connection->fd, &event) == 0);
+    if (epoll_ctl(connection->server->epoll, what, connection->fd, &event) != 0) {
+        CHECK(what == EPOLL_CTL_ADD);
+        LOG_LIMITED(WARN, 1000, "admin connection closed", "what=\"it cannot be watched: %s\" peer=%s", strerror(errno), connection->exchange.peer);
+        return false;
+    }
     connection->watched = wanted;
+    return true;
 }
 
 struct http_connection *http_connection_create(struct http_server *server, int fd, const char *peer)
@@ -41,9 +49,10 @@ struct http_connection *http_connection_create(struct http_server *server, int f
     connection->deadline_ms = server->now_ms + options->request_timeout_ms;
     list_init(&connection->work_link);
     list_append(&server->connections, &connection->link);
-    watch(connection);
     server->connections_count++;
-    return connection;
+    if (watch(connection)) return connection;
+    http_connection_release(connection);
+    return NULL;
 }
 
 void http_connection_release(struct http_connection *connection)
@@ -146,8 +155,7 @@ static bool flush(struct http_connection *connection)
     connection->writable_wanted = connection->tls ? connection->wire.bytes > connection->wire_sent : backlog(connection) > 0;
     if (connection->broken && !connection->writable_wanted) return false;
     if (connection->state == HTTP_WRITING && backlog(connection) == 0 && !connection->streaming && !answer_over(connection)) return false;
-    watch(connection);
-    return true;
+    return watch(connection);
 }
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
@@ -230,7 +238,7 @@ static bool receive(struct http_connection *connection)
 bool http_connection_event(struct http_connection *connection, bool readable)
 {
     if (readable && !receive(connection)) return connection->state == HTTP_WORKING ? (connection->broken = true) : false;
-    if (connection->state == HTTP_WORKING) { /* the worker will be back */
+    if (connection->state == HTTP_WORKING) { /* the worker will be back; it is watched, or no longer: no room is needed */
         watch(connection);
         return true;
     }

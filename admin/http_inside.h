@@ -42,6 +42,8 @@ struct http_server {
     uint16_t port;
     pthread_t thread;
     pthread_t *workers;
+    uint32_t workers_count; /* that run */
+    bool has_thread;
     pthread_mutex_t lock;     /* of what follows */
     pthread_cond_t work;
     struct list waiting, finished;
@@ -58,6 +60,7 @@ uint64_t http_now_ms(void);
 const char *http_status_text(int status);
 
 /* http_connection.c, all on the admin thread */
+/* NULL: it cannot be watched, and has been closed. */
 struct http_connection *http_connection_create(struct http_server *server, int fd, const char *peer);
 void http_connection_release(struct http_connection *connection);
 /* The socket is readable or writable. False: it is over, release it. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -126,7 +127,7 @@ static void accept_all(struct http_server *server)
             continue;
         }
         struct http_connection *connection = http_connection_create(server, fd, peer);
-        if (!full) continue;
+        if (!connection || !full) continue;
         server->counts.connections_refused++;
         LOG_LIMITED(WARN, 1000, "admin connection refused", "reason=too_many_connections peer=%s", peer);
         if (!http_connection_refuse(connection, 503, "too many connections")) http_connection_release(connection);
@@ -210,7 +211,6 @@ struct http_server *http_start(const struct http_options *options, http_handler 
     server->port = port;
     server->epoll = epoll_create1(EPOLL_CLOEXEC);
     server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(server->epoll >= 0 && server->wake >= 0);
     server->now_ms = http_now_ms();
     list_init(&server->connections);
     list_init(&server->waiting);
@@ -218,13 +218,18 @@ struct http_server *http_start(const struct http_options *options, http_handler 
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->work, NULL);
     struct epoll_event accepts = {.events = EPOLLIN, .data.ptr = &server->listener}, wakes = {.events = EPOLLIN, .data.ptr = &server->wake};
-    CHECK(epoll_ctl(server->epoll, EPOLL_CTL_ADD, listener, &accepts) == 0);
-    CHECK(epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->wake, &wakes) == 0);
     server->workers = memory_acquire(options->workers * sizeof *server->workers);
-    for (uint32_t i = 0; i < options->workers; i++)
-        CHECK(pthread_create(&server->workers[i], NULL, worker_thread, server) == 0);
-    CHECK(pthread_create(&server->thread, NULL, server_thread, server) == 0);
-    return server;
+    bool watched = server->epoll >= 0 && server->wake >= 0 && epoll_ctl(server->epoll, EPOLL_CTL_ADD, listener, &accepts) == 0 &&
+                   epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->wake, &wakes) == 0;
+    int error = watched ? 0 : errno;
+    while (!error && server->workers_count < options->workers && !(error = pthread_create(&server->workers[server->workers_count], NULL, worker_thread, server)))
+        server->workers_count++;
+    if (!error) error = pthread_create(&server->thread, NULL, server_thread, server);
+    server->has_thread = !error;
+    if (!error) return server;
+    snprintf(ret_error, error_bytes, "cannot start the HTTP server: %s", strerror(error));
+    http_stop(server);
+    return NULL;
 }
 
 void http_stop(struct http_server *server)
@@ -233,18 +238,18 @@ void http_stop(struct http_server *server)
     server->stopping = true;
     pthread_cond_broadcast(&server->work);
     pthread_mutex_unlock(&server->lock);
-    wake(server);
-    for (uint32_t i = 0; i < server->options.workers; i++)
+    if (server->has_thread) wake(server);
+    for (uint32_t i = 0; i < server->workers_count; i++)
         pthread_join(server->workers[i], NULL);
-    pthread_join(server->thread, NULL);
+    if (server->has_thread) pthread_join(server->thread, NULL);
     while (!list_empty(&server->connections)) {
         struct http_connection *connection = CONTAINER_OF(server->connections.next, struct http_connection, link);
         connection->state = HTTP_LINGERING; /* whatever it was doing */
         http_connection_release(connection);
     }
     close(server->listener);
-    close(server->epoll);
-    close(server->wake);
+    if (server->epoll >= 0) close(server->epoll);
+    if (server->wake >= 0) close(server->wake);
     pthread_mutex_destroy(&server->lock);
     pthread_cond_destroy(&server->work);
     memory_release(server->workers);

@@ -444,13 +444,15 @@ struct traces *traces_create(struct admin *admin, const char *data_dir)
     list_init(&traces->entries);
     list_init(&traces->old);
     traces_folder_read(traces);
-    CHECK(pthread_create(&traces->thread, NULL, traces_thread, traces) == 0);
-    traces->started = true;
-    return traces;
+    traces->started = pthread_create(&traces->thread, NULL, traces_thread, traces) == 0;
+    if (traces->started) return traces;
+    traces_destroy(traces);
+    return NULL;
 }
 
 void traces_stop(struct traces *traces)
 {
+    if (!traces) return;
     pthread_mutex_lock(&traces->lock);
     traces->stopping = true;
     pthread_cond_broadcast(&traces->changed);

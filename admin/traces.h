@@ -35,9 +35,10 @@ struct trace_picture {
 enum traces_result { TRACES_DONE, TRACES_NOT_FOUND, TRACES_TAKEN, TRACES_TOO_MANY, TRACES_FAILED, TRACES_STOPPING };
 
 /* Reads what is in data_dir/trace. Before the shards start nothing runs. */
+/* NULL: there is no thread to be had. */
 struct traces *traces_create(struct admin *admin, const char *data_dir);
 /* Ends all of them and the thread. While shards may still turn. */
-void traces_stop(struct traces *traces);
+void traces_stop(struct traces *traces); /* accepts NULL */
 void traces_destroy(struct traces *traces); /* accepts NULL; no shard turns any more */
 
 /* wanted: name, value, kind, wording, bytes_max, and ends_ms as milliseconds from now. networks: of ADDRESS, taken over. FAILED: ret_error has a sentence. */

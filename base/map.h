@@ -1,7 +1,8 @@
 /* map.h - hash table from a byte string to a pointer: open addressing, keys belong to the values.
  *
- * The table stores (hash, value) only; the owner says with key_of() where a value's key lies, so a key is held once. Growing is
- * amortised; the table never shrinks below what it had, except by map_free().
+ * The table stores (hash, value) only; the owner says with key_of() where a value's key lies, so a key is held once. A table that grows moves
+ * a few buckets with each insertion, so that none takes long, however many there are; until it is through, the old one is looked
+ * at, too. It never shrinks below what it had, except by map_free().
  * Owner: whoever embeds it. Threads: one. Failure: none. */
 #ifndef RINGMQ_BASE_MAP_H
 #define RINGMQ_BASE_MAP_H
@@ -18,6 +19,8 @@ struct map {
     struct map_entry *entries;
     uint32_t mask; /* entries - 1, or 0 before the first insertion */
     uint32_t count;
+    struct map_entry *old; /* being moved from: what lies before `moved` is in `entries`, too; NULL: none */
+    uint32_t old_mask, moved;
 };
 
 void map_init(struct map *map, struct span (*key_of)(const void *value));

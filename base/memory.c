@@ -63,3 +63,18 @@ void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes)
     CHECK(resized != MAP_FAILED);
     return resized;
 }
+
+#define TABLE_PAGES_BYTES (64 * 1024)
+
+void *memory_acquire_table(size_t bytes)
+{
+    return bytes >= TABLE_PAGES_BYTES ? memory_acquire_pages(bytes) : memory_acquire_zeroed(bytes);
+}
+
+void memory_release_table(void *table, size_t bytes)
+{
+    if (bytes >= TABLE_PAGES_BYTES)
+        memory_release_pages(table, bytes);
+    else
+        memory_release(table);
+}

@@ -24,5 +24,8 @@ void *memory_acquire_pages(size_t bytes);
 void memory_release_pages(void *pages, size_t bytes); /* pages may be NULL */
 /* Keeps what is in them; may move them, but copies nothing. What is new is zeroed and costs nothing until it is used. */
 void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes); /* pages may be NULL */
+/* A table, zeroed: of the heap while it is small, else pages, so that a large one costs nothing before its parts are used. */
+void *memory_acquire_table(size_t bytes);
+void memory_release_table(void *table, size_t bytes); /* table may be NULL */
 
 #endif

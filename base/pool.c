@@ -2,10 +2,10 @@
 
 #include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/regions.h"
 
 /* Under the address sanitizer a block at rest may not be touched, and what blocks point to is not a leak. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -39,7 +39,6 @@ struct pool_region {
 };
 
 #define SLAB_BYTES   (64 * 1024)
-#define REGION_BYTES (2u << 20)
 #define REGIONS_SMALL 3
 #define REGION_SLABS (REGION_BYTES / SLAB_BYTES)
 
@@ -78,23 +77,16 @@ void pool_free(struct pool *pool)
         pool->regions = region->next;
         BLOCK_WAKE(region->slabs, REGION_BYTES);
         REGION_END(region->slabs, REGION_BYTES);
-        munmap(region->slabs, REGION_BYTES);
+        regions_give_back(region->slabs);
         memory_release(region);
     }
     pool_init(pool);
 }
 
-/* Aligned to its size, so that the kernel can back it with one page where it has one. */
 static struct pool_region *region_map(bool huge)
 {
-    uint8_t *both = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
-    CHECK(both != MAP_FAILED);
-    size_t before = (REGION_BYTES - (uintptr_t)both % REGION_BYTES) % REGION_BYTES;
-    if (before) munmap(both, before);
-    if (before < REGION_BYTES) munmap(both + before + REGION_BYTES, REGION_BYTES - before);
     struct pool_region *region = memory_acquire(sizeof *region);
-    region->slabs = both + before;
-    if (huge) madvise(region->slabs, REGION_BYTES, MADV_HUGEPAGE);
+    region->slabs = regions_take(huge);
     REGION_BEGIN(region->slabs, REGION_BYTES);
     return region;
 }

@@ -170,11 +170,12 @@ struct durability_settings {
 
 /* One switch per kernel feature: off means the fall-back is used though the kernel could. */
 struct io_settings {
-    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait, socket_options;
+    bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait, socket_options, fd_install;
     bool multishot_accept, multishot_receive;
     uint32_t receive_buffers_bytes;  /* per shard */
     uint32_t ring_entries;           /* submission queue; the completion queue has 8 times as many */
     enum turn_clock turn_clock;
+    uint32_t turn_budget_us;         /* for input, and about as much again for all else */
     uint32_t spin_us;                /* look again for this long before sleeping; 0: never */
 };
 

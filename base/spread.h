@@ -51,6 +51,8 @@ double spread_quantile(const struct spread *spread, double share);
 /* What each shard keeps. name, unit (seconds: recorded in nanoseconds), documentation */
 #define SPREADS_TABLE(X)                                                                                                         \
     X(turn, "seconds", "length of a turn of the shard's loop, without the time it sleeps")                                          \
+    X(turn_processor, "seconds", "the same in time of the processor that the shard itself has used: what others did on its core is not in it (with io.turn_clock = processor)") \
+    X(round_processor, "seconds", "likewise from one turn's end to the next one's: the system call in between, in which sends leave, is in it") \
     X(turn_completions, "completions", "io_uring completions handled in a turn")                                                    \
     X(stage_decode, "seconds", "sampled PUBLISH packets: from the beginning of the turn that received it to its decoding")          \
     X(stage_route, "seconds", "sampled PUBLISH packets: from its decoding until it is written for the subscribers of this shard, or in their queues") \

@@ -17,6 +17,7 @@
     X(refused_address, "of them: the listener's allow and deny lists")                                               \
     X(refused_proxy, "of them: not one of the trusted proxies, on a listener with PROXY protocol")                   \
     X(accepts_delayed, "times a listener waited for max_conn_rate")                                                  \
+    X(accept_crowds, "times connections came so fast that a shard began to gather them: it looks for them 5,000 times a second") \
     X(overload_level, "gauge: 0 as usual, 1 no new connections, 2 publishers are read more slowly, too")             \
     X(overloads, "times a shard became overloaded, or more so")                                                      \
     X(handshake_timeouts, "connections closed: PROXY header, TLS handshake or WebSocket upgrade not over in time")   \
@@ -65,6 +66,9 @@
     X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
     X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
+    X(publishers_held, "of them: until a queue or a lane had room")                                                  \
+    X(subscribers_slow, "times a subscriber with a queue about to be full took too little for publishers to wait for it") \
+    X(filters_pressed, "times publishers began to wait for the subscribers of a filter, whose queues were about to be full") \
     X(publishers_limited, "times a client was read more slowly because of a rate")                                    \
     X(deliveries_limited, "times a client's deliveries waited because of a rate")                                     \
     X(retained_expired, "retained messages removed because their expiry was over")                                    \
@@ -96,6 +100,8 @@
     X(message_bytes, "gauge: bytes of message objects")                                                              \
     X(pool_bytes, "gauge: bytes of the shard's pools")                                                               \
     X(turns, "turns of the shard's loop")                                                                            \
+    X(turns_cut, "of them: ended with received packets left over, since io.turn_budget was spent")                  \
+    X(turns_unsent, "of them: ended with something to send left over, since there was so much (io.turn_budget)")     \
     X(completions, "io_uring completions handled")                                                                   \
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \
@@ -119,6 +125,7 @@
     X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \
     X(gates_later, "times a packet waited for a feature's verdict")                                                  \
+    X(gates_remembered, "PUBLISH packets like their client's last one, which all features had let pass: nobody was asked") \
     X(tap_events, "events for features")                                                                             \
     X(tap_events_lost, "events that found their ring full")
 

@@ -8,6 +8,7 @@
 void wheel_init(struct wheel *wheel, uint64_t now_ms)
 {
     *wheel = (struct wheel){.now_ms = now_ms};
+    list_init(&wheel->spreading);
     for (int level = 0; level < WHEEL_LEVELS; level++)
         for (int slot = 0; slot < WHEEL_SLOTS; slot++)
             list_init(&wheel->slots[level][slot]);
@@ -81,6 +82,7 @@ static uint64_t level_next_ms(const struct wheel *wheel, uint32_t level)
 uint64_t wheel_next_ms(const struct wheel *wheel)
 {
     if (wheel->timers_count == 0) return WHEEL_NEVER;
+    if (!list_empty(&wheel->spreading)) return wheel->now_ms;
     uint64_t next = WHEEL_NEVER;
     for (uint32_t level = 0; level < WHEEL_LEVELS; level++) {
         uint64_t candidate = level_next_ms(wheel, level);
@@ -89,25 +91,25 @@ uint64_t wheel_next_ms(const struct wheel *wheel)
     return next < wheel->now_ms ? wheel->now_ms : next;
 }
 
-/* Entering a slot of a higher level spreads its timers over the levels below. */
+/* Entering a slot of a higher level spreads its timers over the levels below: wheel_expire(), since there may be very many. */
 static void wheel_cascade(struct wheel *wheel, uint32_t level)
 {
     uint32_t slot = (uint32_t)(wheel->now_ms >> (LEVEL_BITS * level)) & SLOT_MASK;
     if (!(wheel->occupied[level] & 1ull << slot)) return;
     wheel->occupied[level] &= ~(1ull << slot);
-    struct list waiting;
-    list_init(&waiting);
-    struct list *head = &wheel->slots[level][slot];
-    while (!list_empty(head)) {
-        struct list *link = head->next;
-        list_remove(link);
-        list_append(&waiting, link);
-    }
-    while (!list_empty(&waiting)) {
-        struct list *link = waiting.next;
+    list_take_all(&wheel->spreading, &wheel->slots[level][slot]);
+}
+
+/* No clock moves before all of them have their places. False: some are left. */
+static bool wheel_spread(struct wheel *wheel, uint64_t most)
+{
+    for (; most && !list_empty(&wheel->spreading); most--) {
+        struct list *link = wheel->spreading.next;
+        __builtin_prefetch(link->next->next); /* the next but one: they lie anywhere */
         list_remove(link);
         wheel_place(wheel, CONTAINER_OF(link, struct timer, link));
     }
+    return list_empty(&wheel->spreading);
 }
 
 static void wheel_enter(struct wheel *wheel, uint64_t now_ms)
@@ -122,6 +124,7 @@ uint32_t wheel_expire(struct wheel *wheel, uint64_t now_ms, uint32_t budget, voi
 {
     uint32_t fired = 0;
     for (;;) {
+        if (!list_empty(&wheel->spreading) && !wheel_spread(wheel, (uint64_t)(budget - fired) * WHEEL_SPREAD)) return budget;
         uint32_t slot = (uint32_t)wheel->now_ms & SLOT_MASK;
         struct list *due = &wheel->slots[0][slot];
         while (!list_empty(due)) {

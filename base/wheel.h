@@ -30,6 +30,7 @@ struct wheel {
     uint64_t timers_count;
     uint64_t occupied[WHEEL_LEVELS]; /* bit s: slot s of the level is not empty */
     struct list slots[WHEEL_LEVELS][WHEEL_SLOTS];
+    struct list spreading; /* of far slots that were entered: still to be put into nearer ones; the clock waits for them */
 };
 
 #define WHEEL_NEVER UINT64_MAX
@@ -40,8 +41,10 @@ static inline bool timer_running(const struct timer *timer) { return timer->plac
 /* (Re)starts it. A deadline in the past fires at the next wheel_expire(). */
 void wheel_start(struct wheel *wheel, struct timer *timer, uint64_t deadline_ms);
 void wheel_stop(struct wheel *wheel, struct timer *timer); /* allowed on a stopped timer */
-/* Moves the wheel to now_ms and fires what is due, `budget` timers at most; returns how many fired. Timers left over fire
- * in the next call. fire() may start and stop any timer, its own included. */
+/* Moves the wheel to now_ms and fires what is due, `budget` timers at most (or puts so many of a far slot into nearer ones, WHEEL_SPREAD of which
+ * count as one); returns how many fired, or `budget` when that was used up. Timers left over fire in the next call. fire() may start and stop any
+ * timer, its own included. */
+#define WHEEL_SPREAD 8
 uint32_t wheel_expire(struct wheel *wheel, uint64_t now_ms, uint32_t budget, void *context);
 /* The earliest time at which wheel_expire() has something to do, or WHEEL_NEVER. May be earlier than the first deadline
  * (when a far slot must be split), never later. */

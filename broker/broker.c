@@ -5,11 +5,15 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/doors.h"
+#include "broker/fanout.h"
 #include "broker/inspect.h"
 #include "broker/records.h"
+#include "broker/remains.h"
 
 /* Memory of a shard's match cache beyond its table. */
 #define MATCH_CACHE_BYTES_MAX (64u << 20)
+
+#define KICKED_PER_LOOK 16
 
 static struct span session_key(const void *value) { return session_client_id(value); }
 
@@ -24,6 +28,7 @@ struct broker *broker_create(const struct settings *settings, uint32_t shards_co
     extras_change(broker, settings);
     exclusive_init(&broker->exclusive);
     user_quota_init(&broker->user_quota);
+    pressure_init(&broker->pressure, shards_count);
     struct route_index_config config = {.shards_count = shards_count, .hash_seed = broker->hash_seed};
     broker->routes = route_index_create(&config, &broker->qsbr);
     for (uint32_t s = 0; s < shards_count; s++) {
@@ -39,6 +44,7 @@ void broker_destroy(struct broker *broker)
     extras_release(broker->extras);
     exclusive_release(&broker->exclusive);
     user_quota_release(&broker->user_quota);
+    pressure_release(&broker->pressure);
     trace_node_destroy(broker->trace);
     for (uint32_t s = 0; s < broker->shards_count; s++)
         memory_release(broker->shards[s]);
@@ -60,13 +66,14 @@ static void broker_start(struct shard *shard)
                                          broker->settings->mqtt.match_cache_topics, MATCH_CACHE_BYTES_MAX);
     broker->share = share_create(random_next(&shard->random));
     list_init(&broker->kicked);
-    list_init(&broker->paused);
     list_init(&broker->requests);
+    list_init(&broker->remains);
+    broker->fanout_parts = shard->group->packets_max ? 2 : FANOUT_PARTS; /* tests want parts */
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
     inspect_start(broker);
-    timer_init(&broker->pause_timer, publishers_resume);
+    pressure_start(broker);
     rates_start(broker);
     extras_start(broker);
     delayed_start(broker);
@@ -186,22 +193,35 @@ static void broker_peer(struct shard *shard, struct conn *conn, const struct soc
         session->keep_alive_s, session->expiry_s);
 }
 
-static void kicked_disconnect(struct broker_shard *broker)
+/* True: some are left. */
+static bool kicked_disconnect(struct broker_shard *broker)
 {
-    while (!list_empty(&broker->kicked)) {
+    shard_step_begin(broker->shard);
+    for (uint32_t i = 1; !list_empty(&broker->kicked); i++) {
         struct session *session = CONTAINER_OF(broker->kicked.next, struct session, link);
         session_disconnect(broker, session, session->kick_reason, NULL, SESSION_END_SERVER);
+        if (i % KICKED_PER_LOOK == 0 && shard_step_over(broker->shard)) break;
     }
+    return !list_empty(&broker->kicked);
+}
+
+static bool slow_turn(struct broker_shard *broker)
+{
+    bool more = broker->slow_work & SLOW_FANOUT && fanout_turn(broker);
+    more |= broker->slow_work & SLOW_REMAINS && remains_turn(broker);
+    return (broker->slow_work & SLOW_RATES && rates_turn(broker)) || more;
 }
 
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
     bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
-    if (UNLIKELY(!list_empty(&broker->kicked))) kicked_disconnect(broker);
+    if (UNLIKELY(broker->lanes_blocked || !list_empty(&broker->resuming) || !list_empty(&broker->held))) more |= pressure_turn(broker);
+    if (UNLIKELY(!list_empty(&broker->kicked))) more |= kicked_disconnect(broker);
     more |= !list_empty(&broker->requests) && subscribe_turn(broker); /* it lets queries go, which the next line takes up */
     if (UNLIKELY(!list_empty(&broker->scans) || !list_empty(&broker->queries_ready))) more |= retained_turn(broker);
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
+    if (UNLIKELY(broker->slow_work)) more |= slow_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
     if (broker->durable) more |= durable_turn(broker);
     records_flush(shard);
@@ -232,10 +252,12 @@ static void broker_stop(struct shard *shard)
     if (broker->broker->features) features_halt(broker->broker->features);
     inspect_stop(broker);
     durable_stop(broker);
+    fanout_finish(broker);
     requests_release(broker);
     uint32_t cursor = 0;
     for (struct session *session; (session = map_next(&broker->sessions, &cursor)); cursor = 0)
         session_destroy(broker, session);
+    remains_finish(broker);
     delayed_stop(broker);
     retained_stop(broker);
     sys_stop(broker);
@@ -249,6 +271,7 @@ static void broker_finish(struct shard *shard)
     records_flush(shard);
     durable_finish(broker);
     wheel_stop(&shard->wheel, &broker->pause_timer);
+    wheel_stop(&shard->wheel, &broker->pressure_timer);
     match_cache_destroy(broker->matches);
     share_destroy(broker->share);
     sinks_destroy(broker->sinks);

@@ -19,6 +19,7 @@
 #include "broker/features.h"
 #include "broker/holds.h"
 #include "broker/limits.h"
+#include "broker/pressure.h"
 #include "broker/probes.h"
 #include "broker/rates.h"
 #include "broker/reasons.h"
@@ -51,6 +52,7 @@ struct broker {
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
     struct rate_clocks rate_clocks;
+    struct pressure pressure;
     struct extras *extras;           /* the newest; the control thread's */
     struct exclusive exclusive;
     struct user_quota user_quota;
@@ -58,11 +60,14 @@ struct broker {
     struct trace_node *trace;        /* NULL: nobody can trace. Set before the shards start */
 };
 
+enum slow_work { SLOW_REMAINS = 1, SLOW_RATES = 2, SLOW_FANOUT = 4 };
+
 struct fanout_entry {
     struct session *session;
     uint8_t qos;
     bool retain;
     uint32_t ids_first, ids_count; /* into fanout_ids */
+    uint32_t filter;               /* the first by which it came */
 };
 
 struct broker_shard {
@@ -75,8 +80,19 @@ struct broker_shard {
     struct share_state *share;
     struct retain_store *retained;
     struct list kicked;              /* sessions to disconnect at the end of the turn */
-    struct list paused;              /* sessions whose publishing rests */
+    struct list paused;              /* sessions whose publishing rests for a slice of time */
+    struct list held;                /* those that wait for room in a queue or a lane (broker/pressure.h) */
+    struct list resuming;            /* those whose waiting is over */
+    struct list pressed;             /* struct pressed: sessions whose queue is about to be full */
+    struct timer pressure_timer;
+    uint32_t eased_seen;             /* pressure.eased when this shard last looked */
+    bool lanes_blocked, lanes_opened; /* a message has found a lane full; none is any more */
     struct list requests;            /* SUBSCRIBE packets waiting for routes or for the grace period */
+    struct list remains;             /* of ended sessions (broker/remains.h) */
+    struct map_walk rates_walk;      /* over the sessions, to tell them of changed rates */
+    struct fanout *fanout_now;       /* broker/fanout.h; NULL: none */
+    uint32_t fanout_parts;           /* subscribers from which on a fan-out is done in parts */
+    uint8_t slow_work;               /* enum slow_work: what goes on in parts, turn after turn */
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
@@ -204,8 +220,11 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
 /* Gives it to the sinks of this shard's filters. */
 void publication_deliver(struct broker_shard *broker, struct publication *publication, const uint32_t *local_ids,
                          uint32_t count);
+/* So many deliveries cost about what taking a packet in does: for shard_turn_work(). */
+#define FANOUT_WORK 4
 /* To one filter's sinks: broker/deliver_plain.c. */
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
+void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {
@@ -220,9 +239,13 @@ static inline struct delivery_options subscription_options(const struct sink *si
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);
-/* Reads the publisher more slowly for a while. */
+/* Reads the publisher more slowly for a while: broker/pressure.c. */
 void publisher_pause(struct broker_shard *broker, struct session *session);
-void publishers_resume(struct timer *timer, void *context);
+/* Somebody's queue is about to be full, or a lane is: publishers have to look (broker/pressure.h). */
+static inline bool pressure_any(const struct broker_shard *broker)
+{
+    return UNLIKELY(broker->lanes_blocked) || UNLIKELY(atomic_load_explicit(&broker->broker->pressure.marked, memory_order_relaxed) != 0);
+}
 
 /* ---- ack.c ------------------------------------------------------------------------------------------------------ */
 
@@ -254,8 +277,9 @@ enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct ses
 /* Those of a feature's sink; its filter has been looked at. `local`: it wants what is published on this shard, whoever else does. */
 enum mqtt_reason sink_subscription_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint32_t id, bool local);
 bool sink_subscription_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, bool local);
-/* Removes all subscriptions of a session that ends. */
-void subscriptions_end(struct broker_shard *broker, struct session *session);
+/* Removes all subscriptions of a session that ends; `remain`: they stay in the tables until subscriptions_end_some() has come to them. */
+void subscriptions_end(struct broker_shard *broker, struct session *session, bool remain);
+void subscriptions_end_some(struct broker_shard *broker, struct session *session, uint32_t most);
 /* Another shard's request to the writer of a partition, and the answer. */
 void route_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* SUBSCRIBE packets whose routes are laid and whose grace period may be over. True: some wait, look again next turn. */

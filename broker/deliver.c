@@ -335,7 +335,8 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     for (;;) {
-        bool own_full = session_queue_full(broker, session, bytes), node_full = node_queues_full(broker, bytes);
+        bool own_full = session_queue_full(broker, session, bytes) && !pressure_admits(broker, session, queue_count(session), session->queue_bytes + bytes);
+        bool node_full = node_queues_full(broker, bytes);
         if (LIKELY(!own_full && !node_full)) return true;
         if (oldest_expired(broker, session)) { /* it goes whatever the policy */
             oldest_drop(broker, session, DROP_expired);
@@ -355,14 +356,19 @@ static bool queue_make_room(struct broker_shard *broker, struct session *session
     }
 }
 
-/* Half a queue is when its publishers are asked to slow down; one that has not moved for a second pushes nobody back. */
+/* One that has not moved for a second pushes nobody back. */
 #define PROGRESS_EXPECTED_MS 1000
 
-static bool queue_pushes_back(const struct broker_shard *broker, const struct session *session)
+/* Three quarters of a queue are when its publishers begin to wait for it (broker/pressure.h). Those of a slow one are asked to slow down until it
+ * is half empty. */
+static bool queue_pushes_back(struct broker_shard *broker, struct session *session, uint32_t filter)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    bool half = queue_count(session) * 2ull > mqtt->queue_messages_max || session->queue_bytes * 2 > mqtt->queue_bytes_max;
-    return half && session->conn && (uint32_t)broker->shard->now_ms - session->progress_ms < PROGRESS_EXPECTED_MS;
+    bool brim = queue_count(session) * 4ull > mqtt->queue_messages_max * 3ull || session->queue_bytes * 4 > mqtt->queue_bytes_max * 3;
+    if (LIKELY(!brim && !session->pressed)) return false;
+    if ((uint32_t)broker->shard->now_ms - session->progress_ms >= PROGRESS_EXPECTED_MS) return false;
+    if (brim) pressure_rise(broker, session, filter);
+    return brim || !pressure_is_held_for(session);
 }
 
 static void deliver_queue(struct broker_shard *broker, struct session *session, struct publication *publication,
@@ -370,6 +376,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     if (UNLIKELY(session->is_sink)) return features_sink_deliver(broker, session, publication, options);
+    if (UNLIKELY(session->ended)) return;
     if (options->qos == 0 && !session->conn && !mqtt->queue_qos0_offline) {
         COUNT(broker, dropped_qos0_offline);
         drop_note(broker, DROP_qos0_offline, session, publication->topic, 1);
@@ -392,6 +399,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (UNLIKELY(session_is_durable(session)) && (options->qos > 0 || session->spilled) &&
         durable_deliver(broker, session, publication, options, 0))
         delivery.tagged |= DELIVERY_LOGGED;
+    if (queue_count(session) == 0) session->progress_ms = (uint32_t)broker->shard->now_ms; /* nothing has waited so far */
     queue_push(broker, session, delivery);
     if (UNLIKELY(session_is_durable(session)) && !session->spilled) durable_spill_consider(broker, session);
     COUNT(broker, deliveries_queued);
@@ -399,7 +407,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (UNLIKELY(session->spilled)) publication->congested |= durable_spill_congested(broker);
     if (!session->conn) return;
     session->conn->wants_writable = true;
-    publication->congested |= queue_pushes_back(broker, session);
+    publication->congested |= queue_pushes_back(broker, session, publication->filter);
     if (options->qos == 2 && session->durable) session_pump(broker, session); /* it came past the way without a queue */
 }
 
@@ -457,7 +465,7 @@ static void prefetch_queued(const struct delivery_queue *queue)
     __builtin_prefetch(message + 128);
 }
 
-void session_pump(struct broker_shard *broker, struct session *session)
+static void pump(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
     if (!session->conn || session->kicked) return;
@@ -474,6 +482,12 @@ void session_pump(struct broker_shard *broker, struct session *session)
         session->conn->wants_writable = true;
     else if (UNLIKELY(session->querying) && !session->spilled)
         retained_wake(broker, session);
+}
+
+void session_pump(struct broker_shard *broker, struct session *session)
+{
+    pump(broker, session);
+    if (UNLIKELY(session->pressed)) pressure_look(broker, session);
 }
 
 void session_resend(struct broker_shard *broker, struct session *session)

@@ -1,5 +1,6 @@
 /* deliver_plain.c - one filter's sinks get a message: most of them the short way. */
 #include "broker/broker.h"
+#include "broker/fanout.h"
 #include "proto/encode.h"
 
 /* The most that surrounds topic and payload: fixed header, topic length, packet id, length of no properties. */
@@ -82,9 +83,8 @@ static inline void plain_end(struct broker_shard *broker, const struct plain_pac
     COUNT_BY(broker, publish_sent_bytes, packet->sent * packet->publication->payload.bytes);
 }
 
-void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
+static inline void deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
 {
-    struct sinks_view view = sinks_get(broker->sinks, local_id);
     struct plain_packet packet = plain_begin(broker, publication, view.count > 1);
     for (uint32_t i = 0; i < view.count; i++) {
         const struct sink *sink = &view.sinks[i];
@@ -95,4 +95,18 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
         session_deliver(broker, sink->who, publication, &options);
     }
     plain_end(broker, &packet);
+    if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
+}
+
+void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    publication->filter = local_id;
+    if (UNLIKELY(view.count >= broker->fanout_parts) && fanout_begin(broker, publication, view)) return;
+    deliver_sinks(broker, publication, view);
+}
+
+void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
+{
+    deliver_sinks(broker, publication, view);
 }

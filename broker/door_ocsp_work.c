@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -20,8 +21,8 @@ static struct {
     pthread_cond_t wake;
     struct ocsp_work *first, **last;
     uint32_t queued;
-    bool started;
     _Atomic bool stopping; /* what is under way is given up */
+    uint32_t threads_count; /* that run */
     pthread_t threads[THREADS];
 } workers = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
@@ -48,35 +49,43 @@ static void *work_on(void *argument)
     return NULL;
 }
 
+/* The lock is held. Those that cannot be had now are asked for with the next question. */
+static void start(void)
+{
+    if (!workers.last) workers.last = &workers.first;
+    while (workers.threads_count < THREADS) {
+        int error = pthread_create(&workers.threads[workers.threads_count], NULL, work_on, NULL);
+        if (error) {
+            LOG_LIMITED(WARN, 1000, "cannot start a thread", "for=ocsp running=%u error=\"%s\"", workers.threads_count, strerror(error));
+            return;
+        }
+        pthread_setname_np(workers.threads[workers.threads_count++], "ocsp");
+    }
+}
+
 void ocsp_workers_start(void)
 {
     pthread_mutex_lock(&workers.lock);
-    if (!workers.started) {
-        workers.last = &workers.first;
-        for (uint32_t i = 0; i < THREADS; i++) {
-            CHECK(pthread_create(&workers.threads[i], NULL, work_on, NULL) == 0);
-            pthread_setname_np(workers.threads[i], "ocsp");
-        }
-        workers.started = true;
-    }
+    start();
     pthread_mutex_unlock(&workers.lock);
 }
 
 void door_ocsp_stop(void)
 {
     pthread_mutex_lock(&workers.lock);
-    bool started = workers.started;
+    uint32_t count = workers.threads_count;
     workers.stopping = true;
     pthread_cond_broadcast(&workers.wake);
     pthread_mutex_unlock(&workers.lock);
-    for (uint32_t i = 0; started && i < THREADS; i++)
+    for (uint32_t i = 0; i < count; i++)
         pthread_join(workers.threads[i], NULL);
 }
 
 bool ocsp_workers_take(struct ocsp_work *work)
 {
     pthread_mutex_lock(&workers.lock);
-    bool taken = workers.queued < QUEUE_MAX && !workers.stopping;
+    if (UNLIKELY(workers.threads_count < THREADS) && !workers.stopping) start();
+    bool taken = workers.queued < QUEUE_MAX && workers.threads_count > 0 && !workers.stopping;
     if (taken) {
         work->next = NULL;
         *workers.last = work;

@@ -56,7 +56,7 @@
 #include "proto/packet.h"
 
 /* Raised with every change of this header, of hooks.def or of what it includes that a compiled module could notice. */
-#define FEATURE_ABI 6u
+#define FEATURE_ABI 7u
 /* Features of one process, modules included. */
 #define FEATURES_MAX 16
 
@@ -86,7 +86,7 @@ struct feature_attribute {
 };
 
 /* Facts of one connection, from its CONNECT to its end. Made only while some feature is in force. A client that was connected before
- * features came into force has one without user name (it is gone by then).
+ * features came into force has one without user name (it is gone by then), unless a certificate has brought it or it was kept for topics.
  * Owner: the frame. Texts are its own and live as long. Gates may write only what is marked "set". */
 struct feature_client {
     uint64_t conn;              /* name of the connection on `shard`, for feature_resume() */
@@ -143,10 +143,18 @@ struct feature_verdict {
     uint8_t decision; /* enum feature_decision */
     uint8_t reason;   /* DENY: enum mqtt_reason; 0: MQTT_REASON_NOT_AUTHORIZED */
     uint8_t denial;   /* DENY of publish, subscribe: enum feature_denial */
+    uint32_t holds_ms; /* PASS, ALLOW of publish: see below */
     const char *what; /* DENY: for the log and the reason string; constant text or of the feature; NULL: none. Of PASS and ALLOW only describe() and traces
                          see it: NULL is "nothing to say about this client" */
 };
 #define FEATURE_VERDICT(what_decision) ((struct feature_verdict){.decision = FEATURE_##what_decision})
+
+/* A verdict about a PUBLISH that holds: for so long this client may publish to this topic, with this QoS and retain flag, whatever the payload and the
+ * properties are, and need not be asked about again. The frame remembers it for the client's last topic when all gates' verdicts hold, and compares
+ * once in place of asking. It forgets at a reload, at an AUTH, with feature_attribute_set(), and when told: a feature that changes its mind, or what it
+ * has set in facts outside of gates, calls feature_forget(). 0: ask about each message. Questions not asked are counted (gates_remembered), but not
+ * among the feature's verdicts. */
+#define FEATURE_HOLDS UINT32_MAX /* until then */
 
 struct feature_publish {
     struct span topic;  /* whole, whatever aliases were used; as the client names it, without its listener's mount point */
@@ -191,7 +199,14 @@ struct feature_client *feature_client_find(struct feature_shard *shard, uint64_t
 /* On the shard: DISCONNECT with the reason (MQTT 5) and the end, at the end of the turn. Nothing happens when it has gone or has no CONNACK yet. */
 void feature_disconnect(struct feature_shard *shard, uint64_t conn, enum mqtt_reason reason);
 
-/* Every connected client of this shard: for purging. */
+/* On the shard: what gates have said about the client's last PUBLISH counts no more (holds_ms); NULL: about anybody's on this shard. */
+void feature_forget(struct feature_shard *shard, struct feature_client *client);
+
+/* On the shard: client_found() of this feature is called for every connected client, some hundred every few milliseconds, those included that have connected
+ * before any feature was in force. Who connects meanwhile may be left out: the gate was asked about it. Called again: begins again. */
+void feature_clients_find(struct feature_shard *shard);
+
+/* Every connected client of this shard that the frame has facts of: for purging. */
 void feature_clients_each(struct feature_shard *shard, void (*each)(struct feature_shard *shard, struct feature_client *client));
 
 /* From any thread to a shard: run() is called there within a turn. Lock-free; wakes the shard (a system call). The post belongs to the frame
@@ -445,6 +460,8 @@ struct feature {
     enum feature_taken (*deliver)(struct feature_shard *shard, struct feature_sink *sink, const struct feature_delivery *delivery);
     /* The connection has ended, was refused, or vanished while something was LATER. Called for every client the feature may have seen. */
     void (*client_gone)(struct feature_shard *shard, struct feature_client *client);
+    /* One of those that feature_clients_find() looks for. */
+    void (*client_found)(struct feature_shard *shard, struct feature_client *client);
 };
 
 /* A module's entry point. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/check.h"
 #include "base/map.h"
 #include "base/wheel.h"
 #include "broker/feature.h"
@@ -128,9 +129,18 @@ struct feature_asked {
     struct feature_counts *counts;
 };
 
+/* The client's last PUBLISH that gates have let pass, while their verdicts hold (feature_verdict.holds_ms). Two cache lines, one for short topics. */
+#define FEATURE_PASSED_BYTES_MAX 112 /* longer topics are asked about each time */
+struct feature_passed {
+    uint64_t until_ms; /* by the shard's clock */
+    uint64_t key;      /* features_passed_key(): what must be the same beside the topic; 0: nothing is remembered */
+    uint8_t topic[FEATURE_PASSED_BYTES_MAX];
+};
+
 /* A client's facts, and what the frame needs to know beside. */
 struct client_record {
     struct feature_client facts; /* first */
+    _Alignas(64) struct feature_passed passed;
     struct conn *connection;
     struct session *session;     /* NULL until CONNACK */
     uint8_t address_state;       /* enum client_address */
@@ -143,6 +153,7 @@ struct client_record {
     size_t connect_count;
     uint8_t *codes;              /* of a SUBSCRIBE that waits: verdicts of its first filters */
     uint32_t codes_count;
+    uint32_t wanted_by;          /* feature_clients_find(): by the features of these bits, when its address is known */
     struct feature_attribute *attributes;
     uint32_t attributes_bytes;
     char text[]; /* client id, user name, listener */
@@ -165,9 +176,14 @@ struct features_shard {
     uint32_t expiring_count;
     uint32_t expiry_cursor;
     uint64_t budget_ticks;
+    uint32_t verdicts_epoch;  /* raised when what gates have said counts no more; never 0 */
     bool authenticates, authorizes, tick_wanted;
+    uint32_t said_holds_ms;   /* of the last PUBLISH asked about: how long all their verdicts hold */
     uint8_t said_by;          /* who has spoken the last verdict: a slot, or FEATURE_BY_… */
     struct timer timer;
+    struct map_walk finding;  /* features_find.c */
+    uint32_t finding_for;     /* bits of features; 0: nobody looks for clients */
+    struct timer find_timer;
     _Atomic(struct feature_post *) posts;
     struct list sinks;        /* struct sink_part */
     bool delivering;          /* a sink's deliver() is at work */
@@ -208,6 +224,32 @@ bool features_reauthenticate(struct broker_shard *broker, struct session *sessio
 struct feature_verdict features_ask_publish(struct broker_shard *broker, struct client_record *record, const struct feature_publish *publish);
 enum gate_result features_publish(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish, struct span topic,
                                   enum mqtt_reason *ret_reason);
+static inline uint64_t features_passed_key(uint32_t epoch, struct span topic, uint8_t qos, bool retain)
+{
+    return (uint64_t)epoch << 32 | (uint32_t)topic.bytes << 3 | (uint32_t)qos << 1 | retain; /* topic.bytes < 65536 */
+}
+/* Topics are short, and a call costs more than their comparison. */
+static inline bool features_topic_is(const uint8_t *one, const uint8_t *other, size_t bytes)
+{
+    uint64_t a, b;
+    if (UNLIKELY(bytes < sizeof a)) return memcmp(one, other, bytes) == 0;
+    for (size_t at = 0; at < bytes - sizeof a; at += sizeof a) {
+        memcpy(&a, one + at, sizeof a);
+        memcpy(&b, other + at, sizeof b);
+        if (a != b) return false;
+    }
+    memcpy(&a, one + bytes - sizeof a, sizeof a); /* the last eight, some of them once more */
+    memcpy(&b, other + bytes - sizeof b, sizeof b);
+    return a == b;
+}
+/* The same question as the last of the client at hand (a connected one's facts, or NULL), that was let pass and holds: nobody need be asked. */
+static inline bool features_passed(const struct features_shard *shard, const struct feature_client *client, const struct mqtt_publish *publish,
+                                   struct span topic, uint64_t now_ms)
+{
+    const struct feature_passed *passed = client ? &((const struct client_record *)client)->passed : NULL;
+    return passed && passed->key == features_passed_key(shard->verdicts_epoch, topic, publish->qos, publish->retain) && passed->until_ms > now_ms &&
+           features_topic_is(passed->topic, topic.data, topic.bytes);
+}
 /* Asks for all filters; GATE_PASSED: (*ret_codes)[i] is 0 or the reason code for SUBACK, until the next call. */
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,
                                     const uint8_t **ret_codes);

@@ -26,20 +26,27 @@ static struct span text_append(char *text, size_t *used, struct span what)
     return span_of(start, what.bytes);
 }
 
+/* Of a client that had connected before any feature was in force. */
+static struct span kept_user_name(const struct conn *conn)
+{
+    struct span proven = filters_fact(conn->filters, FACT_USERNAME); /* by its certificate or key */
+    return proven.bytes ? proven : conn->client ? extras_user_name(conn->client) : span_of(NULL, 0);
+}
+
 struct client_record *features_record_make(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, struct span client_id)
 {
     const struct listener_settings *settings = broker->shard->group->listeners[conn->listener].settings;
     char listener[64];
     int listener_bytes = snprintf(listener, sizeof listener, "%s.%s", listener_kind_names[settings->kind], settings->name);
-    struct span user_name = connect && connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    struct span user_name = connect ? (connect->has_user_name ? connect->user_name : span_of(NULL, 0)) : kept_user_name(conn);
     size_t used = 0;
     struct client_record *record =
-        memory_acquire_zeroed(sizeof *record + client_id.bytes + user_name.bytes + (size_t)listener_bytes + 3);
+        memory_acquire_aligned(_Alignof(struct client_record), sizeof *record + client_id.bytes + user_name.bytes + (size_t)listener_bytes + 3);
     record->facts = (struct feature_client){
         .conn = conn_name(conn),
         .shard = broker->shard->number,
         .listener_kind = (uint8_t)settings->kind,
-        .has_user_name = connect && connect->has_user_name,
+        .has_user_name = connect ? connect->has_user_name : user_name.data != NULL,
         .certificate_cn = filters_fact(conn->filters, FACT_CERTIFICATE_CN),
         .certificate_dn = filters_fact(conn->filters, FACT_CERTIFICATE_DN),
         .certificate_san = filters_fact(conn->filters, FACT_CERTIFICATE_SAN),
@@ -128,14 +135,18 @@ static void address_take(struct client_record *record, const struct conn *conn, 
     record->address_state = CLIENT_ADDRESS_KNOWN;
 }
 
-bool features_address(struct broker_shard *broker, struct client_record *record)
+bool features_address_ask(struct broker_shard *broker, struct client_record *record)
 {
-    if (LIKELY(record->address_state == CLIENT_ADDRESS_KNOWN)) return true;
     if (record->address_state == CLIENT_ADDRESS_UNASKED) {
         record->address_state = CLIENT_ADDRESS_ASKED;
         shard_ask_peer(broker->shard, record->connection); /* where descriptors are ordinary ones the answer is here at once */
     }
-    if (record->address_state == CLIENT_ADDRESS_KNOWN) return true;
+    return record->address_state == CLIENT_ADDRESS_KNOWN;
+}
+
+bool features_address(struct broker_shard *broker, struct client_record *record)
+{
+    if (LIKELY(record->address_state == CLIENT_ADDRESS_KNOWN) || features_address_ask(broker, record)) return true;
     features_wait(record);
     return false;
 }
@@ -145,6 +156,7 @@ void features_address_known(struct broker_shard *broker, struct conn *conn, cons
     struct client_record *record = features_record(broker, conn);
     if (!record || record->address_state == CLIENT_ADDRESS_KNOWN) return;
     address_take(record, conn, address);
+    features_found(broker, record);
     feature_resume(&broker->features->shards[0], record->facts.conn);
 }
 
@@ -210,6 +222,7 @@ bool feature_attribute_set(struct feature_client *client, struct span name, stru
     size_t bytes = record->attributes_bytes + name.bytes + value.bytes - (known ? known->name.bytes + known->value.bytes : 0);
     if (!attribute_name_valid(name) || bytes > FEATURE_ATTRIBUTE_BYTES_MAX) return false;
     if (!known && client->attributes_count == FEATURE_ATTRIBUTES_MAX) return false;
+    record->passed.key = 0; /* rules may have it in them */
     uint8_t *text = memory_acquire(name.bytes + value.bytes);
     memcpy(text, name.data, name.bytes);
     if (value.bytes) memcpy(text + name.bytes, value.data, value.bytes);

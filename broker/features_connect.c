@@ -240,6 +240,7 @@ bool features_reauthenticate(struct broker_shard *broker, struct session *sessio
         return false;
     }
     struct feature_verdict verdict = ask_authenticator(broker, record, auth);
+    record->passed.key = 0; /* it may have become somebody else in the eyes of gates */
     switch ((enum feature_decision)verdict.decision) {
     case FEATURE_LATER:
         COUNT(broker, gates_later);

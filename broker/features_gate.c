@@ -119,14 +119,37 @@ struct feature_verdict features_ask_publish(struct broker_shard *broker, struct 
 {
     struct features_shard *shard = atomic_load_explicit(&broker->features, memory_order_relaxed); /* this shard's own */
     const struct feature_asked *gates = shard->gates[FEATURE_GATE_publish];
+    shard->said_holds_ms = FEATURE_HOLDS;
     for (uint32_t i = 0; i < shard->gates_count[FEATURE_GATE_publish]; i++) {
         if (record->facts.superuser && gates[i].feature->stage >= FEATURE_STAGE_AUTHORIZATION) return verdict_of_superuser(shard);
         struct feature_verdict verdict = ask_publish_one(shard, &gates[i], record, publish);
+        if (verdict.holds_ms < shard->said_holds_ms) shard->said_holds_ms = verdict.holds_ms; /* all that have had a say must hold */
         if (verdict.decision == FEATURE_PASS) continue;
         shard->said_by = (uint8_t)gates[i].shard->slot;
         return verdict;
     }
     return record->facts.superuser ? verdict_of_superuser(shard) : verdict_of_nobody(broker);
+}
+
+/* ---- what is remembered ------------------------------------------------------------------------------------------ */
+
+static void passed_keep(const struct broker_shard *broker, struct client_record *record, const struct feature_publish *publish, uint32_t holds_ms)
+{
+    struct feature_passed *passed = &record->passed;
+    passed->key = 0;
+    if (publish->topic.bytes > sizeof passed->topic) return;
+    passed->until_ms = holds_ms == FEATURE_HOLDS ? UINT64_MAX : broker->shard->now_ms + holds_ms;
+    passed->key = features_passed_key(broker->features->verdicts_epoch, publish->topic, publish->qos, publish->retain);
+    memcpy(passed->topic, publish->topic.data, publish->topic.bytes);
+}
+
+void feature_forget(struct feature_shard *shard, struct feature_client *client)
+{
+    struct broker_shard *broker = shard->frame;
+    if (client)
+        ((struct client_record *)client)->passed.key = 0;
+    else
+        features_forget_all(broker->features);
 }
 
 static struct feature_verdict ask_subscribe(struct broker_shard *broker, struct client_record *record, const struct mqtt_subscription *subscription)
@@ -181,7 +204,10 @@ enum gate_result features_publish(struct broker_shard *broker, struct session *s
     struct feature_verdict verdict = features_ask_publish(broker, record, &asked);
     PROBE(publish, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
     if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_verdict(broker, &record->facts, session, MQTT_PUBLISH, topic, verdict);
-    if (LIKELY(verdict.decision == FEATURE_PASS || verdict.decision == FEATURE_ALLOW)) return GATE_PASSED;
+    if (LIKELY(verdict.decision == FEATURE_PASS || verdict.decision == FEATURE_ALLOW)) {
+        if (broker->features->said_holds_ms) passed_keep(broker, record, &asked, broker->features->said_holds_ms);
+        return GATE_PASSED;
+    }
     if (verdict.decision == FEATURE_LATER) {
         COUNT(broker, gates_later);
         features_wait(record);

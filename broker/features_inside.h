@@ -31,6 +31,18 @@ void features_publishes_forget(struct broker_shard *broker, const struct session
 bool features_questions_turn(struct broker_shard *broker); /* as above; while `early` has something */
 void features_questions_stop(struct broker_shard *broker);
 
+/* What gates have said about anybody's last PUBLISH counts no more. */
+static inline void features_forget_all(struct features_shard *shard)
+{
+    if (++shard->verdicts_epoch == 0) shard->verdicts_epoch = 1; /* 0 is nobody's */
+}
+
+/* features_client.c. Its address is known, or has been asked for; false: the latter. */
+bool features_address_ask(struct broker_shard *broker, struct client_record *record);
+/* features_find.c */
+void features_find_tick(struct timer *timer, void *context);
+void features_found(struct broker_shard *broker, struct client_record *record); /* its address is known now */
+
 /* expiring_count has grown. */
 void features_expiry_counted(struct broker_shard *broker);
 /* A client that nobody waits for any more. */

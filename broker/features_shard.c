@@ -40,6 +40,7 @@ static void take_setups(struct broker_shard *broker)
     struct features *features = shard->features;
     uint32_t moments = 0;
     memset(shard->gates_count, 0, sizeof shard->gates_count);
+    features_forget_all(shard);
     shard->authenticates = shard->authorizes = shard->tick_wanted = false;
     shard->budget_ticks = broker->settings->features.gate_budget_us * feature_ticks_per_us();
     for (uint32_t i = 0; i < features->count; i++) {
@@ -69,6 +70,7 @@ void features_shard_start(struct broker_shard *broker)
     shard->features = features;
     map_init(&shard->clients, record_key);
     timer_init(&shard->timer, timer_tick);
+    timer_init(&shard->find_timer, features_find_tick);
     list_init(&shard->sinks);
     list_init(&shard->questions);
     list_init(&shard->early);
@@ -171,6 +173,7 @@ void features_shard_stop(struct broker_shard *broker)
     struct features_shard *shard = broker->features;
     if (!shard) return;
     wheel_stop(&broker->shard->wheel, &shard->timer);
+    wheel_stop(&broker->shard->wheel, &shard->find_timer);
     uint32_t cursor = 0;
     for (struct client_record *record; (record = map_next(&shard->clients, &cursor)); cursor = 0)
         features_record_end(broker, record);

@@ -69,6 +69,7 @@ static bool sinks_of_filter(struct broker_shard *broker, struct inspect *inspect
         const struct sink *sink = &view.sinks[inspect->place_within];
         if (*budget == 0 || inspect_full(inspect)) return false;
         --*budget;
+        if (!sink->who || ((const struct session *)sink->who)->ended) continue; /* it has gone, or is about to */
         if (inspect->qos != INSPECT_ANY && sink->qos != inspect->qos) continue;
         if (!inspect_like(session_client_id(sink->who), inspect->client.like_client_id)) continue;
         if (!inspect_passes_over(inspect)) subscription_row(broker, inspect, sink, filter, group);

@@ -60,6 +60,7 @@ struct publication {
     uint8_t qos;
     bool retain;
     bool congested;                 /* a receiver's queue is filling: read the publisher more slowly */
+    uint32_t filter;                /* local id by which a session is given it; SINKS_ID_NONE: a group others of which have room */
     /* broker/durable.h */
     uint8_t level;                  /* enum durability_level, of the topic rules */
     bool answers;                   /* its publisher is owed an acknowledgement */

@@ -159,6 +159,7 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
         if (UNLIKELY(session && session->querying && session->rare->queries_count > QUERIES_MAX))
             publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
         if (UNLIKELY(conn->holds)) return (struct conn_progress){consumed, 0};
+        if (UNLIKELY(shard_turn_spent(shard)) && consumed < bytes.bytes) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};
 }

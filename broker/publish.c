@@ -1,4 +1,4 @@
-/* publish.c - a publication goes to all who want it: sinks here, other shards, shared groups; and what pushes publishers back (design §7). */
+/* publish.c - a publication goes to all who want it: sinks here, other shards, shared groups (design §7). */
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -26,7 +26,7 @@ static void merge_filter(struct broker_shard *broker, struct publication *public
                 broker->fanout_capacity = broker->fanout_capacity ? broker->fanout_capacity * 2 : 64;
                 broker->fanout = memory_resize(broker->fanout, broker->fanout_capacity * sizeof *broker->fanout);
             }
-            broker->fanout[broker->fanout_count++] = (struct fanout_entry){.session = session};
+            broker->fanout[broker->fanout_count++] = (struct fanout_entry){.session = session, .filter = local_id};
         }
         struct fanout_entry *entry = &broker->fanout[session->fanout_place];
         uint8_t qos = lower_qos(sink->qos, publication->qos);
@@ -72,8 +72,10 @@ static void deliver_merged(struct broker_shard *broker, struct publication *publ
     for (uint32_t i = 0; i < count; i++)
         merge_filter(broker, publication, local_ids[i]);
     if (broker->fanout_ids_count) gather_ids(broker);
+    if (UNLIKELY(broker->fanout_count >= FANOUT_WORK)) shard_turn_work(broker->shard, broker->fanout_count / FANOUT_WORK);
     for (uint32_t i = 0; i < broker->fanout_count; i++) {
         const struct fanout_entry *entry = &broker->fanout[i];
+        publication->filter = entry->filter;
         struct delivery_options options = {.qos = entry->qos, .retain = entry->retain};
         if (entry->ids_count == 1) options.subscription_id = broker->fanout_ids[entry->ids_first];
         if (entry->ids_count > 1) {
@@ -91,16 +93,43 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
     deliver_merged(broker, publication, local_ids, count);
 }
 
+/* The lane took it, but is full: whoever comes next waits (broker/pressure.h). */
+static inline void lane_look(struct broker_shard *broker, struct publication *publication, uint32_t to)
+{
+    if (LIKELY(!mesh_blocked(broker->shard->group->mesh, broker->shard->number, to))) return;
+    broker->lanes_blocked = true;
+    publication->congested = true;
+}
+
 /* ---- shared subscriptions --------------------------------------------------------------------------------------- */
 
 static uint32_t member_load(void *context, const struct sink *sink)
 {
     const struct session *session = sink->who;
     if (UNLIKELY(session->is_sink)) return features_sink_idle(session) ? 0 : SHARE_UNAVAILABLE;
-    if (!session->conn || mqtt_inflight_full(&session->inflight)) return SHARE_UNAVAILABLE;
-    if (!conn_has_room(session->conn)) return SHARE_UNAVAILABLE;
-    if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return SHARE_UNAVAILABLE;
-    return mqtt_inflight_count(&session->inflight) + session->queue.count;
+    if (!session->conn) return SHARE_UNAVAILABLE;
+    bool waits = session->queue.count || mqtt_inflight_full(&session->inflight) || !conn_has_room(session->conn) ||
+                 (UNLIKELY(session->rated) && rates_delivery_waits(session));
+    if (waits) return !session->pressed ? SHARE_WAITING : pressure_is_held_for(session) ? SHARE_PRESSED : SHARE_UNAVAILABLE;
+    return mqtt_inflight_count(&session->inflight);
+}
+
+/* Has a queue of them room, beside those that are nearly full? */
+static bool others_wait(struct broker_shard *broker, struct sinks_view view)
+{
+    for (uint32_t i = 0; i < view.count; i++)
+        if (view.sinks[i].who && member_load(broker, &view.sinks[i]) < SHARE_PRESSED) return true;
+    return false;
+}
+
+/* Nobody could take it at once, and the member whose turn it is has ended: the next one that has not. NULL: there is none. */
+static const struct sink *member_that_stays(struct sinks_view view, uint32_t index)
+{
+    for (uint32_t i = 0; i < view.count; i++) {
+        const struct sink *sink = &view.sinks[(index + i) % view.count];
+        if (sink->who && !((const struct session *)sink->who)->ended) return sink;
+    }
+    return NULL;
 }
 
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
@@ -112,9 +141,13 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
+    if (UNLIKELY(((const struct session *)sink->who)->ended) && !(sink = member_that_stays(view, choice.index))) return false;
+    struct session *session = sink->who;
     struct delivery_options options = subscription_options(sink, publication);
     options.shared = true;
-    session_deliver(broker, sink->who, publication, &options);
+    publication->filter = choice.load == SHARE_PRESSED ? local_id : SINKS_ID_NONE; /* others have room */
+    session_deliver(broker, session, publication, &options);
+    if (UNLIKELY(session->pressed) && choice.load == SHARE_WAITING && !others_wait(broker, view)) pressure_rise(broker, session, local_id);
     return true;
 }
 
@@ -128,13 +161,14 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
     if (group->strategy == SHARE_LOCAL_FIRST && group->targets_count > 1 && group->targets[picked].target == shard->number &&
         !share_has_room(sinks_get(broker->sinks, group->targets[picked].local_id), &keys, member_load, broker))
         picked = share_pick_other(group, picked, &keys);
+    if (pressure_any(broker)) picked = pressure_pick(broker, group, picked);
     for (uint32_t tried = 0; tried < group->targets_count; tried++) {
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {
             if (UNLIKELY(broker->durable)) durable_announce(broker, target->target, publication, &target->local_id, 1);
             record_send_shared(shard, target->target, publication_message(shard, publication), target->local_id,
                                group->strategy, keys.publisher_hash, keys.topic_hash);
-            publication->congested |= mesh_blocked(shard->group->mesh, shard->number, target->target);
+            lane_look(broker, publication, target->target);
             return;
         }
         if (publication_deliver_shared(broker, publication, target->local_id, group->strategy, &keys)) return;
@@ -159,7 +193,7 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
         else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
             record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
         if (UNLIKELY(shard->sampling)) record_send(shard, other->target, RECORD_SAMPLE, NULL, shard->now_ns);
-        publication->congested |= mesh_blocked(shard->group->mesh, shard->number, other->target);
+        lane_look(broker, publication, other->target);
     }
     for (uint32_t i = 0; i < set->groups_count; i++)
         publish_to_group(broker, publication, &set->groups[i], set->topic_hash);
@@ -170,33 +204,4 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS) && publication->publisher) extras_count(broker, publication->topic, METRIC_DROPPED);
     }
     return wanted;
-}
-
-/* ---- back-pressure ---------------------------------------------------------------------------------------------- */
-
-void publisher_pause(struct broker_shard *broker, struct session *session)
-{
-    struct conn *conn = session->conn;
-    if (!conn || session->kicked || (conn->holds & HOLD_PACE) || broker->settings->mqtt.pause_ms == 0) return;
-    conn_hold(conn, HOLD_PACE);
-    list_append(&broker->paused, &session->link);
-    COUNT(broker, publishers_paused);
-    if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_paused, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
-    if (!timer_running(&broker->pause_timer))
-        shard_start_timer(broker->shard, &broker->pause_timer, broker->settings->mqtt.pause_ms);
-}
-
-/* All that were paused since the timer was started: one timer serves a shard, whatever the number of publishers. */
-void publishers_resume(struct timer *timer, void *context)
-{
-    struct broker_shard *broker = CONTAINER_OF(timer, struct broker_shard, pause_timer);
-    struct list resuming;
-    list_init(&resuming);
-    list_take_all(&resuming, &broker->paused);
-    while (!list_empty(&resuming)) {
-        struct session *session = CONTAINER_OF(resuming.next, struct session, link);
-        list_remove(&session->link);
-        if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_resumed, session, &(struct trace_facts){.numbers = {TRACE_PAUSE_PACE}});
-        if (session->conn) conn_release(broker->shard, session->conn, HOLD_PACE);
-    }
 }

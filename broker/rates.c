@@ -225,7 +225,19 @@ void rates_change(struct broker_shard *broker)
     node_prepare(broker);
     for (uint32_t i = 0; i < LISTENERS_MAX; i++)
         if (broker->limits[i].made) rates_prepare(broker, (uint8_t)i);
-    uint32_t cursor = 0;
-    for (struct session *session; (session = map_next(&broker->sessions, &cursor));)
-        session_change(broker, session);
+    broker->rates_walk = (struct map_walk){0};
+    broker->slow_work |= SLOW_RATES;
+}
+
+static void walk_visit(void *context, void *session) { session_change(context, session); }
+
+#define WALK_PER_LOOK 64
+
+bool rates_turn(struct broker_shard *broker)
+{
+    shard_step_begin(broker->shard);
+    for (uint32_t i = 1; map_walk_next(&broker->sessions, &broker->rates_walk, walk_visit, broker); i++)
+        if (i % WALK_PER_LOOK == 0 && shard_step_over(broker->shard)) return true;
+    broker->slow_work &= (uint8_t)~SLOW_RATES;
+    return false;
 }

@@ -101,5 +101,7 @@ void rates_prepare(struct broker_shard *broker, uint8_t listener);
 void rates_start(struct broker_shard *broker);
 /* New settings: everybody who waits goes on, by the new rates. */
 void rates_change(struct broker_shard *broker);
+/* Tells some more sessions of it. True: there are more. */
+bool rates_turn(struct broker_shard *broker);
 
 #endif

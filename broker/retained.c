@@ -49,6 +49,7 @@ struct retained_query {
 
 #define SLICE_ITEMS_MAX    256 /* messages a slice brings; fewer for sessions with a short queue */
 #define SLICE_TOPICS_BUDGET 512 /* topics or subtrees a turn looks at */
+#define QUERIES_PER_LOOK 32
 #define SEEN_MAX 1024           /* live messages a query remembers; of more than that some may come twice */
 
 /* ---- storing ---------------------------------------------------------------------------------------------------- */
@@ -256,16 +257,26 @@ static void scan_take(struct broker_shard *broker, struct retained_query *query)
     list_append(&broker->scans, &query->scan_link);
 }
 
+/* What this turn has no time for goes before what has come meanwhile. */
+static void put_back(struct list *left, struct list *all)
+{
+    list_take_all(left, all);
+    list_take_all(all, left);
+}
+
 static void scans_turn(struct broker_shard *broker)
 {
     struct list now;
     list_init(&now);
     list_take_all(&now, &broker->scans);
+    shard_step_begin(broker->shard);
     while (!list_empty(&now)) {
         struct retained_query *query = CONTAINER_OF(now.next, struct retained_query, scan_link);
         list_remove(&query->scan_link);
         scan_go_on(broker, query);
+        if (shard_step_over(broker->shard)) break;
     }
+    put_back(&now, &broker->scans);
     gauges_set(broker); /* expired ones have gone */
 }
 
@@ -415,7 +426,9 @@ static void queries_turn(struct broker_shard *broker)
     struct list now;
     list_init(&now);
     list_take_all(&now, &broker->queries_ready);
-    while (!list_empty(&now)) {
+    shard_step_begin(broker->shard);
+    for (uint32_t i = 1; !list_empty(&now); i++) {
+        if (i % QUERIES_PER_LOOK == 0 && shard_step_over(broker->shard)) return put_back(&now, &broker->queries_ready);
         struct retained_query *query = CONTAINER_OF(now.next, struct retained_query, ready_link);
         list_remove(&query->ready_link);
         if (!query->session) {
@@ -467,7 +480,7 @@ bool retained_turn(struct broker_shard *broker)
 {
     if (!list_empty(&broker->scans)) scans_turn(broker);
     if (!list_empty(&broker->queries_ready)) queries_turn(broker);
-    return !list_empty(&broker->scans);
+    return !list_empty(&broker->scans) || !list_empty(&broker->queries_ready);
 }
 
 /* The node's limits in equal shares; rounded up, since 0 means "no limit". */

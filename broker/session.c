@@ -6,6 +6,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/delivery_queue.h"
+#include "broker/fanout.h"
+#include "broker/remains.h"
 
 struct session *session_find(struct broker_shard *broker, struct span client_id)
 {
@@ -67,7 +70,7 @@ struct session *session_create_sink(struct broker_shard *broker, struct span nam
 
 void session_destroy_sink(struct broker_shard *broker, struct session *session)
 {
-    subscriptions_end(broker, session);
+    subscriptions_end(broker, session, false);
     retained_forget(broker, session);
     if (session->durable) durable_forget(broker, session);
     mqtt_inflight_release(&session->inflight, NULL, NULL);
@@ -80,6 +83,7 @@ void session_destroy_sink(struct broker_shard *broker, struct session *session)
 struct inflight_release {
     struct broker_shard *broker;
     uint64_t dropped;
+    struct delivery_queue messages;
 };
 
 static void release_inflight(void *context, struct mqtt_inflight_entry entry)
@@ -88,22 +92,29 @@ static void release_inflight(void *context, struct mqtt_inflight_entry entry)
     UNCOUNT(release->broker, inflight_messages);
     if (!entry.message) return;
     release->dropped++;
-    session_delivery_release(release->broker, (struct delivery){(uint64_t)(uintptr_t)entry.message, entry.user});
+    delivery_queue_put(&release->messages, (struct delivery){(uint64_t)(uintptr_t)entry.message, entry.user});
+}
+
+/* At once, or in the turns to come. */
+static void messages_release(struct broker_shard *broker, struct delivery_queue *queue)
+{
+    if (queue->count > REMAINS_MESSAGES && !broker->stopping) return remains_queue(broker, queue);
+    while (queue->count)
+        session_delivery_release(broker, delivery_queue_take(queue));
+    memory_release(queue->entries);
+    *queue = (struct delivery_queue){0};
 }
 
 static void queue_release(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
-    for (uint32_t i = 0; i < queue->count; i++)
-        session_delivery_release(broker, queue->entries[(queue->head + i) & (queue->capacity - 1)]);
     if (UNLIKELY(session->durable) && session->durable->spill) durable_spill_end(broker, session);
     COUNT_BY(broker, dropped_session_ended, queue->count);
     if (queue->count) drop_note(broker, DROP_session_ended, session, span_of("", 0), queue->count);
     COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
     COUNT_BY(broker, queued_bytes, -session->queue_bytes);
-    memory_release(queue->entries);
-    *queue = (struct delivery_queue){0};
     session->queue_bytes = 0;
+    messages_release(broker, queue);
 }
 
 void session_destroy(struct broker_shard *broker, struct session *session)
@@ -113,13 +124,16 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     if (UNLIKELY(session->traced)) trace_session(broker, TRACE_EVENT_session, session, &(struct trace_facts){.numbers = {TRACE_SESSION_ENDED}});
     if (!broker->stopping) will_due(broker, session, false);
     will_forget(broker, session);
+    if (UNLIKELY(broker->fanout_now)) fanout_forget(broker, session);
     wheel_stop(&broker->shard->wheel, &session->timer);
     if (session->durable) durable_session_end(broker, session);
-    subscriptions_end(broker, session);
+    bool remains = session->subscriptions_count > REMAINS_SUBSCRIPTIONS && !broker->stopping && !(broker->extras_bits & EXTRA_EXCLUSIVE);
+    subscriptions_end(broker, session, remains);
     retained_forget(broker, session);
     queue_release(broker, session);
     struct inflight_release release = {.broker = broker};
     mqtt_inflight_release(&session->inflight, release_inflight, &release);
+    messages_release(broker, &release.messages);
     COUNT_BY(broker, dropped_session_ended, release.dropped);
     if (release.dropped) drop_note(broker, DROP_session_ended, session, span_of("", 0), (uint32_t)release.dropped);
     mqtt_incoming_release(&session->incoming);
@@ -127,7 +141,6 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     mqtt_alias_out_release(&session->aliases_out);
     if (session->durable) durable_forget(broker, session);
     map_remove(&broker->sessions, session_client_id(session));
-    memory_release(session->subscriptions);
     if (session->rare) {
         memory_release(session->rare->mount);
         memory_release(session->rare->rates);
@@ -135,8 +148,18 @@ void session_destroy(struct broker_shard *broker, struct session *session)
         memory_release(session->rare->user_name);
     }
     memory_release(session->rare);
+    session->rare = NULL;
     atomic_fetch_sub_explicit(&broker->broker->sessions_count, 1, memory_order_relaxed);
     UNCOUNT(broker, sessions);
+    if (LIKELY(!remains)) return session_release(broker, session);
+    session->unusual = 0;
+    session->ended = true;
+    remains_session(broker, session);
+}
+
+void session_release(struct broker_shard *broker, struct session *session)
+{
+    memory_release(session->subscriptions);
     pool_release(&broker->shard->pool, session, session_bytes(session->client_id_bytes));
 }
 
@@ -207,6 +230,7 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
     if (end == SESSION_END_TAKEN_OVER) TAP_TELL(broker, taken_over, session->version, session->client_hash, session_client_id(session), 0, 0);
     if (UNLIKELY(session->facts != NULL)) features_record_end(broker, (struct client_record *)session->facts);
     session->kick_reason = 0;
+    if (UNLIKELY(session->pressed)) pressure_end(broker, session);
     conn->client = NULL;
     session->conn = NULL;
     session->kicked = false;

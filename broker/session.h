@@ -80,6 +80,7 @@ struct session_rare {
     struct session_rates *rates;    /* broker/rates.h; NULL: none looked at yet */
     struct quota_user *quota_user;  /* broker/user_quota.h; NULL: it is not counted */
     struct sink_part *sink;         /* NULL: it is a client's */
+    struct pressed *pressed;        /* broker/pressure.h; NULL: its queue has room */
     char *user_name;                /* NULL: there is none, or nobody wants it */
     uint16_t user_name_bytes;
     uint32_t traces;                /* a bit for each that is about its client; valid while session->traced */
@@ -97,6 +98,7 @@ struct session {
     bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
     bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
+    bool pressed : 1;          /* its queue is about to be full: rare->pressed (broker/pressure.h) */
     union {
         struct {
             bool mounted : 1;  /* it has a mount point: rare->mount */
@@ -106,6 +108,7 @@ struct session {
             bool aliased : 1;  /* it may be told topics by alias: aliases_out */
             bool kept : 1;     /* it is durable: what it is sent goes into the log */
             bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
+            bool ended : 1;    /* only some of its subscriptions are left (broker/remains.h) */
         };
         uint8_t unusual;       /* any of them: its deliveries don't take the short way (broker/deliver_plain.h) */
     };
@@ -160,6 +163,8 @@ struct session *session_create_sink(struct broker_shard *broker, struct span nam
 void session_destroy_sink(struct broker_shard *broker, struct session *session);
 /* Ends it: subscriptions, queue, in-flight messages and a waiting will (which is published) go. It must have no connection. */
 void session_destroy(struct broker_shard *broker, struct session *session);
+/* The memory of one that has nothing left. */
+void session_release(struct broker_shard *broker, struct session *session);
 /* CONNECT was accepted: the connection is this session's from now on. */
 void session_attach(struct broker_shard *broker, struct session *session, struct conn *conn,
                     const struct mqtt_connect *connect);

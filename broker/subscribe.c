@@ -30,14 +30,26 @@ struct subscribe_request {
     uint32_t routes_open;    /* ROUTE_DONE still to come, and one more while the packet is being handled */
     uint16_t packet_id;
     bool grace;              /* the ticket is drawn */
+    bool going;              /* the grace period is over: its queries are let go, some a turn if there are many */
     bool stored;             /* the subscriptions are on disk, or need not be */
     _Atomic uint32_t *restores; /* counted down when all routes are laid; NULL: a client's */
     struct inspect *tells;   /* the admin API's question, answered where a client's SUBACK would leave; or NULL */
     struct qsbr_ticket ticket;
-    uint32_t queries_count;
+    uint32_t queries_count, queries_gone;
     struct retained_query **queries; /* for retained messages, on hold until all shards see the routes */
+    struct request_rest *rest; /* filters the turn had no time for: subscribe_turn() goes on; NULL: none */
+    bool unsubscribes;       /* an UNSUBSCRIBE, which is here only because of its rest */
+    uint32_t subscription_id;
     uint32_t codes_count;
     uint8_t codes[];
+};
+
+/* Of a packet's payload, and the gates' verdicts on its filters. */
+struct request_rest {
+    uint32_t bytes, done; /* done: the filters before it */
+    bool judged;          /* there are verdicts */
+    uint8_t *verdicts;    /* behind data */
+    uint8_t data[];
 };
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
@@ -97,6 +109,7 @@ static void request_release(struct subscribe_request *request)
     if (request->restores) atomic_fetch_sub(request->restores, 1);
     if (request->session) request->session->requests_count--;
     memory_release(request->queries);
+    memory_release(request->rest);
     memory_release(request);
 }
 
@@ -119,10 +132,17 @@ static void suback_send(struct broker_shard *broker, const struct subscribe_requ
         session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
 }
 
-static void queries_go(struct broker_shard *broker, const struct subscribe_request *request)
+#define QUERIES_A_TURN 512 /* up to 0.3 µs each */
+
+/* Then the request has done its work; false: there are more queries than one turn should let go, subscribe_turn() goes on. */
+static bool queries_go(struct broker_shard *broker, struct subscribe_request *request)
 {
-    for (uint32_t i = 0; i < request->queries_count; i++)
-        retained_go(broker, request->queries[i]);
+    request->going = true;
+    for (uint32_t i = 0; i < QUERIES_A_TURN && request->queries_gone < request->queries_count; i++)
+        retained_go(broker, request->queries[request->queries_gone++]);
+    if (request->queries_gone < request->queries_count) return false;
+    request_release(request);
+    return true;
 }
 
 /* All routes are laid: answer. The retained messages follow when no shard can still be publishing by the old routes. */
@@ -137,7 +157,7 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
     if (UNLIKELY(request->tells)) inspect_subscribed(broker, request->tells);
     if (request->queries_count == 0 || broker->broker->shards_count == 1) {
         queries_go(broker, request);
-        return request_release(request);
+        return;
     }
     request->grace = true;
     qsbr_ticket(&broker->broker->qsbr, &request->ticket);
@@ -145,21 +165,30 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
 
 void request_stored(struct broker_shard *broker, struct subscribe_request *request) { request_advance(broker, request); }
 
+static void rest_go_on(struct broker_shard *broker, struct subscribe_request *request);
+
 bool subscribe_turn(struct broker_shard *broker)
 {
     bool waiting = false;
+    struct subscribe_request *resting = NULL;
+    shard_step_begin(broker->shard);
     LIST_FOR_EACH(link, &broker->requests)
     {
         struct subscribe_request *request = CONTAINER_OF(link, struct subscribe_request, link);
-        if (!request->grace) continue; /* a lane will bring the answer */
-        if (!qsbr_elapsed(&broker->broker->qsbr, &request->ticket)) {
+        if (UNLIKELY(request->rest) && !resting) resting = request;
+        if (!request->grace && !request->going) continue; /* a lane will bring the answer */
+        if (!request->going && !qsbr_elapsed(&broker->broker->qsbr, &request->ticket)) {
             waiting = true;
             continue;
         }
-        queries_go(broker, request);
-        request_release(request);
+        waiting |= !queries_go(broker, request);
+        if (shard_step_over(broker->shard)) { /* the others in the next turn */
+            waiting = true;
+            break;
+        }
     }
-    return waiting;
+    if (UNLIKELY(resting)) rest_go_on(broker, resting); /* one a turn */
+    return waiting || resting;
 }
 
 void requests_release(struct broker_shard *broker)
@@ -310,6 +339,89 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     return (enum mqtt_reason)qos; /* Granted QoS 0, 1, 2 */
 }
 
+/* One filter of a SUBSCRIBE. `denied`: by a gate, for that reason; 0: it is not. */
+static void filter_add(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, uint8_t denied,
+                       struct subscribe_request *request)
+{
+    enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, subscription, request->subscription_id, request);
+    request->codes[request->codes_count++] = (uint8_t)code;
+    if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription->full_filter, code, 0);
+    if (UNLIKELY(session->traced))
+        trace_session(broker, mqtt_reason_is_error(code) ? TRACE_EVENT_refused : TRACE_EVENT_subscribed, session,
+                      &(struct trace_facts){.topic = subscription->full_filter, .reason = (uint8_t)code, .numbers = {MQTT_SUBSCRIBE}});
+    if (mqtt_reason_is_error(code)) reasons_add(&broker->reasons, REASONS_subscribe, (uint8_t)code);
+    if (mqtt_reason_is_error(code) && !denied)
+        LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
+                    log_quoted(session_client_id(session)), log_quoted(subscription->full_filter),
+                    mqtt_reason_name(code));
+    else if (!denied)
+        LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
+            log_quoted(subscription->full_filter), (unsigned)code);
+}
+
+/* Filters are work like packets are, some microseconds each. */
+#define FILTER_WORK       8
+#define FILTERS_PER_LOOK  8
+
+static bool filter_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, struct subscribe_request *request);
+
+/* The next filter of the packet; false: there is none. */
+static bool filter_next(struct broker_shard *broker, struct session *session, struct subscribe_request *request, struct span *rest, const uint8_t *verdicts)
+{
+    struct mqtt_subscription subscription;
+    if (request->unsubscribes) return mqtt_unsubscription_next(rest, &subscription) && filter_remove(broker, session, &subscription, request);
+    if (!mqtt_subscription_next(rest, &subscription)) return false;
+    filter_add(broker, session, &subscription, verdicts ? verdicts[request->codes_count] : 0, request);
+    return true;
+}
+
+/* The turn is over in the middle of the packet. */
+static void rest_keep(struct broker_shard *broker, struct subscribe_request *request, struct span rest, const uint8_t *verdicts, uint32_t filters)
+{
+    struct request_rest *kept = request->rest = memory_acquire(sizeof *kept + rest.bytes + (verdicts ? filters : 0));
+    *kept = (struct request_rest){.bytes = (uint32_t)rest.bytes, .judged = verdicts != NULL, .verdicts = kept->data + rest.bytes};
+    memcpy(kept->data, rest.data, rest.bytes);
+    if (verdicts) memcpy(kept->verdicts, verdicts, filters);
+    request->routes_open++; /* so that nothing is answered yet */
+    conn_hold(request->session->conn, HOLD_SUBSCRIBE);
+}
+
+static void filters_take(struct broker_shard *broker, struct session *session, struct subscribe_request *request, struct span rest, const uint8_t *verdicts, uint32_t filters)
+{
+    struct shard *shard = broker->shard;
+    while (filter_next(broker, session, request, &rest, verdicts)) {
+        shard_turn_work(shard, FILTER_WORK);
+        if (UNLIKELY(rest.bytes && shard_turn_spent(shard))) return rest_keep(broker, request, rest, verdicts, filters);
+    }
+}
+
+static void request_answered(struct broker_shard *broker, struct subscribe_request *request);
+
+/* Some more filters of a packet that was too long for one turn; then the answer, and the client's next packets. */
+static void rest_go_on(struct broker_shard *broker, struct subscribe_request *request)
+{
+    struct request_rest *kept = request->rest;
+    struct span whole = span_of(kept->data, kept->bytes), rest = span_skip(whole, kept->done);
+    struct conn *conn = request_conn(request);
+    if (!conn || conn->state != CONN_OPEN) rest = span_of(NULL, 0); /* nobody waits for the answer any more */
+    shard_step_begin(broker->shard);
+    for (uint32_t i = 1; rest.bytes && filter_next(broker, request->session, request, &rest, kept->judged ? kept->verdicts : NULL); i++)
+        if (i % FILTERS_PER_LOOK == 0 && shard_step_over(broker->shard)) break;
+    kept->done = kept->bytes - (uint32_t)rest.bytes;
+    if (rest.bytes) {
+        list_remove(&request->link); /* others' turn */
+        return list_append(&broker->requests, &request->link);
+    }
+    request->rest = NULL;
+    memory_release(kept);
+    bool laid = --request->routes_open == 0;
+    if (request->unsubscribes)
+        request_answered(broker, request);
+    else
+        request_advance(broker, request);
+    if (laid && conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_SUBSCRIBE);
+}
+
 bool subscribe_handle(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe)
 {
     const uint8_t *verdicts = NULL; /* per filter: 0, or the reason it is denied for */
@@ -323,27 +435,9 @@ bool subscribe_handle(struct broker_shard *broker, struct session *session, cons
     list_append(&broker->requests, &request->link);
     session->requests_count++;
     if (UNLIKELY(limits_of(broker, session->conn)->rates & RATE_BIT(RATE_SUBSCRIBES))) rates_subscribed(broker, session, subscribe->count);
-    uint32_t id = mqtt_has(&subscribe->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER)
-                      ? subscribe->properties.subscription_id : 0;
-    struct span rest = subscribe->raw;
-    struct mqtt_subscription subscription;
-    while (mqtt_subscription_next(&rest, &subscription)) {
-        uint8_t denied = verdicts ? verdicts[request->codes_count] : 0;
-        enum mqtt_reason code = denied ? (enum mqtt_reason)denied : subscription_add(broker, session, &subscription, id, request);
-        request->codes[request->codes_count++] = (uint8_t)code;
-        if (!mqtt_reason_is_error(code)) TAP_TELL(broker, subscribed, session->version, session->client_hash, subscription.full_filter, code, 0);
-        if (UNLIKELY(session->traced))
-            trace_session(broker, mqtt_reason_is_error(code) ? TRACE_EVENT_refused : TRACE_EVENT_subscribed, session,
-                          &(struct trace_facts){.topic = subscription.full_filter, .reason = (uint8_t)code, .numbers = {MQTT_SUBSCRIBE}});
-        if (mqtt_reason_is_error(code)) reasons_add(&broker->reasons, REASONS_subscribe, (uint8_t)code);
-        if (mqtt_reason_is_error(code) && !denied)
-            LOG_LIMITED(WARN, 1000, "subscription refused", "client=%s filter=%s reason=\"%s\"",
-                        log_quoted(session_client_id(session)), log_quoted(subscription.full_filter),
-                        mqtt_reason_name(code));
-        else if (!denied)
-            LOG(DEBUG, "subscribed", "client=%s filter=%s qos=%u", log_quoted(session_client_id(session)),
-                log_quoted(subscription.full_filter), (unsigned)code);
-    }
+    request->subscription_id = mqtt_has(&subscribe->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER)
+                                   ? subscribe->properties.subscription_id : 0;
+    filters_take(broker, session, request, subscribe->raw, verdicts, subscribe->count);
     /* Packets behind this one wait for the routes: a message that the client publishes next comes back to it. */
     if (request->routes_open > 1) conn_hold(session->conn, HOLD_SUBSCRIBE);
     request->routes_open--;
@@ -503,34 +597,47 @@ enum mqtt_reason subscription_remove_for(struct broker_shard *broker, struct ses
     return subscription_remove(broker, session, subscription);
 }
 
+static bool filter_remove(struct broker_shard *broker, struct session *session, const struct mqtt_subscription *subscription, struct subscribe_request *request)
+{
+    uint8_t code = request->codes[request->codes_count++] = (uint8_t)subscription_remove(broker, session, subscription);
+    if (code) reasons_add(&broker->reasons, REASONS_unsubscribe, code);
+    if (!code) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription->full_filter, 0, 0);
+    LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)), log_quoted(subscription->full_filter));
+    return true;
+}
+
+/* All of an UNSUBSCRIBE is done: UNSUBACK, to who has asked. */
+static void request_answered(struct broker_shard *broker, struct subscribe_request *request)
+{
+    struct session *session = request->session;
+    struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
+                                 .suback = {.packet_id = request->packet_id, .codes = span_of(request->codes, request->codes_count)}};
+    packet.suback.properties.present = 0;
+    if (request_conn(request)) {
+        bool held = UNLIKELY(session->durable) && durable_packet_send(broker, session, &packet);
+        if (!held && !packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
+            session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
+    }
+    request_release(request);
+}
+
 void unsubscribe_handle(struct broker_shard *broker, struct session *session,
                         const struct mqtt_unsubscribe *unsubscribe)
 {
-    uint8_t *codes = memory_acquire(unsubscribe->count);
-    uint32_t count = 0;
-    struct span rest = unsubscribe->raw;
-    struct mqtt_subscription subscription;
-    while (mqtt_unsubscription_next(&rest, &subscription)) {
-        codes[count] = (uint8_t)subscription_remove(broker, session, &subscription);
-        if (codes[count]) reasons_add(&broker->reasons, REASONS_unsubscribe, codes[count]);
-        if (!codes[count++]) TAP_TELL(broker, unsubscribed, session->version, session->client_hash, subscription.full_filter, 0, 0);
-        LOG(DEBUG, "unsubscribed", "client=%s filter=%s", log_quoted(session_client_id(session)),
-            log_quoted(subscription.full_filter));
-    }
-    struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
-                                 .suback = {.packet_id = unsubscribe->packet_id, .codes = span_of(codes, count)}};
-    packet.suback.properties.present = 0;
-    bool held = UNLIKELY(session->durable) && durable_packet_send(broker, session, &packet);
-    if (!held && !packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
-        session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);
-    memory_release(codes);
+    struct subscribe_request *request = memory_acquire(sizeof *request + unsubscribe->count);
+    *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn), .packet_id = unsubscribe->packet_id, .unsubscribes = true};
+    list_append(&broker->requests, &request->link);
+    session->requests_count++;
+    filters_take(broker, session, request, unsubscribe->raw, NULL, unsubscribe->count);
+    if (LIKELY(!request->rest)) request_answered(broker, request);
 }
 
-void subscriptions_end(struct broker_shard *broker, struct session *session)
+void subscriptions_end_some(struct broker_shard *broker, struct session *session, uint32_t most)
 {
-    for (uint32_t i = 0; i < session->subscriptions_count; i++) {
+    for (; most && session->subscriptions_count; most--) {
         struct span filter, group;
-        CHECK(sinks_text(broker->sinks, session->subscriptions[i], &filter, &group));
+        uint32_t local_id = session->subscriptions[--session->subscriptions_count];
+        CHECK(sinks_text(broker->sinks, local_id, &filter, &group));
         /* The texts are the filter's own and may go with its last sink. */
         char *copy = memory_acquire(filter.bytes + group.bytes);
         memcpy(copy, filter.data, filter.bytes);
@@ -539,11 +646,17 @@ void subscriptions_end(struct broker_shard *broker, struct session *session)
         struct sinks_removed removed = sinks_remove(broker->sinks, filter_copy, group_copy, session);
         CHECK(removed.found);
         exclusive_drop(&broker->broker->exclusive, filter_copy, session);
-        if (UNLIKELY(session_is_durable(session))) durable_filter_count(broker, removed.local_id, false);
         sink_removed(broker, filter_copy, group_copy, &removed);
         memory_release(copy);
     }
-    session->subscriptions_count = 0;
+}
+
+void subscriptions_end(struct broker_shard *broker, struct session *session, bool remain)
+{
+    if (UNLIKELY(session_is_durable(session)))
+        for (uint32_t i = 0; i < session->subscriptions_count; i++)
+            durable_filter_count(broker, session->subscriptions[i], false);
+    if (!remain) subscriptions_end_some(broker, session, UINT32_MAX);
     if (session->requests_count == 0) return;
     LIST_FOR_EACH(link, &broker->requests)
     {

@@ -213,6 +213,7 @@ struct conn_progress trace_received(struct shard *shard, struct conn *conn, stru
         if (one.consumed < whole) unread_put(trace, conn);
         done += one.consumed;
         if (one.consumed < whole || one.wanted == 0) return (struct conn_progress){done, one.wanted};
+        if (shard_turn_spent(shard) && done < bytes.bytes) return (struct conn_progress){done, 0};
     }
     return (struct conn_progress){done, 1};
 }

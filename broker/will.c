@@ -4,12 +4,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/fanout.h"
 #include "broker/mount.h"
 
 static void will_publish(struct broker_shard *broker, struct session *session)
 {
     struct message *message = session_will(session)->message;
     struct publication publication = publication_of(message);
+    fanout_finish(broker); /* of a message that it may have sent before */
     publication.publisher = session;
     publication.publisher_hash = session->client_hash;
     publication.publisher_conn = 0;

@@ -36,7 +36,7 @@ function(ringmq_programs)
   endif()
   if(client_sources)
     add_executable(ringmq ${client_sources})
-    target_link_libraries(ringmq ringmq_acl_rules ringmq_auth_password ringmq_engine ringmq_store ringmq_proto ringmq_tls ringmq_ws
+    target_link_libraries(ringmq ringmq_acl_rules ringmq_auth_users ringmq_auth_password ringmq_engine ringmq_store ringmq_proto ringmq_tls ringmq_ws
                           ringmq_base ringmq_allocator)
     # `ringmq ctl` speaks the admin API: its table, a parser for the answers, and JSON.
     target_sources(ringmq PRIVATE ${CMAKE_SOURCE_DIR}/admin/routes.c ${CMAKE_SOURCE_DIR}/admin/routes_schemas.c ${CMAKE_SOURCE_DIR}/admin/http_method.c)

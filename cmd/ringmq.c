@@ -11,6 +11,7 @@ static const struct manual_command commands[] = {
     {"sub", ringmq_sub, "ringmq sub", "subscribe and print what arrives"},
     {"bench", ringmq_bench, "ringmq bench", "load a broker and count what becomes of every message"},
     {"passwd", ringmq_passwd, "ringmq passwd", "write password files: set, delete, verify, hash"},
+    {"users", ringmq_users, "ringmq users", "users of a built-in database without a broker: import and export EMQX's files"},
     {"store", ringmq_store, "ringmq store", "look into a stopped broker's store: is it whole, what is in it"},
     {"acl", ringmq_acl, "ringmq acl", "authorization rules: check them, try them, take over Mosquitto's"},
     {"ctl", ringmq_ctl, "ringmq ctl", "see and steer a running broker through its admin API"},

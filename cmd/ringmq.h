@@ -22,6 +22,7 @@ int ringmq_check(int argc, char **argv);
 int ringmq_bench(int argc, char **argv);
 int ringmq_store(int argc, char **argv);
 int ringmq_passwd(int argc, char **argv);
+int ringmq_users(int argc, char **argv);
 int ringmq_acl(int argc, char **argv);
 int ringmq_ctl(int argc, char **argv);
 int ringmq_top(int argc, char **argv);

@@ -271,6 +271,7 @@ static struct settings worker_settings(const struct bench_worker *worker)
                                     .receive_bundle = true,
                                     .send_vectorized = true,
                                     .min_wait = true,
+                                    .fd_install = true,
                                     .multishot_accept = true,
                                     .multishot_receive = true,
                                     .receive_buffers_bytes = receive_bytes,

@@ -70,228 +70,6 @@ static void login_forget(void)
     if (token_path(path, sizeof path, false)) unlink(path);
 }
 
-/* ---- words and options ------------------------------------------------------------------------------------------ */
-
-const struct api_route *ctl_find(int count, char **words, int *ret_words)
-{
-    const struct api_route *found = NULL;
-    *ret_words = 0;
-    for (uint32_t i = 0; i < api_routes_count; i++) {
-        const char *at = api_routes[i].command;
-        int used = 0;
-        while (at && *at && used < count) {
-            size_t bytes = strcspn(at, " ");
-            if (strlen(words[used]) != bytes || memcmp(words[used], at, bytes) != 0) break;
-            used++;
-            at += bytes + (at[bytes] == ' ');
-        }
-        if (!at || *at || used <= *ret_words) continue;
-        found = &api_routes[i];
-        *ret_words = used;
-    }
-    return found;
-}
-
-/* "--like-clientid" for like_clientid. */
-static const struct api_field *field_of(const struct api_field *fields, uint32_t count, const char *option)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s", option);
-    for (char *c = name; *c; c++)
-        if (*c == '-') *c = '_';
-    return api_field_find(fields, count, name);
-}
-
-/* All of a file ("-": standard input), NUL-terminated. NULL: it has complained. */
-static char *read_whole(const char *path)
-{
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!file) {
-        say_error("cannot read %s: %s", path, strerror(errno));
-        return NULL;
-    }
-    char *text = NULL;
-    size_t bytes = 0, got, capacity = 0;
-    do {
-        if (bytes + 4097 > capacity) text = memory_resize(text, capacity = (bytes + 4097) * 2);
-        got = fread(text + bytes, 1, 4096, file);
-        bytes += got;
-    } while (got);
-    text[bytes] = 0;
-    if (file != stdin) fclose(file);
-    return text;
-}
-
-/* An option's text as the JSON its field wants. NULL: it has complained. */
-static json_t *value_json(const struct api_field *field, const char *text)
-{
-    json_t *value = NULL;
-    if (field->type == FIELD_STRING && text[0] == '@') {
-        char *content = read_whole(text + 1);
-        if (!content) return NULL;
-        value = json_string(content);
-        memory_release(content);
-        if (!value) say_error("%s is not UTF-8; send it as base64", text + 1);
-        return value;
-    }
-    if (field->type == FIELD_STRING && !(field->nullable && strcmp(text, "null") == 0)) {
-        value = json_string(text);
-        if (!value) say_error("--%s is not UTF-8", field->name);
-        return value;
-    }
-    json_error_t error;
-    value = json_loads(text, JSON_DECODE_ANY, &error);
-    if (!value) say_error("--%s wants %s, not '%s'", field->name, field->type == FIELD_BOOLEAN ? "true or false" : field->type == FIELD_INTEGER ? "a number" : "JSON", text);
-    return value;
-}
-
-/* mqtt.max_inflight=55 into {"mqtt.max_inflight": "55"}. */
-static bool pair_take(json_t *map, const char *word)
-{
-    const char *equals = strchr(word, '=');
-    if (!equals || equals == word) {
-        say_error("'%s' is no KEY=VALUE", word);
-        return false;
-    }
-    char *key = memory_copy_string(span_of(word, (size_t)(equals - word)));
-    json_object_set_new(map, key, strcmp(equals + 1, "null") == 0 ? json_null() : json_string(equals + 1));
-    memory_release(key);
-    return true;
-}
-
-struct request {
-    const struct api_route *route;
-    char target[8192];
-    json_t *body;
-};
-
-static bool append(struct request *request, const char *text)
-{
-    size_t used = strlen(request->target);
-    if (used + strlen(text) >= sizeof request->target) {
-        say_error("that is too long");
-        return false;
-    }
-    strcpy(request->target + used, text);
-    return true;
-}
-
-static bool append_encoded(struct request *request, const char *text)
-{
-    char encoded[6144];
-    if (http_encode(text, encoded, sizeof encoded) >= sizeof encoded) {
-        say_error("that is too long");
-        return false;
-    }
-    return append(request, encoded);
-}
-
-/* The path with the words in place of its {…}. */
-static bool path_make(struct request *request, int *count, char ***words)
-{
-    const struct api_route *route = request->route;
-    strcpy(request->target, API_PREFIX);
-    for (const char *at = route->path; *at;) {
-        const char *open = strchr(at, '{');
-        char piece[128];
-        snprintf(piece, sizeof piece, "%.*s", (int)(open ? (size_t)(open - at) : strlen(at)), at);
-        if (!append(request, piece)) return false;
-        if (!open) break;
-        at = strchr(open, '}') + 1;
-        if (*count == 0) {
-            say_error("%s wants %.*s (ringmq ctl %s --help)", route->command, (int)(at - open - 2), open + 1, route->command);
-            return false;
-        }
-        if (!append_encoded(request, **words)) return false;
-        --*count;
-        ++*words;
-    }
-    return true;
-}
-
-static bool take_rest(struct request *request, int count, char **words)
-{
-    if (ctl_is_map(request->route) || ctl_is_list(request->route)) {
-        const char *name = api_schema_find(request->route->body)->fields[0].name;
-        json_t *all = ctl_is_map(request->route) ? json_object() : json_array();
-        json_object_set_new(request->body, name, all);
-        for (int i = 0; i < count; i++) {
-            if (ctl_is_list(request->route))
-                json_array_append_new(all, json_string(words[i]));
-            else if (!pair_take(all, words[i]))
-                return false;
-        }
-        return true;
-    }
-    if (count == 0) return true;
-    say_error("'%s' is one word too many (ringmq ctl %s --help)", words[0], request->route->command);
-    return false;
-}
-
-/* An option of the command. False: it has complained. */
-static bool option_take(struct request *request, const char *option, const char *value, bool *query)
-{
-    const struct api_route *route = request->route;
-    const struct api_schema *body = route->body ? api_schema_find(route->body) : NULL;
-    const struct api_field *field = field_of(route->parameters, route->parameters_count, option);
-    if (strcmp(option, "body") == 0 && body) {
-        json_error_t error;
-        char *text = read_whole(value);
-        json_t *whole = text ? json_loads(text, 0, &error) : NULL;
-        if (text && !whole) say_error("%s is no JSON: line %d: %s", value, error.line, error.text);
-        memory_release(text);
-        if (!whole) return false;
-        json_object_update(request->body, whole);
-        json_decref(whole);
-        return true;
-    }
-    if (field && !field->in_path) {
-        bool first = !*query;
-        *query = true;
-        return append(request, first ? "?" : "&") && append(request, field->name) && append(request, "=") && append_encoded(request, value);
-    }
-    field = body ? field_of(body->fields, body->fields_count, option) : NULL;
-    if (field) {
-        json_t *json = value_json(field, value);
-        if (json) json_object_set_new(request->body, field->name, json);
-        return json != NULL;
-    }
-    say_error("%s has no option --%s (ringmq ctl %s --help)", route->command, option, route->command);
-    return false;
-}
-
-/* What follows the command's words. False: it has complained. */
-static bool request_make(struct request *request, int argc, char **argv)
-{
-    char **words = memory_acquire((size_t)(argc + 1) * sizeof *words);
-    int count = 0;
-    for (int i = 0; i < argc; i++) { /* words first: the path stands before the query */
-        if (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i], "--") == 0) {
-            if (strcmp(argv[i], "--") != 0) words[count++] = argv[i];
-        } else if (!strchr(argv[i], '=')) {
-            i++;
-        }
-    }
-    char **rest = words;
-    request->body = request->route->body ? json_object() : NULL;
-    bool good = path_make(request, &count, &rest) && take_rest(request, count, rest), query = false;
-    for (int i = 0; good && i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i], "--") == 0) continue;
-        char name[64];
-        const char *equals = strchr(argv[i], '='), *value = equals ? equals + 1 : argv[i + 1 < argc ? i + 1 : i];
-        snprintf(name, sizeof name, "%.*s", (int)(equals ? (size_t)(equals - argv[i]) - 2 : strlen(argv[i]) - 2), argv[i] + 2);
-        if (!equals && i + 1 == argc) {
-            say_error("--%s wants a value", name);
-            good = false;
-        } else {
-            good = option_take(request, name, value, &query);
-            if (!equals) i++;
-        }
-    }
-    memory_release(words);
-    return good;
-}
-
 /* ---- asking ----------------------------------------------------------------------------------------------------- */
 
 static int status_exit(int status)
@@ -321,7 +99,7 @@ int ctl_complain(const struct http_reply *reply)
 }
 
 /* Sends it and prints the answer; the exit status. */
-static int request_run(struct ctl *ctl, struct request *request, json_t **ret_answer)
+static int request_run(struct ctl *ctl, struct ctl_request *request, json_t **ret_answer)
 {
     struct http_reply reply;
     char *body = request->body ? json_dumps(request->body, JSON_COMPACT) : NULL;
@@ -384,7 +162,7 @@ static int login(struct ctl *ctl, int argc, char **argv)
     const char *user = "admin";
     int words;
     char *name[] = {"login"};
-    struct request request = {.route = ctl_find(1, name, &words)};
+    struct ctl_request request = {.route = ctl_find(1, name, &words)};
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--username") == 0 && i + 1 < argc) {
             user = argv[++i];
@@ -519,8 +297,8 @@ int ringmq_ctl(int argc, char **argv)
     if (route->operation == OPERATION_login) {
         status = login(&ctl, count - words, argv + words);
     } else {
-        struct request request = {.route = route};
-        bool made = request_make(&request, count - words, argv + words);
+        struct ctl_request request = {.route = route};
+        bool made = ctl_request_make(&request, count - words, argv + words);
         status = made ? request_run(&ctl, &request, NULL) : RINGMQ_EXIT_FAILED;
         json_decref(request.body);
         if (route->operation == OPERATION_logout) login_forget();

@@ -31,4 +31,13 @@ const struct api_route *ctl_find(int count, char **words, int *ret_words);
 bool ctl_is_map(const struct api_route *route);   /* the body is KEY=VALUE pairs */
 bool ctl_is_list(const struct api_route *route);  /* the body is a list of words */
 
+/* ringmq_ctl_request.c */
+struct ctl_request {
+    const struct api_route *route;
+    char target[8192];
+    json_t *body;
+};
+/* From what follows the command's words, for request->route; the body is the caller's to release. False: it has complained. */
+bool ctl_request_make(struct ctl_request *request, int argc, char **argv);
+
 #endif

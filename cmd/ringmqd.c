@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/regions.h"
 #include "broker/broker.h"
 #include "broker/door_tls.h"
 #include "broker/records.h"
@@ -64,7 +65,7 @@ static void print_features(const struct control *control)
                 {"message_ring", features->message_ring},             {"multishot_accept", features->multishot_accept},
                 {"multishot_receive", features->multishot_receive},   {"incremental_buffers", features->incremental_buffers},
                 {"receive_bundle", features->receive_bundle},         {"send_vectorized", features->send_vectorized},
-                {"socket_options", features->socket_options},
+                {"socket_options", features->socket_options},         {"fd_install", features->fd_install},
                 {"min_wait", features->min_wait}};
     char used[256] = "", unused[256] = "";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -295,11 +296,17 @@ static void *join_thread(void *argument)
 /* -1: never */
 static int sooner(int a_ms, int b_ms) { return a_ms >= 0 && a_ms < b_ms ? a_ms : b_ms; }
 
-/* Until all shards have ended: signals, log lines, the watchdog. */
-static void control_run(struct control *control)
+/* Until all shards have ended: signals, log lines, the watchdog. False: they had to be ended at once. */
+static bool control_run(struct control *control)
 {
     pthread_t joiner;
-    CHECK(pthread_create(&joiner, NULL, join_thread, control) == 0);
+    int error = pthread_create(&joiner, NULL, join_thread, control);
+    if (error) {
+        LOG(ERROR, "cannot start", "what=\"no thread that waits for the shards' end: %s\"", strerror(error));
+        if (!control->stopping) stop(control);
+        node_join(control->node);
+        return false;
+    }
     struct pollfd waits[] = {{control->signals, POLLIN, 0}, {control->log_wake, POLLIN, 0}, {control->watchdog, POLLIN, 0},
                              {control->files, POLLIN, 0}, {control->admin_wake, POLLIN, 0},
                              {control->events_wake, POLLIN, 0}}; /* those that are -1 are left out */
@@ -322,9 +329,11 @@ static void control_run(struct control *control)
             notify_watchdog();
         if (waits[3].revents && read(control->files, &number, sizeof number) > 0 && !control->stopping) ringmqd_tls_tick(control->node, false);
     }
+    return true;
 }
 
-static void signals_block(struct control *control)
+/* False: there is no descriptor for one of them. */
+static bool signals_block(struct control *control)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -337,7 +346,9 @@ static void signals_block(struct control *control)
     control->signals = signalfd(-1, &set, SFD_CLOEXEC);
     control->log_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     control->files = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    CHECK(control->signals >= 0 && control->log_wake >= 0 && control->files >= 0);
+    if (control->signals >= 0 && control->log_wake >= 0 && control->files >= 0) return true;
+    LOG(ERROR, "cannot start", "what=\"no descriptor for signals, log or certificates: %s\"", strerror(errno));
+    return false;
 }
 
 /* ---- main ------------------------------------------------------------------------------------------------------- */
@@ -347,7 +358,7 @@ static int broker_run(struct control *control)
     const struct settings *settings = config_settings(control->config);
     char error[512];
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
-    signals_block(control);
+    if (!signals_block(control)) return 1;
     raise_descriptor_limit();
     control->shards_count = settings->node.shards ? settings->node.shards : node_cores();
     uint64_t seed;
@@ -379,6 +390,7 @@ static int broker_run(struct control *control)
     log_start((enum log_format)settings->log.format, control->log_wake);
     log_thread_attach("control");
     int answers = ringmqd_admin_prepare(settings, control->broker);
+    regions_begin(control->shards_count);
     bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
     bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
     if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
@@ -389,6 +401,7 @@ static int broker_run(struct control *control)
         features_destroy(control->features);
         log_stop();
         broker_destroy(control->broker);
+        regions_end();
         return 1;
     }
     print_features(control);
@@ -400,26 +413,31 @@ static int broker_run(struct control *control)
     control->watchdog = notify_watchdog_timer();
     notify_ready();
     control->broker->recovered = NULL;
-    ringmqd_store_started(&control->store);
+    bool runs = ringmqd_store_started(&control->store);
     control->admin = ringmqd_admin_start(&(struct admin_options){
         .settings = settings, .broker = control->broker, .node = control->node,
         .control = {.control = control, .config = admin_config, .load = admin_load, .reload = admin_reload, .listener_restart = admin_listener_restart,
                     .backup = admin_backup, .last_backup = admin_last_backup}});
     if (control->admin) control->admin_wake = admin_control_fd(control->admin);
-    control_run(control);
+    if (!runs) {
+        LOG(ERROR, "cannot start", "what=\"no thread for long queues on disk\"");
+        stop(control);
+    }
+    runs &= control_run(control);
     node_destroy(control->node);
     admin_destroy(control->admin);
     if (answers >= 0) close(answers);
     ringmqd_store_close(&control->store);
     features_destroy(control->features);
     broker_destroy(control->broker);
+    regions_end();
     door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();
     close(control->signals);
     close(control->log_wake);
     close(control->files);
-    return 0;
+    return runs ? 0 : 1;
 }
 
 int main(int argc, char **argv)

@@ -1,11 +1,12 @@
 #include "cmd/ringmqd_admin.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 
 #include "admin/metrics.h"
 #include "admin/pages.h"
-#include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
 
@@ -13,7 +14,10 @@ int ringmqd_admin_prepare(const struct settings *settings, struct broker *broker
 {
     if (!settings->admin.enable) return -1;
     broker->inspected_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK(broker->inspected_wake >= 0);
+    if (broker->inspected_wake < 0) {
+        LOG(ERROR, "no admin API", "what=\"no descriptor for what it asks of the shards: %s\"", strerror(errno));
+        return -1;
+    }
     broker->trace = trace_node_create(broker->shards_count, (uint32_t)settings->trace.ring_bytes);
     return broker->inspected_wake;
 }
@@ -21,7 +25,7 @@ int ringmqd_admin_prepare(const struct settings *settings, struct broker *broker
 struct admin *ringmqd_admin_start(const struct admin_options *options)
 {
     char error[700];
-    if (!options->settings->admin.enable) return NULL;
+    if (!options->settings->admin.enable || options->broker->inspected_wake < 0) return NULL;
     struct admin *admin = admin_start(options, error, sizeof error);
     if (!admin) LOG(ERROR, "no admin API", "what=%s", log_quoted(span_of_string(error)));
     return admin;

@@ -1,7 +1,9 @@
 #include "cmd/ringmqd_store.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -98,6 +100,11 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
         return false;
     }
     store->spill = spill_create(&config);
+    if (!store->spill) {
+        snprintf(ret_error, error_bytes, "no descriptor for the shelf's thread: %s", strerror(errno));
+        config.shelf.close(config.shelf.context);
+        return false;
+    }
     LOG(NOTICE, "long queues are kept on disk", "path=%s queue_window=%u memory_mib=%llu shelved=%llu", shelf_path,
         settings->durability.queue_window, (unsigned long long)(settings->durability.memory_bytes >> 20), (unsigned long long)shelved);
     return true;
@@ -136,13 +143,13 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
     return true;
 }
 
-void ringmqd_store_started(struct ringmqd_store *store)
+bool ringmqd_store_started(struct ringmqd_store *store)
 {
-    if (!store->has_state) return;
+    if (!store->has_state) return true;
     state_release(&store->state);
     store->has_state = false;
     if (store->store) store_recovered(store->store);
-    if (store->spill) spill_start(store->spill);
+    return !store->spill || spill_start(store->spill);
 }
 
 static void backup_note(struct ringmqd_store *store, const struct admin_backup *backup)

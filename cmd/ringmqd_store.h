@@ -24,7 +24,7 @@ struct ringmqd_store {
  * False: everything is said. */
 bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *settings, struct broker *broker, uint32_t shards_count);
 /* All shards have started: what was replayed is theirs now. */
-void ringmqd_store_started(struct ringmqd_store *store);
+bool ringmqd_store_started(struct ringmqd_store *store);
 /* Begins a copy of the running store into node.data_dir/backup-TIME, by a thread of its own; the log says how it went. On the control thread. False: a
  * sentence in ret_error. */
 bool ringmqd_store_backup(struct ringmqd_store *store, char *ret_error, size_t error_bytes);

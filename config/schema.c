@@ -516,8 +516,9 @@ static const struct schema_key keys[] = {
      .documentation = "Whether QoS 0 messages wait, too, for a session that is away."},
     {"mqtt.publisher_pause", TYPE_DURATION, RELOAD, AT(mqtt.pause_ms), .unit_us = MS, .min = 0, .max = 60000,
      .default_text = "2ms",
-     .documentation = "A publisher that outruns its subscribers is not read for this long at a time, so that their queues "
-                      "need not drop. 0 turns it off: the publisher never slows down, and queues fill."},
+     .documentation = "A publisher that outruns its subscribers is not read until their queues have room again, looked at this often at least, so that they need not "
+                      "drop. Nobody waits for a subscriber that takes nothing for a second, or less than a quarter of its queue: its publishers are paused for this long at "
+                      "a time. 0 turns it off: the publisher never slows down, and queues fill."},
     {"mqtt.match_cache_topics", TYPE_UNSIGNED, AT(mqtt.match_cache_topics), .min = 0, .max = 16777216,
      .default_text = "65536",
      .documentation = "Topics per shard whose subscribers are remembered. Raise it when more topics than this are busy at the "
@@ -622,9 +623,14 @@ static const struct schema_key keys[] = {
      .documentation = "Look again for this long before a shard goes to sleep. 0: never, and an idle broker uses no CPU. Raise it "
                       "to 20us to 100us when the last microseconds of latency matter and the cores are the broker's own: each "
                       "shard then burns up to a whole core whenever there is traffic."},
+    {"io.turn_budget", TYPE_DURATION, AT(io.turn_budget_us), .unit_us = US, .min = 50, .max = 1000000, .default_text = "500us",
+     .documentation = "How long a shard takes packets in before it sends what they have led to and looks for what else has come. Acknowledgements have three quarters of it "
+                      "and go first; what other shards send, timers, scans and the other long work have half of it each. A client whose bytes are cut short goes on in "
+                      "the next turn, behind those who wait. Less: more even latencies at full load, and more, smaller packets."},
     {"io.turn_clock", TYPE_ENUM, AT(io.turn_clock), .words = turn_clocks, .default_text = "elapsed",
-     .documentation = "What the histogram of turns counts. elapsed: the time that passed, moments in which the system gave the core to somebody else included. "
-                      "processor: the time the shard itself has used; costs two system calls a turn."},
+     .documentation = "How turns are measured. elapsed: the time that passes, moments in which the system gives the core to somebody else included. "
+                      "processor: also the time the shard itself uses (histograms turn_processor and round_processor), and the log says of turns longer than 2 ms what they "
+                      "did; costs two system calls a turn and more."},
     {"io.direct_descriptors", TYPE_BOOL, AT(io.direct_descriptors), .default_text = "true",
      .documentation = "Sockets without an entry in the process's table of files: less work per operation."},
     {"io.fd_passing", TYPE_BOOL, AT(io.fd_passing), .default_text = "true",
@@ -639,6 +645,8 @@ static const struct schema_key keys[] = {
      .documentation = "One send takes several pieces without a message header (Linux 6.17)."},
     {"io.socket_options", TYPE_BOOL, AT(io.socket_options), .default_text = "true",
      .documentation = "Options of accepted connections are set through the ring (Linux 6.7): tcp_quickack."},
+    {"io.fd_install", TYPE_BOOL, AT(io.fd_install), .default_text = "true",
+     .documentation = "The end of a direct descriptor's stream is said by way of an ordinary one (Linux 6.8), not by a thread of the kernel."},
     {"io.min_wait", TYPE_BOOL, AT(io.min_wait), .default_text = "true",
      .documentation = "The kernel may collect completions for a moment before it wakes a busy shard (Linux 6.12)."},
     {"io.multishot_accept", TYPE_BOOL, AT(io.multishot_accept), .default_text = "true",

@@ -13,6 +13,12 @@
 #include "engine/overload.h"
 #include "engine/shard.h"
 
+/* So many connections within so long are a crowd. Long enough that a shard which had to wait for its processor does not take what has piled up
+ * for one: many shards on one core that all woke 5,000 times a second would be worse than what they save. */
+#define CROWD_CONNECTIONS 64
+#define CROWD_MS          16
+/* ... unless a message was seen so short a time ago. */
+#define CROWD_QUIET_MS    100
 /* How long a listener rests after the kernel refused an accept for want of descriptors. */
 #define ACCEPT_RETRY_MS 100
 #define NS_PER_S 1000000000ull
@@ -79,6 +85,13 @@ static bool rate_allows(struct shard *shard, struct accept_rate rate, uint64_t *
     return false;
 }
 
+/* With a rate one at a time: a multishot accept would take all that wait. */
+static enum kernel_accept which_of(const struct shard *shard, const struct listener_settings *settings)
+{
+    if (settings->connections_rate != 0 || shard->accept_rate != 0) return KERNEL_ACCEPT_ONE;
+    return shard->crowd.on ? KERNEL_ACCEPT_WAITING : KERNEL_ACCEPT_ALL;
+}
+
 static void accept_arm(struct shard *shard, uint32_t number)
 {
     struct acceptor *acceptor = &shard->acceptors[number];
@@ -88,9 +101,7 @@ static void accept_arm(struct shard *shard, uint32_t number)
     if (!rate_allows(shard, node_rate(shard), &shard->accept_tokens_ns)) return;
     acceptor->armed = true;
     acceptor->cancelled = false;
-    /* With a rate one at a time: a multishot accept would take all that wait. */
-    shard->group->verbs->accept(shard->ring, acceptor->fd, settings->connections_rate != 0 || shard->accept_rate != 0,
-                               (uint64_t)USER_ACCEPT << 56 | number);
+    shard->group->verbs->accept(shard->ring, acceptor->fd, which_of(shard, settings), (uint64_t)USER_ACCEPT << 56 | number);
 }
 
 void acceptors_arm(struct shard *shard)
@@ -152,6 +163,41 @@ void accept_close(struct shard *shard, uint32_t number)
     accept_cancel(shard, number);
 }
 
+/* Whoever has messages here is not kept waiting for the sake of those who come. */
+static bool messages_flow(struct shard *shard)
+{
+    struct accept_crowd *crowd = &shard->crowd;
+    uint64_t messages = stats_read(&shard->stats.publish_received) + stats_read(&shard->stats.publish_sent);
+    if (messages != crowd->messages) crowd->messages_ms = shard->now_ms;
+    crowd->messages = messages;
+    return crowd->messages_ms && shard->now_ms - crowd->messages_ms < CROWD_QUIET_MS && !shard->group->crowd_from;
+}
+
+/* An accept that waits wakes the shard for every single connection, whatever the shard waits for (the kernel's wake-up is an exclusive one
+ * and cannot be put off). In a crowd nothing waits for connections: the shard looks for them each time it turns. */
+static void crowd_count(struct shard *shard)
+{
+    struct accept_crowd *crowd = &shard->crowd;
+    if (shard->now_ms - crowd->since_ms >= CROWD_MS) {
+        crowd->since_ms = shard->now_ms;
+        crowd->count = 0;
+    }
+    bool quiet = !messages_flow(shard);
+    if (++crowd->count != (shard->group->crowd_from ? shard->group->crowd_from : CROWD_CONNECTIONS) || !quiet) return;
+    if (!shard->features->accept_waiting || !shard->features->min_wait) return;
+    crowd->until_ms = shard->now_ms + 2 * CROWD_MS;
+    if (crowd->on) return;
+    crowd->on = true;
+    stats_count(&shard->stats.accept_crowds, 1);
+    acceptors_rest(shard); /* and begin again: with those that wait */
+}
+
+void acceptors_crowd(struct shard *shard)
+{
+    shard->crowd.on = shard->now_ms < shard->crowd.until_ms && !messages_flow(shard);
+    acceptors_arm(shard);
+}
+
 void accept_completed(struct shard *shard, const struct kernel_completion *completion)
 {
     uint32_t number = (uint32_t)completion->user;
@@ -160,10 +206,12 @@ void accept_completed(struct shard *shard, const struct kernel_completion *compl
     if (completion->result >= 0) {
         acceptor->tokens_ns += listener_rate(shard, shard->group->listeners[number].settings).interval_ns;
         shard->accept_tokens_ns += node_rate(shard).interval_ns;
+        crowd_count(shard);
         conn_accepted(shard, completion->result, (uint8_t)number);
     }
     if (acceptor->armed) return;
     if (acceptor->closing) return closed(shard, number);
+    if (completion->result == -EAGAIN && shard->crowd.on) return; /* that was all of them for now */
     bool exhausted = completion->result == -ENFILE || completion->result == -EMFILE || completion->result == -ENOMEM ||
                      completion->result == -ENOBUFS;
     if (!exhausted) return accept_arm(shard, number);

@@ -22,13 +22,20 @@ struct conn *conn_find(struct shard *shard, uint64_t name)
 
 /* ---- receiving -------------------------------------------------------------------------------------------------- */
 
+/* Who has nobody above yet may move to another shard with its first packet, and what is armed then would have to be cancelled and waited
+ * for. */
+static bool may_move(const struct shard *shard, const struct conn *conn)
+{
+    return !conn->settled && !conn->client && shard->group->shards_count > 1 && shard->acceptors_count > 0;
+}
+
 void conn_receive_arm(struct shard *shard, struct conn *conn)
 {
     DCHECK(!conn->receive_armed && (conn->state == CONN_OPEN || conn->state == CONN_FINISHING));
     conn->receive_armed = true;
     conn->receive_cancelled = false;
     conn->in_kernel++;
-    shard->group->verbs->receive(shard->ring, conn->fd, user_of_conn(USER_RECEIVE, conn));
+    shard->group->verbs->receive(shard->ring, conn->fd, may_move(shard, conn), user_of_conn(USER_RECEIVE, conn));
 }
 
 void conn_receive_cancel(struct shard *shard, struct conn *conn)
@@ -53,18 +60,22 @@ void conn_carry_release(struct shard *shard, struct conn *conn)
     conn->carry_start = conn->carry_bytes = conn->carry_capacity = 0;
 }
 
+/* So many bytes cost as much as a packet, above all where their pages are touched for the first time. */
+#define CARRY_WORK_BYTES 1024
+
 /* Grows by doubling, so that a peer which announces much and sends little costs little. While nothing is read, at most what the
  * shard's receive buffers hold can still come: room for that is taken at once (its pages come with use). */
 static void carry_append(struct shard *shard, struct conn *conn, struct span bytes)
 {
     uint32_t needed = conn->carry_bytes + (uint32_t)bytes.bytes;
+    shard_turn_work(shard, (uint32_t)bytes.bytes / CARRY_WORK_BYTES);
     if (conn->carry_start && conn->carry_start + needed > conn->carry_capacity) { /* the used front is room, too */
         memmove(conn->carry, conn->carry + conn->carry_start, conn->carry_bytes);
         conn->carry_start = 0;
     }
     if (needed > conn->carry_capacity) {
         uint32_t capacity = conn->carry_capacity * 2 > needed ? conn->carry_capacity * 2 : needed;
-        if (conn->receive_cancelled && capacity < shard->settings->io.receive_buffers_bytes)
+        if (conn->receive_cancelled && conn->holds && capacity < shard->settings->io.receive_buffers_bytes)
             capacity = shard->settings->io.receive_buffers_bytes;
         if (!conn->receive_cancelled && capacity > needed && capacity > conn->carry_wanted && conn->carry_wanted >= needed)
             capacity = conn->carry_wanted;
@@ -101,6 +112,24 @@ bool conn_take_block(struct conn *conn, const uint8_t *end, uint8_t **ret_block,
     return true;
 }
 
+/* The turn is over for it; conn_rested_turn() goes on. What arrives meanwhile comes behind what it has. */
+static void conn_rest(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->state == CONN_OPEN && !(conn->holds & HOLD_TURN));
+    conn->holds |= HOLD_TURN;
+    if (shard->rested_count == shard->rested_capacity) {
+        shard->rested_capacity = shard->rested_capacity ? shard->rested_capacity * 2 : 64;
+        shard->rested = memory_resize(shard->rested, shard->rested_capacity * sizeof *shard->rested);
+    }
+    shard->rested[shard->rested_count++] = conn_name(conn);
+}
+
+/* The layer above has stopped because the turn's budget is spent, not for want of bytes or because of a hold. */
+static bool conn_was_cut(const struct shard *shard, const struct conn *conn)
+{
+    return UNLIKELY(shard->turn_spent) && conn_takes_bytes(conn) && conn->carry_wanted == 0;
+}
+
 /* The carry holds the beginning: it is completed from `bytes` until one hand-up empties it. Returns what is left of `bytes`. */
 static struct span conn_complete_carry(struct shard *shard, struct conn *conn, struct span bytes)
 {
@@ -119,16 +148,43 @@ static struct span conn_complete_carry(struct shard *shard, struct conn *conn, s
         conn->carry_start += before - (uint32_t)rest.bytes;
         conn->carry_bytes = (uint32_t)rest.bytes;
         if (rest.bytes == 0) conn_carry_release(shard, conn);
+        if (UNLIKELY(rest.bytes && conn_was_cut(shard, conn))) conn_rest(shard, conn);
     }
     return bytes;
 }
 
-void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+/* As conn_input(), but what the turn's budget leaves over is the caller's to bring again: it is returned. */
+static struct span conn_input_cut(struct shard *shard, struct conn *conn, struct span bytes)
 {
     if (conn->carry_bytes) bytes = conn_complete_carry(shard, conn, bytes);
-    if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) bytes = conn_hand_up(shard, conn, bytes);
+    if (bytes.bytes && conn_takes_bytes(conn) && conn->carry_bytes == 0) {
+        if (UNLIKELY(shard->turn_spent)) return bytes; /* by what the carry held */
+        bytes = conn_hand_up(shard, conn, bytes);
+        if (bytes.bytes && conn_was_cut(shard, conn)) return bytes;
+    }
     if (bytes.bytes && (conn->state == CONN_OPEN || conn->state == CONN_MOVING)) carry_append(shard, conn, bytes);
     if (conn->state == CONN_OPEN && conn->holds && conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
+    return span_of(NULL, 0);
+}
+
+void conn_input(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    struct span rest = conn_input_cut(shard, conn, bytes);
+    if (LIKELY(rest.bytes == 0)) return;
+    carry_append(shard, conn, rest);
+    conn_rest(shard, conn);
+    if (conn->carry_bytes > HOLD_BYTES_MAX) conn_receive_cancel(shard, conn);
+}
+
+void conn_rested_turn(struct shard *shard)
+{
+    uint32_t count = shard->rested_count, i = 0; /* those that come now wait for the next turn */
+    for (; i < count && !shard_turn_spent(shard); i++) {
+        struct conn *conn = conn_find(shard, shard->rested[i]);
+        if (conn && conn->state == CONN_OPEN) conn_release(shard, conn, HOLD_TURN);
+    }
+    shard->rested_count -= i;
+    memmove(shard->rested, shard->rested + i, shard->rested_count * sizeof *shard->rested);
 }
 
 static bool has_output(const struct conn *conn)
@@ -149,22 +205,21 @@ void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
     }
 }
 
-void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+/* The bytes of a receive; what is left of them for the next turn. */
+static struct span received(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
 {
-    if (!(completion->flags & KERNEL_MORE)) {
-        DCHECK(conn->receive_armed && conn->in_kernel > 0);
-        conn->receive_armed = false;
-        conn->in_kernel--;
-    }
-    if (completion->result > 0) {
+    if (LIKELY(!(completion->flags & KERNEL_REST))) {
         conn->last_received_ms = shard->now_ms;
         shard->turn_receives++;
         stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
-        if (UNLIKELY(conn->filters))
-            filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
-        else
-            conn_input(shard, conn, span_of(completion->data, (size_t)completion->result));
     }
+    if (LIKELY(!conn->filters)) return conn_input_cut(shard, conn, span_of(completion->data, (size_t)completion->result));
+    filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
+    return span_of(NULL, 0);
+}
+
+static void receive_over(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+{
     if (completion->flags & KERNEL_BUFFER) shard->group->verbs->receive_done(shard->ring, completion->buffer);
 
     if (completion->result == 0) conn->ended = true;
@@ -179,6 +234,31 @@ void conn_completed_receive(struct shard *shard, struct conn *conn, const struct
     if (completion->result < 0 && completion->result != -ECANCELED && completion->result != -EINTR)
         return conn_end(shard, conn, CONN_END_RESET);
     if (!conn->receive_armed) conn_receive_again(shard, conn);
+}
+
+bool conn_completed_receive(struct shard *shard, struct conn *conn, struct kernel_completion *completion)
+{
+    bool last = !(completion->flags & KERNEL_MORE);
+    if (last) {
+        DCHECK(conn->receive_armed && conn->in_kernel > 0);
+        conn->receive_armed = false;
+        conn->in_kernel--;
+    }
+    if (completion->result > 0) {
+        struct span rest = received(shard, conn, completion);
+        if (UNLIKELY(rest.bytes)) { /* nobody arms, moves or closes it while this is not through */
+            completion->data = rest.data;
+            completion->result = (int32_t)rest.bytes;
+            completion->flags |= KERNEL_REST;
+            if (last)
+                conn->receive_armed = true, conn->in_kernel++;
+            else
+                conn_receive_cancel(shard, conn); /* until it has caught up: else it would fill the receive buffers of all */
+            return true;
+        }
+    }
+    receive_over(shard, conn, completion);
+    return false;
 }
 
 void conn_input_over(struct shard *shard, struct conn *conn)
@@ -205,6 +285,7 @@ void conn_release(struct shard *shard, struct conn *conn, uint8_t reason)
     if (!(conn->holds & reason)) return;
     conn->holds &= (uint8_t)~reason;
     if (conn->holds) return;
+    if (UNLIKELY(shard->turn_spent) && conn->carry_bytes) return conn_rest(shard, conn);
     conn->carry_wanted = 0; /* look at what has gathered */
     conn_complete_carry(shard, conn, span_of(NULL, 0));
     if (conn->state == CONN_MOVING) return conn_move_join(shard, conn); /* a CONNECT that was held */
@@ -244,6 +325,28 @@ void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint3
     outbuf_attach(&shard->pool, conn->out, data, bytes, owner);
 }
 
+/* More than this is likely to find no room at once in a socket's buffer. */
+#define SEND_NOW_BYTES_MAX (16 * 1024)
+
+/* Nobody waits for this send to be over: it need not end a wait, which saves a turn and a system call for each message that comes alone. */
+static bool sends_now(const struct conn *conn)
+{
+    bool waits = conn->state != CONN_OPEN || conn->wants_writable || conn->out || (conn->filters && filters_waiting(conn->filters));
+    return !waits && conn->sending->bytes <= SEND_NOW_BYTES_MAX && conn->sending->pieces_count == 0;
+}
+
+static void send_at_once(struct shard *shard, struct conn *conn)
+{
+    const struct outbuf *outbuf = conn->sending;
+    uint32_t bytes = outbuf->bytes - conn->sent;
+    conn->sends_now = true;
+    conn->send_in_kernel = true;
+    conn->in_kernel++;
+    stats_count(&shard->stats.sends, 1);
+    stats_count(&shard->stats.bytes_sent, bytes); /* now, since its completion may come much later: see conn_completed_send() */
+    shard->group->verbs->send_now(shard->ring, conn->fd, outbuf->stage + conn->sent, bytes, user_of_conn(USER_SEND, conn));
+}
+
 static void send_issue(struct shard *shard, struct conn *conn)
 {
     const struct kernel_verbs *verbs = shard->group->verbs;
@@ -278,7 +381,7 @@ static void finish_join(struct shard *shard, struct conn *conn);
 
 static void send_filtered(struct shard *shard, struct conn *conn)
 {
-    if (filters_prepare(shard, conn)) return send_issue(shard, conn);
+    if (filters_prepare(shard, conn)) return sends_now(conn) ? send_at_once(shard, conn) : send_issue(shard, conn);
     if (filters_waiting(conn->filters)) return conn_end(shard, conn, CONN_END_RESET); /* what waits can never leave */
     if (conn->state == CONN_FINISHING) finish_join(shard, conn); /* there was nothing to say after all */
 }
@@ -293,7 +396,17 @@ void conn_send_staged(struct shard *shard, struct conn *conn)
     conn->sending = conn->out;
     conn->out = NULL;
     conn->sent = 0;
+    if (LIKELY(sends_now(conn))) return send_at_once(shard, conn);
     send_issue(shard, conn);
+}
+
+/* It was counted whole when it began. */
+static void sent_at_once(struct shard *shard, struct conn *conn, int result)
+{
+    uint32_t bytes = conn->sending->bytes - conn->sent, sent = result > 0 ? (uint32_t)result : 0;
+    conn->sends_now = false;
+    conn->sent += sent;
+    if (UNLIKELY(sent < bytes)) stats_count(&shard->stats.bytes_sent, (uint64_t)sent - bytes);
 }
 
 void conn_completed_send(struct shard *shard, struct conn *conn, int result)
@@ -301,7 +414,9 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
     DCHECK(conn->send_in_kernel && conn->in_kernel > 0);
     conn->send_in_kernel = false;
     conn->in_kernel--;
-    if (result > 0) {
+    if (LIKELY(conn->sends_now)) {
+        sent_at_once(shard, conn, result);
+    } else if (result > 0) {
         conn->sent += (uint32_t)result;
         stats_count(&shard->stats.bytes_sent, (uint64_t)result);
     }
@@ -311,7 +426,7 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
         outbuf_drop(shard, &conn->sending); /* its new home will hear of it */
         return conn_move_join(shard, conn);
     }
-    if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped */
+    if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped, and wait for room */
     conn->stage_log2 = stage_log2_for(conn->sending->bytes);
     outbuf_drop(shard, &conn->sending);
     if (conn->state == CONN_FINISHING) return finish_join(shard, conn);
@@ -325,13 +440,35 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
 
 /* ---- ending ----------------------------------------------------------------------------------------------------- */
 
-/* Runs each time something the kernel borrowed comes back; closes when nothing is left out there. */
+/* About what the kernel does for a close, in the next system call: for a crowd that leaves at once. */
+#define CLOSE_COST_NS 10000
+#define CLOSE_WORK    16
+
+static void conn_released(struct shard *shard, struct conn *conn)
+{
+    DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
+    outbuf_drop(shard, &conn->sending);
+    conn_carry_release(shard, conn);
+    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
+    listener_count(shard, conn->listener, -1);
+    shard_conn_release(shard, conn);
+}
+
+/* Runs each time something the kernel borrowed comes back. A receive and a send keep the socket alive by themselves, so the descriptor goes
+ * while they are being cancelled, in the same submission; whatever else is out there would look it up only later (kernel.h: shutdown). */
 void conn_close_join(struct shard *shard, struct conn *conn)
 {
     DCHECK(conn->state == CONN_CLOSING);
-    if (conn->in_kernel > 0) return;
-    outbuf_drop(shard, &conn->sending);
-    conn->in_kernel++;
+    if (conn->fd_closed) {
+        if (conn->in_kernel == 0) conn_released(shard, conn);
+        return;
+    }
+    if (conn->in_kernel > (uint32_t)conn->receive_armed + conn->send_in_kernel) return;
+    conn->fd_closed = true;
+    shard->phase_until_ns -= CLOSE_COST_NS;
+    shard_turn_work(shard, CLOSE_WORK);
+    if (conn->in_kernel > 0) return shard->group->verbs->close_fd(shard->ring, conn->fd, 0); /* the last of those ends it */
+    conn->in_kernel++; /* callers up the stack still look at it: not before the next turn */
     shard->group->verbs->close_fd(shard->ring, conn->fd, user_of_conn(USER_CLOSE, conn));
 }
 
@@ -351,11 +488,7 @@ void conn_close(struct shard *shard, struct conn *conn)
 void conn_completed_close(struct shard *shard, struct conn *conn)
 {
     conn->in_kernel--;
-    DCHECK(conn->in_kernel == 0 && conn->state == CONN_CLOSING);
-    conn_carry_release(shard, conn);
-    filters_release(conn->filters); /* they may look at what is the listener's: before it is counted off */
-    listener_count(shard, conn->listener, -1);
-    shard_conn_release(shard, conn);
+    conn_released(shard, conn);
 }
 
 static void linger_over(struct timer *timer, void *context)
@@ -371,7 +504,7 @@ static void finish_join(struct shard *shard, struct conn *conn)
     bool waits = conn->out || (conn->filters && (filters_waiting(conn->filters) || filters_end_next(conn->filters)));
     if (waits) return conn_send_staged(shard, conn);
     if (conn->ended || !conn->lingers) return conn_close(shard, conn);
-    conn->in_kernel++;
+    conn->in_kernel++; /* where it fails, the peer or the timer ends it */
     shard->group->verbs->shutdown(shard->ring, conn->fd, user_of_conn(USER_SHUTDOWN, conn));
 }
 

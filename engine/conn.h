@@ -41,7 +41,7 @@ struct conn {
     uint8_t listener;        /* number in the group's list */
     uint8_t move_to;         /* MOVING: the shard */
     uint8_t in_kernel;       /* operations that will still complete; one of each kind at most */
-    uint8_t holds;           /* why nothing is handed up: the reasons of the layer above, a bit each; 0: received() runs */
+    uint8_t holds;           /* why nothing is handed up: the reasons of the layer above and HOLD_TURN, a bit each; 0: received() runs */
     bool receive_armed : 1;  /* a receive is in the kernel */
     bool receive_cancelled : 1;
     bool send_in_kernel : 1;
@@ -53,6 +53,9 @@ struct conn {
     bool urgent : 1;         /* the layer above expects acknowledgements: its bytes go before those of others */
     bool in_handler : 1;     /* received() is running: carry is handled by its caller */
     bool unadmitted : 1;     /* the handler's admit() has not been asked yet: nothing is received */
+    bool settled : 1;        /* it has moved and will not again */
+    bool fd_closed : 1;      /* CLOSING: the descriptor is the kernel's again; what it still holds of it completes on its own */
+    bool sends_now : 1;      /* what is in the kernel is a send_now(), counted as sent already */
     uint32_t sent;           /* of `sending`, after a short send; of a free slot: the next one */
     struct outbuf *out;      /* being filled; NULL when nothing waits */
     struct outbuf *sending;  /* the kernel's */
@@ -71,7 +74,8 @@ struct conn {
 
 _Static_assert(sizeof(struct conn) == 128, "two cache lines");
 
-/* How received() answers: what it used, and how many bytes from there on it needs to go on (0: it stopped on purpose). */
+/* How received() answers: what it used, and how many bytes from there on it needs to go on (0: it stopped on purpose: a hold, or
+ * shard_turn_spent()). */
 struct conn_progress {
     size_t consumed;
     size_t wanted;
@@ -118,6 +122,8 @@ static inline uint64_t conn_backlog(const struct conn *conn)
  * and to release one that is not, changes nothing. Inside received() return what was consumed and wanted = 0.
  * What arrives meanwhile is kept, and nothing is cancelled in the kernel until that is more than HOLD_BYTES_MAX. */
 #define HOLD_BYTES_MAX (8 * 1024)
+/* The engine's own reason, not to be used above: the turn's budget was spent in the middle of its bytes, it is on the list shard->rested. */
+#define HOLD_TURN (1 << 7)
 void conn_hold(struct conn *conn, uint8_t reason);
 /* The same, and what is in the kernel's hands is cancelled at once: for a peer that should feel it. */
 void conn_hold_firmly(struct shard *shard, struct conn *conn, uint8_t reason);
@@ -149,7 +155,10 @@ void conn_accepted(struct shard *shard, int fd, uint8_t listener);
  * counted on listener 0. NULL with errno: no slot is free, or the ring takes no more; fd is closed then. */
 struct conn *conn_dialled(struct shard *shard, int fd);
 void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd);
-void conn_completed_receive(struct shard *shard, struct conn *conn, const struct kernel_completion *completion);
+/* True: the turn's budget was spent in the middle of it, and `completion` is now the rest. */
+bool conn_completed_receive(struct shard *shard, struct conn *conn, struct kernel_completion *completion);
+/* Goes on with those that the budget of an earlier turn has stopped (and that are not receives which wait as they are), the longest waiting first. */
+void conn_rested_turn(struct shard *shard);
 void conn_completed_send(struct shard *shard, struct conn *conn, int result);
 void conn_completed_close(struct shard *shard, struct conn *conn);
 void conn_completed_pass(struct shard *shard, struct conn *conn, int result);

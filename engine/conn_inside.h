@@ -4,7 +4,7 @@
 
 #include "engine/conn.h"
 
-/* Bytes for the layer above: to received(), or kept until it wants them. */
+/* Bytes for the layer above: to received(), or kept until it wants them or the next turn comes. */
 void conn_input(struct shard *shard, struct conn *conn, struct span bytes);
 /* After the input of one receive: goes on with moving, closing, receiving. */
 void conn_input_over(struct shard *shard, struct conn *conn);

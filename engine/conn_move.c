@@ -44,20 +44,16 @@ void conn_move_join(struct shard *shard, struct conn *conn)
     shard_conn_release(shard, conn);
 }
 
-/* Here the descriptor is closed either way; after success the other shard has its own. */
+/* After success the descriptor here has gone with it. */
 void conn_completed_pass(struct shard *shard, struct conn *conn, int result)
 {
     struct conn_handoff *handoff = conn->move_baggage;
     conn->in_kernel--;
+    if (result >= 0) return shard_conn_release(shard, conn);
     conn->state = CONN_CLOSING;
-    /* conn_completed_close() takes one from the listener's count; on success the connection lives on elsewhere. */
-    if (result >= 0) {
-        listener_count(shard, conn->listener, 1);
-    } else {
-        shard->group->handler->move_failed(shard, handoff->baggage);
-        filters_release(handoff->filters);
-        memory_release(handoff);
-    }
+    shard->group->handler->move_failed(shard, handoff->baggage);
+    filters_release(handoff->filters);
+    memory_release(handoff);
     conn_close_join(shard, conn);
 }
 
@@ -89,6 +85,7 @@ void conn_adopt(struct shard *shard, struct conn_handoff *handoff, int fd)
         memory_release(handoff);
         return;
     }
+    conn->settled = true;
     conn->filters = handoff->filters;
     conn->ended = handoff->ended;
     if (!conn->ended) conn_receive_arm(shard, conn);

@@ -24,7 +24,15 @@ enum kernel_flags {
     KERNEL_MORE = 1,   /* the operation goes on: another completion will come */
     KERNEL_BUFFER = 2, /* `data` points into a receive buffer: give it back with receive_done() */
     KERNEL_WAKE = 4,   /* not an operation of ours: somebody called wake() */
-    KERNEL_URGENT = 8  /* the shard's own mark, never set by a ring */
+    KERNEL_URGENT = 8, /* the shard's own marks, never set by a ring: handled before others */
+    KERNEL_REST = 16   /* the turn was over before the end of it: this is the rest */
+};
+
+/* Which connections an accept brings. */
+enum kernel_accept {
+    KERNEL_ACCEPT_ALL,     /* now and later */
+    KERNEL_ACCEPT_ONE,
+    KERNEL_ACCEPT_WAITING  /* those that are there now, then it ends with -EAGAIN; only where features->accept_waiting */
 };
 
 struct kernel_completion {
@@ -38,8 +46,8 @@ struct kernel_completion {
 /* What this ring uses, found by probing and by settings->io. Words for the start-up line. */
 struct kernel_features {
     bool direct_descriptors, fd_passing, message_ring, incremental_buffers, receive_bundle, send_vectorized, min_wait,
-        socket_options;
-    bool multishot_accept, multishot_receive;
+        socket_options, fd_install;
+    bool multishot_accept, multishot_receive, accept_waiting;
 };
 
 struct kernel_verbs {
@@ -53,25 +61,33 @@ struct kernel_verbs {
     uint64_t (*monotonic_ns)(struct kernel_ring *ring);
     uint64_t (*realtime_ns)(struct kernel_ring *ring);
 
-    /* Connections from a listening socket (an ordinary descriptor), or one only. Result: the descriptor to use below. */
-    void (*accept)(struct kernel_ring *ring, int listener, bool one, uint64_t user);
-    void (*receive)(struct kernel_ring *ring, int fd, uint64_t user);
+    /* Connections from a listening socket (an ordinary descriptor). Result: the descriptor to use below. */
+    void (*accept)(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user);
+    /* `once`: whatever comes first, and then it ends. */
+    void (*receive)(struct kernel_ring *ring, int fd, bool once, uint64_t user);
     void (*receive_done)(struct kernel_ring *ring, uint32_t buffer);
     /* All bytes or an error, unless the kernel is too old to finish a short send: then fewer. Bytes stay the caller's until
      * the completion. */
     void (*send)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user);
+    /* What the socket takes at once: fewer bytes, or -EAGAIN, when it has no room. It is over when the next wait() has submitted it, and
+     * that wait() does not end because of it: its completion comes along with whatever else happens. For sends after which the
+     * caller has nothing to do. */
+    void (*send_now)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     /* The same through a msghdr, which must stay until the completion too: where features->send_vectorized is false. */
     void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user);
     /* Ends the operation started with `target`; that one completes as usual (with -ECANCELED where it was cut short). */
     void (*cancel)(struct kernel_ring *ring, uint64_t target);
-    /* SHUT_WR. Runs on a kernel thread, which looks the descriptor up when it gets to it: the descriptor must not be closed
-     * before this has completed, or the next connection in its place is shut down. */
+    /* SHUT_WR. Where features->fd_install is false it runs on a kernel thread, which looks the descriptor up when it gets to it: the
+     * descriptor must not be closed before this has completed, or the next connection in its place is shut down. Result < 0: it could
+     * not be said (no descriptor left). */
     void (*shutdown)(struct kernel_ring *ring, int fd, uint64_t user);
+    /* A receive or send that is still under way keeps the socket alive: cancel it, and the socket ends with its completion. `user` 0: no
+     * completion of the close itself. */
     void (*close_fd)(struct kernel_ring *ring, int fd, uint64_t user);
     /* Hands fd to another ring. `user_there` arrives at `to` with its new descriptor as result; `user_here` arrives here
-     * (result < 0: it was not handed over and stays ours). fd is still open here afterwards: close it. Only where
-     * features->fd_passing; elsewhere descriptors are good for all rings. */
+     * (result < 0: it was not handed over and stays ours; else fd is closed here). Only where features->fd_passing; elsewhere
+     * descriptors are good for all rings. */
     void (*pass)(struct kernel_ring *ring, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here);
     /* An ordinary descriptor for fd as result (for getpeername and the like; the caller closes it), or a negative errno where
      * the kernel can't. Where features->direct_descriptors is false fd is one already. */

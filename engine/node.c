@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -61,6 +62,17 @@ static void pin_to_core(uint32_t number)
         LOG(WARN, "cannot pin the shard to its core", "error=\"%s\"", strerror(errno));
 }
 
+/* Waits until it is known whether all shards have a thread: the barriers want all of them. */
+static bool launched(struct node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    while (node->launch == LAUNCH_WAITS)
+        pthread_cond_wait(&node->launched, &node->lock);
+    bool all = node->launch == LAUNCH_ALL;
+    pthread_mutex_unlock(&node->lock);
+    return all;
+}
+
 static void *shard_thread(void *argument)
 {
     struct node_shard *mine = argument;
@@ -69,6 +81,7 @@ static void *shard_thread(void *argument)
     pthread_setname_np(pthread_self(), mine->name);
     if (node->settings->node.pin) pin_to_core(mine->number);
     uint64_t seed;
+    if (!launched(node)) return NULL;
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     mine->shard = shard_create(mine->number, &node->group, node->settings, mine->listener_fds, seed, mine->above,
                                mine->error, sizeof mine->error);
@@ -84,16 +97,34 @@ static void *shard_thread(void *argument)
     return NULL;
 }
 
+static bool threads_start(struct node *node, void *const *aboves, char *ret_error, size_t error_bytes)
+{
+    uint32_t count = 0;
+    int error = 0;
+    pthread_mutex_init(&node->lock, NULL);
+    pthread_cond_init(&node->launched, NULL);
+    for (; count < node->group.shards_count && !error; count += !error) {
+        node->shards[count].above = aboves[count];
+        error = pthread_create(&node->shards[count].thread, NULL, shard_thread, &node->shards[count]);
+    }
+    pthread_mutex_lock(&node->lock);
+    node->launch = error ? LAUNCH_NONE : LAUNCH_ALL;
+    pthread_cond_broadcast(&node->launched);
+    pthread_mutex_unlock(&node->lock);
+    if (!error) return true;
+    snprintf(ret_error, error_bytes, "cannot start the thread of shard %u: %s", count, strerror(error));
+    while (count-- > 0)
+        pthread_join(node->shards[count].thread, NULL);
+    return false;
+}
+
 bool node_start(struct node *node, void *const *aboves, char *ret_error, size_t error_bytes)
 {
     uint32_t count = node->group.shards_count;
     pthread_barrier_init(&node->opened, NULL, count + 1);
     pthread_barrier_init(&node->decided, NULL, count + 1);
     pthread_barrier_init(&node->started, NULL, count + 1);
-    for (uint32_t s = 0; s < count; s++) {
-        node->shards[s].above = aboves[s];
-        CHECK(pthread_create(&node->shards[s].thread, NULL, shard_thread, &node->shards[s]) == 0);
-    }
+    if (!threads_start(node, aboves, ret_error, error_bytes)) return false;
     pthread_barrier_wait(&node->opened);
     node->go = true;
     for (uint32_t s = 0; s < count; s++) {

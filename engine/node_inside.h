@@ -24,6 +24,9 @@ struct node {
     struct node_shard shards[SHARDS_MAX];
     _Atomic uint32_t connections;
     uint32_t listener_versions; /* given so far */
+    pthread_mutex_t lock;
+    pthread_cond_t launched;
+    enum { LAUNCH_WAITS, LAUNCH_ALL, LAUNCH_NONE } launch; /* are there threads for all shards? */
     pthread_barrier_t opened, decided, started;
     bool go;
     struct stats control_stats, admin_stats;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "engine/accept.h"
 #include "engine/filters.h"
@@ -49,11 +50,26 @@ void shard_conn_release(struct shard *shard, struct conn *conn)
     stats_count(&shard->stats.connections, (uint64_t)-1);
 }
 
+/* Takes from the list what is no longer dirty, or there twice. */
+static void dirty_forget(struct shard *shard)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < shard->dirty_count; i++) {
+        struct conn *conn = &shard->conns[shard->dirty[i]];
+        if (!conn->dirty) continue;
+        conn->dirty = false;
+        shard->dirty[kept++] = conn->slot;
+    }
+    for (uint32_t i = 0; i < kept; i++)
+        shard->conns[shard->dirty[i]].dirty = true;
+    shard->dirty_count = kept; /* each slot once at most */
+}
+
 void shard_mark_dirty(struct shard *shard, struct conn *conn)
 {
     if (conn->dirty) return;
     conn->dirty = true;
-    CHECK(shard->dirty_count < 2 * shard->conns_capacity); /* a slot may be listed again after it was reused */
+    if (UNLIKELY(shard->dirty_count == 2 * shard->conns_capacity)) dirty_forget(shard); /* a slot may be listed again after it was reused */
     shard->dirty[shard->dirty_count++] = conn->slot;
 }
 
@@ -70,32 +86,43 @@ void shard_mark_stalled(struct shard *shard, struct conn *conn)
 
 /* ---- completions ------------------------------------------------------------------------------------------------ */
 
-static void completion_handle(struct shard *shard, const struct kernel_completion *completion)
+#define ACCEPT_WORK 8 /* packets that it costs as much as */
+
+static struct conn *completion_conn(struct shard *shard, const struct kernel_completion *completion)
 {
-    enum user_kind kind = (enum user_kind)(completion->user >> 56);
-    if (kind == USER_ACCEPT) return accept_completed(shard, completion);
-    if (kind == USER_ADOPT) {
-        uint64_t handoff = completion->user & RECORD_POINTER_MASK;
-        return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)handoff, completion->result);
-    }
-    if (kind == USER_FILE) return shard->group->handler->file(shard, completion->result);
     uint32_t slot = (uint32_t)completion->user;
     DCHECK(slot < shard->conns_used);
     struct conn *conn = &shard->conns[slot];
     /* A slot is released only when the kernel holds nothing of it, so a stale name cannot arrive. */
     CHECK(conn->state != CONN_FREE && (completion->user >> 32 & 0xffffff) == conn->generation);
-    switch (kind) {
-    case USER_RECEIVE: return conn_completed_receive(shard, conn, completion);
-    case USER_SEND: return conn_completed_send(shard, conn, completion->result);
-    case USER_CLOSE: return conn_completed_close(shard, conn);
-    case USER_PASS: return conn_completed_pass(shard, conn, completion->result);
-    case USER_INSTALL: return conn_completed_install(shard, conn, completion->result);
-    case USER_SHUTDOWN: return conn_completed_shutdown(shard, conn);
-    case USER_ACCEPT:
-    case USER_FILE:
-    case USER_ADOPT: break;
+    return conn;
+}
+
+/* Neither receive nor send. */
+static void completion_handle(struct shard *shard, const struct kernel_completion *completion)
+{
+    if (completion->flags & KERNEL_WAKE || completion->user == 0) return; /* user 0: close of a connection that never was */
+    switch ((enum user_kind)(completion->user >> 56)) {
+    case USER_ACCEPT: shard_turn_work(shard, ACCEPT_WORK); return accept_completed(shard, completion);
+    case USER_ADOPT: return conn_adopt(shard, (struct conn_handoff *)(uintptr_t)(completion->user & RECORD_POINTER_MASK), completion->result);
+    case USER_FILE: return shard->group->handler->file(shard, completion->result);
+    case USER_CLOSE: return conn_completed_close(shard, completion_conn(shard, completion));
+    case USER_PASS: return conn_completed_pass(shard, completion_conn(shard, completion), completion->result);
+    case USER_INSTALL: return conn_completed_install(shard, completion_conn(shard, completion), completion->result);
+    case USER_SHUTDOWN: return conn_completed_shutdown(shard, completion_conn(shard, completion));
+    case USER_RECEIVE:
+    case USER_SEND: break;
     }
     UNREACHABLE("a completion of no kind");
+}
+
+/* True: the budget was spent in the middle of it, the rest waits. */
+static bool completion_take(struct shard *shard, struct kernel_completion *completion)
+{
+    enum user_kind kind = (enum user_kind)(completion->user >> 56);
+    if (LIKELY(kind == USER_RECEIVE)) return conn_completed_receive(shard, completion_conn(shard, completion), completion);
+    if (LIKELY(kind == USER_SEND)) return conn_completed_send(shard, completion_conn(shard, completion), completion->result), false;
+    return completion_handle(shard, completion), false;
 }
 
 static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
@@ -103,16 +130,32 @@ static bool completion_is_urgent(const struct shard *shard, const struct kernel_
     return completion->user >> 56 != USER_RECEIVE || shard->conns[(uint32_t)completion->user].urgent;
 }
 
-static void completion_take(struct shard *shard, const struct kernel_completion *completion)
-{
-    if (completion->flags & KERNEL_WAKE) return;
-    if (completion->user == 0) return; /* close of a connection that never was */
-    completion_handle(shard, completion);
-}
-
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
     if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+}
+
+/* Input may be taken until then, from the beginning of the turn: in any case some. */
+static void phase_begin(struct shard *shard, uint64_t until_ns)
+{
+    shard->turn_spent = false;
+    shard->phase_until_ns = shard->now_ns + until_ns;
+    shard->turn_look_at = shard->turn_packets + shard->look_every;
+}
+
+bool shard_turn_look(struct shard *shard)
+{
+    if (shard->turn_spent) return true;
+    shard->turn_spent = shard->sends_most != UINT32_MAX || shard->group->verbs->monotonic_ns(shard->ring) > shard->phase_until_ns;
+    shard->turn_look_at = shard->turn_packets + (shard->turn_spent ? 0 : WORK_PER_LOOK);
+    return shard->turn_spent;
+}
+
+bool shard_step_over(struct shard *shard)
+{
+    uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
+    if (shard->step_until_ns == 0) shard->step_until_ns = now_ns + shard->step_ns;
+    return now_ns > shard->step_until_ns;
 }
 
 /* Handles those that must not wait behind a crowd of publishers (everything but receives, and receives of whoever has
@@ -124,15 +167,31 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     uint32_t remaining = 0;
     for (uint32_t i = 0; i < count; i++) {
         completion_prefetch(shard, i, count);
+        completions[i].flags &= ~(uint32_t)KERNEL_URGENT;
         if (completion_is_urgent(shard, &completions[i])) completions[i].flags |= KERNEL_URGENT;
     }
+    phase_begin(shard, shard->budget_ns / 4 * 3);
     for (uint32_t i = 0; i < count; i++) {
-        if (completions[i].flags & KERNEL_URGENT)
-            completion_take(shard, &completions[i]);
-        else
-            completions[remaining++] = completions[i];
+        uint64_t kind = completions[i].user >> 56;
+        bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
+        bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
+        if (!now || completion_take(shard, &completions[i])) completions[remaining++] = completions[i];
     }
     return remaining;
+}
+
+/* Whoever has used up the budget had its part of this turn: what its connection has received goes behind the others that wait. */
+static void goes_back(struct shard *shard, uint64_t user)
+{
+    struct kernel_completion *completions = shard->completions;
+    uint32_t count = shard->completions_left, kept = 0, set_aside = 0;
+    if (!shard->completions_aside) shard->completions_aside = memory_acquire(COMPLETIONS_PER_TURN_MAX * sizeof *completions);
+    for (uint32_t i = 0; i < count; i++)
+        if (completions[i].user == user)
+            shard->completions_aside[set_aside++] = completions[i];
+        else
+            completions[kept++] = completions[i];
+    memcpy(completions + kept, shard->completions_aside, set_aside * sizeof *completions);
 }
 
 static void completions_handle(struct shard *shard, uint32_t count)
@@ -140,17 +199,18 @@ static void completions_handle(struct shard *shard, uint32_t count)
     struct kernel_completion *completions = shard->completions;
     stats_count(&shard->stats.completions, count - shard->completions_left);
     if (count >= shard->sorted_from) count = completions_urgent(shard, count);
-    uint32_t budget = shard->turn_packets + shard->packets_max, look_at = shard->turn_packets + WORK_PER_LOOK, i = 0;
-    for (; i < count && shard->turn_packets < budget; i++) {
-        if (UNLIKELY(shard->turn_packets >= look_at)) {
-            if (shard->group->verbs->monotonic_ns(shard->ring) - shard->now_ns > WORK_PER_TURN_NS) break;
-            look_at = shard->turn_packets + WORK_PER_LOOK;
-        }
+    phase_begin(shard, shard->budget_ns);
+    uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
+    uint64_t user = 0;
+    for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard); i++) {
         completion_prefetch(shard, i, count);
-        completion_take(shard, &completions[i]);
+        user = completions[i].user;
+        if (UNLIKELY(completion_take(shard, &completions[i]))) break;
     }
     shard->completions_left = count - i;
-    if (i < count) memmove(completions, completions + i, (count - i) * sizeof *completions);
+    if (LIKELY(i == count)) return;
+    memmove(completions, completions + i, (count - i) * sizeof *completions);
+    if (shard->turn_spent) goes_back(shard, user);
 }
 
 void shard_write_sync(struct shard *shard, int fd, const void *data, uint32_t bytes, uint64_t offset)
@@ -180,23 +240,34 @@ static void record_take(void *context, uint32_t from, const struct lane_cell *ce
     }
 }
 
-/* Enough for this turn? Asked every WORK_PER_LOOK records; counts from the first time. */
-static bool drained_enough(void *context)
+static bool step_over(void *shard) { return shard_step_over(shard); }
+
+static uint32_t timers_expire(struct shard *shard)
 {
-    struct shard *shard = context;
-    uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
-    if (shard->drain_from_ns == 0) shard->drain_from_ns = now_ns;
-    return now_ns - shard->drain_from_ns > WORK_PER_TURN_NS;
+    uint32_t now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard), fired = now;
+    if (LIKELY(now < TIMERS_PER_LOOK)) return fired;
+    shard_step_begin(shard);
+    while (now == TIMERS_PER_LOOK && !shard_step_over(shard)) {
+        now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard);
+        fired += now;
+    }
+    shard->more_next_turn |= now == TIMERS_PER_LOOK;
+    return fired;
 }
 
 /* Whoever has filled a lane has nothing better to do than to wait for its reader, who may need this very core; at worst the reader has
  * emptied the lane and sleeps for so long. */
 #define LANE_FULL_NS (50 * NS_PER_US)
 
+/* In a crowd of connections (accept.c) a shard with nothing to do sleeps for so long, and then does all at once: each of them is a few
+ * packets at some distance, and would wake it for every one. */
+#define CROWD_NS (200 * NS_PER_US)
+
 static uint64_t sleep_limit_ns(const struct shard *shard, uint64_t sleep_ns)
 {
     if (shard->more_next_turn) return 0;
     if (UNLIKELY(shard->lanes_full) && sleep_ns > LANE_FULL_NS) sleep_ns = LANE_FULL_NS;
+    if (UNLIKELY(shard->crowd.on) && sleep_ns > CROWD_NS) sleep_ns = CROWD_NS;
     uint64_t next_ms = wheel_next_ms(&shard->wheel);
     if (next_ms == WHEEL_NEVER) return sleep_ns;
     uint64_t next_ns = next_ms * NS_PER_MS;
@@ -223,11 +294,18 @@ static bool shard_spin(struct shard *shard)
 #define GATHER_FROM      (3 * 256 / 2) /* 1.5 packets a receive */
 #define GATHER_WEIGHT    16
 
-static uint64_t gather_ns(const struct shard *shard) { return shard->gathering >= GATHER_FROM ? GATHER_NS : 0; }
+static uint64_t gather_ns(const struct shard *shard)
+{
+    if (UNLIKELY(shard->crowd.on)) return CROWD_NS;
+    return shard->gathering >= GATHER_FROM ? GATHER_NS : 0;
+}
 
 static void gather_learn(struct shard *shard)
 {
-    if (shard->turn_receives == 0) return;
+    if (shard->turn_receives == 0) { /* the rest of what came before */
+        shard->turn_packets = 0;
+        return;
+    }
     uint32_t now = shard->turn_packets * 256 / shard->turn_receives;
     if (now > 64 * 256) now = 64 * 256;
     shard->gathering += (int32_t)(now - shard->gathering) / GATHER_WEIGHT;
@@ -266,8 +344,35 @@ static void stalled_receive_again(struct shard *shard)
         conn_receive_again(shard, &shard->conns[shard->stalled[i]]);
 }
 
+/* About what the kernel does with a send: it works them all off within the next system call, and nobody else is heard meanwhile. */
+static uint64_t send_cost_ns(const struct conn *conn) { return 6000 + outbuf_bytes(conn->out) / 10; }
+
+#define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
+
+/* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
+static void dirty_send_some(struct shard *shard)
+{
+    uint64_t cost_ns = 0, most_ns = 3 * shard->budget_ns;
+    uint32_t i = 0;
+    shard_step_of(shard, shard->budget_ns);
+    while (i < shard->dirty_count && cost_ns < most_ns && i < shard->sends_most) {
+        struct conn *conn = &shard->conns[shard->dirty[i++]];
+        cost_ns += send_cost_ns(conn);
+        conn->dirty = false;
+        conn_send_staged(shard, conn);
+        if (UNLIKELY(i % SENDS_PER_LOOK == 0) && shard_step_over(shard)) break;
+    }
+    shard->dirty_count -= i;
+    if (LIKELY(shard->dirty_count == 0)) return;
+    memmove(shard->dirty, shard->dirty + i, shard->dirty_count * sizeof *shard->dirty);
+    shard->more_next_turn = true;
+    stats_count(&shard->stats.turns_unsent, 1);
+}
+
+/* One send for each. */
 static void dirty_send(struct shard *shard)
 {
+    if (UNLIKELY(shard->dirty_count > shard->sends_uncounted)) return dirty_send_some(shard);
     for (uint32_t i = 0; i < shard->dirty_count; i++) {
         struct conn *conn = &shard->conns[shard->dirty[i]];
         conn->dirty = false;
@@ -276,18 +381,43 @@ static void dirty_send(struct shard *shard)
     shard->dirty_count = 0;
 }
 
-static uint64_t thread_used_ns(void)
+/* io.turn_clock = processor: what the thread had used when each part of the turn had ended. */
+enum turn_part { TURN_WAIT, TURN_INPUT, TURN_LANES, TURN_ABOVE, TURN_SENDS, TURN_PARTS };
+struct turn_clock_marks {
+    uint64_t used_ns[TURN_PARTS];
+    uint32_t packets;
+};
+#define LONG_TURN_NS (2 * NS_PER_MS)
+
+static void turn_mark(struct shard *shard, enum turn_part part)
 {
     struct timespec used;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
+    shard->marks->used_ns[part] = (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
+    if (part == TURN_INPUT) shard->marks->packets = shard->turn_packets;
+}
+
+static void marks_measure(struct shard *shard, uint32_t completions, uint64_t elapsed_ns)
+{
+    const uint64_t *at = shard->marks->used_ns;
+    uint64_t before_ns = at[TURN_SENDS];
+    turn_mark(shard, TURN_SENDS);
+    uint64_t turn_ns = at[TURN_SENDS] - at[TURN_WAIT];
+    spread_record(&shard->spreads[SPREAD_turn_processor], turn_ns);
+    spread_record(&shard->spreads[SPREAD_round_processor], at[TURN_SENDS] - before_ns);
+    if (LIKELY(turn_ns <= LONG_TURN_NS)) return;
+    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu",
+                shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions, shard->marks->packets,
+                (unsigned long long)(at[TURN_INPUT] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_LANES] - at[TURN_INPUT]) / 1000,
+                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
 }
 
 /* One more reading of the clock, about 25 ns a turn. */
-static void turn_measure(struct shard *shard, uint32_t completions, uint64_t used_ns)
+static void turn_measure(struct shard *shard, uint32_t completions, bool marked)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
-    spread_record(&shard->spreads[SPREAD_turn], LIKELY(used_ns == 0) ? now_ns - shard->now_ns : thread_used_ns() - used_ns);
+    spread_record(&shard->spreads[SPREAD_turn], now_ns - shard->now_ns);
+    if (UNLIKELY(marked)) marks_measure(shard, completions, now_ns - shard->now_ns);
     spread_record(&shard->spreads[SPREAD_turn_completions], completions);
     if (LIKELY(!shard->sampled_ns)) return;
     spread_record(&shard->spreads[SPREAD_stage_send], now_ns - shard->sampled_ns);
@@ -312,28 +442,41 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
 void shard_turn(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
+    const bool marked = shard->marks != NULL; /* io.turn_clock = processor */
 
     uint32_t completions = shard_wait(shard, sleep_ns); /* the only system call     */
     shard_set_now(shard);                               /* everything in the turn happens at this time */
     shard->more_next_turn = false;
-    uint64_t used_ns = UNLIKELY(shard->settings->io.turn_clock == TURN_CLOCK_PROCESSOR) ? thread_used_ns() : 0;
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_WAIT);
 
+    if (UNLIKELY(shard->rested_count)) {
+        phase_begin(shard, shard->budget_ns / 2);
+        conn_rested_turn(shard);
+    }
     completions_handle(shard, completions);
-    shard->drain_from_ns = 0;
-    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, drained_enough, shard, &fullest);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_INPUT);
+    shard_step_of(shard, shard->budget_ns);
+    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
     lanes_measure(shard, fullest);
-    uint32_t timers = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_TURN_MAX, shard);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_LANES);
+    uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
+    if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
     if (shard->stalled_count) stalled_receive_again(shard);
     if (shard->later_count) more |= filters_later_turn(shard);
+    if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
     shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 
-    shard->more_next_turn |= more || shard->completions_left || timers == TIMERS_PER_TURN_MAX;
+    if (UNLIKELY(shard->completions_left | shard->rested_count)) {
+        stats_count(&shard->stats.turns_cut, 1);
+        more = true;
+    }
+    shard->more_next_turn |= more;
     gather_learn(shard);
-    turn_measure(shard, completions, used_ns);
+    turn_measure(shard, completions, marked);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
     if (completions || records || timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
@@ -367,6 +510,11 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
+    shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
+    shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
+    shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
+    if (settings->io.turn_clock == TURN_CLOCK_PROCESSOR) shard->marks = memory_acquire_zeroed(sizeof *shard->marks);
+    shard->budget_ns = (settings->io.turn_budget_us ? settings->io.turn_budget_us : TURN_BUDGET_US) * NS_PER_US;
     shard->conns_capacity = settings->node.connections_max;
     shard->conns_free = UINT32_MAX;
     size_t conns_bytes = (size_t)shard->conns_capacity * sizeof(struct conn);
@@ -422,11 +570,14 @@ void shard_destroy(struct shard *shard)
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);
     pool_free(&shard->pool);
     memory_release(shard->stalled);
+    memory_release(shard->rested);
+    memory_release(shard->marks);
     memory_release(shard->later);
     memory_release(shard->parked);
     memory_release(shard->filter_gather);
     for (uint32_t level = 0; level < FILTER_LEVELS_MAX; level++)
         memory_release(shard->filter_rooms[level]);
     memory_release(shard->completions);
+    memory_release(shard->completions_aside);
     memory_release(shard);
 }

@@ -65,6 +65,7 @@ struct shard_group {
     struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
     uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
     uint32_t packets_max, sorted_from; /* 0: PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM; fewer in tests that want leftovers */
+    uint32_t crowd_from;               /* connections that are a crowd; 0: as in accept.c */
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
@@ -76,7 +77,6 @@ struct shard {
     clockid_t cpu_clock;  /* of its thread: any thread may ask how much it has used */
     bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
     bool more_next_turn;  /* something was left over: the next turn does not sleep */
-    uint64_t drain_from_ns; /* when it was first looked at in this turn; 0: not yet */
     bool lanes_full;      /* records wait for room in a lane: the next turn sleeps for a moment only */
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
@@ -93,6 +93,8 @@ struct shard {
     uint32_t dirty_count;
     uint32_t *stalled;    /* slots whose receive waits for buffers */
     uint32_t stalled_count, stalled_capacity;
+    uint64_t *rested;     /* names of connections that a turn's budget has stopped in the middle of what they had, in order */
+    uint32_t rested_count, rested_capacity;
     uint64_t *later;      /* names of connections whose filter waits for an expensive step, in order */
     uint32_t later_head, later_count, later_capacity;
     bool later_rests;     /* the settings allow no more steps for the moment */
@@ -111,14 +113,25 @@ struct shard {
     uint32_t acceptors_count;                 /* numbers below were used */
     uint32_t accept_rate, accept_burst;       /* of the node, see acceptors_limit() */
     uint64_t accept_tokens_ns;                /* as an acceptor's */
+    struct accept_crowd crowd;
     struct overload overload;
     struct overload_settings overload_settings; /* the newest: the layer above hands them on */
     uint64_t last_event_ns;
     uint32_t turn_receives;  /* receives of this turn, and the packets the layer above found in them (it counts those): */
     uint32_t turn_packets;   /* how much arrives together decides whether waiting for more pays */
+    uint32_t turn_look_at;   /* the clock is looked at when turn_packets has come so far, see shard_turn_spent() */
+    uint32_t look_every;     /* WORK_PER_LOOK; in tests: the packets that end a phase, whatever the clock says, */
+    uint32_t sends_most;     /* and the sends that end a turn; else UINT32_MAX */
+    uint32_t sends_uncounted; /* fewer are not looked at */
+    bool turn_spent;         /* no more input in this phase of the turn */
+    uint64_t phase_until_ns; /* when its input ends */
+    uint64_t step_ns, step_until_ns; /* see shard_step_over(); until 0: it has not been asked yet */
+    uint64_t budget_ns;      /* io.turn_budget */
+    struct turn_clock_marks *marks; /* NULL: turns are measured by the time that passes alone */
     uint32_t gathering;      /* recent packets per receive, times 256 */
     struct kernel_completion *completions;
     uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
+    struct kernel_completion *completions_aside; /* scratch, made at the first use */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
     struct stats stats;
     struct spread spreads[SPREADS];
@@ -132,17 +145,18 @@ struct shard {
 };
 
 /* A turn handles at most so many of each, so that nobody starves (design §5). Packets: of connections that are not urgent; the
- * receive that goes beyond is finished. About half a millisecond. */
+ * receive that goes beyond is finished. */
 #define COMPLETIONS_PER_TURN_MAX 1024
 #define PACKETS_PER_TURN_MAX     2048
-/* The same in time: of completions, and again of what other shards send; looked at every WORK_PER_LOOK packets or records. Whoever waits for its turn
- * does not wait much longer than twice this, whatever packets cost. */
-#define WORK_PER_TURN_NS (500 * 1000ull)
+/* The same in time: io.turn_budget (decision 0027). The turn's work comes in phases: what earlier turns have left over in connections, receives of
+ * those who owe acknowledgements, other receives, what other shards send, timers, the layer above. Each has its part of the budget and begins whatever
+ * the others have used, so none starves; the clock is looked at every WORK_PER_LOOK pieces of work. */
 #define WORK_PER_LOOK    64
+#define TURN_BUDGET_US   500 /* where the settings name none */
 /* With fewer completions than this their order makes no difference that anybody could notice. */
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048
-#define TIMERS_PER_TURN_MAX      4096
+#define TIMERS_PER_LOOK          64
 
 /* Opens the ring; to be called on the thread that will run it. NULL with a sentence in ret_error. */
 struct shard *shard_create(uint32_t number, const struct shard_group *group, const struct settings *settings,
@@ -165,6 +179,24 @@ static inline void shard_send(struct shard *shard, uint32_t to, const struct lan
 {
     mesh_send(shard->group->mesh, shard->number, to, cells, count, &shard->stats);
 }
+
+/* The budget of the phase at hand is spent: whoever takes bytes in stops behind the packet at hand and answers {consumed, 0}; the next turn goes on
+ * there. Asked behind every packet: two loads and a comparison, and a look at the clock every WORK_PER_LOOK. */
+bool shard_turn_look(struct shard *shard); /* for shard_turn_spent() only */
+static inline bool shard_turn_spent(struct shard *shard)
+{
+    if (LIKELY((int32_t)(shard->turn_packets - shard->turn_look_at) < 0)) return false;
+    return shard_turn_look(shard);
+}
+/* A packet that costs as much as `pieces` others (a fan-out): the clock is looked at the sooner. */
+static inline void shard_turn_work(struct shard *shard, uint32_t pieces) { shard->turn_look_at -= pieces; }
+
+/* For work that is no input and can go on in a later turn: shard_step_begin(), and between pieces of some microseconds shard_step_over(), which reads
+ * the clock and counts from the first time: half a budget. Whoever stops because of it sees to it that the next turn goes on (handler->turn() answers
+ * true). Steps do not nest. */
+static inline void shard_step_of(struct shard *shard, uint64_t ns) { shard->step_ns = ns, shard->step_until_ns = 0; }
+static inline void shard_step_begin(struct shard *shard) { shard_step_of(shard, shard->budget_ns / 2); }
+bool shard_step_over(struct shard *shard);
 
 static inline void shard_start_timer(struct shard *shard, struct timer *timer, uint64_t in_ms)
 {

@@ -24,6 +24,7 @@
 #define USER_NOTHING 0ull  /* outcome of no interest (cancel, shutdown) */
 #define USER_WAKE    ~0ull /* a MSG_RING from another shard            */
 #define USER_EVENT   ~1ull /* our eventfd was written                  */
+#define USER_INSTALL_BIT (1ull << 63) /* with the `user` of a shutdown: its ordinary descriptor has come */
 
 #define BUFFER_GROUP 0
 #define NSEC_PER_SEC 1000000000ull
@@ -46,9 +47,11 @@ struct kernel_ring {
     struct io_uring ring;
     uint32_t shard;
     bool registered;
+    uint32_t enter_flags;
     struct kernel_features features;
     struct receive_buffers buffers;
     uint64_t event_value;
+    uint32_t sends_now; /* queued since the last wait: completed by the next submission, for certain */
     struct { /* a bundle completion that did not fit into the caller's array yet */
         uint64_t user;
         uint32_t bytes_left;
@@ -149,8 +152,10 @@ static void features_probe(struct kernel_ring *kernel, const struct io_settings 
         .fd_passing = io->direct_descriptors && io->fd_passing && message_ring,
         .multishot_accept = io->multishot_accept && multishot,
         .multishot_receive = io->multishot_receive && multishot,
+        .fd_install = io->fd_install && install,
         .receive_bundle = io->receive_bundle && (features & COMPAT_FEAT_RECVSEND_BUNDLE) != 0,
         .min_wait = io->min_wait && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0,
+        .accept_waiting = io->multishot_accept && multishot && (features & COMPAT_FEAT_MIN_TIMEOUT) != 0, /* 6.10; the bit is 6.12's */
     };
     /* Descriptors in a table can reach another shard only by MSG_RING, and who is at their other end can be asked only since 6.8: where
      * that decides who may come in, ordinary ones are better. */
@@ -236,6 +241,8 @@ static struct kernel_ring *uring_open(uint32_t shard, const struct settings *set
     for (uint32_t i = 0; kernel->ring.sq.array && i < kernel->ring.sq.ring_entries; i++) /* newer liburing: a ring without one */
         kernel->ring.sq.array[i] = i;
     kernel->registered = io_uring_register_ring_fd(&kernel->ring) == 1;
+    kernel->enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0) |
+                          (kernel->ring.features & COMPAT_FEAT_NO_IOWAIT ? COMPAT_ENTER_NO_IOWAIT : 0);
     features_probe(kernel, &settings->io, addresses_matter_to(settings));
     if (kernel->features.direct_descriptors) {
         failed = io_uring_register_files_sparse(&kernel->ring, direct_table_entries(settings));
@@ -298,9 +305,8 @@ static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t ti
                                         .tv_nsec = (long long)(timeout_ns % NSEC_PER_SEC)};
     struct compat_getevents_arg argument = {.min_wait_usec = (unsigned)(min_wait_ns / 1000),
                                             .ts = timeout_ns == UINT64_MAX ? 0 : (uint64_t)(uintptr_t)&timeout};
-    uint32_t flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | (kernel->registered ? COMPAT_ENTER_REGISTERED : 0);
     int fd = kernel->registered ? ring->enter_ring_fd : ring->ring_fd;
-    return io_uring_enter2((unsigned)fd, submit, wait_for, flags, (void *)&argument, sizeof argument);
+    return io_uring_enter2((unsigned)fd, submit, wait_for, kernel->enter_flags, (void *)&argument, sizeof argument);
 }
 
 static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
@@ -308,6 +314,7 @@ static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
     struct io_uring_sqe *sqe = io_uring_get_sqe(&kernel->ring);
     while (UNLIKELY(!sqe)) { /* more operations in one turn than the queue has entries: submit early */
         ring_enter(kernel, 0, 0, 0);
+        kernel->sends_now = 0; /* their completions are here already: the next wait does not sleep */
         sqe = io_uring_get_sqe(&kernel->ring);
     }
     return sqe;
@@ -350,12 +357,23 @@ static void take_buffer(struct kernel_ring *kernel, const struct io_uring_cqe *c
     buffers->used_up[buffer] = !kernel->features.incremental_buffers || !(cqe->flags & COMPAT_CQE_F_BUF_MORE);
 }
 
+/* The ordinary descriptor that uring_shutdown() asked for. */
+static uint32_t take_installed(const struct io_uring_cqe *cqe, struct kernel_completion *out)
+{
+    *out = (struct kernel_completion){.user = cqe->user_data & ~USER_INSTALL_BIT, .result = cqe->res < 0 ? cqe->res : 0};
+    if (cqe->res < 0) return 1;
+    shutdown(cqe->res, SHUT_WR);
+    close(cqe->res);
+    return 1;
+}
+
 /* Returns how many completions the queue entry became (0: none of the caller's business). */
 static uint32_t take_entry(struct kernel_ring *kernel, const struct io_uring_cqe *cqe, struct kernel_completion *out,
                            uint32_t max)
 {
     if (cqe->user_data == USER_NOTHING) return 0;
-    if (cqe->user_data == USER_WAKE || cqe->user_data == USER_EVENT) {
+    if (UNLIKELY(cqe->user_data & USER_INSTALL_BIT)) {
+        if (cqe->user_data != USER_WAKE && cqe->user_data != USER_EVENT) return take_installed(cqe, out);
         if (cqe->user_data == USER_EVENT) event_arm(kernel);
         *out = (struct kernel_completion){.flags = KERNEL_WAKE};
         return 1;
@@ -398,11 +416,12 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
                            struct kernel_completion *ret_completions, uint32_t max)
 {
-    uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left;
+    uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left, sends_now = kernel->sends_now;
+    kernel->sends_now = 0;
     if (waiting || timeout_ns == 0)
         ring_enter(kernel, 0, 0, 0);
     else
-        ring_enter(kernel, kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1, timeout_ns,
+        ring_enter(kernel, (kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1) + sends_now, timeout_ns,
                    kernel->features.min_wait ? min_wait_ns : 0);
     uint32_t given = take_all(kernel, ret_completions, max), brought = given;
     for (uint32_t calls = 1; brought >= TASK_WORK_A_CALL && given < max && calls < CALLS_A_WAIT_MAX; calls++) {
@@ -435,10 +454,10 @@ static inline void sqe_finish(const struct kernel_ring *kernel, struct io_uring_
     if (kernel->features.direct_descriptors) sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uint64_t user)
+static void uring_accept(struct kernel_ring *kernel, int listener, enum kernel_accept which, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_for(kernel, user);
-    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && !one;
+    bool direct = kernel->features.direct_descriptors, multishot = kernel->features.multishot_accept && which != KERNEL_ACCEPT_ONE;
     if (direct && multishot)
         io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
     else if (direct)
@@ -448,13 +467,14 @@ static void uring_accept(struct kernel_ring *kernel, int listener, bool one, uin
     else
         io_uring_prep_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
     if (direct) sqe->file_index = IORING_FILE_INDEX_ALLOC; /* by hand: liburing 2.3's helper adds one to it */
+    if (which == KERNEL_ACCEPT_WAITING) sqe->ioprio |= COMPAT_ACCEPT_DONTWAIT;
     sqe->user_data = user;
 }
 
-static void uring_receive(struct kernel_ring *kernel, int fd, uint64_t user)
+static void uring_receive(struct kernel_ring *kernel, int fd, bool once, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_next(kernel);
-    if (kernel->features.multishot_receive)
+    if (kernel->features.multishot_receive && !once)
         io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     else
         io_uring_prep_recv(sqe, fd, NULL, 0, 0);
@@ -476,6 +496,15 @@ static void uring_send(struct kernel_ring *kernel, int fd, const void *data, siz
     struct io_uring_sqe *sqe = sqe_next(kernel);
     io_uring_prep_send(sqe, fd, data, bytes, MSG_WAITALL | MSG_NOSIGNAL);
     sqe_finish(kernel, sqe, user);
+}
+
+/* Never waits for room (MSG_DONTWAIT: no poll is armed), so its completion is posted while it is submitted. */
+static void uring_send_now(struct kernel_ring *kernel, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    struct io_uring_sqe *sqe = sqe_next(kernel);
+    io_uring_prep_send(sqe, fd, data, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    sqe_finish(kernel, sqe, user);
+    kernel->sends_now++;
 }
 
 static void uring_send_vector(struct kernel_ring *kernel, int fd, const struct iovec *pieces, uint32_t count,
@@ -503,9 +532,16 @@ static void uring_cancel(struct kernel_ring *kernel, uint64_t target)
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+/* IORING_OP_SHUTDOWN always runs on a thread of the kernel's, which comes between the shard and its processor: a flood of wrong logins made
+ * 1,700 of them a second. An ordinary descriptor, two system calls and no thread cost less. */
 static void uring_shutdown(struct kernel_ring *kernel, int fd, uint64_t user)
 {
+    DCHECK(!(user & USER_INSTALL_BIT));
     struct io_uring_sqe *sqe = sqe_next(kernel);
+    if (kernel->features.fd_install && kernel->features.direct_descriptors) {
+        io_uring_prep_rw(COMPAT_OP_FIXED_FD_INSTALL, sqe, fd, NULL, 0, 0);
+        return sqe_finish(kernel, sqe, user | USER_INSTALL_BIT);
+    }
     io_uring_prep_shutdown(sqe, fd, SHUT_WR);
     sqe_finish(kernel, sqe, user);
 }
@@ -518,17 +554,24 @@ static void uring_close_fd(struct kernel_ring *kernel, int fd, uint64_t user)
     else
         io_uring_prep_close(sqe, fd);
     sqe->user_data = user;
+    if (user == USER_NOTHING) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
 static void uring_pass(struct kernel_ring *kernel, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
 {
     DCHECK(kernel->features.fd_passing && to_shard != kernel->shard);
+    if (io_uring_sq_space_left(&kernel->ring) < 2) ring_enter(kernel, 0, 0, 0); /* a chain ends where a submission ends */
     struct io_uring_sqe *sqe = sqe_next(kernel);
     io_uring_prep_rw(IORING_OP_MSG_RING, sqe, atomic_load(&peers[to_shard].ring_fd), NULL, 0, user_there);
     sqe->addr = IORING_MSG_SEND_FD;
     sqe->addr3 = (uint64_t)fd;
     sqe->file_index = IORING_FILE_INDEX_ALLOC;
     sqe->user_data = user_here;
+    sqe->flags |= IOSQE_IO_LINK;
+    sqe = sqe_next(kernel);
+    io_uring_prep_close_direct(sqe, (unsigned)fd);
+    sqe->user_data = USER_NOTHING;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
 static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
@@ -593,6 +636,7 @@ const struct kernel_verbs kernel_uring = {
     .receive_done = uring_receive_done,
     .send = uring_send,
     .send_vector = uring_send_vector,
+    .send_now = uring_send_now,
     .send_message = uring_send_message,
     .cancel = uring_cancel,
     .shutdown = uring_shutdown,

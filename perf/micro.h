@@ -18,7 +18,7 @@ struct micro_case {
 extern const struct micro_case micro_codec[], micro_route[], micro_queue[], micro_retain[], micro_path[]; /* each ends with name NULL */
 
 /* Features on the broker of micro_path.c. */
-enum micro_features { MICRO_NONE, MICRO_PASS, MICRO_ACL, MICRO_ACL_EACH, MICRO_SINK };
+enum micro_features { MICRO_NONE, MICRO_PASS, MICRO_PASS_EACH, MICRO_ACL, MICRO_ACL_EACH, MICRO_SINK };
 struct broker;
 struct settings;
 void micro_features_attach(struct broker *broker, const struct settings *settings, enum micro_features which);

@@ -14,12 +14,19 @@ static struct feature_verdict pass(struct feature_shard *shard, struct feature_c
     return FEATURE_VERDICT(PASS);
 }
 
+static struct feature_verdict pass_holding(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)
+{
+    return (struct feature_verdict){.decision = FEATURE_PASS, .holds_ms = FEATURE_HOLDS};
+}
+
 static bool pass_prepare(struct feature_node *node, const void *settings, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
 {
     ret_setup->moments = FEATURE_GATE(publish);
     return true;
 }
 
+static const struct feature feature_pass_holding = {.abi = FEATURE_ABI, .name = "pass", .version = "1", .documentation = "", .prepare = pass_prepare,
+                                                    .publish = pass_holding};
 static const struct feature feature_pass = {.abi = FEATURE_ABI, .name = "pass", .version = "1", .documentation = "", .prepare = pass_prepare, .publish = pass};
 
 static bool sink_prepare(struct feature_node *node, const void *settings, struct feature_setup *ret_setup, char *ret_error, size_t error_bytes)
@@ -76,7 +83,9 @@ void micro_features_attach(struct broker *broker, const struct settings *setting
         config_errors_print(&errors, stderr);
         CHECK(false);
     }
-    CHECK(feature_list_add(&list, which == MICRO_PASS ? &feature_pass : which == MICRO_SINK ? &feature_taker : &feature_acl, error, sizeof error));
+    static const struct feature *const attached[] = {[MICRO_PASS] = &feature_pass_holding, [MICRO_PASS_EACH] = &feature_pass, [MICRO_ACL] = &feature_acl,
+                                                     [MICRO_ACL_EACH] = &feature_acl, [MICRO_SINK] = &feature_taker};
+    CHECK(feature_list_add(&list, attached[which], error, sizeof error));
     CHECK(features_create(&list, broker, settings, settings_of, config, error, sizeof error));
     memory_release(rules);
 }

@@ -28,7 +28,7 @@
 struct loop {
     uint64_t receive_user[SOCKETS_MAX];
     struct kernel_completion waiting[SOCKETS_MAX * 2];
-    uint32_t waiting_count;
+    uint32_t waiting_count, events; /* events: those of them that end a wait */
     uint64_t accept_user;
 };
 
@@ -52,14 +52,15 @@ static struct loop *loop_of(struct kernel_ring *ring) { return (struct loop *)ri
 static void loop_close(struct kernel_ring *ring) {}
 static const struct kernel_features *loop_features(const struct kernel_ring *ring) { return &features; }
 static uint64_t loop_now(struct kernel_ring *ring) { return world.now_ns += 1000; }
-static void loop_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user) { loop_of(ring)->accept_user = user; }
-static void loop_receive(struct kernel_ring *ring, int fd, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
+static void loop_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user) { loop_of(ring)->accept_user = user; }
+static void loop_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
 
 static void complete(struct loop *loop, uint64_t user, int result, const void *data, uint32_t flags)
 {
     loop->waiting[loop->waiting_count++] =
         (struct kernel_completion){.user = user, .result = result, .data = data, .flags = flags};
+    loop->events++;
 }
 
 /* The subscriber acknowledges QoS 1 at once: its PUBACKs arrive in the next turn. */
@@ -82,6 +83,11 @@ static void loop_send(struct kernel_ring *ring, int fd, const void *data, size_t
     if (fd >= 1 && world.subscriber_answers) answer(data, bytes);
     complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
+static void loop_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    loop_send(ring, fd, data, bytes, user);
+    loop_of(ring)->events--;
+}
 static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
 {
     size_t bytes = 0;
@@ -97,7 +103,7 @@ static void loop_write_sync(struct kernel_ring *ring, int fd, const void *data, 
 static void loop_cancel(struct kernel_ring *ring, uint64_t target) { complete(loop_of(ring), target, -125, NULL, 0); }
 static void loop_shutdown(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
 static void loop_close_fd(struct kernel_ring *ring, int fd, uint64_t user) { complete(loop_of(ring), user, 0, NULL, 0); }
-static void loop_wake(struct kernel_ring *from, uint32_t to) {}
+static void loop_wake(struct kernel_ring *from, uint32_t to) {} /* mesh_ready() says so, too */
 static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t min, struct kernel_completion *out, uint32_t max)
 {
     struct loop *loop = loop_of(ring);
@@ -105,6 +111,7 @@ static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t m
     memcpy(out, loop->waiting, count * sizeof *out);
     memmove(loop->waiting, loop->waiting + count, (loop->waiting_count - count) * sizeof *out);
     loop->waiting_count -= count;
+    loop->events = loop->waiting_count;
     return count;
 }
 static bool loop_ready(struct kernel_ring *ring) { return true; }
@@ -112,7 +119,7 @@ static bool loop_ready(struct kernel_ring *ring) { return true; }
 static const struct kernel_verbs kernel_loop = {
     .name = "loop", .open = loop_open, .close = loop_close, .features = loop_features, .monotonic_ns = loop_now,
     .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done,
-    .send = loop_send, .send_vector = loop_send_vector, .cancel = loop_cancel, .shutdown = loop_shutdown,
+    .send = loop_send, .send_vector = loop_send_vector, .send_now = loop_send_now, .cancel = loop_cancel, .shutdown = loop_shutdown,
     .close_fd = loop_close_fd, .write_sync = loop_write_sync, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
 
 /* ---- the scene -------------------------------------------------------------------------------------------------- */
@@ -130,6 +137,19 @@ static void turns(uint32_t count)
     while (count--)
         for (uint32_t i = 0; i < shards_count; i++)
             shard_turn(shards[i], 0);
+}
+
+/* As many turns as a kernel would wake the shards for. */
+static void turns_until_asleep(void)
+{
+    for (bool awake = true; awake;) {
+        awake = false;
+        for (uint32_t i = 0; i < shards_count; i++) {
+            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_ready(shards[i]->group->mesh, i)) continue;
+            shard_turn(shards[i], UINT64_MAX);
+            awake = true;
+        }
+    }
 }
 
 struct client {
@@ -184,11 +204,11 @@ static struct {
 static void receive_once(void)
 {
     feed(scene.publisher.shard, scene.publisher.fd, scene.bytes, scene.bytes_count);
-    turns(2);
+    turns_until_asleep();
     if (!world.acks_bytes) return;
     feed(scene.subscribers_shard, 1, world.acks, world.acks_bytes);
     world.acks_bytes = 0;
-    turns(1);
+    turns_until_asleep();
 }
 
 static enum micro_features wanted;
@@ -284,10 +304,20 @@ static void setup_pass(uint64_t size)
     wanted = MICRO_PASS;
     setup_batch(size);
 }
+static void setup_pass_each(uint64_t size)
+{
+    wanted = MICRO_PASS_EACH;
+    setup_batch(size);
+}
 static void setup_acl(uint64_t size)
 {
     wanted = MICRO_ACL;
     setup_batch(size);
+}
+static void setup_acl_single(uint64_t size)
+{
+    wanted = MICRO_ACL;
+    setup_single(size);
 }
 static void setup_acl_each(uint64_t size)
 {
@@ -381,6 +411,44 @@ static uint64_t run(uint64_t count)
     return stats->publish_sent - before;
 }
 
+/* A life: a connection comes, says CONNECT, SUBSCRIBE, DISCONNECT, and is closed; beside one that stays. */
+static struct {
+    uint8_t bytes[3][128];
+    size_t counts[3];
+} life;
+
+static void setup_life(uint64_t size)
+{
+    struct mqtt_subscription entry = {.full_filter = SPAN_LITERAL("bench/life/1")};
+    struct mqtt_packet packets[3] = {
+        {.type = MQTT_CONNECT, .connect = {.version = MQTT_3_1_1, .clean_start = true, .client_id = SPAN_LITERAL("bench-life")}},
+        {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}},
+        {.type = MQTT_DISCONNECT}};
+    log_configure(LOG_OFF, LOG_TEXT);
+    shards_open(1);
+    client_subscribe(client_connect(0), 0);
+    packets[0].connect.properties.present = packets[1].subscribe.properties.present = packets[2].disconnect.properties.present = 0;
+    for (int i = 0; i < 3; i++)
+        life.counts[i] = mqtt_encode(life.bytes[i], sizeof life.bytes[i], MQTT_3_1_1, &packets[i]);
+}
+
+static uint64_t run_lives(uint64_t count)
+{
+    const struct stats *stats = &shards[0]->stats;
+    uint64_t before = stats->packets_sent;
+    for (uint64_t lived = 0; lived < count; lived++) {
+        complete(&loops[0], loops[0].accept_user, 1, NULL, KERNEL_MORE);
+        turns(1);
+        for (int i = 0; i < 3; i++) {
+            feed(0, 1, life.bytes[i], life.counts[i]);
+            turns(3); /* the packet, the answer's completion, what was cancelled */
+        }
+        CHECK(shards[0]->conns_open == 1);
+    }
+    CHECK(stats->packets_sent - before == 2 * count); /* CONNACK and SUBACK */
+    return count;
+}
+
 const struct micro_case micro_path[] = {
     {"path-qos0-single", setup_single, run, 16, 4096},
     {"path-qos0-64", setup_batch, run, 16, 4096},
@@ -388,10 +456,13 @@ const struct micro_case micro_path[] = {
     {"path-qos0-64-to-100", setup_fan, run, 100, 1024},
     {"path-sink-64", setup_sink, run, 16, 4096},
     {"path-gate-64", setup_pass, run, 16, 4096},
+    {"path-gate-asked-64", setup_pass_each, run, 16, 4096},
     {"path-acl-64", setup_acl, run, 16, 4096},
+    {"path-acl-single", setup_acl_single, run, 16, 4096},
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
+    {"path-life", setup_life, run_lives, 0, 1024},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},

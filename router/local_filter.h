@@ -51,11 +51,12 @@ struct sinks {
     struct pool pool;  /* of the filters */
     uint64_t *slots;   /* a struct local_filter * or, odd, next free slot << 1 | 1; above it the generation of the id it has or had last */
     uint32_t *buckets; /* open addressing: slot + 1, above it eight bits of the hash */
+    uint32_t *old;     /* those before the last growth; the ones before `moved` are in `buckets`, too; NULL: none */
     struct sinks_debt *debts;
     uint64_t bytes, sinks_count, hash_seed;
     uint32_t slots_count, slots_capacity;
     uint32_t free_first, free_last, free_count;
-    uint32_t buckets_count, filters_count;
+    uint32_t buckets_count, filters_count, old_count, moved;
     uint32_t hash_mask;
     uint32_t holds, debts_count, debts_capacity;
 };

@@ -1,6 +1,8 @@
 #include "router/route_children.h"
 
 #define TABLE_SLOTS_MIN 4
+#define BUILD_SLOTS_MIN 4096 /* a smaller table is copied at once */
+#define BUILD_A_TIME    64   /* slots: through when the table has grown by a 64th */
 
 static size_t table_bytes(uint32_t slots_count) { return sizeof(struct route_table) + slots_count * sizeof(route_word); }
 
@@ -38,13 +40,13 @@ uintptr_t route_children_find(const struct route_trie *trie, uintptr_t children,
     }
 }
 
-/* Relaxed is enough into a table nobody sees yet, release is needed into one that is published: always release. */
-static void table_put(const struct route_trie *trie, struct route_table *table, uintptr_t child)
+/* Returns the slot. Relaxed is enough into a table nobody sees yet, release is needed into one that is published: always release. */
+static uint32_t table_put(const struct route_trie *trie, struct route_table *table, uintptr_t child)
 {
     if (child_is_plus(child)) {
         DCHECK(route_word_own(&table->plus) == 0);
         route_word_publish(&table->plus, child);
-        return;
+        return UINT32_MAX;
     }
     uint32_t hash = child_hash(trie, child), i = route_slot_home(hash, table->slots_count);
     while (route_slot_has_child(route_word_own(&table->slots[i])))
@@ -52,6 +54,7 @@ static void table_put(const struct route_trie *trie, struct route_table *table, 
     if (route_word_own(&table->slots[i]) == ROUTE_SLOT_EMPTY) table->filled++;
     table->live++;
     route_word_publish(&table->slots[i], child | route_slot_tag(hash));
+    return i;
 }
 
 /* Room for half as many more as there are, and for what fits into the block beside that. */
@@ -82,6 +85,77 @@ static void table_retire(struct route_trie *trie, struct route_table *table)
     route_block_retire(trie, table, table_bytes(table->slots_count));
 }
 
+/* ---- large tables, copied in parts -------------------------------------------------------------------------------- */
+
+static void table_take(const struct route_trie *trie, struct route_table *table, uintptr_t child);
+
+static struct route_build *build_of(struct route_trie *trie, const struct route_table *table)
+{
+    for (uint32_t i = 0; trie->builds_count && i < ROUTE_BUILDS; i++)
+        if (trie->builds[i].table == table) return &trie->builds[i];
+    return NULL;
+}
+
+/* NULL: as many as can be are under way. */
+static struct route_build *build_begin(struct route_trie *trie, struct route_table *table, uint32_t live)
+{
+    struct route_build *build = build_of(trie, table);
+    for (uint32_t i = 0; !build && i < ROUTE_BUILDS; i++) {
+        if (trie->builds[i].table) continue;
+        build = &trie->builds[i];
+        *build = (struct route_build){.table = table, .next = table_acquire(trie, live)};
+        trie->builds_count++;
+    }
+    return build;
+}
+
+static void build_end(struct route_trie *trie, struct route_build *build)
+{
+    *build = (struct route_build){0};
+    trie->builds_count--;
+}
+
+/* The table goes before it is copied. */
+static void build_drop(struct route_trie *trie, const struct route_table *table)
+{
+    struct route_build *build = build_of(trie, table);
+    if (LIKELY(!build)) return;
+    table_retire(trie, build->next);
+    build_end(trie, build);
+}
+
+static void build_go_on(struct route_trie *trie, route_word *children, struct route_build *build, uint32_t count)
+{
+    struct route_table *table = build->table, *next = build->next;
+    for (; count && build->copied < table->slots_count; count--, build->copied++) {
+        uintptr_t slot = route_word_own(&table->slots[build->copied]);
+        if (route_slot_has_child(slot)) table_put(trie, next, route_slot_child(slot));
+    }
+    if (build->copied < table->slots_count) return;
+    route_word_publish(&next->plus, route_word_own(&table->plus));
+    route_word_publish(children, (uintptr_t)next | ROUTE_TABLE_TAG);
+    build_end(trie, build);
+    table_retire(trie, table);
+}
+
+/* The same change where the copy has it already. */
+static void build_added(struct route_trie *trie, const struct route_build *build, uint32_t i, uintptr_t child)
+{
+    if (build && i < build->copied) table_put(trie, build->next, child);
+}
+
+/* The same children in a table of the right size for `live`: now, or when enough changes have come by. */
+static void table_exchange(struct route_trie *trie, route_word *children, struct route_table *table, uint32_t live)
+{
+    struct route_build *build = table->slots_count >= BUILD_SLOTS_MIN ? build_begin(trie, table, live) : NULL;
+    if (build) return;
+    struct route_table *copy = table_copy(trie, table, live);
+    route_word_publish(children, (uintptr_t)copy | ROUTE_TABLE_TAG);
+    table_retire(trie, table);
+}
+
+/* ---- changes -------------------------------------------------------------------------------------------------------- */
+
 void route_children_add(struct route_trie *trie, route_word *children, uintptr_t child)
 {
     uintptr_t word = route_word_own(children);
@@ -98,14 +172,15 @@ void route_children_add(struct route_trie *trie, route_word *children, uintptr_t
         return;
     }
     struct route_table *table = route_table_of(word);
-    if (child_is_plus(child) || (table->filled + 1ull) * 4 <= table->slots_count * 3ull) {
-        table_put(trie, table, child);
-        return;
+    if (!child_is_plus(child) && (table->filled + 1ull) * 4 > table->slots_count * 3ull) {
+        table_exchange(trie, children, table, table->live + 1);
+        struct route_build *grows = build_of(trie, table);
+        if (grows && (table->filled + 1ull) * 8 > table->slots_count * 7ull) build_go_on(trie, children, grows, UINT32_MAX);
+        table = route_table_of(route_word_own(children));
     }
-    struct route_table *grown = table_copy(trie, table, table->live + 1);
-    table_put(trie, grown, child);
-    route_word_publish(children, (uintptr_t)grown | ROUTE_TABLE_TAG);
-    table_retire(trie, table);
+    struct route_build *build = build_of(trie, table);
+    build_added(trie, build, table_put(trie, table, child), child);
+    if (UNLIKELY(build)) build_go_on(trie, children, build, BUILD_A_TIME);
 }
 
 /* Where the child stands. */
@@ -153,16 +228,25 @@ void route_children_remove(struct route_trie *trie, route_word *children, uintpt
         return;
     }
     struct route_table *table = route_table_of(word);
+    struct route_build *build = build_of(trie, table);
+    bool copied = UNLIKELY(build) && route_word_own(&table->plus) != child && table_slot(trie, table, child) < build->copied;
+    if (copied) table_take(trie, build->next, child);
     table_take(trie, table, child);
     uint32_t remaining = table->live + (route_word_own(&table->plus) != 0);
     if (remaining == 1) {
+        build_drop(trie, table);
         route_word_publish(children, table_any(table));
         table_retire(trie, table);
+    } else if (UNLIKELY(build)) {
+        build_go_on(trie, children, build, BUILD_A_TIME);
     } else if (table->slots_count > 2 * TABLE_SLOTS_MIN && table->live < table->slots_count / 4) {
-        struct route_table *shrunk = table_copy(trie, table, table->live);
-        route_word_publish(children, (uintptr_t)shrunk | ROUTE_TABLE_TAG);
-        table_retire(trie, table);
+        table_exchange(trie, children, table, table->live);
     }
+}
+
+static void slot_exchange(route_word *slot, uintptr_t child)
+{
+    route_word_publish(slot, child | (route_word_own(slot) & ~ROUTE_SLOT_CHILD_MASK));
 }
 
 void route_children_replace(struct route_trie *trie, route_word *children, uintptr_t old, uintptr_t child)
@@ -178,8 +262,10 @@ void route_children_replace(struct route_trie *trie, route_word *children, uintp
         route_word_publish(&table->plus, child);
         return;
     }
-    route_word *slot = &table->slots[table_slot(trie, table, old)];
-    route_word_publish(slot, child | (route_word_own(slot) & ~ROUTE_SLOT_CHILD_MASK));
+    uint32_t i = table_slot(trie, table, old);
+    const struct route_build *build = build_of(trie, table);
+    if (UNLIKELY(build) && i < build->copied) slot_exchange(&build->next->slots[table_slot(trie, build->next, old)], child);
+    slot_exchange(&table->slots[i], child);
 }
 
 void route_children_release(struct route_trie *trie, uintptr_t children, void (*visit)(struct route_trie *trie, uintptr_t child))
@@ -190,6 +276,11 @@ void route_children_release(struct route_trie *trie, uintptr_t children, void (*
         return;
     }
     struct route_table *table = route_table_of(children);
+    struct route_build *build = build_of(trie, table);
+    if (build) {
+        route_block_release(trie, build->next, table_bytes(build->next->slots_count));
+        build_end(trie, build);
+    }
     if (route_word_own(&table->plus)) visit(trie, route_word_own(&table->plus));
     for (uint32_t i = 0; i < table->slots_count; i++)
         if (route_slot_has_child(route_word_own(&table->slots[i]))) visit(trie, route_slot_child(route_word_own(&table->slots[i])));

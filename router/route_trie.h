@@ -47,12 +47,21 @@ struct route_leaf {
     uint8_t tail[]; /* the filter from this level to its end; `#` is never its first level */
 };
 
+/* A large table of children that is being copied, some slots with each change; readers see the new one when it is whole (route_children.c). */
+struct route_build {
+    struct route_table *table, *next; /* NULL: unused */
+    uint32_t copied;                  /* slots of `table` before this are in `next`, too */
+};
+#define ROUTE_BUILDS 4
+
 struct route_trie {
     _Alignas(64) _Atomic uint64_t version; /* alone on its line: every shard's match cache looks at it */
     _Alignas(64) struct route_node *root;  /* has no label */
     struct route_memory *memory;           /* the writing shard's */
     uint64_t hash_seed;
     uint32_t hash_mask;
+    uint32_t builds_count;    /* the writer's, like these */
+    struct route_build builds[ROUTE_BUILDS];
     _Atomic uint32_t writers; /* 0 or 1; debug */
     _Atomic uint64_t filters, routes, nodes, bytes;
 };

@@ -185,16 +185,18 @@ static uint32_t load_of(const struct asking *asking, uint32_t index)
     return sink->who ? asking->load(asking->context, sink) : SHARE_UNAVAILABLE;
 }
 
-/* The first from `start` on, all the way round, that can take it; else the first that is no hole. */
+/* The first from `start` on, all the way round, that can take it; else the first for whom waiting is best, no hole. */
 static struct share_choice first_available(const struct asking *asking, uint32_t start)
 {
-    uint32_t whose_turn = SHARE_NONE;
+    struct share_choice waiting = {SHARE_NONE, false, SHARE_UNAVAILABLE};
     for (uint32_t i = 0, index = start; i < asking->sinks.count; i++) {
-        if (load_of(asking, index) != SHARE_UNAVAILABLE) return (struct share_choice){index, true};
-        if (whose_turn == SHARE_NONE && asking->sinks.sinks[index].who != NULL) whose_turn = index;
+        uint32_t load = load_of(asking, index);
+        if (load < SHARE_WAITING) return (struct share_choice){index, true, load};
+        if ((waiting.index == SHARE_NONE || load < waiting.load) && asking->sinks.sinks[index].who != NULL)
+            waiting = (struct share_choice){index, false, load};
         if (++index == asking->sinks.count) index = 0;
     }
-    return (struct share_choice){whose_turn, false};
+    return waiting;
 }
 
 static struct share_choice member_next(struct share_state *state, uint32_t local_id, const struct asking *asking)
@@ -235,7 +237,7 @@ static struct share_choice member_least(const struct asking *asking, uint64_t ra
 {
     uint32_t start = (uint32_t)spread(random, asking->sinks.count);
     uint32_t asked = asking->sinks.count < SHARE_ASKED_MAX ? asking->sinks.count : SHARE_ASKED_MAX;
-    uint32_t best = SHARE_NONE, best_load = SHARE_UNAVAILABLE;
+    uint32_t best = SHARE_NONE, best_load = SHARE_WAITING;
     for (uint32_t i = 0, index = start; i < asked; i++) {
         uint32_t load = load_of(asking, index);
         if (load < best_load) {
@@ -244,7 +246,7 @@ static struct share_choice member_least(const struct asking *asking, uint64_t ra
         }
         if (++index == asking->sinks.count) index = 0;
     }
-    return best != SHARE_NONE ? (struct share_choice){best, true} : first_available(asking, start);
+    return best != SHARE_NONE ? (struct share_choice){best, true, best_load} : first_available(asking, start);
 }
 
 struct share_choice share_pick_member(struct share_state *state, enum share_strategy strategy, uint32_t local_id,
@@ -252,7 +254,7 @@ struct share_choice share_pick_member(struct share_state *state, enum share_stra
                                       void *context)
 {
     struct asking asking = {sinks, load, context};
-    if (sinks.count == 0) return (struct share_choice){SHARE_NONE, false};
+    if (sinks.count == 0) return (struct share_choice){SHARE_NONE, false, SHARE_UNAVAILABLE};
     /* Hashed once more than for the target: within one target's share the first hash is no longer spread. */
     uint64_t publisher = hash_u64(hash_u64(keys->publisher_hash) + 1), topic = hash_u64(hash_u64(keys->topic_hash) + 1);
     uint64_t random = hash_u64(keys->random + 1);

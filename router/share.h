@@ -44,7 +44,10 @@ static inline bool share_is_local(struct span group) { return group.bytes && gro
 
 #define SHARE_MEMORY_GROUPS 4096
 #define SHARE_NONE UINT32_MAX
-/* share_load's answer for a member that cannot take a message now: offline or full. */
+/* share_load's answers for a member that cannot take a message now, best first: its queue has room; its queue is nearly full; it is offline, or so slow
+ * that nobody should wait for it. */
+#define SHARE_WAITING     (UINT32_MAX - 2)
+#define SHARE_PRESSED     (UINT32_MAX - 1)
 #define SHARE_UNAVAILABLE UINT32_MAX
 
 const char *share_strategy_name(enum share_strategy strategy); /* "random" … "local" */
@@ -72,12 +75,13 @@ uint32_t share_pick_shard(struct share_state *state, const struct route_group *g
 /* Another target than that one, by weight; for groups of more than one. */
 uint32_t share_pick_other(const struct route_group *group, uint32_t index, const struct share_keys *keys);
 
-/* How many messages the member has in flight, or SHARE_UNAVAILABLE. Must not change the sinks table. */
+/* How many messages the member has in flight, or SHARE_WAITING and its like. Must not change the sinks table. */
 typedef uint32_t share_load(void *context, const struct sink *sink);
 
 struct share_choice {
     uint32_t index; /* into sinks; SHARE_NONE: there is no member at all (stale id, or holes only) */
-    bool available; /* false: none can take it now; index is the one whose turn it is */
+    bool available; /* false: none can take it now; index is the first of those for whom waiting is best, from the one whose turn it is on */
+    uint32_t load;  /* what it answered */
 };
 
 /* strategy: the route's. local_id: the group's filter in this shard's sinks table; `sinks` is sinks_get() of it. Skips holes.

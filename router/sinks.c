@@ -11,7 +11,6 @@
 #define SLOT_VALUE_MASK       ((1ull << SLOT_GENERATION_SHIFT) - 1)
 #define SLOTS_MIN             512 /* a page */
 #define BUCKETS_MIN           16
-#define BUCKETS_PAGES_BYTES   (64 * 1024)
 #define BUCKET_SLOT_MASK      SINKS_FILTERS_MAX
 #define BUCKET_TAG_SHIFT      SINKS_SLOT_BITS
 _Static_assert(sizeof(uintptr_t) == 8, "a slot holds an address of 48 bits and a generation");
@@ -88,16 +87,19 @@ static void slot_release(struct sinks *table, uint32_t slot)
     table->free_last = slot;
 }
 
-/* Empty ones. A small table is the heap's: its shard may have a few filters only. */
-static void buckets_exchange(struct sinks *table, uint32_t buckets_count)
+static void old_release(struct sinks *table)
 {
-    size_t old_bytes = table->buckets_count * sizeof *table->buckets, bytes = buckets_count * sizeof *table->buckets;
-    if (old_bytes >= BUCKETS_PAGES_BYTES)
-        memory_release_pages(table->buckets, old_bytes);
-    else
-        memory_release(table->buckets);
-    table->buckets = bytes >= BUCKETS_PAGES_BYTES ? memory_acquire_pages(bytes) : bytes ? memory_acquire_zeroed(bytes) : NULL;
-    table->buckets_count = buckets_count;
+    memory_release_table(table->old, table->old_count * sizeof *table->old);
+    table->old = NULL;
+    table->old_count = table->moved = 0;
+}
+
+static void all_buckets_release(struct sinks *table)
+{
+    memory_release_table(table->buckets, table->buckets_count * sizeof *table->buckets);
+    table->buckets = NULL;
+    table->buckets_count = 0;
+    old_release(table);
 }
 
 void sinks_destroy(struct sinks *table)
@@ -107,7 +109,7 @@ void sinks_destroy(struct sinks *table)
     for (uint32_t i = 0; i < table->slots_count; i++)
         if (!slot_is_free(table->slots[i])) local_filter_release(table, slot_filter(table->slots[i]));
     memory_release_pages(table->slots, table->slots_capacity * sizeof *table->slots);
-    buckets_exchange(table, 0);
+    all_buckets_release(table);
     memory_release(table->debts);
     pool_free(&table->pool);
     memory_release(table);
@@ -158,16 +160,47 @@ static void bucket_put(struct sinks *table, uint32_t slot, uint32_t hash)
     table->buckets[bucket] = bucket_of(slot, hash);
 }
 
-/* Four fifths are filled at most, so that every probe ends, and half at least but in a small table. */
-static void buckets_grow(struct sinks *table)
+/* A bucket of the old table whose filter has gone: no slot, but not empty, so that probes go on. */
+#define BUCKET_GONE (1u << BUCKET_TAG_SHIFT)
+static bool bucket_lives(uint32_t bucket) { return (bucket & BUCKET_SLOT_MASK) != 0; }
+
+/* Through long before the next growth, which comes after two fifths as many new filters as there were buckets. */
+#define MOVED_A_TIME 16
+
+static void buckets_move(struct sinks *table, uint32_t count)
 {
     enum { AHEAD = 8 };
-    if ((table->filters_count + 1ull) * 5 <= table->buckets_count * 4ull) return;
-    buckets_exchange(table, table->buckets_count < BUCKETS_MIN ? BUCKETS_MIN : table->buckets_count + table->buckets_count / 2);
-    for (uint32_t slot = 0; slot < table->slots_count; slot++) {
-        if (slot + AHEAD < table->slots_count) __builtin_prefetch(slot_filter(table->slots[slot + AHEAD]));
-        if (!slot_is_free(table->slots[slot])) bucket_put(table, slot, filter_hash(table, slot_filter(table->slots[slot])));
+    for (; count && table->moved < table->old_count; count--, table->moved++) {
+        uint32_t ahead = table->moved + AHEAD < table->old_count ? table->old[table->moved + AHEAD] : 0, bucket = table->old[table->moved];
+        if (bucket_lives(ahead)) __builtin_prefetch(slot_filter(table->slots[bucket_slot(ahead)]));
+        if (bucket_lives(bucket)) bucket_put(table, bucket_slot(bucket), filter_hash(table, slot_filter(table->slots[bucket_slot(bucket)])));
     }
+    if (table->moved == table->old_count) old_release(table);
+}
+
+/* Four fifths are filled at most, so that every probe ends, and half at least but in a small table. A few buckets are moved with every new
+ * filter: nobody waits for all of them. */
+static void buckets_grow(struct sinks *table)
+{
+    if (UNLIKELY(table->old)) buckets_move(table, MOVED_A_TIME);
+    if ((table->filters_count + 1ull) * 5 <= table->buckets_count * 4ull) return;
+    if (table->old) buckets_move(table, UINT32_MAX);
+    table->old = table->buckets;
+    table->old_count = table->buckets_count;
+    table->buckets_count = table->old_count < BUCKETS_MIN ? BUCKETS_MIN : table->old_count + table->old_count / 2;
+    table->buckets = memory_acquire_table(table->buckets_count * sizeof *table->buckets);
+}
+
+/* Where the old table has it; old_count: nowhere. It may be in the new one, too. */
+static uint32_t old_find(const struct sinks *table, struct span filter, struct span group, uint32_t hash)
+{
+    uint32_t bucket = home_of(hash, table->old_count), tag = hash << BUCKET_TAG_SHIFT;
+    for (; table->old[bucket] != 0; bucket = bucket + 1 == table->old_count ? 0 : bucket + 1) {
+        if ((table->old[bucket] & ~BUCKET_SLOT_MASK) != tag || !bucket_lives(table->old[bucket])) continue;
+        const struct local_filter *there = slot_filter(table->slots[bucket_slot(table->old[bucket])]);
+        if (span_equal(local_filter_text(there), filter) && span_equal(local_filter_group(there), group)) return bucket;
+    }
+    return table->old_count;
 }
 
 static void bucket_remove(struct sinks *table, uint32_t hole)
@@ -188,7 +221,10 @@ static uint32_t slot_find(const struct sinks *table, struct span filter, struct 
 {
     if (table->buckets_count == 0) return SLOT_NONE;
     uint32_t bucket = table->buckets[bucket_find(table, filter, group, hash)];
-    return bucket ? bucket_slot(bucket) : SLOT_NONE;
+    if (bucket) return bucket_slot(bucket);
+    if (LIKELY(!table->old)) return SLOT_NONE;
+    uint32_t old = old_find(table, filter, group, hash);
+    return old < table->old_count ? bucket_slot(table->old[old]) : SLOT_NONE;
 }
 
 static uint32_t filter_create(struct sinks *table, struct span filter, struct span group, uint32_t hash)
@@ -206,11 +242,16 @@ static void filter_remove(struct sinks *table, uint32_t slot)
 {
     struct local_filter *filter = slot_filter(table->slots[slot]);
     struct span text = local_filter_text(filter), group = local_filter_group(filter);
-    bucket_remove(table, bucket_find(table, text, group, hash_of(table, text, group)));
+    uint32_t hash = hash_of(table, text, group), bucket = bucket_find(table, text, group, hash);
+    if (UNLIKELY(table->old)) {
+        uint32_t old = old_find(table, text, group, hash);
+        if (old < table->old_count) table->old[old] = BUCKET_GONE;
+    }
+    if (LIKELY(table->buckets[bucket])) bucket_remove(table, bucket);
     slot_release(table, slot);
     local_filter_release(table, filter);
     table->filters_count--;
-    if (table->filters_count == 0) buckets_exchange(table, 0);
+    if (table->filters_count == 0) all_buckets_release(table);
 }
 
 /* Sinks. ------------------------------------------------------------------------------------------------------------ */
@@ -310,6 +351,6 @@ uint32_t sinks_next(const struct sinks *table, uint32_t local_id)
 
 struct sinks_stats sinks_stats(const struct sinks *table)
 {
-    uint64_t tables = table->slots_capacity * sizeof *table->slots + table->buckets_count * sizeof *table->buckets;
+    uint64_t tables = table->slots_capacity * sizeof *table->slots + (table->buckets_count + (uint64_t)table->old_count) * sizeof *table->buckets;
     return (struct sinks_stats){.filters = table->filters_count, .sinks = table->sinks_count, .bytes = table->bytes + tables};
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,7 +55,10 @@ struct spill *spill_create(const struct spill_config *config)
     struct spill *spill = memory_acquire_zeroed(sizeof *spill);
     spill->config = *config;
     spill->wake = eventfd(0, EFD_CLOEXEC);
-    CHECK(spill->wake >= 0);
+    if (spill->wake < 0) {
+        memory_release(spill);
+        return NULL;
+    }
     for (uint32_t s = 0; s < SHARDS_MAX; s++)
         spill->desks[s].todo_end = &spill->desks[s].todo;
     pthread_mutex_init(&spill->lock, NULL);
@@ -374,10 +378,10 @@ static void *spill_thread(void *argument)
     return NULL;
 }
 
-void spill_start(struct spill *spill)
+bool spill_start(struct spill *spill)
 {
-    CHECK(pthread_create(&spill->thread, NULL, spill_thread, spill) == 0);
-    spill->has_thread = true;
+    spill->has_thread = pthread_create(&spill->thread, NULL, spill_thread, spill) == 0;
+    return spill->has_thread;
 }
 
 void spill_destroy(struct spill *spill)

@@ -43,8 +43,9 @@ struct spill_config {
     void *context;
 };
 
+/* NULL, with errno: there is no descriptor to be had; the shelf stays the caller's. */
 struct spill *spill_create(const struct spill_config *config);
-void spill_start(struct spill *spill); /* its thread */
+bool spill_start(struct spill *spill); /* its thread; false: there is none to be had */
 /* Ends the thread when everything sent is done and synced, as far as the shelf can. */
 void spill_destroy(struct spill *spill);
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -444,10 +445,14 @@ bool store_start(struct store *store, bool with_thread, char *ret_error, size_t 
     }
     if (!with_thread) return true;
     store->wake = eventfd(0, EFD_CLOEXEC);
-    CHECK(store->wake >= 0);
-    CHECK(pthread_create(&store->thread, NULL, store_thread, store) == 0);
-    store->has_thread = true;
-    return true;
+    if (store->wake < 0) {
+        snprintf(ret_error, error_bytes, "no descriptor for the store's thread: %s", strerror(errno));
+        return false;
+    }
+    int error = pthread_create(&store->thread, NULL, store_thread, store);
+    if (error) snprintf(ret_error, error_bytes, "cannot start the store's thread: %s", strerror(error));
+    store->has_thread = !error;
+    return store->has_thread;
 }
 
 void store_close(struct store *store)

@@ -62,7 +62,8 @@ struct tls_context {
 void tls_filter_prepare(WOLFSSL_CTX *library);
 const struct tls_context *tls_filter_context(WOLFSSL *ssl); /* of the filter that uses it */
 
-/* wolfssl_client.c: a session of the library for a connection that we open, before its callbacks are set; after the handshake: what
+/* wolfssl_client.c: a session of the library for a connection that we open, before its callbacks are set (NULL: none could be made);
+ * after the handshake: what
  * is wrong with the server's certificate (NULL: nothing); its ticket. */
 WOLFSSL *tls_client_begin(const struct tls_context *context, const char *host, const struct tls_session *resume);
 const char *tls_client_judge(const struct tls_context *context, WOLFSSL *ssl, const char *host);

@@ -140,7 +140,7 @@ static WOLFSSL_SESSION *library_session(const struct tls_session *session)
 WOLFSSL *tls_client_begin(const struct tls_context *context, const char *host, const struct tls_session *resume)
 {
     WOLFSSL *ssl = wolfSSL_new(context->identities[0].library);
-    CHECK(ssl);
+    if (!ssl) return NULL;
     if (host[0] && !is_address(host)) CHECK(wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, host, (unsigned short)strlen(host)) == WOLFSSL_SUCCESS);
     char *alpn = context->alpn;
     if (alpn[0]) CHECK(wolfSSL_UseALPN(ssl, alpn, (unsigned)strlen(alpn), WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);

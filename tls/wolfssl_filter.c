@@ -232,13 +232,16 @@ static enum filter_wants refuse(struct tls_filter *tls, int alert, const char *r
     return fail(tls, reason);
 }
 
+static const char no_session[] = "the TLS library could not make a session (no memory, or no random numbers: a descriptor may be wanting)";
+
 /* ---- the handshake ------------------------------------------------------------------------------------------------- */
 
-static void session_begin(struct tls_filter *tls, const struct hello *hello)
+/* False: the library could not make one. */
+static bool session_begin(struct tls_filter *tls, const struct hello *hello)
 {
     struct tls_identity *identity = tls_identity_choose(tls->context, hello);
     tls->ssl = wolfSSL_new(identity->library);
-    CHECK(tls->ssl);
+    if (!tls->ssl) return false;
     wolfSSL_SetIOReadCtx(tls->ssl, tls);
     wolfSSL_SetIOWriteCtx(tls->ssl, tls);
     char *alpn = tls->context->alpn;
@@ -246,6 +249,7 @@ static void session_begin(struct tls_filter *tls, const struct hello *hello)
         CHECK(wolfSSL_UseALPN(tls->ssl, alpn, (unsigned)strlen(alpn), WOLFSSL_ALPN_FAILED_ON_MISMATCH) == WOLFSSL_SUCCESS);
     if (tls->context->checker) tls_chain_begin(tls->ssl, &tls->chain);
     if (hello->server_name[0]) tls->server_name = memory_copy_string(span_of_string(hello->server_name));
+    return true;
 }
 
 /* Keeps the names of the peer's certificate. False: a name that was asked for is not in it. */
@@ -351,8 +355,9 @@ static enum filter_wants hello_turn(struct tls_filter *tls)
     struct hello hello;
     enum hello_state state = hello_look(gathered(tls), &hello);
     CHECK(state == HELLO_COMPLETE);
-    session_begin(tls, &hello);
-    return handshake_step(tls);
+    if (session_begin(tls, &hello)) return handshake_step(tls);
+    alert_plainly(tls, internal_error);
+    return fail(tls, no_session);
 }
 
 /* Plain bytes into the room. */
@@ -568,6 +573,10 @@ struct filter *tls_client_create(struct tls_context *context, const char *host, 
     CHECK(context->is_client);
     tls->server_name = memory_copy_string(span_of_string(host));
     tls->ssl = tls_client_begin(context, host, resume);
+    if (!tls->ssl) {
+        fail(tls, no_session);
+        return &tls->filter;
+    }
     wolfSSL_SetIOReadCtx(tls->ssl, tls);
     wolfSSL_SetIOWriteCtx(tls->ssl, tls);
     handshake_step(tls); /* our hello; what goes wrong is told by the next receive() */

@@ -1,5 +1,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/random.h>
 
 #include "base/check.h"
 #include "base/memory.h"
@@ -24,11 +25,8 @@ struct tls_tickets {
 
 static void make_key(struct ticket_key *key)
 {
-    WC_RNG random;
-    CHECK(wc_InitRng(&random) == 0);
-    CHECK(wc_RNG_GenerateBlock(&random, key->name, sizeof key->name) == 0);
-    CHECK(wc_RNG_GenerateBlock(&random, key->key, sizeof key->key) == 0);
-    wc_FreeRng(&random);
+    /* So few bytes are whole, and no descriptor is wanted (getrandom(2)). */
+    CHECK(getrandom(key->name, sizeof key->name, 0) == sizeof key->name && getrandom(key->key, sizeof key->key, 0) == sizeof key->key);
     key->valid = true;
 }
 

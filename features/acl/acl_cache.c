@@ -62,7 +62,7 @@ static struct acl_cache_entry *to_front(struct acl_cache_entry **set, uint32_t w
     return set[0] = entry;
 }
 
-bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict)
+const struct acl_cache_entry *acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms)
 {
     struct acl_cache_entry *entry = cache->recent;
     if (!entry || !acl_cache_entry_is(entry, key)) {
@@ -71,15 +71,14 @@ bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t
         struct acl_cache_entry **set = set_of(cache, key->hash, &ways);
         while (way < ways && !(set[way] && set[way]->hash == key->hash && acl_cache_entry_is(set[way], key)))
             way++;
-        if (way == ways) return false;
+        if (way == ways) return NULL;
         cache->recent = entry = to_front(set, way);
     }
     if (entry->until_ms <= now_ms) {
         key->hash = entry->hash;
-        return false;
+        return NULL;
     }
-    *ret_verdict = entry->verdict;
-    return true;
+    return entry;
 }
 
 void acl_cache_put(struct acl_cache *cache, const struct acl_cache_key *key, uint64_t until_ms, struct acl_cache_verdict verdict)

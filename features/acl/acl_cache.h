@@ -62,13 +62,13 @@ static inline bool acl_cache_entry_is(const struct acl_cache_entry *entry, const
            memcmp(entry->topic, key->topic.data, key->topic.bytes) == 0;
 }
 
-/* The same question as the one before, of the same rules and in time: its verdict; NULL: look further. Accepts NULL. */
-static inline const struct acl_cache_verdict *acl_cache_same(const struct acl_cache *cache, uint32_t generation, const void *rules,
+/* The same question as the one before, of the same rules and in time: its entry; NULL: look further. Accepts NULL. */
+static inline const struct acl_cache_entry *acl_cache_same(const struct acl_cache *cache, uint32_t generation, const void *rules,
                                                              const struct acl_cache_key *key, uint64_t now_ms)
 {
     const struct acl_cache_entry *entry = cache ? cache->recent : NULL;
     bool same = entry && cache->generation == generation && cache->rules == rules && entry->until_ms > now_ms && acl_cache_entry_is(entry, key);
-    return same ? &entry->verdict : NULL;
+    return same ? entry : NULL;
 }
 
 /* `size`: a power of two. */
@@ -82,8 +82,8 @@ static inline struct acl_cache_key acl_cache_key(enum acl_action action, struct 
 {
     return (struct acl_cache_key){.topic = topic, .action = (uint8_t)action, .qos = qos, .retain = retain};
 }
-/* False: not known, or too old. */
-bool acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict);
+/* NULL: not known, or too old. Until the next acl_cache_put(), _forget() or _release(). */
+const struct acl_cache_entry *acl_cache_find(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms);
 void acl_cache_put(struct acl_cache *cache, const struct acl_cache_key *key, uint64_t until_ms, struct acl_cache_verdict verdict);
 
 #endif

@@ -109,12 +109,11 @@ static void conclude(struct feature_shard *shard, struct acl_cache *cache, struc
 {
     const struct acl_prepared *prepared = shard->prepared;
     struct acl_cache_verdict verdict = {(uint8_t)outcome.decision, outcome.line};
-    struct acl_cache_verdict known;
     pending->state = ACL_PENDING_DECIDED;
     pending->until_ms = *shard->now_ms + PENDING_MS;
     pending->verdict = verdict;
     if (!prepared->cache || !pending->keeps) return;
-    acl_cache_find(cache, &pending->key, *shard->now_ms, &known); /* for the hash */
+    acl_cache_find(cache, &pending->key, *shard->now_ms); /* for the hash */
     acl_cache_put(cache, &pending->key, *shard->now_ms + prepared->cache_ttl_ms, verdict);
 }
 
@@ -155,6 +154,14 @@ static struct feature_verdict verdict_of(struct acl_shard *mine, uint8_t decisio
     return FEATURE_VERDICT(PASS);
 }
 
+/* What is remembered holds as long as it is. */
+static struct feature_verdict verdict_of_entry(struct acl_shard *mine, const struct acl_cache_entry *entry, uint64_t now_ms)
+{
+    struct feature_verdict verdict = verdict_of(mine, entry->verdict.decision, entry->verdict.line);
+    verdict.holds_ms = (uint32_t)(entry->until_ms - now_ms);
+    return verdict;
+}
+
 /* Where nobody has written down rules for all, only those who brought some are held to them: then authorization.no_match is about these. */
 static struct feature_verdict verdict_of_brought(const struct feature_shard *shard, struct feature_verdict verdict)
 {
@@ -177,8 +184,11 @@ static struct feature_verdict find_out(struct feature_shard *shard, struct featu
         pending_ask(shard, client, pending);
         return FEATURE_VERDICT(LATER);
     }
-    if (prepared->cache) acl_cache_put(cache, key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
-    return verdict_of(shard->state, (uint8_t)outcome.decision, outcome.line);
+    struct feature_verdict verdict = verdict_of(shard->state, (uint8_t)outcome.decision, outcome.line);
+    if (!prepared->cache) return verdict;
+    acl_cache_put(cache, key, *shard->now_ms + prepared->cache_ttl_ms, (struct acl_cache_verdict){(uint8_t)outcome.decision, outcome.line});
+    verdict.holds_ms = prepared->cache_ttl_ms;
+    return verdict;
 }
 
 /* The verdict that was waited for, told once: it may be one that is not remembered. Too old: whoever asked has not come back. */
@@ -204,14 +214,14 @@ static struct feature_verdict ask_rules(struct feature_shard *shard, struct feat
         decide(prepared, client, &key, &step, &fresh);
         return verdict_of(mine, (uint8_t)fresh.decision, fresh.line);
     }
-    const struct acl_cache_verdict *same = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
-    if (same) return verdict_of(mine, same->decision, same->line);
+    const struct acl_cache_entry *known = acl_cache_same(client->slots[shard->slot], mine->generation, client->rules, &key, *shard->now_ms);
+    if (known) return verdict_of_entry(mine, known, *shard->now_ms);
     struct acl_cache *cache = acl_cache_current(client->slots[shard->slot], prepared->cache_size, mine->generation, client->rules);
     client->slots[shard->slot] = cache;
-    struct acl_cache_verdict known;
     struct feature_verdict verdict;
     if (UNLIKELY(cache->pending != NULL) && take_pending(mine, cache, &key, *shard->now_ms, &verdict)) return verdict;
-    if (acl_cache_find(cache, &key, *shard->now_ms, &known)) return verdict_of(mine, known.decision, known.line);
+    known = acl_cache_find(cache, &key, *shard->now_ms);
+    if (known) return verdict_of_entry(mine, known, *shard->now_ms);
     return find_out(shard, client, cache, &key);
 }
 
@@ -219,7 +229,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
                                   bool retain)
 {
     bool everyone = ((const struct acl_prepared *)shard->prepared)->everyone;
-    if (!everyone && !client->rules) return FEATURE_VERDICT(PASS);
+    if (!everyone && !client->rules) return (struct feature_verdict){.decision = FEATURE_PASS, .holds_ms = FEATURE_HOLDS};
     struct feature_verdict verdict = ask_rules(shard, client, action, topic, qos, retain);
     return everyone ? verdict : verdict_of_brought(shard, verdict);
 }

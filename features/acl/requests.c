@@ -17,6 +17,7 @@ static void purge_one(struct feature_shard *shard, struct feature_client *client
     bool meant = (!purge->of_client || span_equal(client->client_id, span_of(purge->text, purge->client_bytes))) &&
                  (!purge->of_user || (client->has_user_name && span_equal(client->user_name, span_of(purge->text + purge->client_bytes, purge->user_bytes))));
     if (meant && client->slots[shard->slot]) acl_cache_forget(client->slots[shard->slot]);
+    if (meant) feature_forget(shard, client);
 }
 
 static void purge(struct feature_shard *shard, struct feature_post *post)

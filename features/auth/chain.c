@@ -124,23 +124,23 @@ static void hash_thread_end(void *context, uint32_t number)
 
 #define TICK_MS 500 /* a changed password file is in force within a second */
 
-static uint32_t hash_thread_idle_ms(void *context, uint32_t number)
+static uint32_t hash_thread_idle_ms(void *context, uint32_t number, bool first)
 {
     const struct auth_chain *chain = context;
-    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+    for (uint32_t i = 0; i < chain->count && first; i++)
         if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) return TICK_MS;
     return AUTH_IDLE_NEVER;
 }
 
-static void hash_thread_idle(void *context, uint32_t number)
+static void hash_thread_idle(void *context, uint32_t number, bool first)
 {
     struct auth_chain *chain = context;
-    for (uint32_t i = 0; i < chain->count && number == 0; i++)
+    for (uint32_t i = 0; i < chain->count && first; i++)
         if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
 }
 
 /* Whichever thread opened the breaker asks this next, so one at least waits for the end of the rest. */
-static uint32_t source_thread_idle_ms(void *context, uint32_t number)
+static uint32_t source_thread_idle_ms(void *context, uint32_t number, bool first)
 {
     const struct auth_chain_source *source = context;
     uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
@@ -148,22 +148,27 @@ static uint32_t source_thread_idle_ms(void *context, uint32_t number)
     return until_ms > now_ms ? (uint32_t)(until_ms - now_ms) : PROBE_MS;
 }
 
-/* While the breaker is open one thread asks the server how it is. */
-static void source_thread_idle(void *context, uint32_t number)
+/* While the breaker is open one thread asks the server how it is. Another takes that over from one which is not through in time: it may get no processor
+ * time (workers.h), and what it finds in the end is welcome all the same. */
+static void source_thread_idle(void *context, uint32_t number, bool first)
 {
     struct auth_chain_source *source = context;
     uint64_t until_ms = atomic_load(&source->rest_until_ms), now_ms = auth_now_ms();
-    bool expected = false;
     if (until_ms == 0 || now_ms < until_ms || !source->kind->probe || atomic_load(&source->chain->stopping)) return;
-    if (!atomic_compare_exchange_strong(&source->probing, &expected, true)) return;
+    uint64_t taken_until_ms = atomic_load(&source->probing_until_ms), mine_until_ms = now_ms + source->settings->timeout_ms + PROBE_MS;
+    if (now_ms < taken_until_ms || !atomic_compare_exchange_strong(&source->probing_until_ms, &taken_until_ms, mine_until_ms)) return;
     char error[192] = "";
-    if (source->kind->probe(source->instance, link_of(source, number), now_ms + source->settings->timeout_ms, error, sizeof error)) {
+    void *link = link_of(source, number);
+    auth_workers_away(source->workers, number);
+    bool up = source->kind->probe(source->instance, link, now_ms + source->settings->timeout_ms, error, sizeof error);
+    auth_workers_back(source->workers, number);
+    if (up) {
         source_works(source);
     } else {
         remember_error(source, error);
         atomic_store(&source->rest_until_ms, auth_now_ms() + source->settings->breaker_rest_ms);
     }
-    atomic_store(&source->probing, false);
+    atomic_compare_exchange_strong(&source->probing_until_ms, &mine_until_ms, 0);
 }
 
 /* ---- a login's way ---------------------------------------------------------------------------------------------- */
@@ -241,8 +246,10 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
     void *link = link_of(source, thread);
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
+    auth_workers_away(source->workers, thread);
     enum auth_verdict verdict = source->authorizer && source->kind->authorize ? source->kind->authorize(source->instance, link, &job->query, deadline_ms, answer)
                                                    : source->kind->authenticate(source->instance, link, &job->query, deadline_ms, answer);
+    auth_workers_back(source->workers, thread);
     clock_gettime(CLOCK_MONOTONIC, &to);
     count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec)));
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);

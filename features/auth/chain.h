@@ -54,9 +54,11 @@ struct auth_chain *auth_chain_open(const struct auth_settings *settings, struct 
 void auth_chain_look(struct auth_chain *chain);
 /* From now on what waits is denied rather than asked: before stopping for good. */
 void auth_chain_hurry(struct auth_chain *chain);
-/* Works off what is under way and ends all threads. Nobody may submit any more. May be called before stop(). */
-void auth_chain_end(struct auth_chain *chain);
-/* Ends it, if that has not been done, and releases. */
+/* Works off what is under way and ends all threads; patience_ms and false as in auth_workers_end(). Nobody may submit any more. May be called before stop(). */
+bool auth_chain_end(struct auth_chain *chain, uint32_t patience_ms);
+/* Was it false? Then the chain and its settings stay until the process ends. Accepts NULL. */
+bool auth_chain_given_up(const struct auth_chain *chain);
+/* Ends it, if that has not been done, and releases it, unless it is given up. */
 void auth_chain_stop(struct auth_chain *chain); /* accepts NULL */
 
 /* Must clients of this listener be let in by a source? */

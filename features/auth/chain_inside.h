@@ -22,7 +22,7 @@ struct auth_chain_source {
     uint32_t threads;
     atomic_uint failures;         /* in a row */
     _Atomic uint64_t rest_until_ms; /* 0: the breaker is closed */
-    atomic_bool probing;
+    _Atomic uint64_t probing_until_ms; /* a thread is probing, and has this long; 0: none is */
     atomic_uchar health;
     pthread_mutex_t error_lock;
     char error[192];
@@ -36,6 +36,7 @@ struct auth_chain {
     void (*compile)(struct auth_answer *answer);
     struct auth_workers *hashing;
     atomic_bool stopping;
+    bool given_up; /* auth_workers_end(): nothing of it may be released */
     uint64_t since_unix_ms;
     uint32_t count, authenticators, authorizers; /* where each kind ends: first authenticators, then authorizers of logins, then those that are asked about topics */
     struct auth_chain_source sources[AUTH_SOURCES_MAX];

@@ -157,16 +157,18 @@ void auth_chain_look(struct auth_chain *chain)
 
 void auth_chain_hurry(struct auth_chain *chain) { atomic_store(&chain->stopping, true); }
 
-void auth_chain_end(struct auth_chain *chain)
+bool auth_chain_end(struct auth_chain *chain, uint32_t patience_ms)
 {
+    if (chain->given_up) return false;
     /* A job goes from pool to pool. One that finds its next pool ended gets on_full's verdict; one that slips in at that moment is run when the
      * pools are released, when all threads are gone. So first all ends, then all releases. */
-    if (chain->hashing) auth_workers_end(chain->hashing);
+    if (chain->hashing) chain->given_up |= !auth_workers_end(chain->hashing, patience_ms);
     for (uint32_t i = 0; i < chain->count; i++) {
         struct auth_chain_source *source = &chain->sources[i];
-        if (source->workers && source->workers != chain->hashing) auth_workers_end(source->workers);
+        if (source->workers && source->workers != chain->hashing) chain->given_up |= !auth_workers_end(source->workers, patience_ms);
     }
     atomic_store(&chain->stopping, true);
+    if (chain->given_up) return false;
     for (uint32_t i = 0; i < chain->count; i++) {
         struct auth_chain_source *source = &chain->sources[i];
         if (source->workers && source->workers != chain->hashing) auth_workers_release(source->workers);
@@ -176,12 +178,14 @@ void auth_chain_end(struct auth_chain *chain)
     for (uint32_t i = 0; i < chain->count; i++)
         chain->sources[i].workers = NULL;
     chain->hashing = NULL;
+    return true;
 }
+
+bool auth_chain_given_up(const struct auth_chain *chain) { return chain && chain->given_up; }
 
 void auth_chain_stop(struct auth_chain *chain)
 {
-    if (!chain) return;
-    auth_chain_end(chain);
+    if (!chain || !auth_chain_end(chain, AUTH_PATIENCE_FOREVER)) return;
     for (uint32_t i = 0; i < chain->count; i++) {
         struct auth_chain_source *source = &chain->sources[i];
         source->kind->close(source->instance);

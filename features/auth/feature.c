@@ -123,6 +123,7 @@ static void place_databases(struct auth_settings *settings, const char *data_dir
 
 static void release_prepared(struct auth_prepared *prepared)
 {
+    if (auth_chain_given_up(prepared->chain)) return;
     authorize_release(prepared->asked);
     auth_chain_stop(prepared->chain);
     release_sources(prepared->settings.sources, prepared->settings.sources_count, "authentication.NAME.");
@@ -252,13 +253,15 @@ static void auth_control_tick(struct feature_node *node)
         if (state->shards[i].started) login_look_for_old(node, i, &state->shards[i]);
 }
 
+#define HALT_PATIENCE_MS 5000 /* for the last question of each thread */
+
 /* No shard turns any more: what waits need not be asked. The threads end here, so that all answers are under way as posts. */
 static void auth_halt(struct feature_node *node)
 {
     struct feature_state *state = node->state;
     struct auth_prepared *applied = atomic_load(&state->applied);
     if (applied) auth_chain_hurry(applied->chain);
-    if (applied) auth_chain_end(applied->chain);
+    if (applied) auth_chain_end(applied->chain, HALT_PATIENCE_MS);
     join_retired(state, true);
 }
 

@@ -68,11 +68,12 @@ struct auth_query login_query(const struct feature_client *client, struct auth_a
     return query;
 }
 
-static void take_rules(struct feature_client *client, struct login *login, struct auth_answer *answer)
+static void take_rules(struct feature_shard *shard, struct feature_client *client, struct login *login, struct auth_answer *answer)
 {
     struct auth_answer *old = login->answer;
     login->answer = auth_answer_share(answer);
     client->rules = answer->compiled;
+    feature_forget(shard, client); /* it was let publish by the old ones */
     auth_answer_release(old);
 }
 
@@ -85,7 +86,7 @@ static void job_back(struct feature_shard *shard, struct feature_post *post)
     if (login && job->job.rules_only && login->refreshing) {
         login->refreshing = false;
         if (job->job.answer->verdict == AUTH_ALLOW) /* else the old rules stay: the client is in, and its source is down */
-            take_rules(client, login, job->job.answer);
+            take_rules(shard, client, login, job->job.answer);
     } else if (login && login->state == LOGIN_WAITING) {
         login->answer = auth_answer_share(job->job.answer);
         login->state = LOGIN_DECIDED;

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,14 +20,22 @@
 #include "features/auth/users_json.h"
 
 struct auth_users {
-    char *path;
+    struct auth_users *next;  /* of those that are open */
+    uint32_t opened;          /* times; under open_lock */
+    char *path, *real_path;   /* as it was named; without links */
     pthread_mutex_t writing;  /* the file, and one change at a time */
     pthread_rwlock_t reading; /* the map */
     struct map by_name;       /* struct auth_user */
     int fd;
     uint64_t lines, bytes;    /* of the file */
+    struct timespec changed;  /* when we wrote or read it last */
     bool broken;              /* a write has failed: nothing more is promised */
 };
+
+/* A file is open once in a process, however many sources name it: a reload opens its sources while the old ones are still at work, and of two
+ * instances each would miss what the other writes. (Of other processes the file's lock keeps us apart.) */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct auth_users *open_first;
 
 static struct span name_of(const void *user) { return span_of_string(((const struct auth_user *)user)->name); }
 
@@ -133,6 +143,13 @@ static bool write_all(int fd, const char *text, size_t bytes)
     return true;
 }
 
+/* So that a change by somebody else is noticed. */
+static void seen(struct auth_users *users)
+{
+    struct stat status;
+    if (fstat(users->fd, &status) == 0) users->changed = status.st_mtim;
+}
+
 /* The writing lock is held. A write that failed half-way would make the next line unreadable, so it is cut off. */
 static bool append(struct auth_users *users, char *line)
 {
@@ -143,6 +160,7 @@ static bool append(struct auth_users *users, char *line)
     if (fine) {
         users->lines++;
         users->bytes += bytes;
+        seen(users);
         return true;
     }
     LOG(ERROR, "user database cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(users->path)), strerror(errno));
@@ -157,6 +175,7 @@ static bool rewrite(struct auth_users *users)
     snprintf(path, sizeof path, "%s.new", users->path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0) return false;
+    flock(fd, LOCK_EX | LOCK_NB); /* nobody else knows it yet */
     uint64_t lines = 0, bytes = 0;
     uint32_t cursor = 0;
     bool fine = true;
@@ -184,6 +203,8 @@ static bool rewrite(struct auth_users *users)
     users->fd = fd;
     users->lines = lines;
     users->bytes = bytes;
+    users->broken = false;
+    seen(users);
     return true;
 }
 
@@ -232,17 +253,51 @@ static bool load(struct auth_users *users, char *ret_error, size_t error_bytes)
     return !wrong;
 }
 
-struct auth_users *auth_users_open(const char *path, char *ret_error, size_t error_bytes)
+/* For us alone, while we have it open. Some file systems have no locks: then it is up to their owner. */
+static bool lock(struct auth_users *users, char *ret_error, size_t error_bytes)
+{
+    if (flock(users->fd, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno == EWOULDBLOCK) {
+        snprintf(ret_error, error_bytes, "%s: in use by another process; a broker's users are changed by `ringmq ctl auth`", users->path);
+        return false;
+    }
+    LOG(WARN, "user database cannot be locked", "file=%s error=\"%s\"", log_quoted(span_of_string(users->path)), strerror(errno));
+    return true;
+}
+
+static void map_clear(struct map *by_name)
+{
+    uint32_t cursor = 0;
+    for (struct auth_user *user; (user = map_next(by_name, &cursor));) {
+        secret_wipe(user, sizeof *user);
+        memory_release(user);
+    }
+    map_free(by_name);
+}
+
+static void destroy(struct auth_users *users)
+{
+    map_clear(&users->by_name);
+    if (users->fd >= 0) close(users->fd);
+    pthread_rwlock_destroy(&users->reading);
+    pthread_mutex_destroy(&users->writing);
+    memory_release(users->real_path);
+    memory_release(users->path);
+    memory_release(users);
+}
+
+/* What the file at `path` says. `fd`: it is open and locked already; -1: it is not. NULL with a sentence; then the descriptor is the caller's. */
+static struct auth_users *read_file(const char *path, int fd, char *ret_error, size_t error_bytes)
 {
     struct auth_users *users = memory_acquire_zeroed(sizeof *users);
     users->path = memory_copy_string(span_of_string(path));
     pthread_mutex_init(&users->writing, NULL);
     pthread_rwlock_init(&users->reading, NULL);
     map_init(&users->by_name, name_of);
-    users->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    users->fd = fd >= 0 ? fd : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     bool fine = users->fd >= 0;
     if (!fine) snprintf(ret_error, error_bytes, "%s: %s", path, strerror(errno));
-    fine = fine && load(users, ret_error, error_bytes);
+    fine = fine && (fd >= 0 || lock(users, ret_error, error_bytes)) && load(users, ret_error, error_bytes);
     struct stat status;
     if (fine && fstat(users->fd, &status) == 0 && (uint64_t)status.st_size > users->bytes) {
         LOG(WARN, "user database ended in the middle of a line", "file=%s bytes=%llu", log_quoted(span_of_string(path)),
@@ -250,25 +305,100 @@ struct auth_users *auth_users_open(const char *path, char *ret_error, size_t err
         fine = ftruncate(users->fd, (off_t)users->bytes) == 0;
         if (!fine) snprintf(ret_error, error_bytes, "%s: %s", path, strerror(errno));
     }
-    if (fine) return users;
-    auth_users_close(users);
+    char real[PATH_MAX];
+    if (fine && realpath(path, real)) users->real_path = memory_copy_string(span_of_string(real));
+    fine = fine && users->real_path;
+    if (fine) {
+        seen(users);
+        return users;
+    }
+    if (fd >= 0) users->fd = -1;
+    destroy(users);
     return NULL;
+}
+
+/* The writing lock is held. The file is another one, or has other contents, than we have left: somebody has changed it by hand, or put a copy back. */
+static bool read_again(struct auth_users *users, bool same_file, char *ret_error, size_t error_bytes)
+{
+    struct auth_users *fresh = read_file(users->path, same_file ? users->fd : -1, ret_error, error_bytes);
+    if (!fresh) return false;
+    pthread_rwlock_wrlock(&users->reading);
+    struct map old = users->by_name;
+    users->by_name = fresh->by_name;
+    fresh->by_name = old;
+    pthread_rwlock_unlock(&users->reading);
+    int old_fd = same_file ? -1 : users->fd;
+    users->fd = fresh->fd;
+    fresh->fd = old_fd;
+    users->lines = fresh->lines;
+    users->bytes = fresh->bytes;
+    users->changed = fresh->changed;
+    users->broken = false;
+    destroy(fresh);
+    auth_cache_outdate();
+    LOG(NOTICE, "user database read again", "file=%s users=%u", log_quoted(span_of_string(users->path)), users->by_name.count);
+    return true;
+}
+
+/* It is open already: is it as we have left it? */
+static bool look_again(struct auth_users *users, char *ret_error, size_t error_bytes)
+{
+    struct stat there, ours;
+    pthread_mutex_lock(&users->writing);
+    bool fine = stat(users->path, &there) == 0 && fstat(users->fd, &ours) == 0;
+    if (!fine) {
+        snprintf(ret_error, error_bytes, "%s: %s", users->path, strerror(errno));
+    } else {
+        bool same_file = there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+        bool as_left = same_file && (uint64_t)there.st_size == users->bytes && there.st_mtim.tv_sec == users->changed.tv_sec &&
+                       there.st_mtim.tv_nsec == users->changed.tv_nsec;
+        if (users->broken && same_file) {
+            fine = rewrite(users);
+            if (!fine) snprintf(ret_error, error_bytes, "%s: cannot be written (see the log)", users->path);
+        } else if (!as_left) {
+            fine = read_again(users, same_file, ret_error, error_bytes);
+        }
+    }
+    pthread_mutex_unlock(&users->writing);
+    return fine;
+}
+
+static struct auth_users *find_open(const char *path)
+{
+    char real[PATH_MAX];
+    struct auth_users *users = open_first;
+    if (!realpath(path, real)) return NULL; /* not there yet */
+    while (users && strcmp(users->real_path, real) != 0)
+        users = users->next;
+    return users;
+}
+
+struct auth_users *auth_users_open(const char *path, char *ret_error, size_t error_bytes)
+{
+    pthread_mutex_lock(&open_lock);
+    struct auth_users *users = find_open(path);
+    if (users) {
+        if (!look_again(users, ret_error, error_bytes)) users = NULL;
+    } else if ((users = read_file(path, -1, ret_error, error_bytes))) {
+        users->next = open_first;
+        open_first = users;
+    }
+    if (users) users->opened++;
+    pthread_mutex_unlock(&open_lock);
+    return users;
 }
 
 void auth_users_close(struct auth_users *users)
 {
     if (!users) return;
-    uint32_t cursor = 0;
-    for (struct auth_user *user; (user = map_next(&users->by_name, &cursor));) {
-        secret_wipe(user, sizeof *user);
-        memory_release(user);
-    }
-    map_free(&users->by_name);
-    if (users->fd >= 0) close(users->fd);
-    pthread_rwlock_destroy(&users->reading);
-    pthread_mutex_destroy(&users->writing);
-    memory_release(users->path);
-    memory_release(users);
+    pthread_mutex_lock(&open_lock);
+    bool last = --users->opened == 0;
+    struct auth_users **place = &open_first;
+    while (last && *place != users)
+        place = &(*place)->next;
+    if (last) *place = users->next;
+    if (last) destroy(users);
+    pthread_mutex_unlock(&open_lock);
 }
 
 /* ---- changes ---------------------------------------------------------------------------------------------------- */
@@ -344,6 +474,7 @@ static bool append_many(struct auth_users *users, const struct auth_user *many, 
     if (fine) {
         users->lines += lines;
         users->bytes += bytes;
+        seen(users);
         return true;
     }
     LOG(ERROR, "user database cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(users->path)), strerror(errno));

@@ -34,7 +34,8 @@ struct auth_user {
 
 struct auth_users;
 
-/* NULL with a sentence. The file is made when it is not there; its folder must be. */
+/* NULL with a sentence. The file is made when it is not there; its folder must be. It is locked against other processes. One that is open already is
+ * the same database once more, after a look whether somebody has changed the file: then it is read again. Each opening is closed once. */
 struct auth_users *auth_users_open(const char *path, char *ret_error, size_t error_bytes);
 void auth_users_close(struct auth_users *users); /* accepts NULL */
 

@@ -26,13 +26,16 @@
 #define ORDINARY_MS_MAX 960000u
 
 enum crew { CREW_IDLE, CREW_ORDINARY };
+enum whereabouts { HERE, AWAY, GIVEN_UP };
 _Static_assert(CREW_ORDINARY + 1 == AUTH_WORKERS_CREWS, "both crews have numbers");
 
 struct thread {
     struct auth_workers *workers;
     uint32_t number;
     enum crew crew;
+    bool first; /* of its crew */
     pthread_t thread;
+    atomic_int whereabouts;
     _Atomic pid_t id;    /* the system's; 0: not started yet */
     uint64_t looked_ns;  /* auth_workers_look(): CPU time by then */
     bool looked_waiting; /* and whether it wanted to run */
@@ -109,10 +112,12 @@ static bool wait_until_woken(sem_t *work, uint32_t idle_ms)
     return done == 0;
 }
 
+static bool on_duty(struct auth_workers *workers, enum crew crew) { return (int)crew == atomic_load(&workers->duty); }
+
 /* NULL: there is none. One whose crew is off duty leaves the work to the other, which has been woken for it. */
 static struct auth_work *take_one(struct auth_workers *workers, enum crew crew)
 {
-    if ((int)crew != atomic_load(&workers->duty) && !atomic_load(&workers->stopping)) return NULL;
+    if (!on_duty(workers, crew) && !atomic_load(&workers->stopping)) return NULL;
     pthread_mutex_lock(&workers->lock);
     sort_inbox(workers);
     struct auth_work *work = take(workers);
@@ -168,14 +173,14 @@ static void *thread_main(void *argument)
     give_way(thread->crew, workers->name);
     atomic_store(&thread->id, (pid_t)syscall(SYS_gettid));
     for (;;) {
-        uint32_t idle_ms = thread->crew == CREW_IDLE ? workers->calls.idle_ms(workers->context, thread->number) : AUTH_IDLE_NEVER;
+        uint32_t idle_ms = on_duty(workers, thread->crew) ? workers->calls.idle_ms(workers->context, thread->number, thread->first) : AUTH_IDLE_NEVER;
         bool woken = wait_until_woken(&workers->work[thread->crew], idle_ms);
         struct auth_work *work = woken ? take_one(workers, thread->crew) : NULL;
         if (work)
             run_timed(workers, thread->number, work);
-        else if (!woken)
-            workers->calls.idle(workers->context, thread->number);
-        else if (atomic_load(&workers->stopping))
+        else if (!woken && on_duty(workers, thread->crew))
+            workers->calls.idle(workers->context, thread->number, thread->first);
+        else if (woken && atomic_load(&workers->stopping))
             break; /* a token without work: all is done */
     }
     workers->calls.end(workers->context, thread->number);
@@ -187,6 +192,7 @@ static bool thread_start(struct auth_workers *workers, enum crew crew)
 {
     struct thread *thread = &workers->threads[workers->threads_count];
     *thread = (struct thread){.workers = workers, .number = workers->threads_count, .crew = crew};
+    thread->first = thread->number == 0 || workers->threads[thread->number - 1].crew != crew;
     int error = pthread_create(&thread->thread, NULL, thread_main, thread);
     if (error) LOG(ERROR, "cannot start a thread", "for=%s error=%d", workers->name, error);
     if (!error) workers->threads_count++;
@@ -277,8 +283,9 @@ static bool starves(struct auth_workers *workers)
 static void change_crew(struct auth_workers *workers, enum crew crew)
 {
     atomic_store(&workers->duty, crew);
-    for (uint32_t left = atomic_load(&workers->waiting); left; left--)
-        sem_post(&workers->work[crew]); /* tokens too many are harmless */
+    /* One for each piece of work, and one for each thread, which asks idle_ms() now that it is on duty. Tokens too many are harmless. */
+    for (uint32_t left = atomic_load(&workers->waiting) + workers->crew_size; left; left--)
+        sem_post(&workers->work[crew]);
 }
 
 void auth_workers_look(struct auth_workers *workers, uint64_t now_ms)
@@ -300,14 +307,55 @@ void auth_workers_look(struct auth_workers *workers, uint64_t now_ms)
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-void auth_workers_end(struct auth_workers *workers)
+void auth_workers_away(struct auth_workers *workers, uint32_t number) { atomic_store(&workers->threads[number].whereabouts, AWAY); }
+
+void auth_workers_back(struct auth_workers *workers, uint32_t number)
 {
+    int expected = AWAY;
+    if (atomic_compare_exchange_strong(&workers->threads[number].whereabouts, &expected, HERE)) return;
+    for (;;)
+        pause(); /* what it would go on with may be gone */
+}
+
+/* It is waited for now. A process without privileges may not do this unless its limit allows it. */
+static void raise_priority(const struct thread *thread)
+{
+    static const struct sched_param none = {.sched_priority = 0};
+    pid_t id = atomic_load(&thread->id);
+    if (id && thread->crew == CREW_IDLE && sched_setscheduler(id, SCHED_BATCH, &none) == 0) setpriority(PRIO_PROCESS, (id_t)id, 10);
+}
+
+/* False: it is given up. */
+static bool join(struct thread *thread, const struct timespec *until)
+{
+    int expected = AWAY;
+    if (until && pthread_clockjoin_np(thread->thread, NULL, CLOCK_MONOTONIC, until) == 0) return true;
+    if (until && atomic_compare_exchange_strong(&thread->whereabouts, &expected, GIVEN_UP)) {
+        pthread_detach(thread->thread);
+        return false;
+    }
+    return pthread_join(thread->thread, NULL) == 0; /* forever; or it is back, and not far from its end */
+}
+
+bool auth_workers_end(struct auth_workers *workers, uint32_t patience_ms)
+{
+    struct timespec until;
+    uint32_t given_up = 0;
     atomic_store_explicit(&workers->stopping, true, memory_order_release);
     for (uint32_t i = 0; i < workers->threads_count; i++)
         sem_post(&workers->work[workers->threads[i].crew]);
     for (uint32_t i = 0; i < workers->threads_count; i++)
-        pthread_join(workers->threads[i].thread, NULL);
+        raise_priority(&workers->threads[i]);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += patience_ms / 1000;
+    until.tv_nsec += (long)(patience_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    for (uint32_t i = 0; i < workers->threads_count; i++)
+        given_up += !join(&workers->threads[i], patience_ms == AUTH_PATIENCE_FOREVER ? NULL : &until);
     workers->threads_count = 0;
+    if (given_up) LOG(WARN, "logins are given up", "threads=%s count=%u what=\"they have not come to their end in time; they end with the process\"",
+                      log_quoted(span_of_string(workers->name)), given_up);
+    return given_up == 0;
 }
 
 void auth_workers_release(struct auth_workers *workers)

@@ -257,7 +257,8 @@ static struct feature_verdict about_topic(struct feature_shard *shard, struct fe
 {
     const struct prepared *prepared = shard->prepared;
     if (begins_with(topic, prepared->closed)) return (struct feature_verdict){.decision = FEATURE_DENY, .what = "this topic is closed"};
-    return begins_with(topic, prepared->slow) ? think_about(shard, client) : FEATURE_VERDICT(PASS);
+    if (begins_with(topic, prepared->slow)) return think_about(shard, client);
+    return (struct feature_verdict){.decision = FEATURE_PASS, .holds_ms = FEATURE_HOLDS}; /* until the settings change */
 }
 
 static struct feature_verdict example_publish(struct feature_shard *shard, struct feature_client *client, const struct feature_publish *publish)

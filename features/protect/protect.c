@@ -78,6 +78,7 @@ struct protect {
     bool file_read, read_once;
     struct login_rules login_rules;   /* control thread: for the sweep */
     uint32_t sweep_cursor;
+    bool shard_has_bans[SHARDS_MAX];  /* each written by its shard */
 };
 
 /* What is in force: read by all shards. */
@@ -203,7 +204,11 @@ static bool protect_prepare(struct feature_node *node, const void *settings, str
 static void protect_apply(struct feature_shard *shard)
 {
     const struct prepared *prepared = shard->prepared;
+    struct protect *protect = shard->node->state;
+    bool bans = prepared && prepared->bans;
     if (prepared && prepared->flapping && !shard->state) shard->state = flapping_create();
+    if (bans && !protect->shard_has_bans[shard->number]) feature_clients_find(shard); /* whoever came before the list was looked at */
+    protect->shard_has_bans[shard->number] = bans;
 }
 
 static void protect_stop(struct feature_shard *shard)
@@ -292,30 +297,39 @@ static void protect_client_gone(struct feature_shard *shard, struct feature_clie
 
 /* ---- those who are in already -------------------------------------------------------------------------------------- */
 
-/* To one shard: whom this ban (or, without one, any ban of the list) is for goes. */
+/* To one shard: whom this ban is for goes; without one, whom any ban of the list is for. */
 struct kick {
     struct feature_post post; /* first */
     struct ban_entry *ban;    /* NULL: the whole list */
 };
 
-static _Thread_local const struct kick *running; /* feature_clients_each() has no context */
+static _Thread_local const struct ban_entry *running; /* feature_clients_each() has no context */
 
 static void kick_one(struct feature_shard *shard, struct feature_client *client)
 {
+    struct ban_client facts = facts_of(client);
+    if (client->connected && ban_entry_matches(running, &facts)) feature_disconnect(shard, client->conn, MQTT_REASON_ADMINISTRATIVE_ACTION);
+}
+
+static void protect_client_found(struct feature_shard *shard, struct feature_client *client)
+{
     struct protect *protect = shard->node->state;
     struct ban_client facts = facts_of(client);
-    if (!client->connected) return; /* its gate is still to come, or comes again */
-    bool out = running->ban ? ban_entry_matches(running->ban, &facts) : bans_match(&protect->bans, &facts, feature_unix_ms(shard));
-    if (out) feature_disconnect(shard, client->conn, MQTT_REASON_ADMINISTRATIVE_ACTION);
+    bool looked_at = shard->prepared && ((const struct prepared *)shard->prepared)->bans && client->connected; /* else its gate is still to come */
+    if (looked_at && bans_match(&protect->bans, &facts, feature_unix_ms(shard))) feature_disconnect(shard, client->conn, MQTT_REASON_ADMINISTRATIVE_ACTION);
 }
 
 static void kick_run(struct feature_shard *shard, struct feature_post *post)
 {
-    running = (const struct kick *)post;
-    feature_clients_each(shard, kick_one);
-    ban_entry_release(running->ban);
+    struct kick *kick = (struct kick *)post;
+    running = kick->ban;
+    if (running)
+        feature_clients_each(shard, kick_one);
+    else
+        feature_clients_find(shard);
+    ban_entry_release(kick->ban);
     running = NULL;
-    memory_release(post);
+    memory_release(kick);
 }
 
 static void kick_send(struct protect *protect, const struct ban *ban)
@@ -398,4 +412,5 @@ const struct feature feature_protect = {
     .stop = protect_stop,
     .connect = protect_connect,
     .client_gone = protect_client_gone,
+    .client_found = protect_client_found,
 };

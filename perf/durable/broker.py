@@ -6,7 +6,7 @@ BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build/release"))
 
 
 class Broker:
-    def __init__(self, folder, *sets, log="notice"):
+    def __init__(self, folder, *sets, log="notice", config=None):
         self.folder = folder
         self.log = os.path.join(folder, "log")
         self.begun = time.monotonic()
@@ -14,6 +14,8 @@ class Broker:
         for text in ("listeners.tcp.default.bind=127.0.0.1:0", "admin.bind=127.0.0.1:0", "admin.default_password=perf perf perf", "node.data_dir=" + os.path.join(folder, "data"),
                      "log.level=" + log, "mqtt.max_mqueue_len=100000000", "mqtt.max_mqueue_bytes=64GiB") + sets:
             command += ["--set", text]
+        if config:
+            command += ["--config", config]
         self.process = subprocess.Popen(command, cwd=folder, stderr=open(self.log, "w"))
         self.port = int(self.await_log(r"listener=tcp.default .* port=(\d+)"))
         self.admin_port = int(self.await_log(r"admin API: url=\S+ port=(\d+)"))

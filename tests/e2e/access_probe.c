@@ -104,6 +104,7 @@ static struct feature_verdict at_auth(struct feature_shard *shard, struct featur
         return (struct feature_verdict){.decision = FEATURE_DENY, .reason = MQTT_REASON_NOT_AUTHORIZED, .what = "wrong answer"};
     client->slots[shard->slot] = (void *)ANSWERED;
     client->auth_data = SPAN_LITERAL("again");
+    if (client->connected && user_is(client, "root")) client->superuser = !client->superuser;
     return FEATURE_VERDICT(PASS);
 }
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
@@ -23,20 +22,6 @@ SHA256 = {"ann": ("x", "ann-secret"), "root": ("y", "root-secret")}  # user: sal
 def hashed(user):
     salt, password = SHA256[user]
     return hashlib.sha256((salt + password).encode()).hexdigest()
-
-
-def own_port():
-    """A port nobody has, below those the kernel hands out: a server that is stopped finds it free when it comes back."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        lowest = int(file.read().split()[0])
-    for _ in range(1000 if lowest > 12000 else 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", random.randrange(10000, lowest)))
-                return probe.getsockname()[1]
-            except OSError:
-                pass
-    return free_port()
 
 
 def states_of(pid):
@@ -58,7 +43,7 @@ class Server:
 
     def __init__(self, tls=None):
         self.folder = tempfile.mkdtemp(prefix="ringmq-auth-", dir="/tmp")
-        self.port = own_port()
+        self.port = free_port()
         self.process = None
         self.tls = tls is not None
         for name in ("ca.pem", "server.pem", "server.key") if tls else ():
@@ -249,6 +234,7 @@ objectClass: account
 objectClass: simpleSecurityObject
 uid: ann
 description: ann/${clientid}/#
+host: shared
 userPassword: ann-secret
 
 dn: uid=root,ou=people,dc=example,dc=org
@@ -288,7 +274,7 @@ rootpw admin-secret
 
     def command(self):
         if self.tls and not self.plain_port:
-            self.plain_port = own_port()
+            self.plain_port = free_port()
         urls = f"ldaps://127.0.0.1:{self.port} ldap://127.0.0.1:{self.plain_port}" if self.tls else f"ldap://127.0.0.1:{self.port}"
         return ["/usr/sbin/slapd", "-h", urls, "-f", "slapd.conf", "-d", "0"]
 
@@ -310,7 +296,7 @@ class Http:
     """An HTTP server whose users are ann and root, in this process. What it was asked is in .requests, as (path, parameters, headers)."""
 
     def __init__(self, tls=None, port=None):
-        self.port = port or own_port()
+        self.port = port or free_port()
         self.tls = tls
         self.requests, self.connections = [], set()
         self.reply, self.server = None, None  # reply: (status, content type, body) in place of the usual

@@ -279,11 +279,11 @@ def test_server_keep_alive(b):
     c = b.client(keep_alive=1)
     check(SERVER_KEEP_ALIVE not in c.connack.props, "told although the client's own is used")
     for keep_alive in (0, 100):
+        started = time.monotonic()
         c = b.client(keep_alive=keep_alive)
         equal(c.connack.props.get(SERVER_KEEP_ALIVE), 2, "server keep alive")
-        started = time.monotonic()
         c.ends(0x8D, 10)  # the client did not use it
-        check(2.7 < time.monotonic() - started < 6, f"closed after {time.monotonic() - started:.1f} s, wanted about 3")
+        check(2.7 < time.monotonic() - started < 8, f"closed after {time.monotonic() - started:.1f} s, wanted about 3")
 
 
 @proves("MQTT-3.1.4-2")

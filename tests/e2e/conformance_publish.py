@@ -149,10 +149,10 @@ def test_what_was_sent_does_not_expire(b):
     topic = b.name("t")
     c = b.client(clean=False, props=FOREVER)
     c.subscribe((topic, 2))
-    b.client().publish(topic, "x", 2, props=[(EXPIRY, 1)])
+    b.client().publish(topic, "x", 2, props=[(EXPIRY, 4)])
     packet_id = c.packet(PUBLISH).packet_id
     c.drop()
-    time.sleep(2.2)
+    time.sleep(5.2)
     again = b.client(client_id=c.client_id, clean=False, props=FOREVER)
     message = again.packet(PUBLISH)
     equal((message.packet_id, message.payload, message.dup), (packet_id, b"x", True), "sent again")
@@ -236,13 +236,15 @@ def test_retained_messages_of_a_wildcard(b, version):
 def test_retained_messages_expire(b):
     topic, other, publisher = b.name("t"), b.name("t"), b.client()
     publisher.publish(topic, "short", 1, True, [(EXPIRY, 1)])
+    begun = time.monotonic()
     publisher.publish(other, "long", 1, True, [(EXPIRY, 100)])
     time.sleep(2.2)
     c = b.client()
     c.subscribe((topic, 1), (other, 1))
     message = c.message()
     equal(message.payload, b"long", "what is left")
-    check(96 <= message.props[EXPIRY] <= 98, f"expiry {message.props[EXPIRY]} after 2.2 s of 100")
+    took = time.monotonic() - begun
+    check(98 - took <= message.props[EXPIRY] <= 98, f"expiry {message.props[EXPIRY]} after {took:.1f} s of 100")
     c.alive()
 
 
@@ -335,7 +337,7 @@ def test_messages_expire_and_are_counted_down(b):
     c = b.client(clean=False, props=FOREVER)
     c.subscribe((topic, 2))
     c.quit()
-    publisher = b.client()
+    publisher, begun = b.client(), time.monotonic()
     for name, expiry in (("short", 1), ("long", 50), ("zero", 0), ("forever", 0xFFFFFFFF)):
         publisher.publish(topic, name, 2, props=[(EXPIRY, expiry)])
     publisher.publish(topic, "none", 2)
@@ -347,8 +349,9 @@ def test_messages_expire_and_are_counted_down(b):
         got[message.payload] = message.props.get(EXPIRY)
     again.alive()
     equal(sorted(got), [b"forever", b"long", b"none"], "what is left")
-    check(46 <= got[b"long"] <= 48, f"expiry {got[b'long']} after 2.2 s of 50")
-    check(0xFFFFFFFF - 4 <= got[b"forever"] <= 0xFFFFFFFF - 2, f"expiry {got[b'forever']} after 2.2 s of {0xFFFFFFFF}")
+    took = time.monotonic() - begun
+    check(48 - took <= got[b"long"] <= 48, f"expiry {got[b'long']} after {took:.1f} s of 50")
+    check(0xFFFFFFFF - 2 - took <= got[b"forever"] <= 0xFFFFFFFF - 2, f"expiry {got[b'forever']} after {took:.1f} s of {0xFFFFFFFF}")
     equal(got[b"none"], None, "expiry of a message without")
 
 
@@ -358,7 +361,7 @@ def test_expiry_of_a_message_that_does_not_wait(b):
     for expiry in (100, 1, 0):
         publisher.publish(topic, "x", 1, props=[(EXPIRY, expiry)])
         got = c.message().props.get(EXPIRY)
-        check(got is not None and expiry - 1 <= got <= expiry, f"expiry {got}, sent with {expiry}")
+        check(got is not None and expiry - 5 <= got <= expiry, f"expiry {got}, sent with {expiry}")
 
 
 # ---- aliases ----------------------------------------------------------------------------------------------------------------

@@ -53,14 +53,14 @@ def test_clean_start_discards_the_session(b, version):
 
 @proves("MQTT-4.1.0-2", "MQTT-3.1.2-23")
 def test_session_expires(b):
-    c = b.client(props=[(SESSION_EXPIRY, 1)], clean=False)
+    c = b.client(props=[(SESSION_EXPIRY, 4)], clean=False)
     c.subscribe((b.name("t"), 1))
     c.quit()
-    here = b.client(client_id=c.client_id, clean=False, props=[(SESSION_EXPIRY, 1)])
+    here = b.client(client_id=c.client_id, clean=False, props=[(SESSION_EXPIRY, 4)])
     check(here.connack.present, "the session was gone before its time")
     here.quit()
-    time.sleep(2.2)
-    late = b.client(client_id=c.client_id, clean=False, props=[(SESSION_EXPIRY, 1)])
+    time.sleep(5.2)
+    late = b.client(client_id=c.client_id, clean=False, props=[(SESSION_EXPIRY, 4)])
     check(not late.connack.present, "the session is there after its time")
 
 
@@ -367,11 +367,11 @@ def test_will_delay(b):
 def test_will_delay_is_cut_short_by_a_return(b):
     topic = b.name("w")
     watcher = watching(b, topic)
-    c = b.client(will=Will(topic, b"never", 1, props=[(WILL_DELAY, 1)]), clean=False, props=[(SESSION_EXPIRY, 100)])
+    c = b.client(will=Will(topic, b"never", 1, props=[(WILL_DELAY, 4)]), clean=False, props=[(SESSION_EXPIRY, 100)])
     c.drop()
     again = b.client(client_id=c.client_id, clean=False, props=[(SESSION_EXPIRY, 100)])
     check(again.connack.present, "the session was not resumed")
-    time.sleep(2.5)
+    time.sleep(5.5)
     b.client().publish(topic, "marker", 2)
     equal(watcher.payloads(b"marker"), [], "wills of a client that came back in time")
 
@@ -401,7 +401,7 @@ def test_will_properties(b):
                                                      (CORRELATION, b"\x00\xff")] + [(USER, pair) for pair in pairs]))
     c.drop()
     props = watcher.message().props
-    check(59 <= props.pop(EXPIRY) <= 60, "message expiry")
+    check(50 <= props.pop(EXPIRY) <= 60, "message expiry")
     equal(props, {FORMAT: 1, CONTENT_TYPE: "text/plain", RESPONSE_TOPIC: "r/t", CORRELATION: b"\x00\xff", USER: pairs}, "properties")
 
 
@@ -440,25 +440,25 @@ def test_keep_alive(b, version):
     c = b.client(version, keep_alive=2)
     for _ in range(3):  # it is the silence that counts, not the age
         time.sleep(1)
+        started = time.monotonic()
         c.alive()
-    started = time.monotonic()
     c.error(0x8D)
     took = time.monotonic() - started
-    check(2.8 < took < 6, f"closed after {took:.1f} s of silence, keep alive is 2 s")
+    check(2.8 < took < 8, f"closed after {took:.1f} s of silence, keep alive is 2 s")
 
 
 @proves("MQTT-3.1.2-22", "MQTT3-3.1.2-24")
 @versions(4, 5)
 def test_every_packet_counts_for_keep_alive_and_received_ones_do_not(b, version):
     topic = b.name("t")
-    c = b.client(version, keep_alive=1)
-    for _ in range(5):
+    c = b.client(version, keep_alive=2)
+    for _ in range(6):
         time.sleep(0.6)
         c.send(publish(version, topic, "x"))
     c.alive()
     c.subscribe(topic)
     publisher = b.client()
-    end, packet = time.monotonic() + 8, None
+    end, packet = time.monotonic() + 12, None
     while time.monotonic() < end:
         publisher.publish(topic, "still here?", 1)
         try:

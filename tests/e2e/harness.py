@@ -6,6 +6,7 @@ durability.enable=true), E2E_CACHE (build/e2e-cache), E2E_ONLY (a regular expres
 tests that passed, too)."""
 import concurrent.futures
 import os
+import random
 import re
 import resource
 import shutil
@@ -48,7 +49,7 @@ def equal(got, wanted, what):
         raise Failure(f"{what}: got {str(got)[:400]!r}, wanted {str(wanted)[:400]!r}")
 
 
-def wait_for(condition, what, timeout=10.0, every=0.01):
+def wait_for(condition, what, timeout=30.0, every=0.01):
     """Polls until condition() is true (its value is returned) or the deadline is over."""
     deadline = time.monotonic() + timeout
     while True:
@@ -60,11 +61,34 @@ def wait_for(condition, what, timeout=10.0, every=0.01):
         time.sleep(every)
 
 
-def free_port():
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _below_the_ephemeral():
+    """(first, last) of the ports to choose from, or None: the kernel hands out nearly all of them itself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        low = int(file.read().split()[0])
+    return (max(10000, low - 20000), low - 1) if low >= 12000 else None
+
+
+_ports_kept = []  # UDP sockets that say to the other test programs: this one is mine
+
+
+def free_port(host="127.0.0.1"):
+    """A port that is this process's until its end, for what cannot bind to 0 and say which port it got. Not from the range that the kernel chooses from
+    for connect() and bind(0): there somebody else's connection may take it before it is bound. No two test programs get the same (a UDP socket is held on it)."""
+    span = _below_the_ephemeral()
+    for _ in range(1000):
+        keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            keeper.bind(("127.0.0.1", random.randint(*span) if span else 0))
+            port = keeper.getsockname()[1]
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError:
+            keeper.close()
+            continue
+        _ports_kept.append(keeper)
+        return port
+    raise Failure("there is no free port")
 
 
 def raise_descriptor_limit():
@@ -132,7 +156,7 @@ class Broker:
             if self.process.poll() is not None:
                 raise Failure(f"ringmqd ended with {self.process.returncode} at start:\n{self.log()[-2000:]}")
             return re.search(r"listening: listener=tcp\.default .* port=(\d+)[\s\S]* is ready", self.log())
-        self.port = int(wait_for(ready, "ringmqd is ready", 30).group(1))
+        self.port = int(wait_for(ready, "ringmqd is ready", 60).group(1))
 
     @property
     def pid(self):
@@ -144,7 +168,7 @@ class Broker:
             file.seek(self.log_start)
             return file.read().decode("utf-8", "replace")
 
-    def wait_log(self, pattern, timeout=10.0, after=0):
+    def wait_log(self, pattern, timeout=30.0, after=0):
         return wait_for(lambda: re.search(pattern, self.log()[after:]), f"/{pattern}/ in the log", timeout)
 
     def rss(self):

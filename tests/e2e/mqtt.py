@@ -225,7 +225,7 @@ class Client:
     `acks` is set."""
 
     def __init__(self, port, client_id="", version=4, acks=True, host="127.0.0.1", handshake=True, receive_buffer=None,
-                 timeout=10.0, accept=(0,), transport=None, **options):
+                 timeout=20.0, accept=(0,), transport=None, **options):
         """transport: something connected with settimeout(), sendall(), recv() and close() in place of a TCP socket."""
         self.version, self.acks, self.timeout = version, acks, timeout
         self.parser, self.pending, self.next_id = Parser(version), [], 0
@@ -351,9 +351,21 @@ class Client:
             self.send(disconnect(self.version, reason, **props))
         except Closed:
             pass
-        self.socket.close()
+        self.close()
 
     def close(self):
+        """The broker has taken notice when this returns: our end of the connection is closed, and its end has come. What another client does after that, the
+        broker does after that, too; otherwise the two would be in a race. (Not for transports of other kinds.)"""
+        try:
+            if type(self.socket) is socket.socket:
+                self.socket.shutdown(socket.SHUT_WR)
+                deadline = time.monotonic() + 2
+                while (left := deadline - time.monotonic()) > 0:
+                    self.socket.settimeout(left)
+                    if not self.socket.recv(1 << 18):
+                        break
+        except OSError:
+            pass  # a reset, or too late
         self.socket.close()
 
     def reset(self):
@@ -364,10 +376,10 @@ class Client:
         return self
 
     def __exit__(self, kind, error, trace):
-        self.socket.close()
+        self.close()
 
 
-def sys_value(client, topic, timeout=5.0):
+def sys_value(client, topic, timeout=20.0):
     """The newest value of $SYS/broker/TOPIC that is published from now on; the client is subscribed to it for the time."""
     name = "$SYS/broker/" + topic
     client.pending = [p for p in client.pending if not (p.kind == PUBLISH and p.topic == name)]
@@ -399,7 +411,7 @@ class SysWatch:
     def number(self, topic):
         return int(self.values[topic])
 
-    def fresh(self, timeout=6.0):
+    def fresh(self, timeout=20.0):
         """Waits for a whole round that begins after now. What was published before and not read yet is not one."""
         while self.client.poll(0):
             pass
@@ -416,7 +428,7 @@ class SysWatch:
             self.follow()
         return self.values
 
-    def wait(self, conditions, timeout=10.0):
+    def wait(self, conditions, timeout=30.0):
         """conditions: {topic: predicate of the number}"""
         deadline = time.monotonic() + timeout
         while True:

@@ -33,6 +33,19 @@ static void answered(struct feature_shard *shard, struct feature_post *post)
     alive--;
 }
 
+/* Some verdicts hold, for a while or until this gate says otherwise about this client or all of the shard. */
+static struct feature_verdict pass_for_now(struct feature_shard *shard, struct feature_client *client)
+{
+    struct feature_verdict verdict = FEATURE_VERDICT(PASS);
+    switch (random_below(&random_now, 8)) {
+    case 0: feature_forget(shard, random_below(&random_now, 4) ? client : NULL); break;
+    case 1: verdict.holds_ms = 1 + random_below(&random_now, 50); break;
+    case 2: verdict.holds_ms = FEATURE_HOLDS; break;
+    default: break;
+    }
+    return verdict;
+}
+
 static struct feature_verdict ask(struct feature_shard *shard, struct feature_client *client)
 {
     enum waiting state = (enum waiting)(uintptr_t)client->slots[shard->slot];
@@ -42,7 +55,7 @@ static struct feature_verdict ask(struct feature_shard *shard, struct feature_cl
         client->slots[shard->slot] = (void *)IDLE;
         return random_below(&random_now, 2) ? FEATURE_VERDICT(PASS) : FEATURE_VERDICT(ALLOW);
     }
-    if (random_below(&random_now, 256) >= chance_now) return FEATURE_VERDICT(PASS);
+    if (random_below(&random_now, 256) >= chance_now) return pass_for_now(shard, client);
     struct question *question = memory_acquire_zeroed(sizeof *question);
     *question = (struct question){.post.run = answered, .next = questions, .node = shard->node, .shard = shard->number, .conn = client->conn};
     questions = question;

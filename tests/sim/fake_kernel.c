@@ -29,7 +29,9 @@ struct fake_operation {
     enum fake_kind kind;
     int fd;
     uint64_t user;
-    bool cancelled, one;
+    bool cancelled, once;
+    bool now;                   /* OP_SEND: never waits for room */
+    enum kernel_accept accepts;
     int result;                 /* OP_DONE */
     struct iovec pieces[1100];  /* OP_SEND */
     uint32_t pieces_count;
@@ -172,6 +174,8 @@ static struct kernel_ring *fake_open(uint32_t shard, const struct settings *sett
                                               .fd_passing = world.chances.fd_passing,
                                               .send_vectorized = world.chances.send_vectorized,
                                               .multishot_accept = true,
+                                              .accept_waiting = true,
+                                              .min_wait = true,
                                               .multishot_receive = true};
     return world.rings[shard] = ring;
 }
@@ -198,7 +202,7 @@ static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_
     operation->kind = kind;
     operation->fd = fd;
     operation->user = user;
-    operation->cancelled = operation->one = false;
+    operation->cancelled = operation->once = operation->now = false;
     operation->sent = operation->total = 0;
     operation->pieces_count = 0;
     return ring->operations[ring->operations_count++] = operation;
@@ -209,17 +213,17 @@ static void operation_done(struct kernel_ring *ring, uint64_t user, int result)
     operation_add(ring, OP_DONE, -1, user)->result = result;
 }
 
-static void fake_accept(struct kernel_ring *ring, int listener, bool one, uint64_t user)
+static void fake_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user)
 {
     CHECK(listener == FAKE_LISTENER);
-    operation_add(ring, OP_ACCEPT, listener, user)->one = one;
+    operation_add(ring, OP_ACCEPT, listener, user)->accepts = which;
 }
 
-static void fake_receive(struct kernel_ring *ring, int fd, uint64_t user)
+static void fake_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user)
 {
     for (uint32_t i = 0; i < ring->operations_count; i++) /* two receives on one socket would tear its stream */
         CHECK(ring->operations[i]->kind != OP_RECEIVE || ring->operations[i]->fd != fd);
-    operation_add(ring, OP_RECEIVE, fd, user);
+    operation_add(ring, OP_RECEIVE, fd, user)->once = once;
 }
 
 static void fake_receive_done(struct kernel_ring *ring, uint32_t buffer)
@@ -246,6 +250,12 @@ static void fake_send(struct kernel_ring *ring, int fd, const void *data, size_t
     fake_send_vector(ring, fd, &piece, 1, user);
 }
 
+static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
+{
+    fake_send(ring, fd, data, bytes, user);
+    ring->operations[ring->operations_count - 1]->now = true;
+}
+
 static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user)
 {
     fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, user);
@@ -267,22 +277,18 @@ static void fake_close_fd(struct kernel_ring *ring, int fd, uint64_t user)
 {
     struct fake_socket *socket = socket_of(fd);
     CHECK(socket->broker_open);
-    for (uint32_t i = 0; i < ring->operations_count; i++) /* the engine waits for all of them first */
-        CHECK(ring->operations[i]->kind == OP_DONE || ring->operations[i]->kind == OP_ACCEPT ||
-              ring->operations[i]->kind == OP_FILE || ring->operations[i]->fd != fd);
-    if (socket->shard == UINT32_MAX)
-        socket->shard = 0; /* the copy that stayed behind after a hand-over */
-    else
-        socket->broker_open = false;
+    for (uint32_t i = 0; i < ring->operations_count; i++) { /* the engine waits for all of them first, or has cancelled them */
+        const struct fake_operation *left = ring->operations[i];
+        bool socket_op = left->kind == OP_RECEIVE || left->kind == OP_SEND;
+        CHECK(left->kind == OP_DONE || left->kind == OP_ACCEPT || left->kind == OP_FILE || left->fd != fd || (socket_op && left->cancelled));
+    }
+    socket->broker_open = false;
     operation_done(ring, user, 0);
 }
 
-/* The other ring gets the descriptor; ours stays to be closed, which must not end the connection. */
 static void fake_pass(struct kernel_ring *ring, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
 {
-    struct fake_socket *socket = socket_of(fd);
     if (chance(8)) return operation_done(ring, user_here, -ENFILE);
-    socket->shard = UINT32_MAX;
     operation_done(world.rings[to_shard], user_there, fd);
     operation_done(ring, user_here, 0);
 }
@@ -325,12 +331,15 @@ static bool progress_accept(struct kernel_ring *ring, struct fake_operation *ope
         struct fake_socket *socket = &world.sockets[i];
         if (socket->accepted || socket->shard != ring->shard || !chance(world.chances.accept_now)) continue;
         socket->accepted = socket->broker_open = true;
-        *ret_over = operation->one || chance(world.chances.receive_ends);
+        *ret_over = operation->accepts == KERNEL_ACCEPT_ONE || chance(world.chances.receive_ends);
         *out = (struct kernel_completion){.user = operation->user, .result = i + FD_BASE,
                                           .flags = *ret_over ? 0 : KERNEL_MORE};
         return true;
     }
-    return false;
+    if (operation->accepts != KERNEL_ACCEPT_WAITING) return false;
+    *ret_over = true;
+    *out = (struct kernel_completion){.user = operation->user, .result = -EAGAIN};
+    return true;
 }
 
 static int buffer_free(const struct kernel_ring *ring)
@@ -360,7 +369,7 @@ static bool progress_receive(struct kernel_ring *ring, struct fake_operation *op
         out->result = (int)pipe_get(&socket->up, ring->buffers[buffer], most);
         out->data = ring->buffers[buffer];
         out->buffer = (uint32_t)buffer;
-        *ret_over = chance(world.chances.receive_ends);
+        *ret_over = chance(world.chances.receive_ends) || operation->once;
         out->flags = KERNEL_BUFFER | (*ret_over ? 0 : KERNEL_MORE);
         return true;
     }
@@ -390,9 +399,10 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
         return true;
     }
     *ret_over = false;
-    if (!chance(world.chances.send_now)) return false;
+    bool no_room = operation->now && chance(20);
+    if (!no_room && !chance(world.chances.send_now)) return false; /* a send_now() is told late, with something else */
     uint64_t skip = operation->sent;
-    for (uint32_t i = 0; i < operation->pieces_count; i++) {
+    for (uint32_t i = 0; i < operation->pieces_count && !no_room; i++) {
         uint64_t length = operation->pieces[i].iov_len;
         if (skip >= length) {
             skip -= length;
@@ -405,7 +415,12 @@ static bool progress_send(struct fake_operation *operation, struct kernel_comple
         if (put < wanted) break;
     }
     bool whole = operation->sent == operation->total;
-    if (!whole && !(operation->sent && chance(world.chances.send_short))) return false; /* MSG_WAITALL: goes on later */
+    if (operation->now && operation->sent == 0) {
+        *ret_over = true;
+        out->result = -EAGAIN;
+        return true;
+    }
+    if (!whole && !operation->now && !(operation->sent && chance(world.chances.send_short))) return false; /* MSG_WAITALL: goes on later */
     *ret_over = true;
     out->result = (int)operation->sent;
     return true;
@@ -483,6 +498,7 @@ const struct kernel_verbs kernel_fake = {
     .receive_done = fake_receive_done,
     .send = fake_send,
     .send_vector = fake_send_vector,
+    .send_now = fake_send_now,
     .send_message = fake_send_message,
     .cancel = fake_cancel,
     .shutdown = fake_shutdown,

@@ -173,6 +173,7 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
     }
     mqtt_inflight_resume(&client->window, receive_maximum);
     resend(client, rules);
+    if (client->role == SIM_PUBLISHER) client->subscribed = true;
     if (persistent && !client->subscribed) subscribe_all(client);
 }
 
@@ -359,6 +360,10 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
     move_bytes(client, rules);
     if (client->socket < 0 || !client->connected || !rules->chaos) return;
     if (client->role == SIM_CHAOTIC && chance(rules, 40)) act_chaotic(client, rules);
+    if (rules->pressure) {
+        if (client->role == SIM_PUBLISHER && chance(rules, 220)) publish_new(client, rules);
+        return;
+    }
     if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, 50)) publish_new(client, rules);
     misbehave(client, rules);
 }

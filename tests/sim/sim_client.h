@@ -24,12 +24,12 @@ struct sim_reception {
     int32_t highest; /* -1: none */
 };
 
-enum sim_role { SIM_STEADY, SIM_SHARED, SIM_CHAOTIC };
+enum sim_role { SIM_STEADY, SIM_SHARED, SIM_CHAOTIC, SIM_PUBLISHER };
 
 struct sim_client {
     uint32_t number;
     enum sim_role role; /* STEADY: persistent, subscribed to everything from the start; SHARED: the same in a shared group;
-                           CHAOTIC: anything at all */
+                           CHAOTIC: anything at all; PUBLISHER: persistent, without subscriptions */
     char client_id[24];
     enum mqtt_version version;
     int socket;     /* -1: none */
@@ -52,6 +52,7 @@ struct sim_rules {
     uint32_t shards_count;
     uint32_t clients_count;
     bool chaos;      /* connections break, chaotic clients act, new messages are published */
+    bool pressure;   /* no connection breaks, and publishers alone publish: as fast as they may */
     uint32_t filler_max;
     uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };

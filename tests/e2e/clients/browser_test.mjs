@@ -71,7 +71,7 @@ const tests = {
 const inPage = (name, body, url, version, prefix) => {
   const v5 = version === '5'
   const topic = (text) => `${prefix}/${text}`
-  const within = (promise, what) => Promise.race([promise, new Promise((_resolve, reject) => setTimeout(() => reject(new Error(`not in time: ${what}`)), 15000))])
+  const within = (promise, what) => Promise.race([promise, new Promise((_resolve, reject) => setTimeout(() => reject(new Error(`not in time: ${what}`)), 45000))])
   const check = (condition, what) => { if (!condition) throw new Error(what) }
   const t = { v5, topic, within, check, equal: (got, wanted) => check(got === wanted, `got ${got}, wanted ${wanted}`),
     async open (who, options = {}) {

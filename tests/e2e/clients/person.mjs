@@ -26,7 +26,7 @@ export async function person (url, shots, told = () => {}) {
   const page = await browser.newPage()
   const problems = []; const hosts = new Set()
   await page.setViewport({ width: 1280, height: 900 })
-  page.setDefaultTimeout(15000)
+  page.setDefaultTimeout(45000)
   page.on('pageerror', (error) => problems.push(`error in the page: ${error.message}`))
   page.on('console', (message) => { if (message.type() === 'error' && !/status of (401|404|403|400|409|429)/.test(message.text())) problems.push(`console: ${message.text()}`) })
   page.on('request', (request) => { if (!request.url().startsWith('blob:')) hosts.add(new URL(request.url()).host) })

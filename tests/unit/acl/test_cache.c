@@ -9,23 +9,30 @@ static struct acl_cache_key key_of(enum acl_action action, const char *topic, ui
     return acl_cache_key(action, span_of_string(topic), qos, retain);
 }
 
+static bool finds(struct acl_cache *cache, struct acl_cache_key *key, uint64_t now_ms, struct acl_cache_verdict *ret_verdict)
+{
+    const struct acl_cache_entry *entry = acl_cache_find(cache, key, now_ms);
+    if (entry) *ret_verdict = entry->verdict;
+    return entry != NULL;
+}
+
 Test(acl_cache, exactly_this_question)
 {
     struct acl_cache *cache = acl_cache_create(64);
     struct acl_cache_key key = key_of(ACL_PUBLISH, "a/b", 1, false);
     struct acl_cache_verdict verdict;
-    cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_assert_not(finds(cache, &key, 0, &verdict));
     acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_DENY, 7});
     key = key_of(ACL_PUBLISH, "a/b", 1, false);
-    cr_assert(acl_cache_find(cache, &key, 99, &verdict));
+    cr_assert(finds(cache, &key, 99, &verdict));
     cr_expect_eq(verdict.decision, ACL_DENY);
     cr_expect_eq(verdict.line, 7);
-    cr_expect_not(acl_cache_find(cache, &key, 100, &verdict), "its time is over");
+    cr_expect_not(finds(cache, &key, 100, &verdict), "its time is over");
     struct acl_cache_key others[] = {key_of(ACL_SUBSCRIBE, "a/b", 1, false), key_of(ACL_PUBLISH, "a/b", 0, false), key_of(ACL_PUBLISH, "a/b", 1, true),
                                      key_of(ACL_PUBLISH, "a/bc", 1, false), key_of(ACL_PUBLISH, "a/", 1, false)};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        cr_expect(acl_cache_find(cache, &key, 0, &verdict), "the recent one");
-        cr_expect_not(acl_cache_find(cache, &others[i], 0, &verdict), "%zu", i);
+        cr_expect(finds(cache, &key, 0, &verdict), "the recent one");
+        cr_expect_not(finds(cache, &others[i], 0, &verdict), "%zu", i);
     }
     acl_cache_release(cache);
     acl_cache_release(NULL);
@@ -39,17 +46,17 @@ Test(acl_cache, a_place_is_taken_over)
     struct acl_cache_verdict verdict;
     struct acl_cache_key first = key_of(ACL_PUBLISH, "a", 0, false), second = acl_cache_key(ACL_PUBLISH, span_of(lengthy, 900), 0, false),
                          most = acl_cache_key(ACL_PUBLISH, span_of(lengthy, ACL_CACHE_TOPIC_BYTES_MAX + 1), 0, false);
-    cr_expect_not(acl_cache_find(cache, &first, 0, &verdict));
+    cr_expect_not(finds(cache, &first, 0, &verdict));
     acl_cache_put(cache, &first, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
-    cr_expect_not(acl_cache_find(cache, &second, 0, &verdict));
+    cr_expect_not(finds(cache, &second, 0, &verdict));
     acl_cache_put(cache, &second, 100, (struct acl_cache_verdict){ACL_DENY, 2});
-    cr_expect_not(acl_cache_find(cache, &first, 0, &verdict));
-    cr_expect(acl_cache_find(cache, &second, 0, &verdict));
+    cr_expect_not(finds(cache, &first, 0, &verdict));
+    cr_expect(finds(cache, &second, 0, &verdict));
     acl_cache_put(cache, &first, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
-    cr_expect(acl_cache_find(cache, &first, 0, &verdict));
-    cr_expect_not(acl_cache_find(cache, &most, 0, &verdict));
+    cr_expect(finds(cache, &first, 0, &verdict));
+    cr_expect_not(finds(cache, &most, 0, &verdict));
     acl_cache_put(cache, &most, 100, (struct acl_cache_verdict){ACL_ALLOW, 3});
-    cr_expect_not(acl_cache_find(cache, &most, 0, &verdict));
+    cr_expect_not(finds(cache, &most, 0, &verdict));
     acl_cache_release(cache);
 }
 
@@ -59,15 +66,15 @@ Test(acl_cache, other_rules_forget)
     struct acl_cache_verdict verdict;
     struct acl_cache_key key = key_of(ACL_PUBLISH, "a", 0, false);
     struct acl_cache *cache = acl_cache_current(NULL, 8, 1, NULL);
-    cr_expect_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_expect_not(finds(cache, &key, 0, &verdict));
     acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
     cr_expect_eq(acl_cache_current(cache, 8, 1, NULL), cache);
-    cr_expect(acl_cache_find(cache, &key, 0, &verdict));
+    cr_expect(finds(cache, &key, 0, &verdict));
     cache = acl_cache_current(cache, 8, 2, NULL); /* a reload */
-    cr_expect_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_expect_not(finds(cache, &key, 0, &verdict));
     acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
     cache = acl_cache_current(cache, 8, 2, &rules); /* a new login */
-    cr_expect_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_expect_not(finds(cache, &key, 0, &verdict));
     cache = acl_cache_current(cache, 16, 2, &rules);
     cache = acl_cache_current(cache, 16, 2, &more);
     acl_cache_release(cache);
@@ -79,13 +86,13 @@ Test(acl_cache, forgetting_and_what_is_under_way)
     struct acl_cache *cache = acl_cache_create(8);
     struct acl_cache_key key = key_of(ACL_PUBLISH, "a/b", 1, false);
     struct acl_cache_verdict verdict;
-    cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_assert_not(finds(cache, &key, 0, &verdict));
     acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
     cache->pending = memory_acquire_zeroed(sizeof *cache->pending);
     cache->pending->state = ACL_PENDING_WAITS;
     cache->pending->keeps = true;
     acl_cache_forget(cache);
-    cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+    cr_assert_not(finds(cache, &key, 0, &verdict));
     cr_assert_not(cache->pending->keeps);
     struct acl_pending *pending = cache->pending;
     cache = acl_cache_current(cache, 8, 5, NULL);
@@ -103,13 +110,13 @@ Test(acl_cache, four_topics_have_places)
         for (uint32_t i = start; i < start + 4; i++) {
             snprintf(topics[i], sizeof topics[i], "t/%u", i);
             struct acl_cache_key key = key_of(ACL_PUBLISH, topics[i], 0, false);
-            cr_assert_not(acl_cache_find(cache, &key, 0, &verdict));
+            cr_assert_not(finds(cache, &key, 0, &verdict));
             acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, i});
         }
         for (uint32_t round = 0; round < 3; round++)
             for (uint32_t i = start; i < start + 4; i++) {
                 struct acl_cache_key key = key_of(ACL_PUBLISH, topics[i], 0, false);
-                cr_assert(acl_cache_find(cache, &key, 99, &verdict) && verdict.line == i, "%s", topics[i]);
+                cr_assert(finds(cache, &key, 99, &verdict) && verdict.line == i, "%s", topics[i]);
                 if (round == 1) acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, i});
             }
     }

@@ -1,7 +1,9 @@
 /* Password hashes: vectors of others, our own, files, users. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -195,6 +197,73 @@ Test(users, come_back, .init = make_folder, .fini = remove_folder)
     fclose(torn);
     cr_assert_null(auth_users_open(path, error, sizeof error), "a broken line in the middle is not passed over");
     cr_assert(strstr(error, "line"), "%s", error);
+}
+
+/* As a reload does: the new chain opens its database while the old one still has it. */
+Test(users, open_twice_is_one, .init = make_folder, .fini = remove_folder)
+{
+    struct auth_users *old = auth_users_open(path, error, sizeof error);
+    struct auth_user ann = user_named("ann"), bob = user_named("bob"), found;
+    auth_users_put(old, &ann, AUTH_USERS_ADD);
+    struct auth_users *fresh = auth_users_open(path, error, sizeof error);
+    cr_assert(fresh == old, "%s", error);
+    for (int i = 0; i < 1500; i++) /* the file is rewritten meanwhile */
+        cr_assert_eq(auth_users_put(old, &bob, AUTH_USERS_SET), AUTH_USERS_DONE);
+    auth_users_close(old);
+    cr_assert(auth_users_find(fresh, text("bob"), &found), "what was changed through the old one");
+    cr_assert_eq(auth_users_delete(fresh, text("ann")), AUTH_USERS_DONE);
+    auth_users_close(fresh);
+    fresh = auth_users_open(path, error, sizeof error);
+    cr_assert(fresh && auth_users_count(fresh) == 1 && auth_users_find(fresh, text("bob"), &found), "%s", error);
+    auth_users_close(fresh);
+}
+
+Test(users, a_changed_file_is_read_again, .init = make_folder, .fini = remove_folder)
+{
+    struct auth_users *users = auth_users_open(path, error, sizeof error), *again;
+    struct auth_user ann = user_named("ann"), found;
+    auth_users_put(users, &ann, AUTH_USERS_ADD);
+    FILE *by_hand = fopen(path, "a");
+    fputs("{\"user_id\":\"bob\",\"password_hash\":\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n", by_hand);
+    fclose(by_hand);
+    again = auth_users_open(path, error, sizeof error);
+    cr_assert(again == users && auth_users_count(users) == 2, "a line more: %s", error);
+    char other[80];
+    snprintf(other, sizeof other, "%s.other", path);
+    by_hand = fopen(other, "w");
+    fputs("{\"user_id\":\"eve\",\"password_hash\":\"$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\"}\n", by_hand);
+    fclose(by_hand);
+    rename(other, path);
+    auth_users_close(again);
+    again = auth_users_open(path, error, sizeof error);
+    cr_assert(again == users && auth_users_count(users) == 1 && auth_users_find(users, text("eve"), &found), "another file: %s", error);
+    cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_ADD), AUTH_USERS_DONE);
+    by_hand = fopen(path, "a");
+    fputs("no user at all\n", by_hand);
+    fclose(by_hand);
+    cr_assert_null(auth_users_open(path, error, sizeof error));
+    cr_assert(strstr(error, "line 3"), "%s", error);
+    cr_assert_eq(auth_users_count(users), 2, "what is in force stays");
+    auth_users_close(again);
+    auth_users_close(users);
+}
+
+Test(users, one_process_at_a_time, .init = make_folder, .fini = remove_folder)
+{
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    cr_assert_eq(flock(fd, LOCK_EX), 0); /* another opening of the file, as another process would have it */
+    cr_assert_null(auth_users_open(path, error, sizeof error));
+    cr_assert(strstr(error, "in use by another process"), "%s", error);
+    close(fd);
+    struct auth_users *users = auth_users_open(path, error, sizeof error);
+    cr_assert_not_null(users, "%s", error);
+    struct auth_user ann = user_named("ann");
+    for (int i = 0; i < 1500; i++) /* rewritten, and locked still */
+        cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_SET), AUTH_USERS_DONE);
+    fd = open(path, O_RDWR);
+    cr_assert_eq(flock(fd, LOCK_EX | LOCK_NB), -1, "the new file is not locked");
+    close(fd);
+    auth_users_close(users);
 }
 
 Test(users, history_is_rewritten, .init = make_folder, .fini = remove_folder)

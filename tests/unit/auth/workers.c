@@ -12,16 +12,24 @@ struct piece {
     struct auth_work work;
     uint64_t burn_us, sleep_us; /* CPU time, and time without */
     sem_t *go;        /* waits for this first; NULL: for nothing */
+    struct auth_workers *away; /* and is away from these for the time */
     atomic_int *done;
     int policy;       /* of the thread that ran it */
 };
+
+static atomic_int gone; /* how often somebody went away */
 
 static void run(void *context, uint32_t number, struct auth_work *work)
 {
     struct piece *piece = (struct piece *)work;
     struct timespec now, from;
     cr_assert_lt(number, 2u * AUTH_WORKERS_CREWS);
+    if (piece->away) {
+        auth_workers_away(piece->away, number);
+        atomic_fetch_add(&gone, 1);
+    }
     if (piece->go) sem_wait(piece->go);
+    if (piece->away) auth_workers_back(piece->away, number);
     if (piece->sleep_us) nanosleep(&(struct timespec){.tv_nsec = (long)piece->sleep_us * 1000}, NULL);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     do
@@ -31,8 +39,18 @@ static void run(void *context, uint32_t number, struct auth_work *work)
     atomic_fetch_add(piece->done, 1);
 }
 
-static uint32_t idle_ms(void *context, uint32_t number) { return number == 0 && context ? 20 : AUTH_IDLE_NEVER; }
-static void idle(void *context, uint32_t number) { atomic_fetch_add((atomic_int *)context, 1); }
+struct idled {
+    atomic_int all, ordinary; /* how often idle() was called; by threads of the second crew */
+};
+
+static uint32_t idle_ms(void *context, uint32_t number, bool first) { return first && context ? 20 : AUTH_IDLE_NEVER; }
+static void idle(void *context, uint32_t number, bool first)
+{
+    struct idled *idled = context;
+    cr_assert(first && number % 2 == 0, "thread %u", number);
+    atomic_fetch_add(&idled->all, 1);
+    if (sched_getscheduler(0) == SCHED_BATCH) atomic_fetch_add(&idled->ordinary, 1);
+}
 static void end(void *context, uint32_t number) {}
 static const struct auth_workers_calls calls = {run, idle_ms, idle, end};
 
@@ -47,14 +65,15 @@ static void await(atomic_int *done, int wanted, int seconds)
 
 Test(workers, idle_only_when_wanted)
 {
-    atomic_int idled = 0, done = 0;
+    atomic_int done = 0;
+    struct idled idled = {0};
     struct auth_workers *workers = auth_workers_start("test", 2, 8, 1000, &calls, &idled);
-    await(&idled, 2, 10);
+    await(&idled.all, 2, 10);
     struct piece piece = {.done = &done};
     cr_assert(auth_workers_put(workers, &piece.work));
     await(&done, 1, 10);
     cr_assert_eq(piece.policy, SCHED_IDLE);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
     cr_assert_eq(sched_getscheduler(0), SCHED_OTHER);
 }
@@ -82,7 +101,7 @@ Test(workers, no_more_waits_than_can_be_done_in_time)
     for (int i = 0; i < taken; i++)
         sem_post(&go);
     await(&done, TAUGHT + taken, 20);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
     sem_destroy(&go);
 }
@@ -94,10 +113,11 @@ static void *hog(void *nothing)
     return nothing;
 }
 
-/* One processor, which somebody else keeps busy: the threads of SCHED_IDLE would need minutes. */
+/* One processor, which somebody else keeps busy: the threads of SCHED_IDLE would need minutes. The others do all of their duties, those of the idle, too:
+ * whoever asks whether a server is back must not starve. */
 Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
 {
-    enum { COUNT = 4 };
+    enum { COUNT = 6 };
     cpu_set_t all, one;
     struct piece pieces[COUNT];
     atomic_int done = 0;
@@ -109,7 +129,8 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
             break;
         }
     cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0); /* threads made from now on stay there */
-    struct auth_workers *workers = auth_workers_start("test", 1, 64, 60000, &calls, NULL);
+    struct idled idled = {0};
+    struct auth_workers *workers = auth_workers_start("test", 2, 64, 60000, &calls, &idled);
     pthread_t hogs[3];
     for (int i = 0; i < 3; i++)
         cr_assert_eq(pthread_create(&hogs[i], NULL, hog, NULL), 0);
@@ -119,7 +140,7 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
         cr_assert(auth_workers_put(workers, &pieces[i].work));
     }
     uint64_t now_ms = 1000;
-    for (int looks = 0; looks < 60 && atomic_load(&done) < COUNT - 1; looks++, now_ms += 1000) {
+    for (int looks = 0; looks < 60 && atomic_load(&done) < COUNT - 2; looks++, now_ms += 1000) {
         auth_workers_look(workers, now_ms);
         nap(700);
     }
@@ -127,6 +148,7 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
     for (int i = 0; i < COUNT; i++)
         ordinary += pieces[i].policy == SCHED_BATCH;
     cr_assert_geq(ordinary, 1, "nobody but the starving threads has worked");
+    await(&idled.ordinary, 3, 30);
     atomic_store(&hogging, false);
     for (int i = 0; i < 3; i++)
         pthread_join(hogs[i], NULL);
@@ -136,6 +158,30 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
     cr_assert(auth_workers_put(workers, &last.work));
     await(&done, COUNT + 1, 20);
     cr_assert_eq(last.policy, SCHED_IDLE);
-    auth_workers_end(workers);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
     auth_workers_release(workers);
+}
+
+/* One thread is away and stays there, another is away and comes in time. */
+Test(workers, who_is_away_too_long_is_given_up)
+{
+    static struct piece late, in_time; /* the thread that is given up sees its piece for as long as it lives */
+    static sem_t never, soon;
+    static atomic_int done;
+    sem_init(&never, 0, 0);
+    sem_init(&soon, 0, 0);
+    static struct auth_workers *workers; /* and its pool */
+    workers = auth_workers_start("test", 2, 8, 60000, &calls, NULL);
+    late = (struct piece){.work.fair = 1 << 8, .go = &never, .away = workers, .done = &done};
+    in_time = (struct piece){.work.fair = 2 << 8, .go = &soon, .away = workers, .done = &done};
+    cr_assert(auth_workers_put(workers, &late.work));
+    cr_assert(auth_workers_put(workers, &in_time.work));
+    await(&gone, 2, 30);
+    sem_post(&soon);
+    await(&done, 1, 30);
+    cr_assert_not(auth_workers_end(workers, 300));
+    cr_assert_eq(atomic_load(&done), 1);
+    sem_post(&never); /* it comes back now, and goes no further */
+    nap(300);
+    cr_assert_eq(atomic_load(&done), 1);
 }

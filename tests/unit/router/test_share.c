@@ -161,6 +161,31 @@ Test(share, members_that_cannot_are_skipped)
     }
 }
 
+/* Nobody can take it now: rather one whose queue has room than one whose queue is nearly full, and any of them rather than one that is away. */
+Test(share, waiting_is_with_who_has_room)
+{
+    for (int strategy = 0; strategy < SHARE_STRATEGIES_COUNT; strategy++) {
+        struct share_state *state = share_create(1);
+        struct sinks_view view = members(MEMBERS);
+        for (int i = 1; i <= MEMBERS; i++)
+            loads[i] = SHARE_UNAVAILABLE;
+        loads[43] = SHARE_PRESSED;
+        for (uint64_t i = 0; i < 50; i++) {
+            struct share_choice choice = pick(state, strategy, view, i);
+            cr_assert(!choice.available && choice.index == 42 && choice.load == SHARE_PRESSED, "%s", share_strategy_name(strategy));
+        }
+        loads[11] = SHARE_WAITING;
+        for (uint64_t i = 0; i < 50; i++) {
+            struct share_choice choice = pick(state, strategy, view, i);
+            cr_assert(!choice.available && choice.index == 10 && choice.load == SHARE_WAITING, "%s", share_strategy_name(strategy));
+        }
+        loads[99] = 3;
+        struct share_choice choice = pick(state, strategy, view, 1);
+        cr_assert(choice.available && choice.index == 98 && choice.load == 3, "%s", share_strategy_name(strategy));
+        share_destroy(state);
+    }
+}
+
 Test(share, room_is_with_anybody)
 {
     struct share_keys keys = keys_of(1, 1);

@@ -499,3 +499,28 @@ Test(filter, a_reload_changes_the_certificate_and_drops_nobody)
     peer_release(old);
     peer_release(new);
 }
+
+/* ---- the library has nothing to give ------------------------------------------------------------------------------- */
+
+/* Of wolfSSL, whose headers stay in tls/. */
+int wolfSSL_SetAllocators(void *(*acquire)(size_t), void (*release)(void *), void *(*resize)(void *, size_t));
+
+static void *acquire_nothing(size_t bytes) { return NULL; }
+static void *resize_nothing(void *old, size_t bytes) { return NULL; }
+
+Test(filter, a_session_that_cannot_be_made_ends_the_connection_and_nothing_else)
+{
+    struct tls_context *context = simple_context(ec);
+    struct peer *peer = peer_create(context);
+    cr_assert_eq(wolfSSL_SetAllocators(acquire_nothing, free, resize_nothing), 0);
+    cr_assert_not(peer_handshake(peer));
+    cr_assert_eq(peer->wants, FILTER_FAILED);
+    cr_assert(strstr(peer->server->verbs->reason(peer->server), "could not make a session"), "%s", peer->server->verbs->reason(peer->server));
+    cr_assert_eq(peer->client_error, SSL_ERROR_SSL, "the client is told by an alert");
+    cr_assert_eq(wolfSSL_SetAllocators(malloc, free, realloc), 0);
+    peer_release(peer);
+    peer = peer_create(context);
+    cr_assert(peer_handshake(peer), "the next one is well");
+    peer_release(peer);
+    tls_context_release(context);
+}

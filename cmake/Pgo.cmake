@@ -1,0 +1,18 @@
+# Profile-guided optimisation (RINGMQ_PGO): generate, then use what a training run has left in the build folder. scripts/build-pgo does it all.
+set(RINGMQ_PGO "" CACHE STRING "profile-guided optimisation: generate, use, or empty")
+set(ringmq_profile ${CMAKE_BINARY_DIR}/profile)
+if(RINGMQ_PGO AND NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  message(FATAL_ERROR "RINGMQ_PGO: its options are GCC's; this compiler is ${CMAKE_C_COMPILER_ID}")
+endif()
+if(RINGMQ_PGO STREQUAL "generate")
+  add_compile_options(-fprofile-generate=${ringmq_profile} -fprofile-update=prefer-atomic)
+  add_link_options(-fprofile-generate=${ringmq_profile})
+elseif(RINGMQ_PGO STREQUAL "use")
+  if(NOT EXISTS ${ringmq_profile})
+    message(FATAL_ERROR "RINGMQ_PGO=use: there is no profile in ${ringmq_profile}; run scripts/build-pgo, which makes one")
+  endif()
+  # What was not trained is compiled as it always is, not for size.
+  add_compile_options(-fprofile-use=${ringmq_profile} -fprofile-partial-training -fprofile-correction -Wno-missing-profile)
+elseif(RINGMQ_PGO)
+  message(FATAL_ERROR "RINGMQ_PGO=${RINGMQ_PGO}: it is generate, use or empty")
+endif()
