@@ -426,7 +426,7 @@ static void setup_life(uint64_t size)
         {.type = MQTT_DISCONNECT}};
     log_configure(LOG_OFF, LOG_TEXT);
     shards_open(1);
-    client_subscribe(client_connect(0), 0);
+    client_subscribe(client_connect(0, false), 0);
     packets[0].connect.properties.present = packets[1].subscribe.properties.present = packets[2].disconnect.properties.present = 0;
     for (int i = 0; i < 3; i++)
         life.counts[i] = mqtt_encode(life.bytes[i], sizeof life.bytes[i], MQTT_3_1_1, &packets[i]);
