@@ -48,7 +48,7 @@ static bool refuse(struct ringmqd_store *store, const char *error)
  * offers nothing to come before that. So its last words are explained. What was acknowledged is in the log. */
 #define DISK_FULL_BYTES (64ull * 1024 * 1024)
 
-static char abort_path[4200];
+static char abort_path[4352];
 
 static void abort_explain(int signal)
 {
