@@ -128,7 +128,7 @@ static bool address_taken(const struct sockaddr_storage *address, socklen_t byte
     return taken;
 }
 
-#define TAKEN_TRIES    40
+#define TAKEN_TRIES    80
 #define TAKEN_RETRY_US 50000
 
 bool listener_open(struct listener *listener, uint32_t shards_count, int *fds, char *ret_error, size_t error_bytes)
