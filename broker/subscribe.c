@@ -283,7 +283,8 @@ static struct sinks_added subscription_lay(struct broker_shard *broker, struct s
 
 static void query_append(struct subscribe_request *request, struct retained_query *query)
 {
-    request->queries = memory_resize(request->queries, (request->queries_count + 1) * sizeof *request->queries);
+    uint32_t count = request->queries_count;
+    if ((count & (count - 1)) == 0) request->queries = memory_resize(request->queries, (count ? 2 * count : 1) * sizeof *request->queries); /* doubled */
     request->queries[request->queries_count++] = query;
 }
 
