@@ -81,7 +81,9 @@ void regions_begin(uint32_t shards)
     if (!bell_open(&regions.bell)) return; /* no descriptor left: who takes a region touches it */
     regions.ready_max = shards < READY_MAX ? shards : READY_MAX;
     atomic_store(&regions.ends, false);
-    CHECK(pthread_create(&regions.thread, NULL, prepare, NULL) == 0);
+    if (pthread_create(&regions.thread, NULL, prepare, NULL) == 0) return;
+    regions.ready_max = 0; /* no thread left: the same */
+    bell_close(&regions.bell);
 }
 
 void regions_end(void)
