@@ -13,26 +13,21 @@ struct auto_subscribe {
     char text[];
 };
 
-static const struct {
-    struct span text;
-    bool user_name;
-} placeholders[] = {{{(const uint8_t *)"${client_id}", 12}, false}, {{(const uint8_t *)"${clientid}", 11}, false},
-                    {{(const uint8_t *)"${username}", 11}, true},   {{(const uint8_t *)"%c", 2}, false}, {{(const uint8_t *)"%u", 2}, true}};
+/* names NULL: is the entry sound, whoever comes? Then any name does. */
+static struct span value_of(const struct client_names *names, const struct placeholder *placeholder)
+{
+    return names ? client_names_value(names, placeholder) : SPAN_LITERAL("x");
+}
 
 /* Puts the names in. False: one is missing or more than a level, or there is no room. */
-static bool fill_in(struct span template, struct span client_id, struct span user_name, uint8_t *buffer, size_t bytes, size_t *ret_bytes)
+static bool fill_in(struct span template, const struct client_names *names, uint8_t *buffer, size_t bytes, size_t *ret_bytes)
 {
     size_t used = 0;
     while (template.bytes) {
-        struct span text = span_of(template.data, 1);
-        size_t taken = 1;
-        for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++) {
-            if (!span_starts_with(template, placeholders[i].text)) continue;
-            text = placeholders[i].user_name ? user_name : client_id;
-            taken = placeholders[i].text.bytes;
-            if (text.bytes == 0 || memchr(text.data, '/', text.bytes) || mqtt_topic_has_wildcards(text)) return false;
-            break;
-        }
+        struct placeholder placeholder = placeholder_at(template);
+        struct span text = placeholder.kind ? value_of(names, &placeholder) : span_of(template.data, 1);
+        size_t taken = placeholder.kind ? placeholder.bytes : 1;
+        if (text.bytes == 0) return false;
         if (used + text.bytes > bytes) return false;
         memcpy(buffer + used, text.data, text.bytes);
         used += text.bytes;
@@ -58,10 +53,10 @@ static const char *entry_read(const struct words *words, struct auto_subscriptio
     size_t bytes;
     if (words->wrong) return words->wrong;
     *entry = (struct auto_subscription){.filter = words->words[0]};
-    if (!fill_in(entry->filter, SPAN_LITERAL("c"), SPAN_LITERAL("u"), sample, sizeof sample, &bytes) ||
+    if (!fill_in(entry->filter, NULL, sample, sizeof sample, &bytes) ||
         !mqtt_topic_filter_valid(span_of(sample, bytes), 0))
         return "that is no topic filter";
-    if (memchr(sample, '{', bytes)) return "the placeholders are ${client_id} and ${username}";
+    if (memchr(sample, '{', bytes)) return "the placeholders are " PLACEHOLDERS;
     for (uint32_t i = 1; i < words->count; i++) {
         const char *wrong = option_read(words->words[i], entry);
         if (wrong) return wrong;
@@ -72,8 +67,7 @@ static const char *entry_read(const struct words *words, struct auto_subscriptio
 static bool wants_user_name(struct span filter)
 {
     for (; filter.bytes; filter = span_skip(filter, 1))
-        for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++)
-            if (placeholders[i].user_name && span_starts_with(filter, placeholders[i].text)) return true;
+        if (placeholder_at(filter).kind == PLACEHOLDER_USER_NAME) return true;
     return false;
 }
 
@@ -106,10 +100,9 @@ const struct auto_subscription *auto_subscribe_entries(const struct auto_subscri
     return list->entries;
 }
 
-struct span auto_subscribe_filter(const struct auto_subscription *entry, struct span client_id, struct span user_name, uint8_t *buffer,
-                                  size_t bytes)
+struct span auto_subscribe_filter(const struct auto_subscription *entry, const struct client_names *names, uint8_t *buffer, size_t bytes)
 {
     size_t used;
-    bool sound = fill_in(entry->filter, client_id, user_name, buffer, bytes, &used) && mqtt_topic_filter_valid(span_of(buffer, used), 0);
+    bool sound = fill_in(entry->filter, names, buffer, bytes, &used) && mqtt_topic_filter_valid(span_of(buffer, used), 0);
     return sound ? span_of(buffer, used) : span_of(NULL, 0);
 }

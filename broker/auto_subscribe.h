@@ -3,8 +3,8 @@
  *     FILTER [qos=0|1|2] [nl] [rap] [rh=0|1|2]      c/${client_id}/# qos=1
  *
  * As if the client had sent a SUBSCRIBE right after its CONNACK, but for the SUBACK: limits and rules hold, retained messages come. The
- * client may unsubscribe. Placeholders: ${client_id} (${clientid}, %c) and ${username} (%u); where one has no value, or one that is
- * more than a level, the entry is passed over and logged.
+ * client may unsubscribe. Placeholders: those of base/placeholder.h; where one has no value, or one that is more than a level, the
+ * entry is passed over and logged.
  *
  * Owner: struct extras. Threads: immutable. */
 #ifndef RINGMQ_BROKER_AUTO_SUBSCRIBE_H
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/span.h"
+#include "broker/client_names.h"
 
 struct broker_shard;
 struct session;
@@ -33,7 +33,6 @@ struct auto_subscription {
 };
 const struct auto_subscription *auto_subscribe_entries(const struct auto_subscribe *list, uint32_t *ret_count);
 /* The entry's filter for this client into `buffer`; empty: it has none. */
-struct span auto_subscribe_filter(const struct auto_subscription *entry, struct span client_id, struct span user_name, uint8_t *buffer,
-                                  size_t bytes);
+struct span auto_subscribe_filter(const struct auto_subscription *entry, const struct client_names *names, uint8_t *buffer, size_t bytes);
 
 #endif

@@ -210,6 +210,16 @@ static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
     return mqtt_has(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? connect->properties.maximum_packet_bytes : 0;
 }
 
+/* Why the listener's mount point does not go with this client's names; NULL: it does. */
+static const char *mount_refuses(struct broker_shard *broker, const struct conn *conn, const struct mqtt_connect *connect, struct span client_id)
+{
+    const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
+    if (LIKELY(!mountpoint || !*mountpoint)) return NULL;
+    struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
+    struct client_names names = {client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0), record ? &record->facts : NULL};
+    return mount_check(mountpoint, &names);
+}
+
 /* CONNACK, and what waits for the client. */
 static void connect_accept(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect,
                            struct session *session, struct span assigned_id, bool present)
@@ -219,7 +229,10 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     session->keep_alive_s = keep_alive_of(limits_of(broker, conn), connect);
     session_attach(broker, session, conn, connect);
     if (UNLIKELY(broker->features != NULL)) features_connected(broker, session, present);
-    if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) mount_set(session, mountpoint, user_name);
+    if (UNLIKELY(session->mounted || (mountpoint && *mountpoint))) {
+        struct client_names names = {session_client_id(session), user_name, session->facts};
+        mount_set(session, mountpoint, &names);
+    }
     if (UNLIKELY((broker->extras_bits & EXTRA_USER_NAMES) || session->rare)) extras_user_name_set(broker, session, user_name);
     if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_attached(broker, session, connect, present);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
@@ -289,17 +302,15 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     }
 
     if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_connect(broker, conn, connect, client_id, 0);
-    const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
-    const char *unmountable = mount_check(mountpoint, client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0));
-    if (unmountable)
-        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
-
     if (feature_attached(broker, FEATURE_GATE(connect))) {
         enum gate_result result = features_connect(broker, conn, connect, client_id);
         *ret_unread = result == GATE_UNREAD;
         *ret_exchange = result == GATE_EXCHANGE;
         if (result != GATE_PASSED) return;
     }
+    const char *unmountable = mount_refuses(broker, conn, connect, client_id); /* behind the gates, which give attributes */
+    if (unmountable)
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
     uint64_t written = 0;
     if (UNLIKELY(broker->durable)) {
         written = durable_written(broker);

@@ -132,7 +132,7 @@ void extras_user_name_set(struct broker_shard *broker, struct session *session, 
 
 static enum mqtt_reason rewrite(struct broker_shard *broker, const struct session *session, enum rewrite_action action, struct span *topic)
 {
-    struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
+    struct client_names names = client_names_of(session);
     struct span before = *topic;
     enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic);
     uint32_t exhausted = rewrite_exhausted(broker->rewrite_scratch);

@@ -3,41 +3,43 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 
-#define CLIENT_ID SPAN_LITERAL("${client_id}")
-#define USER_NAME SPAN_LITERAL("${username}")
+/* The placeholder that the rest of a mount point begins with; here % is an ordinary character. */
+static struct placeholder mount_placeholder(struct span rest)
+{
+    return rest.bytes && rest.data[0] == '$' ? placeholder_at(rest) : (struct placeholder){.kind = PLACEHOLDER_NONE};
+}
 
 /* The mount point's next piece: text, or what stands for a placeholder. */
-static struct span next_piece(struct span *rest, struct span client_id, struct span user_name)
+static struct span next_piece(struct span *rest, const struct client_names *names)
 {
-    if (span_starts_with(*rest, CLIENT_ID)) return *rest = span_skip(*rest, CLIENT_ID.bytes), client_id;
-    if (span_starts_with(*rest, USER_NAME)) return *rest = span_skip(*rest, USER_NAME.bytes), user_name;
+    struct placeholder placeholder = mount_placeholder(*rest);
+    if (placeholder.kind) return *rest = span_skip(*rest, placeholder.bytes), client_names_value(names, &placeholder);
     const uint8_t *dollar = memchr(rest->data + 1, '$', rest->bytes - 1);
     struct span text = span_of(rest->data, dollar ? (size_t)(dollar - rest->data) : rest->bytes);
     *rest = span_skip(*rest, text.bytes);
     return text;
 }
 
-static bool fits_a_level(struct span name)
+const char *mount_check(const char *mountpoint, const struct client_names *names)
 {
-    return name.bytes && !memchr(name.data, '/', name.bytes) && !memchr(name.data, '+', name.bytes) && !memchr(name.data, '#', name.bytes) &&
-           name.data[0] != '$';
-}
-
-const char *mount_check(const char *mountpoint, struct span client_id, struct span user_name)
-{
-    if (!mountpoint || !*mountpoint) return NULL;
-    if (strstr(mountpoint, "${client_id}") && !fits_a_level(client_id)) return "the client id cannot be part of the mount point";
-    if (strstr(mountpoint, "${username}") && !fits_a_level(user_name)) return "the user name cannot be part of the mount point";
+    static const char *const words[] = {[PLACEHOLDER_CLIENT_ID] = "the client id cannot be part of the mount point",
+                                        [PLACEHOLDER_USER_NAME] = "the user name cannot be part of the mount point",
+                                        [PLACEHOLDER_ATTRIBUTE] = "a client attribute is missing or cannot be part of the mount point"};
+    for (struct span rest = span_of_string(mountpoint ? mountpoint : ""); rest.bytes;) {
+        struct placeholder placeholder = mount_placeholder(rest);
+        struct span value = next_piece(&rest, names);
+        if (placeholder.kind && (value.bytes == 0 || value.data[0] == '$')) return words[placeholder.kind];
+    }
     return NULL;
 }
 
-void mount_set(struct session *session, const char *mountpoint, struct span user_name)
+void mount_set(struct session *session, const char *mountpoint, const struct client_names *names)
 {
     struct span pieces = span_of_string(mountpoint ? mountpoint : "");
     struct mount *mount = NULL;
     if (session->rare) memory_release(session->rare->mount);
     while (pieces.bytes) {
-        struct span piece = next_piece(&pieces, session_client_id(session), user_name);
+        struct span piece = next_piece(&pieces, names);
         uint32_t bytes = mount ? mount->bytes : 0;
         mount = memory_resize(mount, sizeof *mount + bytes + piece.bytes);
         if (piece.bytes) memcpy(mount->prefix + bytes, piece.data, piece.bytes);

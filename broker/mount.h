@@ -7,6 +7,7 @@
 #ifndef RINGMQ_BROKER_MOUNT_H
 #define RINGMQ_BROKER_MOUNT_H
 
+#include "broker/client_names.h"
 #include "broker/session.h"
 
 struct mount {
@@ -14,9 +15,10 @@ struct mount {
     char prefix[];
 };
 
-/* Fills in the placeholders of the listener's mount point and gives it to the session. NULL, or why the client cannot come in. */
-const char *mount_check(const char *mountpoint, struct span client_id, struct span user_name);
-void mount_set(struct session *session, const char *mountpoint, struct span user_name);
+/* Fills in the placeholders of the listener's mount point (base/placeholder.h, those with a $), as they are at CONNECT, and gives it to the session. NULL, or why
+ * the client cannot come in. */
+const char *mount_check(const char *mountpoint, const struct client_names *names);
+void mount_set(struct session *session, const char *mountpoint, const struct client_names *names);
 /* The topic or filter with the prefix, in the shard's scratch until the next call; the same where the session has none. Empty: too long or too
  * many levels. */
 struct span mount_topic(struct broker_shard *broker, const struct session *session, struct span topic);

@@ -229,7 +229,7 @@ static bool set_pressed(const struct broker_shard *broker, const struct match_se
 static struct span final_topic(struct broker_shard *broker, struct session *session, struct span topic)
 {
     if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) {
-        struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
+        struct client_names names = client_names_of(session);
         if (rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, REWRITE_PUBLISH, &names, broker->settings->mqtt.topic_levels_max, &topic) ==
             REWRITE_FAILED)
             return span_of(NULL, 0);

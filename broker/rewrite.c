@@ -11,12 +11,13 @@
 #include "base/words.h"
 #include "proto/topic.h"
 
-enum piece_kind { PIECE_TEXT, PIECE_GROUP, PIECE_CLIENT_ID, PIECE_USER_NAME };
+enum piece_kind { PIECE_TEXT, PIECE_GROUP, PIECE_NAME };
 
 struct piece {
     enum piece_kind kind;
     uint32_t group;   /* PIECE_GROUP */
     struct span text; /* PIECE_TEXT */
+    struct placeholder name; /* PIECE_NAME */
 };
 
 struct rule {
@@ -57,20 +58,13 @@ static uint8_t action_of(struct span word)
     return span_equal(word, SPAN_LITERAL("all")) ? REWRITE_ALL : 0;
 }
 
-static const struct {
-    struct span text;
-    enum piece_kind kind;
-} placeholders[] = {{{(const uint8_t *)"${client_id}", 12}, PIECE_CLIENT_ID}, {{(const uint8_t *)"${clientid}", 11}, PIECE_CLIENT_ID},
-                    {{(const uint8_t *)"${username}", 11}, PIECE_USER_NAME},  {{(const uint8_t *)"%c", 2}, PIECE_CLIENT_ID},
-                    {{(const uint8_t *)"%u", 2}, PIECE_USER_NAME}};
-
 /* The template's next piece; kind PIECE_TEXT with no bytes: a placeholder nobody knows. */
 static struct piece piece_next(struct span *rest)
 {
-    for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++) {
-        if (!span_starts_with(*rest, placeholders[i].text)) continue;
-        *rest = span_skip(*rest, placeholders[i].text.bytes);
-        return (struct piece){.kind = placeholders[i].kind};
+    struct placeholder name = placeholder_at(*rest);
+    if (name.kind) {
+        *rest = span_skip(*rest, name.bytes);
+        return (struct piece){.kind = PIECE_NAME, .name = name};
     }
     if (rest->bytes >= 2 && rest->data[0] == '$' && rest->data[1] >= '1' && rest->data[1] <= '9') {
         uint32_t group = rest->data[1] - '0';
@@ -90,7 +84,7 @@ static bool template_compile(struct rule *rule, struct span template, uint32_t g
 {
     while (template.bytes) {
         struct piece piece = piece_next(&template);
-        if (piece.kind == PIECE_TEXT && piece.text.bytes == 0) return *ret_wrong = "the placeholders are $1 to $9, ${client_id} and ${username}", false;
+        if (piece.kind == PIECE_TEXT && piece.text.bytes == 0) return *ret_wrong = "the placeholders are $1 to $9, " PLACEHOLDERS, false;
         if (piece.kind == PIECE_GROUP && piece.group > groups) return *ret_wrong = "the expression has no such group", false;
         rule->pieces = memory_resize(rule->pieces, (rule->pieces_count + 1) * sizeof piece);
         rule->pieces[rule->pieces_count++] = piece;
@@ -146,7 +140,7 @@ struct rewrite *rewrite_create(struct span text, uint32_t *ret_actions, bool *re
         }
         *ret_actions |= rule->actions;
         for (uint32_t i = 0; i < rule->pieces_count; i++)
-            *ret_wants_user_name |= rule->pieces[i].kind == PIECE_USER_NAME;
+            *ret_wants_user_name |= rule->pieces[i].kind == PIECE_NAME && rule->pieces[i].name.kind == PLACEHOLDER_USER_NAME;
     }
     if (rewrite->count) return rewrite;
     rewrite_release(rewrite);
@@ -202,25 +196,19 @@ static bool expression_finds(const struct rule *rule, struct rewrite_scratch *sc
     return false;
 }
 
-/* A name that would add levels or wildcards cannot be part of a topic. */
-static bool name_fits(struct span name)
-{
-    return name.bytes && !memchr(name.data, '/', name.bytes) && !mqtt_topic_has_wildcards(name);
-}
-
-static bool piece_text(const struct piece *piece, const struct rewrite_scratch *scratch, const struct rewrite_names *names, struct span topic,
+static bool piece_text(const struct piece *piece, const struct rewrite_scratch *scratch, const struct client_names *names, struct span topic,
                        struct span *ret_text)
 {
     *ret_text = piece->text;
     if (piece->kind == PIECE_TEXT) return true;
-    if (piece->kind != PIECE_GROUP) return name_fits(*ret_text = piece->kind == PIECE_CLIENT_ID ? names->client_id : names->user_name);
+    if (piece->kind == PIECE_NAME) return (*ret_text = client_names_value(names, &piece->name)).bytes > 0;
     const size_t *ends = pcre2_get_ovector_pointer(scratch->data);
     size_t from = ends[2 * piece->group], to = ends[2 * piece->group + 1];
     *ret_text = from == PCRE2_UNSET || to < from ? span_of(topic.data, 0) : span_of(topic.data + from, to - from);
     return true;
 }
 
-static enum rewrite_verdict rule_apply(const struct rule *rule, struct rewrite_scratch *scratch, const struct rewrite_names *names,
+static enum rewrite_verdict rule_apply(const struct rule *rule, struct rewrite_scratch *scratch, const struct client_names *names,
                                        struct span *topic)
 {
     size_t bytes = 0;
@@ -236,7 +224,7 @@ static enum rewrite_verdict rule_apply(const struct rule *rule, struct rewrite_s
 }
 
 enum rewrite_verdict rewrite_apply(const struct rewrite *rewrite, struct rewrite_scratch *scratch, enum rewrite_action action,
-                                   const struct rewrite_names *names, uint32_t levels_max, struct span *topic)
+                                   const struct client_names *names, uint32_t levels_max, struct span *topic)
 {
     for (uint32_t i = rewrite->count; i-- > 0;) {
         const struct rule *rule = &rewrite->rules[i];

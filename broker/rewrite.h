@@ -3,7 +3,7 @@
  *     ACTION FILTER EXPRESSION TEMPLATE        publish x/# ^x/y/(.+)$ z/y/$1
  *
  * ACTION is publish, subscribe or all. Of several rules whose filter matches and whose expression finds something the last one holds, and only
- * that one: what comes out is not rewritten again. The template knows $1 … $9, ${client_id} (${clientid}, %c) and ${username} (%u).
+ * that one: what comes out is not rewritten again. The template knows $1 … $9 and the names of base/placeholder.h.
  * Expressions are PCRE2's, with limits on what a match may cost; one that reaches them counts as one that finds nothing, and is
  * logged. Clients are told of their own topics only when they are sent a message: then with the new name.
  *
@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "broker/client_names.h"
 
 #define REWRITE_RULES_MAX 1024
 /* PCRE2: steps of one match, and depth of backtracking. A pattern that is not pathological needs a few hundred. */
@@ -36,16 +37,12 @@ void rewrite_scratch_release(struct rewrite_scratch *scratch); /* accepts NULL *
 /* How many expressions were given up since the last question: they took too many steps. */
 uint32_t rewrite_exhausted(struct rewrite_scratch *scratch);
 
-struct rewrite_names {
-    struct span client_id, user_name;
-};
-
 enum rewrite_verdict {
     REWRITE_NONE,   /* no rule holds: *topic is unchanged */
     REWRITE_DONE,   /* *topic is the new one, in the scratch until the next call */
     REWRITE_FAILED  /* what comes out is no topic (no filter), or a name cannot be part of one; *topic is unchanged */
 };
 enum rewrite_verdict rewrite_apply(const struct rewrite *rewrite, struct rewrite_scratch *scratch, enum rewrite_action action,
-                                   const struct rewrite_names *names, uint32_t levels_max, struct span *topic);
+                                   const struct client_names *names, uint32_t levels_max, struct span *topic);
 
 #endif

@@ -450,6 +450,7 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
 {
     uint32_t count;
     const struct auto_subscription *entries = auto_subscribe_entries(broker->extras->auto_subscribe, &count);
+    struct client_names names = client_names_of(session);
     struct subscribe_request *request = memory_acquire(sizeof *request);
     *request = (struct subscribe_request){.session = session, .conn = conn_name(session->conn), .routes_open = 1, .stored = true};
     list_append(&broker->requests, &request->link);
@@ -458,7 +459,7 @@ void subscriptions_give(struct broker_shard *broker, struct session *session)
         uint8_t text[MQTT_STRING_BYTES_MAX];
         struct mqtt_subscription subscription = {.qos = entries[i].qos, .retain_handling = entries[i].retain_handling,
                                                  .no_local = entries[i].no_local, .retain_as_published = entries[i].retain_as_published};
-        struct span filter = auto_subscribe_filter(&entries[i], session_client_id(session), extras_user_name(session), text, sizeof text);
+        struct span filter = auto_subscribe_filter(&entries[i], &names, text, sizeof text);
         subscription.full_filter = filter;
         bool sound = filter.bytes && mqtt_share_split(filter, &subscription.share_group, &subscription.filter);
         enum mqtt_reason code = sound ? subscription_add(broker, session, &subscription, 0, request) : MQTT_REASON_TOPIC_FILTER_INVALID;

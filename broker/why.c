@@ -96,7 +96,7 @@ static bool authorization(struct broker_shard *broker, struct inspect *inspect, 
 static bool rewriting(struct broker_shard *broker, struct inspect *inspect, const struct session *session, struct span *topic)
 {
     if (!(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) return true;
-    struct rewrite_names names = {session_client_id(session), extras_user_name(session)};
+    struct client_names names = client_names_of(session);
     switch (rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, REWRITE_PUBLISH, &names, broker->settings->mqtt.topic_levels_max, topic)) {
     case REWRITE_NONE: return true;
     case REWRITE_DONE: return say(inspect, WHY_rewrite, WHY_NOTE, "a rule of rewrite.rules makes %.*s of it", SHOWN(*topic)), true;

@@ -4,6 +4,7 @@
 
 #include "base/cidr.h"
 #include "base/limits.h"
+#include "base/placeholder.h"
 #include "base/settings.h"
 #include "config/bind.h"
 #include "config/otlp.h"
@@ -88,8 +89,7 @@ static const char *check_mountpoint(struct span text)
     }
     for (const uint8_t *dollar; rest.bytes && (dollar = memchr(rest.data, '$', rest.bytes)); rest = span_skip(rest, 1)) {
         rest = span_skip(rest, (size_t)(dollar - rest.data));
-        if (!span_starts_with(rest, SPAN_LITERAL("${client_id}")) && !span_starts_with(rest, SPAN_LITERAL("${username}")))
-            return "the placeholders are ${client_id} and ${username}";
+        if (!placeholder_at(rest).kind) return "the placeholders are " PLACEHOLDERS;
     }
     return NULL;
 }
@@ -288,8 +288,8 @@ static const struct schema_key keys[] = {
     {"listeners.KIND.NAME.mountpoint", TYPE_STRING, .kinds = ALL_KINDS, RELOAD, OF(mountpoint), .min = 0, .max = 1024, .check = check_mountpoint,
      .default_text = "",
      .documentation = "A prefix for all topics of this listener's clients, such as \"site7/\" or \"devices/${client_id}/\": put in front of "
-                      "what they publish, subscribe to and leave as a will, and taken off what they are sent. ${client_id} and ${username} "
-                      "stand for the client's; one with +, # or / in it is refused."},
+                      "what they publish, subscribe to and leave as a will, and taken off what they are sent. ${client_id}, ${username} and "
+                      "${client_attrs.NAME} stand for the client's; one with +, # or / in it, or without one, is refused."},
     {"listeners.KIND.NAME.max_packet_size", TYPE_SIZE, .kinds = ALL_KINDS, RELOAD, OF(packet_bytes_max), .min = 64, .max = 256 * MIB,
      .words = inherit, .default_text = "inherit", .documentation = "In place of mqtt.max_packet_size."},
     {"listeners.KIND.NAME.receive_maximum", TYPE_UNSIGNED, .kinds = ALL_KINDS, RELOAD, OF(receive_max), .min = 1, .max = 65535,
@@ -553,11 +553,11 @@ static const struct schema_key keys[] = {
     {"rewrite.rules", TYPE_STRING, RELOAD, AT(rewrite_rules), .max = 1048576, .default_text = "",
      .documentation = "ACTION FILTER EXPRESSION TEMPLATE, one a line or with ; between them; a word with blanks or ; in it stands in double quotes. ACTION: "
                       "publish, subscribe or all. A topic or filter below FILTER in which the regular expression finds something becomes "
-                      "TEMPLATE, with $1 to $9, ${client_id} and ${username} filled in. The last rule that fits holds. Authorization looks at "
+                      "TEMPLATE, with $1 to $9, ${client_id}, ${username} and ${client_attrs.NAME} filled in. The last rule that fits holds. Authorization looks at "
                       "the name the client has used."},
     {"auto_subscribe.topics", TYPE_STRING, RELOAD, AT(auto_subscribe_topics), .max = 65535, .default_text = "",
      .documentation = "Subscriptions every client gets when it connects: FILTER [qos=0|1|2] [nl] [rap] [rh=0|1|2], one a line or with ; between them, with "
-                      "${client_id} and ${username} filled in. Authorization is not asked."},
+                      "${client_id}, ${username} and ${client_attrs.NAME} filled in. Authorization is not asked."},
     {"topic_metrics.topics", TYPE_STRING, RELOAD, AT(topic_metrics_topics), .max = 1048576, .default_text = "",
      .documentation = "Topics (up to 512) and filters with wildcards (up to 32 of them) whose messages are counted: one a line or with ; between them. "
                       "$SYS/broker/topic_metrics has the counts."},

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (!mqtt_utf8_valid(rules)) return 0; /* the configuration's reader takes no other */
     struct rewrite *rewrite = rewrite_create(rules, &actions, &wants_user_name, error, sizeof error);
     if (!rewrite) return 0;
-    struct rewrite_names names = {.client_id = SPAN_LITERAL("c/1"), .user_name = SPAN_LITERAL("u")};
+    struct client_names names = {.client_id = SPAN_LITERAL("c/1"), .user_name = SPAN_LITERAL("u")};
     for (int action = 0; action < 2; action++) {
         struct span made = topic;
         bool valid = action ? mqtt_topic_filter_valid(topic, 0) : mqtt_topic_name_valid(topic, 0);

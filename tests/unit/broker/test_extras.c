@@ -74,7 +74,7 @@ Test(rewrite, table)
         {"all # ^ all", REWRITE_PUBLISH, "$x", ""},
     };
     struct rewrite_scratch *scratch = rewrite_scratch_create();
-    struct rewrite_names names = {text("me"), text("you")};
+    struct client_names names = {text("me"), text("you"), NULL};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rewrite *rewrite = rules(rows[i].rules, NULL);
         cr_assert(rewrite, "%s: %s", rows[i].rules, error);
@@ -98,7 +98,7 @@ Test(rewrite, names_that_would_be_levels)
     cr_assert(users);
     static const char *const wrong[] = {"", "a/b", "#", "a+"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct rewrite_names names = {text("me"), text(wrong[i])};
+        struct client_names names = {text("me"), text(wrong[i]), NULL};
         struct span topic = text("x/1");
         cr_assert_eq(rewrite_apply(rewrite, scratch, REWRITE_PUBLISH, &names, 0, &topic), REWRITE_FAILED, "%s", wrong[i]);
     }
@@ -115,7 +115,7 @@ Test(rewrite, no_expression_takes_long, .timeout = 20)
     memset(topic_text + 2, 'x', 998);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         struct rewrite *rewrite = rules(lists[i], NULL);
-        struct rewrite_names names = {text("me"), text("you")};
+        struct client_names names = {text("me"), text("you"), NULL};
         for (int n = 0; n < 100; n++) {
             struct span topic = span_of(topic_text, 1000);
             cr_assert_eq(rewrite_apply(rewrite, scratch, REWRITE_PUBLISH, &names, 0, &topic), REWRITE_NONE);
@@ -155,14 +155,15 @@ Test(auto_subscribe, entries)
     bool users = false;
     uint32_t count;
     uint8_t buffer[65535];
+    struct client_names x = {text("x"), text(""), NULL}, two_levels = {text("x/y"), text(""), NULL};
     struct auto_subscribe *list = auto_subscribe_create(text("c/${clientid} qos=2 nl\nu/%u rap rh=2; all"), &users, error, sizeof error);
     cr_assert(list && users, "%s", error);
     const struct auto_subscription *entries = auto_subscribe_entries(list, &count);
     cr_assert(count == 3 && entries[0].qos == 2 && entries[0].no_local && entries[1].retain_as_published && entries[1].retain_handling == 2);
-    cr_assert(span_equal(auto_subscribe_filter(&entries[0], text("x"), text(""), buffer, sizeof buffer), text("c/x")));
-    cr_assert_eq(auto_subscribe_filter(&entries[0], text("x/y"), text(""), buffer, sizeof buffer).bytes, 0);
-    cr_assert_eq(auto_subscribe_filter(&entries[1], text("x"), text(""), buffer, sizeof buffer).bytes, 0);
-    cr_assert_eq(auto_subscribe_filter(&entries[0], text("x"), text(""), buffer, 2).bytes, 0);
+    cr_assert(span_equal(auto_subscribe_filter(&entries[0], &x, buffer, sizeof buffer), text("c/x")));
+    cr_assert_eq(auto_subscribe_filter(&entries[0], &two_levels, buffer, sizeof buffer).bytes, 0);
+    cr_assert_eq(auto_subscribe_filter(&entries[1], &x, buffer, sizeof buffer).bytes, 0);
+    cr_assert_eq(auto_subscribe_filter(&entries[0], &x, buffer, 2).bytes, 0);
     auto_subscribe_release(list);
     static const char *const wrong[] = {"a/#/b", "a qos=3", "a ql", "${host}/a", "\"\""};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

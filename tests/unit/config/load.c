@@ -187,7 +187,7 @@ static const struct {
     {"listeners.tcp.default.owner=x", "command line --set listeners.tcp.default.owner: there is no key "
      "`listeners.tcp.default.owner`; did you mean `listeners.unix.default.owner`?"},
     {"listeners.tcp.default.mountpoint=\"a/${user}/\"", "command line --set listeners.tcp.default.mountpoint:1:1: `listeners.tcp.default.mountpoint` "
-     "is \"a/${user}/\": the placeholders are ${client_id} and ${username}"},
+     "is \"a/${user}/\": the placeholders are ${client_id}, ${username} and ${client_attrs.NAME}"},
     {"listeners.tcp.default.protocol_versions=4", "command line --set listeners.tcp.default.protocol_versions: "
      "`listeners.tcp.default.protocol_versions` is \"4\": write some of 3.1, 3.1.1 and 5.0, with commas between them"},
     {"listeners.tcp.default.allow=10.0.0.0/40", "command line --set listeners.tcp.default.allow: `listeners.tcp.default.allow` is "
