@@ -223,7 +223,7 @@ static bool broker_turn(struct shard *shard)
     if (UNLIKELY(!list_empty(&broker->inspections))) more |= inspect_turn(broker);
     if (UNLIKELY(broker->slow_work)) more |= slow_turn(broker);
     route_index_collect(broker->broker->routes, shard->number);
-    if (broker->durable) more |= durable_turn(broker);
+    if (broker->durable) more |= durable_turn(broker) || !list_empty(&broker->kicked);
     records_flush(shard);
     return more;
 }

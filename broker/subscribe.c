@@ -155,6 +155,7 @@ static void request_advance(struct broker_shard *broker, struct subscribe_reques
     }
     suback_send(broker, request);
     if (UNLIKELY(request->tells)) inspect_subscribed(broker, request->tells);
+    if (request->queries_count) broker->shard->more_next_turn = true; /* this turn's time for them may be over: durable_turn(), inspect_turn() */
     if (request->queries_count == 0 || broker->broker->shards_count == 1) {
         queries_go(broker, request);
         return;

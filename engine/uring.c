@@ -413,11 +413,15 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 #define TASK_WORK_A_CALL 16
 #define CALLS_A_WAIT_MAX 8
 
+/* The result of a send_now() is seen after so long at the latest, though nothing else happens: the socket may have had no room, and then it is waited for. */
+#define SENDS_UNSEEN_NS_MAX 2000000u
+
 static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
                            struct kernel_completion *ret_completions, uint32_t max)
 {
     uint32_t waiting = io_uring_cq_ready(&kernel->ring) + kernel->bundle.bytes_left, sends_now = kernel->sends_now;
     kernel->sends_now = 0;
+    if (sends_now && timeout_ns > SENDS_UNSEEN_NS_MAX) timeout_ns = SENDS_UNSEEN_NS_MAX;
     if (waiting || timeout_ns == 0)
         ring_enter(kernel, 0, 0, 0);
     else
