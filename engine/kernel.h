@@ -71,7 +71,7 @@ struct kernel_verbs {
     void (*send)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user);
     /* What the socket takes at once: fewer bytes, or -EAGAIN, when it has no room. It is over when the next wait() has submitted it, and
-     * that wait() does not end because of it: its completion comes along with whatever else happens, after 2 ms at the latest. For sends
+     * that wait() does not end because of it: its completion comes along with whatever else happens, after 50 ms at the latest. For sends
      * after which the caller has nothing to do. */
     void (*send_now)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     /* The same through a msghdr, which must stay until the completion too: where features->send_vectorized is false. */

@@ -413,8 +413,9 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 #define TASK_WORK_A_CALL 16
 #define CALLS_A_WAIT_MAX 8
 
-/* The result of a send_now() is seen after so long at the latest, though nothing else happens: the socket may have had no room, and then it is waited for. */
-#define SENDS_UNSEEN_NS_MAX 2000000u
+/* The result of a send_now() is seen after so long at the latest, though nothing else happens: the socket may have had no room, and then it is waited for.
+ * Longer than the kernel's tick: with 2 ms each wait programs the processor's timer anew, a quarter more of a message that comes alone. */
+#define SENDS_UNSEEN_NS_MAX 50000000u
 
 static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
                            struct kernel_completion *ret_completions, uint32_t max)
