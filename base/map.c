@@ -116,11 +116,17 @@ void *map_next(const struct map *map, uint32_t *cursor)
     return NULL;
 }
 
-/* Those whose own place is `home`: none of them stands behind the first gap. From: what stands before has been moved. */
-static void visit_home(const struct map_entry *entries, uint32_t mask, uint32_t from, uint32_t home, void (*visit)(void *context, void *value), void *context)
+/* One table's values of the walk's bucket. None stands behind the first gap after its own place. From: what stands before has been moved. A table smaller
+ * than the walk's (the old one, when the walk began while it was moved) has several of the walk's buckets in one place: only this one's are meant. */
+static void visit_bucket(const struct map_entry *entries, uint32_t mask, uint32_t from, const struct map_walk *walk, void (*visit)(void *context, void *value), void *context)
 {
-    for (uint32_t at = home; entries[at].value; at = (at + 1) & mask)
-        if (((uint32_t)entries[at].hash & mask) == home && at >= from && entries[at].value != gone) visit(context, entries[at].value);
+    uint64_t step = (uint64_t)walk->mask + 1;
+    for (uint64_t home = walk->bucket & mask; home <= mask; home += step)
+        for (uint32_t at = (uint32_t)home; entries[at].value; at = (at + 1) & mask) {
+            uint32_t hash = (uint32_t)entries[at].hash;
+            bool meant = (hash & mask) == home && (hash & walk->mask) == walk->bucket;
+            if (meant && at >= from && entries[at].value != gone) visit(context, entries[at].value);
+        }
 }
 
 bool map_walk_next(const struct map *map, struct map_walk *walk, void (*visit)(void *context, void *value), void *context)
@@ -129,11 +135,8 @@ bool map_walk_next(const struct map *map, struct map_walk *walk, void (*visit)(v
     if (!walk->begun) *walk = (struct map_walk){.mask = map->mask, .begun = true};
     if (walk->bucket > walk->mask) return false;
     DCHECK(map->mask >= walk->mask);
-    uint64_t step = (uint64_t)walk->mask + 1;
-    for (uint64_t home = walk->bucket; home <= map->mask; home += step)
-        visit_home(map->entries, map->mask, 0, (uint32_t)home, visit, context);
-    for (uint64_t home = walk->bucket; map->old && home <= map->old_mask; home += step)
-        visit_home(map->old, map->old_mask, map->moved, (uint32_t)home, visit, context);
+    visit_bucket(map->entries, map->mask, 0, walk, visit, context);
+    if (UNLIKELY(map->old)) visit_bucket(map->old, map->old_mask, map->moved, walk, visit, context);
     walk->bucket++;
     return true;
 }

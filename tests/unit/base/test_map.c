@@ -51,22 +51,22 @@ struct named {
 static struct span named_key(const void *value) { return span_of_string(((const struct named *)value)->name); }
 static void named_seen(void *context, void *value) { ((struct named *)value)->seen++; }
 
-/* Those that stay are seen exactly once, whatever is added and removed between the slices. */
-Test(map, walk_while_it_changes)
+/* Those that stay are seen exactly once, whatever is added and removed between the slices; the walk begins with `stays` of them, and nothing changes for `quiet` slices. */
+static void walk_while_it_changes(uint32_t stays, uint32_t quiet)
 {
-    enum { STAY = 500, COME = 4000 };
+    enum { STAY = 800, COME = 4000 };
     static struct named stay[STAY], come[COME];
     struct map map;
     struct map_walk walk = {0};
     map_init(&map, named_key);
-    for (uint32_t i = 0; i < STAY; i++) {
+    for (uint32_t i = 0; i < stays; i++) {
         stay[i] = (struct named){0};
         snprintf(stay[i].name, sizeof stay[i].name, "stay-%u", i);
         map_insert(&map, &stay[i]);
     }
     uint32_t added = 0, removed = 0;
     for (uint32_t step = 0; map_walk_next(&map, &walk, named_seen, NULL); step++) {
-        for (uint32_t i = 0; i < 7 && added < COME; i++, added++) { /* the table grows three times */
+        for (uint32_t i = 0; i < 7 && step >= quiet && added < COME; i++, added++) { /* the table grows several times */
             come[added] = (struct named){0};
             snprintf(come[added].name, sizeof come[added].name, "come-%u", added);
             map_insert(&map, &come[added]);
@@ -74,12 +74,21 @@ Test(map, walk_while_it_changes)
         for (uint32_t i = 0; i < 2 && removed < added; i++, removed++)
             map_remove(&map, named_key(&come[removed]));
     }
-    cr_assert(added > 3 * STAY, "the table should have grown");
-    for (uint32_t i = 0; i < STAY; i++)
-        cr_assert_eq(stay[i].seen, 1, "%s was seen %u times", stay[i].name, stay[i].seen);
+    cr_assert(added > 3 * stays || quiet, "the table should have grown");
+    for (uint32_t i = 0; i < stays; i++)
+        cr_assert_eq(stay[i].seen, 1, "%s of %u was seen %u times", stay[i].name, stays, stay[i].seen);
     for (uint32_t i = 0; i < added; i++)
-        cr_assert(come[i].seen <= 1);
+        cr_assert(come[i].seen <= 1, "%s beside %u was seen %u times", come[i].name, stays, come[i].seen);
     map_free(&map);
-    walk = (struct map_walk){0};
+}
+
+Test(map, walk_while_it_changes)
+{
+    for (uint32_t stays = 380; stays < 520; stays++) /* from 385 on a table of 512 is being moved into one of 1,024 */
+        for (uint32_t quiet = 0; quiet < 600; quiet += 100)
+            walk_while_it_changes(stays, quiet);
+    struct map map;
+    struct map_walk walk = {0};
+    map_init(&map, named_key);
     cr_assert_not(map_walk_next(&map, &walk, named_seen, NULL), "an empty table");
 }
