@@ -52,6 +52,7 @@ struct kernel_ring {
     struct receive_buffers buffers;
     uint64_t event_value;
     uint32_t sends_now; /* queued since the last wait: completed by the next submission, for certain */
+    uint32_t closes_end; /* in the submission queue: behind the last close */
     struct { /* a bundle completion that did not fit into the caller's array yet */
         uint64_t user;
         uint32_t bytes_left;
@@ -309,12 +310,17 @@ static int ring_enter(struct kernel_ring *kernel, uint32_t wait_for, uint64_t ti
     return io_uring_enter2((unsigned)fd, submit, wait_for, kernel->enter_flags, (void *)&argument, sizeof argument);
 }
 
+static void submit_early(struct kernel_ring *kernel)
+{
+    ring_enter(kernel, 0, 0, 0);
+    kernel->sends_now = 0; /* their completions are here already: the next wait does not sleep */
+}
+
 static struct io_uring_sqe *sqe_next(struct kernel_ring *kernel)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&kernel->ring);
-    while (UNLIKELY(!sqe)) { /* more operations in one turn than the queue has entries: submit early */
-        ring_enter(kernel, 0, 0, 0);
-        kernel->sends_now = 0; /* their completions are here already: the next wait does not sleep */
+    while (UNLIKELY(!sqe)) { /* more operations in one turn than the queue has entries */
+        submit_early(kernel);
         sqe = io_uring_get_sqe(&kernel->ring);
     }
     return sqe;
@@ -560,6 +566,7 @@ static void uring_close_fd(struct kernel_ring *kernel, int fd, uint64_t user)
         io_uring_prep_close(sqe, fd);
     sqe->user_data = user;
     if (user == USER_NOTHING) sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    kernel->closes_end = kernel->ring.sq.sqe_tail;
 }
 
 static void uring_pass(struct kernel_ring *kernel, int fd, uint32_t to_shard, uint64_t user_there, uint64_t user_here)
@@ -589,6 +596,8 @@ static void uring_install(struct kernel_ring *kernel, int fd, uint64_t user)
 static int uring_enter(struct kernel_ring *kernel, int fd, uint32_t place)
 {
     if (!kernel->features.direct_descriptors) return fd;
+    /* The one that had the place may be gone though its close is not submitted yet: it would close this one. */
+    if ((int32_t)(kernel->closes_end - kernel->ring.sq.sqe_head) > 0) submit_early(kernel);
     int updated = io_uring_register_files_update(&kernel->ring, place, &fd, 1);
     if (updated != 1) return updated < 0 ? updated : -ENFILE;
     close(fd);
