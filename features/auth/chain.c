@@ -87,13 +87,20 @@ static void source_failed(struct auth_chain_source *source, const char *error)
     LOG(WARN, "authentication source rests", "source=%s failures=%u for_ms=%u", source->settings->name, max, source->settings->breaker_rest_ms);
 }
 
-/* Is it not to be asked now? When its rest is over and it has no probe, one question is let through. */
-static bool source_rests(struct auth_chain_source *source)
+/* Is it not to be asked now? */
+static bool source_rests(const struct auth_chain_source *source)
 {
     uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed);
+    return until_ms && (source->kind->probe || auth_now_ms() < until_ms);
+}
+
+/* Asked right before a question is put, once: when the rest is over and there is no probe, one question is let through to see how the server is. */
+static bool source_still_rests(struct auth_chain_source *source)
+{
+    uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed), now_ms = auth_now_ms();
     if (until_ms == 0) return false;
-    if (source->kind->probe || auth_now_ms() < until_ms) return true;
-    return !atomic_compare_exchange_strong(&source->rest_until_ms, &until_ms, auth_now_ms() + source->settings->breaker_rest_ms);
+    if (source->kind->probe || now_ms < until_ms) return true;
+    return !atomic_compare_exchange_strong(&source->rest_until_ms, &until_ms, now_ms + source->settings->breaker_rest_ms);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -242,7 +249,7 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
         atomic_fetch_add(&source->timeouts, 1);
         return auth_answer_say(answer, AUTH_DOWN, "timed out while it waited for a free thread");
     }
-    if (source_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
+    if (source_still_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
     void *link = link_of(source, thread);
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
@@ -293,7 +300,7 @@ static bool concerns(const struct auth_chain_source *source, const struct auth_j
 /* Into its queue, unless it rests or the queue is full. */
 static void to_source(struct auth_chain *chain, struct auth_job *job, struct auth_chain_source *source)
 {
-    if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
+    if (source_rests(source)) {
         auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
         return decide(chain, job, source, AUTH_DOWN);
     }

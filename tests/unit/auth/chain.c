@@ -59,7 +59,12 @@ static bool fake_probe(void *instance, void *link, uint64_t deadline_ms, char *r
 static const struct auth_source_kind fake = {.abi = AUTH_SOURCE_ABI, .name = "fake", .open = fake_open, .close = fake_close, .attach = fake_attach, .detach = fake_detach,
                                              .authenticate = fake_authenticate, .authorize = fake_authorize, .probe = fake_probe};
 
-static const struct auth_source_kind *load(void *context, enum auth_backend backend, char *ret_error, size_t error_bytes) { return &fake; }
+/* As a key set behind a URL is: nobody but a login finds out that it is back. */
+static const struct auth_source_kind fake_without_probe = {.abi = AUTH_SOURCE_ABI, .name = "fake", .open = fake_open, .close = fake_close, .attach = fake_attach,
+                                                           .detach = fake_detach, .authenticate = fake_authenticate, .authorize = fake_authorize};
+
+static const struct auth_source_kind *loaded = &fake;
+static const struct auth_source_kind *load(void *context, enum auth_backend backend, char *ret_error, size_t error_bytes) { return loaded; }
 
 /* ---- settings ---- */
 
@@ -229,6 +234,28 @@ Test(chain, breaker_opens_and_closes, .init = set_up, .fini = tear_down)
     cr_assert(auth_chain_status(chain, 0, &status) && !status.resting && status.health == AUTH_HEALTH_UP);
     cr_assert_str_eq(status.error, "still unplugged");
     cr_assert_not(auth_chain_status(chain, 1, &status));
+}
+
+Test(chain, a_source_without_a_probe_comes_back, .init = set_up, .fini = tear_down)
+{
+    struct auth_source_status status;
+    atomic_store(&down, true);
+    loaded = &fake_without_probe;
+    sources[0] = source("a", "down");
+    open_chain(1);
+    cr_assert(login("right") == AUTH_DENY && login("right") == AUTH_DENY);
+    cr_assert(auth_chain_status(chain, 0, &status) && status.rests == 1);
+    int asked_before = asked[0];
+    for (int i = 0; i < 300 && asked[0] == asked_before; i++) {
+        nap(30);
+        cr_assert_eq(login("right"), AUTH_DENY);
+    }
+    cr_assert_gt(asked[0], asked_before, "its rest is over, and nobody asks it");
+    atomic_store(&down, false);
+    for (int i = 0; i < 300 && login("right") != AUTH_ALLOW; i++)
+        nap(30);
+    cr_assert_eq(login("right"), AUTH_ALLOW, "it is back, and is not asked: %s", what);
+    cr_assert(auth_chain_status(chain, 0, &status) && !status.resting && status.health == AUTH_HEALTH_UP);
 }
 
 Test(chain, full_queue_and_deadlines, .init = set_up, .fini = tear_down)
