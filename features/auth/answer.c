@@ -40,6 +40,25 @@ void auth_answer_release(struct auth_answer *answer)
     memory_release(answer);
 }
 
+struct auth_answer_mark auth_answer_mark(const struct auth_answer *answer)
+{
+    return (struct auth_answer_mark){.superuser = answer->superuser, .has_rules = answer->has_rules, .expires_s = answer->expires_s,
+                                     .attributes_count = answer->attributes_count, .rules_count = answer->rules_count};
+}
+
+void auth_answer_take_back(struct auth_answer *answer, const struct auth_answer_mark *mark)
+{
+    answer->superuser = mark->superuser;
+    answer->has_rules = mark->has_rules;
+    answer->expires_s = mark->expires_s;
+    for (; answer->attributes_count > mark->attributes_count; answer->attributes_count--) {
+        memory_release(answer->names[answer->attributes_count - 1]);
+        memory_release(answer->values[answer->attributes_count - 1]);
+    }
+    for (; answer->rules_count > mark->rules_count; answer->rules_count--)
+        memory_release(answer->rules[answer->rules_count - 1].topic);
+}
+
 enum auth_verdict auth_answer_say(struct auth_answer *answer, enum auth_verdict verdict, const char *format, ...)
 {
     va_list values;

@@ -73,6 +73,16 @@ struct auth_answer *auth_answer_create(void); /* one reference; AUTH_NEXT */
 struct auth_answer *auth_answer_share(struct auth_answer *answer);
 void auth_answer_release(struct auth_answer *answer); /* accepts NULL */
 
+/* What has been said so far beside the verdict; and back to it, when a source was asked in vain: whatever it has put into the answer before it
+ * failed, or left the client to the next one, is nobody's word. */
+struct auth_answer_mark {
+    bool superuser, has_rules;
+    uint64_t expires_s;
+    uint32_t attributes_count, rules_count;
+};
+struct auth_answer_mark auth_answer_mark(const struct auth_answer *answer);
+void auth_answer_take_back(struct auth_answer *answer, const struct auth_answer_mark *mark);
+
 /* The verdict with its reason (printf). Returns the verdict. */
 enum auth_verdict auth_answer_say(struct auth_answer *answer, enum auth_verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Only [a-z0-9_]+ after lowering; others and those beyond AUTH_ATTRIBUTES_MAX are left out. A second value replaces the first. */

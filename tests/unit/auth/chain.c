@@ -40,6 +40,13 @@ static enum auth_verdict fake_authenticate(void *instance, void *link, const str
     if (strcmp(settings->url, "wait") == 0) sem_wait(&hold);
     if (strcmp(settings->url, "down") == 0 && atomic_load(&down)) return auth_answer_say(answer, AUTH_DOWN, "unplugged");
     if (strcmp(settings->url, "next") == 0) return auth_answer_say(answer, AUTH_NEXT, "who?");
+    if (strncmp(settings->url, "much then ", 10) == 0) { /* it says a lot before it finds that it cannot answer */
+        answer->superuser = true;
+        answer->expires_s = 1;
+        auth_answer_attribute(answer, SPAN_LITERAL("role"), SPAN_LITERAL("admin"));
+        auth_answer_rule(answer, true, AUTH_ALL, SPAN_LITERAL("#"), 7, -1);
+        return auth_answer_say(answer, strcmp(settings->url, "much then down") == 0 ? AUTH_DOWN : AUTH_NEXT, "half");
+    }
     bool right = query->password.bytes == 5 && memcmp(query->password.data, "right", 5) == 0;
     return right ? auth_answer_say(answer, AUTH_ALLOW, "right") : auth_answer_say(answer, AUTH_DENY, "wrong");
 }
@@ -48,6 +55,7 @@ static enum auth_verdict fake_authorize(void *instance, void *link, const struct
     const struct auth_source_settings *settings = instance;
     if (strcmp(settings->url, "down") == 0) return auth_answer_say(answer, AUTH_DOWN, "unplugged");
     auth_answer_rule(answer, true, AUTH_PUBLISH, span_of_string(settings->name), 7, -1);
+    if (strcmp(settings->url, "half") == 0) return auth_answer_say(answer, AUTH_DOWN, "the second row is broken");
     return AUTH_NEXT;
 }
 static bool fake_probe(void *instance, void *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
@@ -120,6 +128,8 @@ struct login {
     bool *unavailable;
 };
 
+static struct auth_answer_mark beside; /* the last verdict */
+
 static void login_done(struct auth_job *job)
 {
     struct login *login = (struct login *)job;
@@ -128,6 +138,7 @@ static void login_done(struct auth_job *job)
     if (login->source) strcpy(login->source, job->answer->source);
     if (login->rules) *login->rules = job->answer->rules_count;
     if (login->unavailable) *login->unavailable = job->answer->unavailable || job->answer->busy;
+    beside = auth_answer_mark(job->answer);
     sem_t *done = login->done;
     auth_job_release(job);
     sem_post(done);
@@ -339,6 +350,30 @@ Test(chain, authorizers_add_rules, .init = set_up, .fini = tear_down)
     open_chain(1);
     cr_assert_eq(login("right"), AUTH_ALLOW);
     cr_assert_eq(rules, 1);
+}
+
+Test(chain, what_was_said_in_vain_does_not_count, .init = set_up, .fini = tear_down)
+{
+    static const char *const rows[] = {"much then down", "much then next"};
+    for (int i = 0; i < 2; i++) {
+        sources[0] = source("a", rows[i]);
+        sources[0].on_error = AUTH_POLICY_NEXT;
+        sources[1] = source("b", "check");
+        open_chain(2);
+        cr_assert_eq(login("right"), AUTH_ALLOW);
+        cr_assert(!beside.superuser && !beside.has_rules && !beside.rules_count && !beside.attributes_count && !beside.expires_s, "%s", rows[i]);
+        if (i == 0) auth_chain_stop(chain);
+        auth_cache_purge(cache, span_of(NULL, 0));
+    }
+    auth_chain_stop(chain);
+    sources[0] = source("a", "check");
+    authorizers[0] = source("x", "half"); /* half of its rules, of which the others may deny */
+    authorizers[1] = source("y", "rules");
+    authorizers[0].on_error = AUTH_POLICY_NEXT;
+    settings.authorizers_count = 2;
+    open_chain(1);
+    cr_assert_eq(login("right"), AUTH_ALLOW);
+    cr_assert(beside.has_rules && beside.rules_count == 1, "%u", beside.rules_count);
 }
 
 Test(chain, ends_with_work_left, .init = set_up, .fini = tear_down)
