@@ -56,6 +56,8 @@ struct auth_answer {
     bool superuser;
     bool has_rules;       /* even when there are none: then everything is up to the next authorization source */
     bool cacheable;
+    bool of_client;       /* set with DOWN: it is about what the source has of this client (a hash nobody can check, a row that makes no sense); the source
+                             itself works, so its circuit breaker stays as it is: one client's broken entry must not lock out all the others */
     bool unavailable;     /* DENY because nobody could be asked, not because of the client */
     bool busy;            /* DENY because too many logins wait */
     uint64_t expires_s;   /* Unix time when the client must go; 0: never */

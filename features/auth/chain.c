@@ -252,6 +252,7 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
     if (source_still_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
     void *link = link_of(source, thread);
     struct auth_answer_mark before = auth_answer_mark(answer);
+    answer->of_client = false;
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
     auth_workers_away(source->workers, thread);
@@ -263,7 +264,8 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
     bool rules_wanted = source->authorizer; /* NEXT of those is "that is all" */
     if (verdict == AUTH_DOWN || (verdict == AUTH_NEXT && !rules_wanted)) auth_answer_take_back(answer, &before);
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);
-    if (verdict == AUTH_DOWN)
+    if (verdict == AUTH_DOWN && answer->of_client) remember_error(source, answer->what);
+    if (verdict == AUTH_DOWN && !answer->of_client)
         source_failed(source, answer->what);
     else
         source_works(source);

@@ -56,4 +56,12 @@ static inline const char *auth_rule_row(const struct auth_tools *tools, struct a
     return tools->rule_words(answer, permission, action, topic, mask ? mask : 7, any ? -1 : tools->truth(retain));
 }
 
+/* The verdict of rules of which one was broken: `wrong` says how. NULL: all are there. */
+static inline enum auth_verdict auth_rules_verdict(const struct auth_tools *tools, struct auth_answer *answer, const char *wrong)
+{
+    if (!wrong) return AUTH_NEXT;
+    answer->of_client = true;
+    return tools->say(answer, AUTH_DOWN, "%s", wrong);
+}
+
 #endif

@@ -19,7 +19,7 @@
 #include "features/auth/settings.h"
 #include "features/auth/template.h"
 
-#define AUTH_SOURCE_ABI 3u /* raised with every change of struct auth_source_kind or struct auth_tools */
+#define AUTH_SOURCE_ABI 4u /* raised with every change of struct auth_source_kind, struct auth_tools or of what they are given */
 
 struct auth_tools {
     void (*log)(bool warning, const char *event, const char *source, const char *what); /* limited to a line a second */
@@ -83,7 +83,9 @@ static inline enum auth_verdict auth_check_row(const struct auth_tools *tools, c
     switch (tools->password_check_form(&form, stored, salt, query->password)) {
     case PASSWORD_RIGHT: answer->superuser = superuser.bytes && tools->truth(superuser); return tools->say(answer, AUTH_ALLOW, "the password is right");
     case PASSWORD_WRONG: return tools->say(answer, AUTH_DENY, "wrong password");
-    default: return tools->say(answer, AUTH_DOWN, "the stored password hash is none of the configured form");
+    default:
+        answer->of_client = true;
+        return tools->say(answer, AUTH_DOWN, "the stored password hash is none of the configured form");
     }
 }
 

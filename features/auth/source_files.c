@@ -104,6 +104,7 @@ static enum auth_verdict file_authenticate(void *instance, void *link, const str
     if (!entry) return auth_answer_say(answer, AUTH_NEXT, "no such user");
     if (verdict == PASSWORD_RIGHT) return auth_answer_say(answer, AUTH_ALLOW, "the password is right");
     if (verdict == PASSWORD_WRONG) return auth_answer_say(answer, AUTH_DENY, "wrong password");
+    answer->of_client = true;
     return auth_answer_say(answer, AUTH_DOWN, "this system cannot check the user's password hash");
 }
 
@@ -160,6 +161,7 @@ static enum auth_verdict built_in_authenticate(void *instance, void *link, const
     answer->superuser = verdict == PASSWORD_RIGHT && user.superuser;
     if (verdict == PASSWORD_RIGHT) return auth_answer_say(answer, AUTH_ALLOW, "the password is right");
     if (verdict == PASSWORD_WRONG) return auth_answer_say(answer, AUTH_DENY, "wrong password");
+    answer->of_client = true;
     return auth_answer_say(answer, AUTH_DOWN, "this system cannot check the user's password hash");
 }
 

@@ -40,6 +40,10 @@ static enum auth_verdict fake_authenticate(void *instance, void *link, const str
     if (strcmp(settings->url, "wait") == 0) sem_wait(&hold);
     if (strcmp(settings->url, "down") == 0 && atomic_load(&down)) return auth_answer_say(answer, AUTH_DOWN, "unplugged");
     if (strcmp(settings->url, "next") == 0) return auth_answer_say(answer, AUTH_NEXT, "who?");
+    if (strcmp(settings->url, "odd") == 0 && query->password.bytes == 3) { /* "odd": this user's entry is broken */
+        answer->of_client = true;
+        return auth_answer_say(answer, AUTH_DOWN, "a hash of no known form");
+    }
     if (strncmp(settings->url, "much then ", 10) == 0) { /* it says a lot before it finds that it cannot answer */
         answer->superuser = true;
         answer->expires_s = 1;
@@ -267,6 +271,20 @@ Test(chain, a_source_without_a_probe_comes_back, .init = set_up, .fini = tear_do
         nap(30);
     cr_assert_eq(login("right"), AUTH_ALLOW, "it is back, and is not asked: %s", what);
     cr_assert(auth_chain_status(chain, 0, &status) && !status.resting && status.health == AUTH_HEALTH_UP);
+}
+
+Test(chain, one_clients_broken_entry_is_not_the_source, .init = set_up, .fini = tear_down)
+{
+    struct auth_source_status status;
+    sources[0] = source("a", "odd");
+    open_chain(1);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(login("odd"), AUTH_DENY);
+        cr_assert(unavailable, "what cannot be checked is no wrong password");
+    }
+    cr_assert_eq(login("right"), AUTH_ALLOW, "one user's broken entry has locked out another: %s", what);
+    cr_assert(auth_chain_status(chain, 0, &status) && status.health == AUTH_HEALTH_UP && status.rests == 0 && status.verdicts[AUTH_DOWN] == 5);
+    cr_assert_str_eq(status.error, "a hash of no known form");
 }
 
 Test(chain, full_queue_and_deadlines, .init = set_up, .fini = tear_down)
