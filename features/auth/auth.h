@@ -65,6 +65,8 @@ struct auth_answer {
     uint32_t attributes_count;
     struct auth_rule *rules;
     uint32_t rules_count;
+    uint32_t login_rules; /* so many of them, the first, came with the login itself (a token, an HTTP answer): the others are asked for again from time to time */
+    bool has_login_rules;
     char source[36];      /* who decided */
     char what[192];       /* why, for the log: never with a secret in it */
     const void *compiled; /* the rules, as features/acl wants them; compiled_release() gives them back */

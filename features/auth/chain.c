@@ -53,6 +53,7 @@ void *auth_job_create(const struct auth_query *query, size_t bytes)
 void auth_job_release(struct auth_job *job)
 {
     auth_answer_release(job->answer);
+    auth_answer_release(job->earlier);
     auth_text_release(&job->text);
     memory_release(job);
 }
@@ -196,6 +197,8 @@ static void conclude(struct auth_chain *chain, struct auth_job *job, enum auth_v
     job->answer->verdict = (uint8_t)verdict;
     snprintf(job->answer->source, sizeof job->answer->source, "%s", source);
     if (verdict != AUTH_ALLOW || job->answer->superuser) return finish(chain, job);
+    job->answer->login_rules = job->answer->rules_count;
+    job->answer->has_login_rules = job->answer->has_rules;
     job->at = chain->authenticators; /* then the rules */
     go_on(chain, job);
 }
@@ -344,11 +347,24 @@ static void begin(struct auth_chain *chain, struct auth_job *job, uint32_t time_
     job->generation = chain->cache ? auth_cache_generation(chain->cache) : 0;
 }
 
+/* What an earlier answer has from the login itself; nobody is asked for that again. */
+static void take_over(struct auth_answer *answer, const struct auth_answer *earlier)
+{
+    snprintf(answer->source, sizeof answer->source, "%s", earlier->source);
+    answer->has_rules = answer->has_login_rules = earlier->has_login_rules;
+    for (uint32_t i = 0; i < earlier->login_rules; i++) {
+        const struct auth_rule *rule = &earlier->rules[i];
+        auth_answer_rule(answer, rule->allow, rule->actions, span_of_string(rule->topic), rule->qos_mask, rule->retain);
+    }
+    answer->login_rules = answer->rules_count;
+}
+
 void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
 {
     begin(chain, job, chain->settings->timeout_ms);
     job->at = job->rules_only ? chain->authenticators : 0;
     if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
+    if (job->earlier) take_over(job->answer, job->earlier);
     go_on(chain, job);
 }
 

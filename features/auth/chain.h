@@ -28,6 +28,7 @@ struct auth_job {
     struct auth_answer *answer; /* when done: what was decided (ALLOW or DENY) */
     void (*done)(struct auth_job *job);
     bool rules_only;            /* ask the authorizers alone */
+    struct auth_answer *earlier; /* rules_only: the client's answer so far, whose rules of the login stay in front; a reference, given back with the job. NULL: none */
     bool asks;                  /* about a topic: of the source auth_chain_ask() is told, and nobody else */
     /* the chain's */
     struct auth_chain *chain;

@@ -357,6 +357,7 @@ static void refresh(struct feature_shard *shard, struct login *login)
     struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
+    job->job.earlier = login->answer ? auth_answer_share(login->answer) : NULL;
     login->refreshing = true;
     COUNT(shard, refreshed);
     auth_chain_submit(prepared->chain, &job->job);

@@ -130,6 +130,7 @@ struct login {
     char *what, *source;
     uint32_t *rules;
     bool *unavailable;
+    struct auth_answer **keep;
 };
 
 static struct auth_answer_mark beside; /* the last verdict */
@@ -143,6 +144,7 @@ static void login_done(struct auth_job *job)
     if (login->rules) *login->rules = job->answer->rules_count;
     if (login->unavailable) *login->unavailable = job->answer->unavailable || job->answer->busy;
     beside = auth_answer_mark(job->answer);
+    if (login->keep) *login->keep = auth_answer_share(job->answer);
     sem_t *done = login->done;
     auth_job_release(job);
     sem_post(done);
@@ -368,6 +370,36 @@ Test(chain, authorizers_add_rules, .init = set_up, .fini = tear_down)
     open_chain(1);
     cr_assert_eq(login("right"), AUTH_ALLOW);
     cr_assert_eq(rules, 1);
+}
+
+/* As authorization.refresh does. */
+Test(chain, rules_of_the_login_outlive_a_refresh, .init = set_up, .fini = tear_down)
+{
+    struct auth_answer *earlier = auth_answer_create();
+    sem_t done;
+    sem_init(&done, 0, 0);
+    snprintf(earlier->source, sizeof earlier->source, "token");
+    auth_answer_rule(earlier, false, AUTH_ALL, SPAN_LITERAL("secret/#"), 5, 0);
+    earlier->login_rules = 1;
+    earlier->has_login_rules = true;
+    auth_answer_rule(earlier, true, AUTH_ALL, SPAN_LITERAL("what the database said then"), 7, -1);
+    authorizers[0] = source("x", "rules");
+    settings.authorizers_count = 1;
+    open_chain(0);
+    for (int i = 0; i < 2; i++) { /* the second time of what came out of the first */
+        struct login *one = login_new("", &done);
+        one->job.rules_only = true;
+        one->job.earlier = earlier;
+        one->keep = &earlier;
+        auth_chain_submit(chain, &one->job);
+        sem_wait(&done);
+        cr_assert(earlier->verdict == AUTH_ALLOW && earlier->has_rules && earlier->rules_count == 2 && earlier->login_rules == 1, "%u rules", earlier->rules_count);
+        cr_assert(!earlier->rules[0].allow && earlier->rules[0].qos_mask == 5 && earlier->rules[0].retain == 0 && earlier->rules[0].actions == AUTH_ALL);
+        cr_assert_str_eq(earlier->rules[0].topic, "secret/#");
+        cr_assert_str_eq(earlier->rules[1].topic, "x");
+        cr_assert_str_eq(earlier->source, "token");
+    }
+    auth_answer_release(earlier);
 }
 
 Test(chain, what_was_said_in_vain_does_not_count, .init = set_up, .fini = tear_down)
