@@ -183,8 +183,26 @@ static void source_thread_idle(void *context, uint32_t number, bool first)
 
 static void go_on(struct auth_chain *chain, struct auth_job *job);
 
+/* What an earlier answer has from the login itself, before anything else: nobody is asked for that again. On a worker, for there may be many. */
+static void take_over(struct auth_job *job)
+{
+    const struct auth_answer *earlier = job->earlier;
+    struct auth_answer *answer = job->answer;
+    if (!earlier) return;
+    snprintf(answer->source, sizeof answer->source, "%s", earlier->source);
+    answer->has_rules = answer->has_login_rules = earlier->has_login_rules;
+    for (uint32_t i = 0; i < earlier->login_rules; i++) {
+        const struct auth_rule *rule = &earlier->rules[i];
+        auth_answer_rule(answer, rule->allow, rule->actions, span_of_string(rule->topic), rule->qos_mask, rule->retain);
+    }
+    answer->login_rules = answer->rules_count;
+    auth_answer_release(job->earlier);
+    job->earlier = NULL;
+}
+
 static void finish(struct auth_chain *chain, struct auth_job *job)
 {
+    take_over(job); /* when no authorizer could be asked */
     uint8_t counts = job->asks ? AUTH_NEXT : AUTH_ALLOW; /* with which verdict rules mean something */
     if (job->answer->has_rules && chain->compile && job->answer->verdict == counts) chain->compile(job->answer);
     if (job->keyed && chain->cache)
@@ -292,6 +310,7 @@ static void run_job(struct auth_chain *chain, uint32_t thread, struct auth_work 
             return job->done(job);
         }
     }
+    take_over(job);
     decide(chain, job, source, ask(source, thread, job));
 }
 
@@ -347,24 +366,11 @@ static void begin(struct auth_chain *chain, struct auth_job *job, uint32_t time_
     job->generation = chain->cache ? auth_cache_generation(chain->cache) : 0;
 }
 
-/* What an earlier answer has from the login itself; nobody is asked for that again. */
-static void take_over(struct auth_answer *answer, const struct auth_answer *earlier)
-{
-    snprintf(answer->source, sizeof answer->source, "%s", earlier->source);
-    answer->has_rules = answer->has_login_rules = earlier->has_login_rules;
-    for (uint32_t i = 0; i < earlier->login_rules; i++) {
-        const struct auth_rule *rule = &earlier->rules[i];
-        auth_answer_rule(answer, rule->allow, rule->actions, span_of_string(rule->topic), rule->qos_mask, rule->retain);
-    }
-    answer->login_rules = answer->rules_count;
-}
-
 void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
 {
     begin(chain, job, chain->settings->timeout_ms);
     job->at = job->rules_only ? chain->authenticators : 0;
     if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
-    if (job->earlier) take_over(job->answer, job->earlier);
     go_on(chain, job);
 }
 

@@ -528,7 +528,7 @@ Test(throttle, counts_and_forgets)
     uint8_t v4[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 1}, other[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 2}, v6[16] = {0x20, 1, 0xd, 0xb8, [15] = 1}, same[16] = {0x20, 1, 0xd, 0xb8, [15] = 2};
     for (int i = 0; i < 10; i++) {
         cr_assert_not(auth_throttle_over(throttle, v4, 10, 60, 1000));
-        auth_throttle_failed(throttle, v4, 60, 1000);
+        auth_throttle_failed(throttle, v4, 10, 60, 1000);
     }
     cr_assert(auth_throttle_over(throttle, v4, 10, 60, 1000));
     cr_assert_not(auth_throttle_over(throttle, v4, 0, 60, 1000), "0 is no limit");
@@ -536,9 +536,31 @@ Test(throttle, counts_and_forgets)
     cr_assert_not(auth_throttle_over(throttle, v4, 10, 60, 8000), "some have leaked away");
     cr_assert_not(auth_throttle_over(throttle, v4, 1, 60, 62000), "all have");
     for (int i = 0; i < 5; i++)
-        auth_throttle_failed(throttle, v6, 60, 1000);
+        auth_throttle_failed(throttle, v6, 5, 60, 1000);
     cr_assert(auth_throttle_over(throttle, same, 5, 60, 1000), "a /64 is one");
     auth_throttle_release(throttle);
+}
+
+/* Who takes its time is counted, too: a guess a second is far more than ten a minute. */
+Test(throttle, slow_guessing_counts)
+{
+    static const struct {
+        uint32_t max, window_s, every_ms, failures; /* over after so many at most; 0: never */
+    } rows[] = {{10, 60, 1000, 13}, {10, 60, 5000, 61}, {3, 86400, 60000, 4}, {100, 60, 500, 599}, {10, 60, 6000, 0}, {10, 60, 7000, 0}, {4000, 86400, 1, 4001}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct auth_throttle *throttle = auth_throttle_create();
+        uint8_t address[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 1};
+        uint64_t now_ms = 5000000000;
+        uint32_t failures = 0;
+        while (failures < 5000 && !auth_throttle_over(throttle, address, rows[i].max, rows[i].window_s, now_ms)) {
+            auth_throttle_failed(throttle, address, rows[i].max, rows[i].window_s, now_ms);
+            failures++;
+            now_ms += rows[i].every_ms;
+        }
+        cr_assert(rows[i].failures ? failures >= rows[i].max && failures <= rows[i].failures : failures == 5000, "row %zu: %u failures", i, failures);
+        if (rows[i].failures) cr_assert_not(auth_throttle_over(throttle, address, rows[i].max, rows[i].window_s, now_ms + rows[i].window_s * 1000ull / rows[i].max + 1), "row %zu", i);
+        auth_throttle_release(throttle);
+    }
 }
 
 /* ---- templates ---- */
