@@ -406,7 +406,7 @@ void auth_users_close(struct auth_users *users)
 enum auth_users_result auth_users_put(struct auth_users *users, const struct auth_user *user, enum auth_users_mode mode)
 {
     size_t bytes = strlen(user->name);
-    if (bytes == 0 || (!user->stored[0] && !user->has_scram)) return AUTH_USERS_WRONG;
+    if (bytes == 0 || (!user->stored[0] && !user->has_scram) || !users_json_can(user)) return AUTH_USERS_WRONG;
     pthread_mutex_lock(&users->writing);
     bool known = map_find(&users->by_name, span_of_string(user->name)) != NULL; /* writers alone change the map */
     enum auth_users_result result = mode == AUTH_USERS_ADD && known       ? AUTH_USERS_EXISTS

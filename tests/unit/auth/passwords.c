@@ -323,6 +323,29 @@ Test(users, import_and_export, .init = make_folder, .fini = remove_folder)
     unlink(other);
 }
 
+/* What is acknowledged can be read back: a name that JSON cannot write would make the file one that no broker starts with. */
+Test(users, what_is_no_utf_8_does_not_get_in, .init = make_folder, .fini = remove_folder)
+{
+    static const char *const rows[] = {"\xff,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,x", "ann,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,\xc3"};
+    struct password_form sha256 = {.algorithm = PASSWORD_SHA256};
+    struct auth_users *users = auth_users_open(path, error, sizeof error);
+    struct auth_import done;
+    struct auth_user bob = user_named("bob"), odd = user_named("\xff");
+    cr_assert_eq(auth_users_put(users, &bob, AUTH_USERS_ADD), AUTH_USERS_DONE);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char csv[200];
+        snprintf(csv, sizeof csv, "user_id,password_hash,salt\n%s\n", rows[i]);
+        cr_expect_not(auth_users_import(users, text(csv), &sha256, false, false, &done, error, sizeof error), "row %zu", i);
+        cr_expect(strstr(error, "line 2: ") && strstr(error, "no UTF-8"), "%s", error);
+    }
+    cr_expect_eq(auth_users_put(users, &odd, AUTH_USERS_ADD), AUTH_USERS_WRONG);
+    auth_users_close(users);
+    users = auth_users_open(path, error, sizeof error);
+    cr_assert_not_null(users, "%s", error);
+    cr_assert_eq(auth_users_count(users), 1);
+    auth_users_close(users);
+}
+
 /* ---- SASLprep: the examples of RFC 4013 §3, and RFC 3454's other rules ---- */
 
 Test(saslprep, examples)
