@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "features/auth/encode.h"
@@ -264,6 +265,47 @@ Test(users, one_process_at_a_time, .init = make_folder, .fini = remove_folder)
     cr_assert_eq(flock(fd, LOCK_EX | LOCK_NB), -1, "the new file is not locked");
     close(fd);
     auth_users_close(users);
+}
+
+/* Counted beside the C library's own: how often a folder was brought to disk. */
+static int folders_synced;
+int fsync(int fd)
+{
+    struct stat status;
+    folders_synced += fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+Test(users, the_folder_is_on_disk, .init = make_folder, .fini = remove_folder)
+{
+    struct auth_users *users = auth_users_open(path, error, sizeof error);
+    struct auth_user ann = user_named("ann");
+    cr_expect_eq(folders_synced, 1, "a new file that a crash may take with it");
+    for (int i = 0; i < 1500; i++)
+        cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_SET), AUTH_USERS_DONE);
+    cr_expect_eq(folders_synced, 2, "a rewritten file in whose place a crash may bring back the old one");
+    auth_users_close(users);
+}
+
+/* node.data_dir and files may be links; what is rewritten is what they name. */
+Test(users, a_link_stays, .init = make_folder, .fini = remove_folder)
+{
+    char real[80];
+    struct stat status;
+    snprintf(real, sizeof real, "%s.real", path);
+    close(open(real, O_RDWR | O_CREAT, 0600));
+    cr_assert_eq(symlink(real, path), 0);
+    struct auth_users *users = auth_users_open(path, error, sizeof error), *again;
+    cr_assert_not_null(users, "%s", error);
+    struct auth_user ann = user_named("ann");
+    for (int i = 0; i < 1500; i++)
+        cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_SET), AUTH_USERS_DONE);
+    cr_expect(lstat(path, &status) == 0 && S_ISLNK(status.st_mode), "the link has become a file");
+    again = auth_users_open(path, error, sizeof error);
+    cr_expect_eq(again, users, "a reload: %s", error);
+    auth_users_close(again);
+    auth_users_close(users);
+    unlink(real);
 }
 
 Test(users, history_is_rewritten, .init = make_folder, .fini = remove_folder)
