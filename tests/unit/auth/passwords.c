@@ -1,6 +1,8 @@
 /* Password hashes: vectors of others, our own, files, users. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -8,10 +10,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "features/auth/encode.h"
 #include "features/auth/password.h"
 #include "features/auth/password_file.h"
 #include "features/auth/saslprep.h"
+#include "features/auth/source.h"
 #include "features/auth/users.h"
 
 static struct span text(const char *string) { return span_of_string(string); }
@@ -130,6 +134,67 @@ Test(passwords, files)
     snprintf(content, sizeof content, "ann:%s\nann:%s\n", vectors[0].stored, vectors[0].stored);
     cr_assert_null(password_file_parse(text(content), "f", error, sizeof error));
     cr_assert(strstr(error, "two lines"), "%s", error);
+}
+
+/* ---- a file under load ---- */
+
+static struct auth_source_settings file_settings;
+static void *file_instance;
+static atomic_bool file_over, file_changed;
+static atomic_int file_allowed;
+
+static enum auth_verdict file_login(const char *user)
+{
+    struct auth_answer *answer = auth_answer_create();
+    struct auth_query query = {.user_name = text(user), .password = text("the secret"), .has_user_name = true, .has_password = true};
+    enum auth_verdict verdict = auth_source_password_file.authenticate(file_instance, NULL, &query, UINT64_MAX, answer);
+    auth_answer_release(answer);
+    return verdict;
+}
+
+static void *file_logins(void *number)
+{
+    while (!atomic_load(&file_over)) {
+        if (file_login("ann") == AUTH_ALLOW) atomic_fetch_add(&file_allowed, 1);
+        if (file_login("new") == AUTH_ALLOW) atomic_store(&file_changed, true);
+    }
+    return NULL;
+}
+
+static void file_write(const char *path, bool both)
+{
+    char stored[PASSWORD_STORED_BYTES_MAX];
+    FILE *file = fopen(path, "w");
+    cr_assert_null(password_make(MAKE_SHA512_PBKDF2, 20000, text("the secret"), stored));
+    fprintf(file, "ann:%s\n%s%s%s", stored, both ? "new:" : "", both ? stored : "", both ? "\n" : "");
+    fclose(file);
+}
+
+/* Logins that relay each other must not keep a changed file out. */
+Test(passwords, a_changed_file_comes_into_force_under_load)
+{
+    char path[] = "/tmp/ringmq-passwords-XXXXXX", error[300], none[] = "";
+    pthread_t threads[8];
+    log_configure(LOG_OFF, LOG_TEXT);
+    close(mkstemp(path));
+    file_write(path, false);
+    file_settings = (struct auth_source_settings){.name = none, .file = path};
+    file_instance = auth_source_password_file.open(&file_settings, &auth_tools, error, sizeof error);
+    cr_assert_not_null(file_instance, "%s", error);
+    for (int i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, file_logins, NULL);
+    while (atomic_load(&file_allowed) < 8)
+        usleep(1000);
+    file_write(path, true);
+    for (int i = 0; i < 500 && !atomic_load(&file_changed); i++)
+        usleep(10000);
+    bool changed = atomic_load(&file_changed);
+    atomic_store(&file_over, true);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    auth_source_password_file.close(file_instance);
+    unlink(path);
+    cr_assert(changed, "who was written into the file is not let in");
 }
 
 /* ---- users ---- */
@@ -276,19 +341,25 @@ int fsync(int fd)
     return (int)syscall(SYS_fsync, fd);
 }
 
-Test(users, the_folder_is_on_disk, .init = make_folder, .fini = remove_folder)
+/* As many lines as make a file of mostly history, with few syncs. */
+static void fill(struct auth_users *users)
 {
-    struct auth_users *users = auth_users_open(path, error, sizeof error);
-    struct auth_user ann = user_named("ann");
-    cr_expect_eq(folders_synced, 1, "a new file that a crash may take with it");
-    for (int i = 0; i < 1500; i++)
-        cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_SET), AUTH_USERS_DONE);
-    cr_expect_eq(folders_synced, 2, "a rewritten file in whose place a crash may bring back the old one");
-    auth_users_close(users);
+    struct auth_text csv = {0};
+    struct password_form sha256 = {.algorithm = PASSWORD_SHA256};
+    struct auth_import done;
+    auth_text_add(&csv, text("user_id,password_hash,salt\n"));
+    for (int i = 0; i < 600; i++) {
+        char line[120];
+        snprintf(line, sizeof line, "u%d,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,x\n", i);
+        auth_text_add(&csv, text(line));
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert(auth_users_import(users, span_of(csv.data, csv.bytes), &sha256, false, true, &done, error, sizeof error), "%s", error);
+    auth_text_release(&csv);
 }
 
-/* node.data_dir and files may be links; what is rewritten is what they name. */
-Test(users, a_link_stays, .init = make_folder, .fini = remove_folder)
+/* node.data_dir and files may be links; what is rewritten is what they name, and both it and its name are on disk. */
+Test(users, rewritten_where_it_lies, .init = make_folder, .fini = remove_folder)
 {
     char real[80];
     struct stat status;
@@ -297,9 +368,10 @@ Test(users, a_link_stays, .init = make_folder, .fini = remove_folder)
     cr_assert_eq(symlink(real, path), 0);
     struct auth_users *users = auth_users_open(path, error, sizeof error), *again;
     cr_assert_not_null(users, "%s", error);
-    struct auth_user ann = user_named("ann");
-    for (int i = 0; i < 1500; i++)
-        cr_assert_eq(auth_users_put(users, &ann, AUTH_USERS_SET), AUTH_USERS_DONE);
+    cr_expect_eq(folders_synced, 1, "a new file that a crash may take with it");
+    fill(users);
+    cr_expect_eq(folders_synced, 2, "a rewritten file in whose place a crash may bring back the old one");
+    cr_assert(stat(real, &status) == 0 && status.st_size < 1000 * 130, "it was not rewritten: %lld bytes", (long long)status.st_size);
     cr_expect(lstat(path, &status) == 0 && S_ISLNK(status.st_mode), "the link has become a file");
     again = auth_users_open(path, error, sizeof error);
     cr_expect_eq(again, users, "a reload: %s", error);
