@@ -217,7 +217,8 @@ static void conclude(struct auth_chain *chain, struct auth_job *job, enum auth_v
     if (verdict != AUTH_ALLOW || job->answer->superuser) return finish(chain, job);
     job->answer->login_rules = job->answer->rules_count;
     job->answer->has_login_rules = job->answer->has_rules;
-    job->at = chain->authenticators; /* then the rules */
+    job->authorizing = true; /* then the rules */
+    job->at = chain->authenticators;
     go_on(chain, job);
 }
 
@@ -344,11 +345,10 @@ static void to_source(struct auth_chain *chain, struct auth_job *job, struct aut
 /* To the next source that is for this client. */
 static void go_on(struct auth_chain *chain, struct auth_job *job)
 {
-    bool authorizing = job->at >= chain->authenticators;
-    uint32_t end = authorizing ? chain->authorizers : chain->authenticators;
+    uint32_t end = job->authorizing ? chain->authorizers : chain->authenticators;
     while (job->at < end && !concerns(&chain->sources[job->at], job))
         job->at++;
-    if (job->at == end && authorizing) return finish(chain, job);
+    if (job->at == end && job->authorizing) return finish(chain, job);
     if (job->at == end) {
         if (!job->query.has_password) job->answer->cacheable = false; /* nobody was asked, perhaps: remembering it would take a lock on a shard */
         auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
@@ -369,6 +369,7 @@ static void begin(struct auth_chain *chain, struct auth_job *job, uint32_t time_
 void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
 {
     begin(chain, job, chain->settings->timeout_ms);
+    job->authorizing = job->rules_only;
     job->at = job->rules_only ? chain->authenticators : 0;
     if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
     go_on(chain, job);

@@ -34,7 +34,8 @@ struct auth_job {
     struct auth_chain *chain;
     struct auth_text text;
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
-    uint32_t at;                /* which source is next; from the chain's sources_count on: authorizers */
+    uint32_t at;                /* which source is next */
+    bool authorizing;           /* somebody has let the client in: now its rules. Not to be told from `at`: behind the last authenticator comes the first authorizer */
     uint64_t started_ms, deadline_ms, generation;
     bool keyed;
     uint8_t key[AUTH_KEY_BYTES];

@@ -208,6 +208,27 @@ Test(chain, nobody_knows, .init = set_up, .fini = tear_down)
     cr_assert(auth_listener_matches(SPAN_LITERAL("tls.*, ws.x"), SPAN_LITERAL("ws.x")) && !auth_listener_matches(SPAN_LITERAL("tls.*,ws.x"), SPAN_LITERAL("ws.xy")));
 }
 
+/* Behind the last authenticator comes the first authorizer: that one must not be taken for somebody who lets clients in. */
+Test(chain, whom_nobody_knows_authorizers_do_not_let_in, .init = set_up, .fini = tear_down)
+{
+    static const char *const last[] = {"next", "down"};
+    atomic_store(&down, true);
+    atomic_store(&probe_fails, true);
+    for (int i = 0; i < 4; i++) {
+        sources[0] = source("a", last[i / 2]);
+        sources[0].on_error = AUTH_POLICY_NEXT;
+        authorizers[0] = source("x", "rules");
+        settings.authorizers_count = (uint32_t)i % 2;
+        open_chain(1);
+        cr_assert_eq(login("right"), AUTH_DENY, "row %d: let in by %s", i, who);
+        cr_assert_str_eq(who, "chain", "row %d", i);
+        cr_assert_str_eq(what, "no source knows this client", "row %d", i);
+        cr_assert_eq(rules, 0);
+        if (i < 3) auth_chain_stop(chain);
+        auth_cache_purge(cache, span_of(NULL, 0));
+    }
+}
+
 Test(chain, policies_when_a_source_is_down, .init = set_up, .fini = tear_down)
 {
     static const struct {
