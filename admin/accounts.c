@@ -43,7 +43,8 @@ void accounts_text_of(const uint8_t *bytes, size_t count, char *ret_text)
 bool accounts_name_valid(const char *name)
 {
     size_t bytes = strlen(name);
-    return bytes > 0 && bytes <= ACCOUNTS_NAME_BYTES_MAX &&
+    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0; /* a browser takes them out of a path: nobody could change or remove them there */
+    return bytes > 0 && bytes <= ACCOUNTS_NAME_BYTES_MAX && !dots &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@") == bytes;
 }
 
@@ -115,6 +116,27 @@ bool accounts_save(struct accounts *accounts)
     return good;
 }
 
+static bool has_texts(const json_t *entry, const char *one, const char *other)
+{
+    return json_is_string(json_object_get(entry, one)) && json_is_string(json_object_get(entry, other)) &&
+           accounts_role_of(json_string_value(json_object_get(entry, "role"))) != ROLE_NONE;
+}
+
+/* What is wrong in a file that was mended by hand; NULL: nothing. */
+static const char *entries_wrong(const json_t *users, const json_t *keys)
+{
+    const char *name;
+    json_t *entry;
+    json_object_foreach((json_t *)(uintptr_t)users, name, entry)
+        if (!has_texts(entry, "hash", "description")) return "a user has no hash, no description, or no role that there is";
+    json_object_foreach((json_t *)(uintptr_t)keys, name, entry)
+    {
+        if (!has_texts(entry, "api_key", "sha256") || !json_is_string(json_object_get(entry, "description"))) return "a key has no api_key, sha256, description, or no role that there is";
+        if (!json_is_boolean(json_object_get(entry, "enable")) || !json_is_integer(json_object_get(entry, "expires_ms"))) return "a key has no enable, or no expires_ms";
+    }
+    return NULL;
+}
+
 static bool load(struct accounts *accounts, char *ret_error, size_t error_bytes)
 {
     char path[4200];
@@ -127,13 +149,14 @@ static bool load(struct accounts *accounts, char *ret_error, size_t error_bytes)
     }
     json_t *whole = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     json_t *users = json_object_get(whole, "users"), *keys = json_object_get(whole, "api_keys");
-    bool good = json_is_object(users) && json_is_object(keys) && json_integer_value(json_object_get(whole, "version")) == 1;
+    bool form = json_is_object(users) && json_is_object(keys) && json_integer_value(json_object_get(whole, "version")) == 1;
+    const char *wrong = !whole ? error.text : !form ? "users and api_keys are missing, or it is of another version" : entries_wrong(users, keys);
+    bool good = !wrong;
     if (good) {
         accounts->users = json_incref(users);
         accounts->keys = json_incref(keys);
     } else {
-        snprintf(ret_error, error_bytes, "%s cannot be used (%s, line %d); mend it, or move it away to begin with a new administrator", path,
-                 whole ? "users and api_keys are missing, or it is of another version" : error.text, whole ? 1 : error.line);
+        snprintf(ret_error, error_bytes, "%s cannot be used (%s, line %d); mend it, or move it away to begin with a new administrator", path, wrong, whole ? 1 : error.line);
     }
     json_decref(whole);
     return good;

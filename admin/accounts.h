@@ -43,6 +43,9 @@ enum accounts_verdict { ACCOUNTS_OK, ACCOUNTS_NONE /* no credentials */, ACCOUNT
 /* By the request's Authorization header: Bearer TOKEN or Basic KEY:SECRET. Never ACCOUNTS_WAIT: these cannot be guessed. */
 enum accounts_verdict accounts_check(struct accounts *accounts, const struct http_exchange *exchange, struct accounts_identity *ret_identity);
 
+/* The same of a header that was copied from a request, which may last longer than the login it came with. `peer`: for the log. */
+enum accounts_verdict accounts_check_header(struct accounts *accounts, struct span header, const char *peer, struct accounts_identity *ret_identity);
+
 #define ACCOUNTS_TOKEN_BYTES 44 /* with its NUL */
 enum accounts_verdict accounts_login(struct accounts *accounts, const char *user, const char *password, const char *peer, char ret_token[ACCOUNTS_TOKEN_BYTES],
                              struct accounts_identity *ret_identity, uint32_t *ret_expires_s, uint32_t *ret_wait_s);

@@ -226,16 +226,21 @@ static enum accounts_verdict check_basic(struct accounts *accounts, struct span 
     return name ? ACCOUNTS_OK : ACCOUNTS_WRONG;
 }
 
-enum accounts_verdict accounts_check(struct accounts *accounts, const struct http_exchange *exchange, struct accounts_identity *ret_identity)
+enum accounts_verdict accounts_check_header(struct accounts *accounts, struct span header, const char *peer, struct accounts_identity *ret_identity)
 {
-    struct span header = http_header_find(exchange->request, "authorization"), rest;
+    struct span rest;
     *ret_identity = (struct accounts_identity){0};
     if (!header.data) return ACCOUNTS_NONE;
     enum accounts_verdict verdict = ACCOUNTS_WRONG;
     if (scheme_is(header, "bearer", &rest)) verdict = check_bearer(accounts, rest, ret_identity);
-    if (scheme_is(header, "basic", &rest)) verdict = check_basic(accounts, rest, exchange->peer, ret_identity);
+    if (scheme_is(header, "basic", &rest)) verdict = check_basic(accounts, rest, peer, ret_identity);
     if (verdict != ACCOUNTS_OK) *ret_identity = (struct accounts_identity){0};
     return verdict;
+}
+
+enum accounts_verdict accounts_check(struct accounts *accounts, const struct http_exchange *exchange, struct accounts_identity *ret_identity)
+{
+    return accounts_check_header(accounts, http_header_find(exchange->request, "authorization"), exchange->peer, ret_identity);
 }
 
 void accounts_logout(struct accounts *accounts, const struct http_exchange *exchange)

@@ -56,6 +56,7 @@ struct admin {
     pthread_cond_t changed;
     struct admin_settings settings; /* texts are not used after the start */
     struct trace_settings trace_settings;
+    struct mqtt_settings mqtt_settings; /* likewise */
     struct list errands;
     int control_wake;
     bool stopping;
@@ -88,6 +89,14 @@ struct trace_settings admin_trace_settings_now(struct admin *admin)
 {
     pthread_mutex_lock(&admin->lock);
     struct trace_settings settings = admin->trace_settings;
+    pthread_mutex_unlock(&admin->lock);
+    return settings;
+}
+
+struct mqtt_settings admin_mqtt_settings_now(struct admin *admin)
+{
+    pthread_mutex_lock(&admin->lock);
+    struct mqtt_settings settings = admin->mqtt_settings;
     pthread_mutex_unlock(&admin->lock);
     return settings;
 }
@@ -153,6 +162,7 @@ void admin_settings(struct admin *admin, const struct settings *settings)
     admin->settings.docs_auth = settings->admin.docs_auth;
     admin->settings.status_auth = settings->admin.status_auth;
     admin->trace_settings = settings->trace;
+    admin->mqtt_settings = settings->mqtt;
     admin->exemplars = settings->metrics.exemplars;
     pthread_mutex_unlock(&admin->lock);
     accounts_configure(admin->accounts, settings->admin.token_lifetime_s);
@@ -298,6 +308,7 @@ struct admin *admin_start(const struct admin_options *options, char *ret_error, 
     admin->control = options->control;
     admin->settings = settings->admin;
     admin->trace_settings = settings->trace;
+    admin->mqtt_settings = settings->mqtt;
     admin->node_name = memory_copy_string(span_of_string(settings->node.name));
     admin->data_dir = memory_copy_string(span_of_string(settings->node.data_dir));
     struct timespec now;

@@ -52,6 +52,7 @@ bool admin_exemplars(struct admin *admin);
 /* A copy of what may change: taken under a lock. */
 struct admin_settings admin_settings_now(struct admin *admin);
 struct trace_settings admin_trace_settings_now(struct admin *admin);
+struct mqtt_settings admin_mqtt_settings_now(struct admin *admin); /* without its texts */
 struct traces *admin_traces(struct admin *admin);
 /* Never change. */
 const char *admin_node_name(const struct admin *admin);

@@ -339,9 +339,12 @@ bool api_admit(struct admin *admin, struct http_exchange *exchange, enum api_rol
     UNREACHABLE("a verdict of no kind");
 }
 
-static bool changes(const struct api_call *call)
+/* Is it to be in the audit log? What somebody unknown is refused is not, but for logins that were tried: he could push everything else out of it. */
+static bool audited(const struct api_call *call)
 {
-    return call->route->method != METHOD_GET;
+    if (call->route->method == METHOD_GET) return false;
+    if (call->who.kind != ACCOUNTS_ANONYMOUS) return true;
+    return call->route->operation == OPERATION_login && call->exchange->status == 401;
 }
 
 static enum api_role role_wanted(struct admin *admin, const struct api_route *route)
@@ -358,7 +361,9 @@ static void api_call_run(struct admin *admin, struct http_exchange *exchange, co
         handlers[route->operation](&call);
         CHECK(call.answered);
     }
-    if (changes(&call)) {
+    if (route->method != METHOD_GET && !audited(&call))
+        LOG_LIMITED(NOTICE, 1000, "admin request refused", "peer=%s operation=%s status=%d", exchange->peer, api_operation_names[route->operation], exchange->status);
+    if (audited(&call)) {
         const char *name = call.who.name;
         if (route->operation == OPERATION_login) name = json_string_value(json_object_get(call.body, "username"));
         struct accounts_identity who = call.who;

@@ -5,6 +5,7 @@
 
 #include "admin/api.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/features.h"
@@ -59,9 +60,13 @@ static bool ask(struct api_call *call, const char *feature, const char *verb, js
         return false;
     }
     if (request.answer) *ret_answer = json_loads(request.answer, JSON_ALLOW_NUL, NULL);
-    CHECK(!request.answer || *ret_answer); /* a feature that answers what is no JSON */
+    bool sound = !request.answer || *ret_answer;
+    if (!sound) { /* a loaded module's fault is no reason to end the broker */
+        LOG_LIMITED(ERROR, 1000, "a feature answers what is no JSON", "feature=%s verb=%s answer=%s", feature, log_quoted(span_of_string(verb)), log_quoted(span_of_string(request.answer)));
+        api_error(call, 500, "FAILED", "the feature %.40s has answered what is no JSON; see the log", feature);
+    }
     free(request.answer);
-    return true;
+    return sound;
 }
 
 /* As it comes, as it goes. */

@@ -133,9 +133,9 @@ static struct inspect *message_question(struct api_call *call, const json_t *mes
 {
     const json_t *topic = json_object_get(message, "topic");
     struct span name = span_of_json(topic), payload, properties;
-    const struct mqtt_settings *mqtt = &admin_broker(call->admin)->settings->mqtt;
+    const struct mqtt_settings mqtt = admin_mqtt_settings_now(call->admin);
     uint32_t expiry_s;
-    if (!mqtt_topic_name_valid(name, mqtt->topic_levels_max)) {
+    if (!mqtt_topic_name_valid(name, mqtt.topic_levels_max)) {
         api_error(call, 400, "BAD_REQUEST", "topic must be a topic name: no wildcards, and no more levels than mqtt.max_topic_levels");
         return NULL;
     }
@@ -144,7 +144,7 @@ static struct inspect *message_question(struct api_call *call, const json_t *mes
         return NULL;
     }
     if (!payload_take(call, message, &payload)) return NULL;
-    bool fits = payload.bytes + name.bytes < mqtt->packet_bytes_max;
+    bool fits = payload.bytes + name.bytes < mqtt.packet_bytes_max;
     if (!fits || !properties_encode(call, json_object_get(message, "properties"), &properties, &expiry_s)) {
         if (!fits) api_error(call, 400, "BAD_REQUEST", "the message is larger than mqtt.max_packet_size");
         memory_release((void *)(uintptr_t)payload.data);

@@ -107,14 +107,20 @@ void api_get_metrics(struct api_call *call)
 
 /* ---- the stream ------------------------------------------------------------------------------------------------- */
 
-/* A login that ends takes its streams along: they are checked again from time to time. */
+/* A login that ends takes its streams along: each event is a use of it, and asks as a request does. */
 struct stream {
     struct admin *admin;
+    char peer[HTTP_PEER_BYTES_MAX];
+    size_t authorization_bytes;
+    char authorization[]; /* the request's header */
 };
 
 static bool stream_piece(void *context, struct http_text *ret_piece)
 {
     struct stream *stream = context;
+    struct accounts_identity who;
+    struct span header = span_of(stream->authorization, stream->authorization_bytes);
+    if (accounts_check_header(admin_auth(stream->admin), header, stream->peer, &who) != ACCOUNTS_OK || who.role < ROLE_VIEWER) return false;
     json_t *value = stats_json(stream->admin);
     char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(12));
     json_decref(value);
@@ -126,12 +132,21 @@ static bool stream_piece(void *context, struct http_text *ret_piece)
     return true;
 }
 
-static void stream_over(void *context) { memory_release(context); }
+static void stream_over(void *context)
+{
+    struct stream *stream = context;
+    explicit_bzero(stream->authorization, stream->authorization_bytes);
+    memory_release(stream);
+}
 
 void api_stream_stats(struct api_call *call)
 {
-    struct stream *stream = memory_acquire_zeroed(sizeof *stream);
+    struct span header = http_header_find(call->exchange->request, "authorization");
+    struct stream *stream = memory_acquire_zeroed(sizeof *stream + header.bytes);
     stream->admin = call->admin;
+    strcpy(stream->peer, call->exchange->peer);
+    stream->authorization_bytes = header.bytes;
+    if (header.bytes) memcpy(stream->authorization, header.data, header.bytes);
     call->answered = true;
     http_stream(call->exchange, "text/event-stream; charset=utf-8", (uint32_t)api_number(call, "interval_ms"), stream_piece, stream_over, stream);
 }

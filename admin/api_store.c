@@ -58,7 +58,7 @@ void api_get_store(struct api_call *call)
     if (!admin_on_control(call->admin, last_backup, &backup)) return api_error(call, 503, "STOPPING", "the broker stops");
     char path[4300];
     snprintf(path, sizeof path, "%s/store", admin_data_dir(call->admin));
-    uint64_t half_bytes = report.enabled ? broker->shards[0]->settings->durability.memory_bytes / 2 : 0;
+    uint64_t half_bytes = report.enabled ? broker->settings->durability.memory_bytes / 2 : 0; /* not a shard's: a reload releases those */
     json_t *reply = json_object();
     json_object_set_new(reply, "state", json_string(!report.enabled ? "off" : report.refuses ? "refusing" : "working"));
     json_object_set_new(reply, "log_error", errno_json(report.log_error));

@@ -185,10 +185,12 @@ void api_read_trace(struct api_call *call)
     char *text = memory_acquire(LOG_BYTES_MAX);
     ssize_t got = pread(file, text, LOG_BYTES_MAX, position);
     json_t *data = json_array();
-    position += (off_t)lines_take(data, text, got > 0 ? (size_t)got : 0, (size_t)api_number(call, "limit"));
+    /* Where no whole line was left there is no next one, whatever lies there: a disk that is full has the beginning of one. */
+    size_t used = lines_take(data, text, got > 0 ? (size_t)got : 0, (size_t)api_number(call, "limit"));
+    position += (off_t)used;
     memory_release(text);
     close(file);
-    api_reply(call, json_pack("{s:o, s:I, s:b, s:s}", "data", data, "position", (json_int_t)position, "hasnext", position < status.st_size, "status",
+    api_reply(call, json_pack("{s:o, s:I, s:b, s:s}", "data", data, "position", (json_int_t)position, "hasnext", used && position < status.st_size, "status",
                               picture.running ? "running" : "stopped"));
 }
 

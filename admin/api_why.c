@@ -129,7 +129,7 @@ static bool retained(struct why *why)
 static bool topic_sound(struct why *why)
 {
     struct span topic = span_of_string(why->topic);
-    uint32_t levels_max = admin_broker(why->call->admin)->settings->mqtt.topic_levels_max;
+    uint32_t levels_max = admin_mqtt_settings_now(why->call->admin).topic_levels_max;
     if (mqtt_topic_has_wildcards(topic))
         step_text(why, WHY_topic, WHY_STOP, "it has + or # in it: that is a filter, nobody can publish to it");
     else if (!mqtt_topic_name_valid(topic, 0))

@@ -134,8 +134,10 @@ void http_format(struct http_connection *connection)
     if (!has_header(exchange, "Cache-Control: ")) http_text_print(out, "Cache-Control: no-store\r\n");
     if (!has_header(exchange, "Content-Security-Policy: ")) http_text_print(out, "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
     http_text_add(out, exchange->headers.data, exchange->headers.bytes);
-    if (exchange->stream)
+    if (exchange->stream && exchange->request->chunks)
         http_text_print(out, "Transfer-Encoding: chunked\r\n");
+    else if (exchange->stream)
+        ; /* RFC 9112 §6.3: it ends with the connection */
     else if (exchange->file >= 0)
         http_text_print(out, "Content-Length: %llu\r\n", (unsigned long long)exchange->file_bytes);
     else if (exchange->status != 204 && exchange->status != 304)
@@ -146,6 +148,7 @@ void http_format(struct http_connection *connection)
 
 void http_format_chunk(struct http_connection *connection, const struct http_text *piece)
 {
+    if (!connection->exchange.request->chunks) return http_text_add(&connection->out, piece->data, piece->bytes);
     if (piece->bytes) http_text_print(&connection->out, "%zx\r\n", piece->bytes);
     if (piece->bytes == 0) return http_text_print(&connection->out, "0\r\n\r\n");
     http_text_add(&connection->out, piece->data, piece->bytes);

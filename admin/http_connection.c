@@ -150,8 +150,8 @@ static bool flush(struct http_connection *connection)
         } else if (!send_text(connection, &connection->out, &connection->out_sent)) {
             return false;
         }
-        more = connection->exchange.file >= 0 && connection->exchange.file_bytes && backlog(connection) == 0;
-    } while (more && connection->state == HTTP_WRITING);
+        more = connection->state == HTTP_WRITING && connection->exchange.file >= 0 && connection->exchange.file_bytes && backlog(connection) == 0; /* else it may be a worker's */
+    } while (more);
     connection->writable_wanted = connection->tls ? connection->wire.bytes > connection->wire_sent : backlog(connection) > 0;
     if (connection->broken && !connection->writable_wanted) return false;
     if (connection->state == HTTP_WRITING && backlog(connection) == 0 && !connection->streaming && !answer_over(connection)) return false;
@@ -199,7 +199,8 @@ static bool next_request(struct http_connection *connection)
         enum http_progress progress = http_parser_feed(connection->parser, span_of(in->data, in->bytes), &used);
         memmove(in->data, in->data + used, in->bytes - used);
         in->bytes -= used;
-        if (begins) connection->deadline_ms = connection->server->now_ms + connection->server->options.request_timeout_ms;
+        if (begins && http_parser_busy(connection->parser)) /* empty lines before a request are none */
+            connection->deadline_ms = connection->server->now_ms + connection->server->options.request_timeout_ms;
         if (progress == HTTP_FEED_REQUEST) {
             connection->state = HTTP_WORKING;
             return request_begin(connection);
@@ -235,8 +236,13 @@ static bool receive(struct http_connection *connection)
     return true;
 }
 
-bool http_connection_event(struct http_connection *connection, bool readable)
+bool http_connection_event(struct http_connection *connection, bool readable, bool gone)
 {
+    if (gone) { /* a reset: nothing can be sent any more, and the socket would be reported again and again */
+        connection->broken = true;
+        if (connection->state == HTTP_WORKING) watch(connection);
+        return connection->state == HTTP_WORKING;
+    }
     if (readable && !receive(connection)) return connection->state == HTTP_WORKING ? (connection->broken = true) : false;
     if (connection->state == HTTP_WORKING) { /* the worker will be back; it is watched, or no longer: no room is needed */
         watch(connection);

@@ -63,8 +63,8 @@ const char *http_status_text(int status);
 /* NULL: it cannot be watched, and has been closed. */
 struct http_connection *http_connection_create(struct http_server *server, int fd, const char *peer);
 void http_connection_release(struct http_connection *connection);
-/* The socket is readable or writable. False: it is over, release it. */
-bool http_connection_event(struct http_connection *connection, bool readable);
+/* The socket is readable or writable, or gone: both ways are closed. False: it is over, release it. */
+bool http_connection_event(struct http_connection *connection, bool readable, bool gone);
 /* The worker has answered. */
 bool http_connection_answered(struct http_connection *connection);
 /* Time has passed: streams, time-outs. */

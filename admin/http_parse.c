@@ -145,6 +145,7 @@ static int request_fill(struct http_parser *parser)
 {
     struct http_request *request = &parser->request;
     request->method = method_of(&parser->llhttp);
+    request->chunks = parser->llhttp.http_minor > 0;
     request->target = span_at(parser, parser->target);
     request->headers_count = parser->headers_count;
     for (uint32_t i = 0; i < parser->headers_count; i++)
@@ -173,7 +174,7 @@ static int on_headers_complete(llhttp_t *llhttp)
     if (llhttp->flags & F_CONTENT_LENGTH && llhttp->content_length > parser->body_bytes_max)
         return refuse(parser, 413, "the body is too large");
     struct span expect = http_header_find(&parser->request, "expect");
-    parser->wants_continue = expect.bytes == 12 && strncasecmp((const char *)expect.data, "100-continue", 12) == 0;
+    parser->wants_continue = llhttp->http_minor && expect.bytes == 12 && strncasecmp((const char *)expect.data, "100-continue", 12) == 0;
     return 0;
 }
 

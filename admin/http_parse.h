@@ -26,6 +26,7 @@ struct http_request {
     uint32_t headers_count;
     struct span body;
     bool keep_alive;
+    bool chunks;             /* an answer may come in chunks: the peer speaks 1.1 */
 };
 
 enum http_progress {

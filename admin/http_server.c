@@ -165,7 +165,8 @@ static void *server_thread(void *argument)
         for (int i = 0; i < count; i++) {
             struct http_connection *connection = events[i].data.ptr;
             if (events[i].data.ptr == &server->listener || events[i].data.ptr == &server->wake) continue;
-            if (!http_connection_event(connection, (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)) http_connection_release(connection);
+            bool readable = events[i].events & EPOLLIN, gone = events[i].events & (EPOLLHUP | EPOLLERR);
+            if (!http_connection_event(connection, readable, gone)) http_connection_release(connection);
         }
         for (int i = 0; i < count; i++) { /* these may release connections that have events of their own above */
             if (events[i].data.ptr == &server->listener) accept_all(server);

@@ -334,7 +334,7 @@ static const struct api_field config_result[] = {
 static const struct api_field config_version[] = {
     {"version", FIELD_INTEGER, .says = "For POST /configs/rollback."},
     {"at", FIELD_STRING, .format = "date-time", .says = "When it was replaced."},
-    {"text", FIELD_STRING, .says = "The file."},
+    {"text", FIELD_STRING, .says = "What it sets, a key a line; secrets are masked."},
 };
 static const struct api_field rollback[] = {
     {"version", FIELD_INTEGER, .required = true, .min = 1, .max = 1000000, .says = "A version of the history."},

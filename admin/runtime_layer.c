@@ -88,6 +88,13 @@ static void put_quoted(struct http_text *text, const char *value)
     http_text_add(text, "\"", 1);
 }
 
+static void put_line(struct http_text *text, const char *key, const char *value)
+{
+    http_text_print(text, "%s = ", key);
+    put_quoted(text, value);
+    http_text_add(text, "\n", 1);
+}
+
 static json_t *as_text(const json_t *value)
 {
     if (json_is_string(value)) return json_incref((json_t *)(uintptr_t)value);
@@ -105,7 +112,12 @@ bool runtime_text(const char *data_dir, const json_t *changes, struct http_text 
     const char *key;
     runtime_path(data_dir, path, sizeof path);
     bool good = true;
-    if (read_file(path, &before)) good = parse(path, span_of(before.data, before.bytes), values, ret_error, error_bytes);
+    if (read_file(path, &before)) {
+        good = parse(path, span_of(before.data, before.bytes), values, ret_error, error_bytes);
+    } else if (access(path, F_OK) == 0) { /* its keys must not be lost */
+        snprintf(ret_error, error_bytes, "%s cannot be read, or is larger than 4 MiB", path);
+        good = false;
+    }
     http_text_release(&before);
     json_object_foreach((json_t *)(uintptr_t)changes, key, value)
     {
@@ -120,12 +132,7 @@ bool runtime_text(const char *data_dir, const json_t *changes, struct http_text 
     }
     http_text_print(ret_text, "# runtime.conf - written by the admin API: above ringmq.conf, below the environment and --set.\n"
                               "# The next change through the API writes it anew; comments do not survive that.\n");
-    json_object_foreach(values, key, value)
-    {
-        http_text_print(ret_text, "%s = ", key);
-        put_quoted(ret_text, json_string_value(value));
-        http_text_add(ret_text, "\n", 1);
-    }
+    json_object_foreach(values, key, value) put_line(ret_text, key, json_string_value(value));
     json_decref(values);
     return good;
 }
@@ -204,6 +211,26 @@ bool runtime_version(const char *data_dir, int version, struct http_text *ret_te
     return read_file(path, ret_text);
 }
 
+/* Viewers see it: secrets are masked, as wherever else values are shown. A path that a secret is read from is none. */
+static json_t *shown(const char *path, struct span file)
+{
+    struct http_text text = {0};
+    char error[512];
+    json_t *values = json_object(), *value, *whole;
+    const char *key;
+    if (!parse(path, file, values, error, sizeof error)) http_text_print(&text, "# this version cannot be read: %s\n", error);
+    json_object_foreach(values, key, value)
+    {
+        const char *said = json_string_value(value);
+        bool masked = *said && config_is_secret(key) && strncmp(said, "file://", 7) != 0;
+        put_line(&text, key, masked ? "******" : said);
+    }
+    json_decref(values);
+    whole = api_string_of(text.data ? text.data : "", text.bytes);
+    http_text_release(&text);
+    return whole;
+}
+
 json_t *runtime_versions(const char *data_dir)
 {
     int list[RUNTIME_VERSIONS_MAX + 50];
@@ -214,9 +241,9 @@ json_t *runtime_versions(const char *data_dir)
         struct stat status;
         struct http_text text = {0};
         version_path(data_dir, list[i], path, sizeof path);
-        if (stat(path, &status) != 0 || !read_file(path, &text)) continue;
-        json_array_append_new(array, json_pack("{s:i, s:o, s:o}", "version", list[i], "at", api_time((uint64_t)status.st_mtime * 1000), "text",
-                                               api_string_of(text.data, text.bytes)));
+        if (stat(path, &status) == 0 && read_file(path, &text))
+            json_array_append_new(array, json_pack("{s:i, s:o, s:o}", "version", list[i], "at", api_time((uint64_t)status.st_mtime * 1000), "text",
+                                                   shown(path, span_of(text.data, text.bytes))));
         http_text_release(&text);
     }
     return array;

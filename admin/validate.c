@@ -68,6 +68,7 @@ static bool check_array(const struct api_field *field, const json_t *value, cons
         if (items && !json_is_object(item)) return wrong(ret_error, error_bytes, "", place, "must be an object");
         if (items && !object_at(items, item, place, depth + 1, ret_error, error_bytes)) return false;
         if (!items && !json_is_string(item)) return wrong(ret_error, error_bytes, "", place, "must be a string");
+        if (!items && memchr(json_string_value(item), 0, json_string_length(item))) return wrong(ret_error, error_bytes, "", place, "must not have a NUL in it");
         if (!items && (json_string_length(item) == 0 || json_string_length(item) > API_WORD_BYTES_MAX))
             return wrong(ret_error, error_bytes, "", place, "must have 1 to 4096 bytes");
     }
@@ -82,6 +83,8 @@ static bool check_map(const struct api_field *field, const json_t *value, const 
     {
         bool scalar = json_is_string(item) || json_is_number(item) || json_is_boolean(item) || json_is_null(item);
         if (!scalar) return wrong(ret_error, error_bytes, field->name, key, "must be a string, a number, true, false or null");
+        if (json_is_string(item) && memchr(json_string_value(item), 0, json_string_length(item)))
+            return wrong(ret_error, error_bytes, field->name, key, "must not have a NUL in it");
     }
     return true;
 }

@@ -1,4 +1,5 @@
 /* ringmq - the client and admin program. Each subcommand is a file of its own; this one only finds it. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,7 +56,23 @@ static int print_completion(int argc, char **argv)
     return RINGMQ_EXIT_FAILED;
 }
 
+/* What was printed may have gone to a full disk or a closed pipe. */
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return RINGMQ_EXIT_OK;
+    if (errno != EPIPE) say_error("cannot write to standard output: %s", strerror(errno)); /* else its reader has seen enough */
+    return RINGMQ_EXIT_FAILED;
+}
+
+static int run(int argc, char **argv);
+
 int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+    return status == RINGMQ_EXIT_OK ? printed() : status;
+}
+
+static int run(int argc, char **argv)
 {
     signal(SIGPIPE,
            SIG_IGN); /* a reader of our output that went away is a failed write, so that we can still say goodbye */

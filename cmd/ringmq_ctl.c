@@ -125,8 +125,9 @@ static int request_run(struct ctl *ctl, struct ctl_request *request, json_t **re
     }
     json_decref(answer);
     http_reply_release(&reply);
-    if (fflush(stdout) != 0) return RINGMQ_EXIT_FAILED;
-    return status;
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+    if (!written && errno != EPIPE) say_error("cannot write to standard output: %s", strerror(errno));
+    return written ? status : RINGMQ_EXIT_FAILED;
 }
 
 /* ---- login ------------------------------------------------------------------------------------------------------ */
@@ -218,7 +219,13 @@ static void authorize(struct ctl *ctl)
 static int general_options(struct ctl *ctl, int argc, char **argv)
 {
     int left = 0;
+    bool words_only = false; /* behind "--": a client may call itself --json */
     for (int i = 1; i < argc; i++) {
+        words_only = words_only || strcmp(argv[i], "--") == 0;
+        if (words_only) {
+            argv[left++] = argv[i];
+            continue;
+        }
         bool url = strcmp(argv[i], "--url") == 0, key = strcmp(argv[i], "--key") == 0, ca_file = strcmp(argv[i], "--cafile") == 0;
         if ((url || key || ca_file) && i + 1 == argc) {
             say_error("%s wants a value", argv[i]);

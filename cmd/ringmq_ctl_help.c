@@ -107,6 +107,7 @@ static const char general[] =
     "  --insecure         for https: believe any certificate. Also RINGMQ_INSECURE=1\n"
     "  --json             print the answer as it is\n"
     "  --wide             all columns, however long the lines\n"
+    "  --                 what follows are no options: a client may be called --json\n"
     "\n"
     "  login [--username NAME]   asks for the password (or takes RINGMQ_PASSWORD) and keeps the token in ~/.config/ringmq/token\n"
     "  logout                    ends the token and forgets it\n"

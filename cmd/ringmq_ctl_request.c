@@ -39,7 +39,7 @@ static const struct api_field *field_of(const struct api_field *fields, uint32_t
 }
 
 /* All of a file ("-": standard input), NUL-terminated. NULL: it has complained. */
-static char *read_whole(const char *path)
+static char *read_whole(const char *path, size_t *ret_bytes)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (!file) {
@@ -54,8 +54,13 @@ static char *read_whole(const char *path)
         bytes += got;
     } while (got);
     text[bytes] = 0;
+    *ret_bytes = bytes;
+    bool failed = ferror(file);
+    if (failed) say_error("cannot read %s: %s", path, strerror(errno));
     if (file != stdin) fclose(file);
-    return text;
+    if (!failed) return text;
+    memory_release(text);
+    return NULL;
 }
 
 /* An option's text as the JSON its field wants. NULL: it has complained. */
@@ -63,11 +68,12 @@ static json_t *value_json(const struct api_field *field, const char *text)
 {
     json_t *value = NULL;
     if (field->type == FIELD_STRING && text[0] == '@') {
-        char *content = read_whole(text + 1);
+        size_t bytes;
+        char *content = read_whole(text + 1, &bytes);
         if (!content) return NULL;
-        value = json_string(content);
+        value = memchr(content, 0, bytes) ? NULL : json_stringn(content, bytes);
         memory_release(content);
-        if (!value) say_error("%s is not UTF-8; send it as base64", text + 1);
+        if (!value) say_error("%s is no text: it has a NUL, or is not UTF-8; send it as base64", text + 1);
         return value;
     }
     if (field->type == FIELD_STRING && !(field->nullable && strcmp(text, "null") == 0)) {
@@ -166,8 +172,9 @@ static bool option_take(struct ctl_request *request, const char *option, const c
     const struct api_field *field = field_of(route->parameters, route->parameters_count, option);
     if (strcmp(option, "body") == 0 && body) {
         json_error_t error;
-        char *text = read_whole(value);
-        json_t *whole = text ? json_loads(text, 0, &error) : NULL;
+        size_t bytes;
+        char *text = read_whole(value, &bytes);
+        json_t *whole = text ? json_loadb(text, bytes, 0, &error) : NULL;
         if (text && !whole) say_error("%s is no JSON: line %d: %s", value, error.line, error.text);
         memory_release(text);
         if (!whole) return false;
@@ -194,22 +201,25 @@ bool ctl_request_make(struct ctl_request *request, int argc, char **argv)
 {
     char **words = memory_acquire((size_t)(argc + 1) * sizeof *words);
     int count = 0;
-    for (int i = 0; i < argc; i++) { /* words first: the path stands before the query */
-        if (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i], "--") == 0) {
-            if (strcmp(argv[i], "--") != 0) words[count++] = argv[i];
-        } else if (!strchr(argv[i], '=')) {
-            i++;
-        }
+    int options = 0; /* what lies behind "--" are words */
+    for (; options < argc && strcmp(argv[options], "--") != 0; options++) { /* words first: the path stands before the query */
+        if (strncmp(argv[options], "--", 2) != 0)
+            words[count++] = argv[options];
+        else if (!strchr(argv[options], '='))
+            options++;
     }
+    if (options > argc) options = argc;
+    for (int i = options + 1; i < argc; i++)
+        words[count++] = argv[i];
     char **rest = words;
     request->body = request->route->body ? json_object() : NULL;
     bool good = path_make(request, &count, &rest) && take_rest(request, count, rest), query = false;
-    for (int i = 0; good && i < argc; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i], "--") == 0) continue;
+    for (int i = 0; good && i < options; i++) {
+        if (strncmp(argv[i], "--", 2) != 0) continue;
         char name[64];
         const char *equals = strchr(argv[i], '='), *value = equals ? equals + 1 : argv[i + 1 < argc ? i + 1 : i];
         snprintf(name, sizeof name, "%.*s", (int)(equals ? (size_t)(equals - argv[i]) - 2 : strlen(argv[i]) - 2), argv[i] + 2);
-        if (!equals && i + 1 == argc) {
+        if (!equals && i + 1 >= argc) {
             say_error("--%s wants a value", name);
             good = false;
         } else {

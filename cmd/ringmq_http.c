@@ -214,8 +214,9 @@ static bool exchange(struct http_client *client, const char *method, const char 
 {
     size_t body_bytes = body ? strlen(body) : 0, room = strlen(target) + body_bytes + sizeof client->authorization + 1024;
     char *request = memory_acquire(room);
-    int used = snprintf(request, room, "%s %s HTTP/1.1\r\nHost: %s:%u\r\nUser-Agent: ringmq/" RINGMQ_VERSION "\r\nAccept: */*\r\n%s%s%s", method, target, client->host,
-                        client->port, *client->authorization ? "Authorization: " : "", client->authorization, *client->authorization ? "\r\n" : "");
+    bool brackets = strchr(client->host, ':') != NULL; /* an IPv6 address */
+    int used = snprintf(request, room, "%s %s HTTP/1.1\r\nHost: %s%s%s:%u\r\nUser-Agent: ringmq/" RINGMQ_VERSION "\r\nAccept: */*\r\n%s%s%s", method, target, brackets ? "[" : "",
+                        client->host, brackets ? "]" : "", client->port, *client->authorization ? "Authorization: " : "", client->authorization, *client->authorization ? "\r\n" : "");
     if (body)
         used += snprintf(request + used, room - (size_t)used, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", body_bytes, body);
     else

@@ -35,7 +35,7 @@ struct pub {
     uint8_t *input; /* -l: what was read and not yet published */
     size_t input_begin, input_end, input_capacity;
     size_t input_looked; /* up to here there is no line end */
-    bool input_over;
+    bool input_over, input_failed;
 };
 
 #define FIELD(name) offsetof(struct pub_options, name)
@@ -127,6 +127,10 @@ static void read_input(struct pub *pub)
         pub->input = memory_resize(pub->input, pub->input_capacity = pub->input_capacity * 2 + 65536);
     ssize_t got = read(0, pub->input + pub->input_end, pub->input_capacity - pub->input_end);
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (got < 0) {
+        say_error("cannot read standard input: %s", strerror(errno));
+        pub->input_failed = true;
+    }
     if (got <= 0) pub->input_over = true;
     if (got > 0) pub->input_end += (size_t)got;
 }
@@ -268,7 +272,7 @@ static int run_pub(struct pub *pub, const struct client_settings *settings)
     int status = run_finish(&pub->run);
     if (status) return status;
     if (pub->refused_status) return pub->refused_status;
-    return cut_short ? RINGMQ_EXIT_FAILED : RINGMQ_EXIT_OK;
+    return cut_short || pub->input_failed ? RINGMQ_EXIT_FAILED : RINGMQ_EXIT_OK;
 }
 
 int ringmq_pub(int argc, char **argv)

@@ -1,6 +1,7 @@
 /* Complaints, clocks and near misses. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,16 +11,31 @@ const char *say_who = "ringmq";
 const char *say_summary = "MQTT from the command line";
 bool say_quiet;
 
+/* What a server says is in some of them, and a client's name: terminals obey bytes below 0x20, 0x7f, and U+0080 to U+009F. */
+static void put_shown(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+        if (c1 || (*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7f)
+            fprintf(stderr, "\\x%02x", c1 ? *++at : *at);
+        else
+            fputc(*at, stderr);
+    }
+}
+
 void say_error(const char *format, ...)
 {
     if (say_quiet) return;
     fflush(stdout);
+    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", say_who);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    int bytes = vasprintf(&text, format, arguments);
     va_end(arguments);
+    fprintf(stderr, "%s: ", say_who);
+    put_shown(bytes < 0 ? format : text);
+    fputc('\n', stderr);
+    if (bytes >= 0) free(text);
 }
 
 uint64_t clock_now_us(void)

@@ -5,6 +5,7 @@
  *   SIGUSR1           make a copy of the store in node.data_dir/backup-TIME (docs/durability.md)
  *   SIGHUP            read the configuration again; what can change at run time does, the rest is listed in the log */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -198,7 +199,8 @@ static bool admin_load(void *context, const char *runtime, struct config **ret_c
     if (!runtime) return ringmqd_config_try(&control->arguments, NULL, ret_config, errors);
     char path[4200];
     snprintf(path, sizeof path, "%s/runtime.conf.tried", config_settings(control->config)->node.data_dir);
-    FILE *file = fopen(path, "we");
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600); /* there may be passwords in it */
+    FILE *file = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
     bool written = file && fputs(runtime, file) >= 0;
     written = file && fclose(file) == 0 && written;
     if (!written) config_errors_add(errors, NULL, "%s cannot be written: %s", path, strerror(errno));

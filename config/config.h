@@ -81,6 +81,9 @@ void config_each(const struct config *config, void (*each)(void *context, const 
 /* False: there is no such key. */
 bool config_find(const struct config *config, const char *path, void (*found)(void *context, const struct config_entry *entry), void *context);
 
+/* Is it the path of a key, with a name in place of NAME, whose value nobody may be shown? */
+bool config_is_secret(const char *path);
+
 /* Every key with its value and where that came from; valid HOCON. Secrets are shown as "******". */
 void config_print_effective(const struct config *config, FILE *file);
 /* ringmq.conf: every key with its documentation, commented out at its default. */

@@ -73,6 +73,10 @@ static void read_opened(struct hocon_tree *tree, int fd, const char *name, const
     const struct config_origin *place = asked_by ? &asked_by->here : NULL;
     struct stat status = {0};
     fstat(fd, &status);
+    if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)) { /* <(…) of a shell; the second reading would find it empty, and say nothing */
+        config_errors_add(errors, place, "%s is a pipe, which can be read once; the configuration is read several times: write it to a file", name);
+        return;
+    }
     struct open_file file = {status.st_dev, status.st_ino, name, asked_by ? asked_by->open_files : NULL};
     if (already_open(file.outer, &file)) {
         config_errors_add(errors, place, "%s includes itself (in the end); remove one of the includes", name);
@@ -108,7 +112,7 @@ bool hocon_read_file(struct hocon_tree *tree, const char *path, struct config_er
 {
     uint32_t errors_before = errors->count;
     const char *name = arena_copy_string(&tree->arena, path);
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         config_errors_add(errors, NULL, "cannot open the configuration file %s: %s; give another with --config FILE", name,
                           strerror(errno));
@@ -187,7 +191,7 @@ static int open_included(struct cursor *cursor, const char *name, const char **r
         arena_text_add(&full, name, strlen(name));
         arena_text_add(&full, endings[i], strlen(endings[i]));
         const char *path = (const char *)arena_text_span(&full).data;
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         if (i == 0 || fd >= 0 || errno != ENOENT) *ret_name = path;
         if (fd >= 0 || errno != ENOENT) return fd;
     }

@@ -107,6 +107,12 @@ static const struct schema *whole = &SCHEMA;
 
 const struct schema *config_schema(void) { return whole; }
 
+bool config_is_secret(const char *path)
+{
+    const struct schema_key *key = schema_find(whole, path);
+    return key && key->type == TYPE_SECRET;
+}
+
 bool config_add_parts(const struct schema_part *const *parts, size_t count, char *ret_error, size_t error_bytes)
 {
     const struct schema *before = whole;

@@ -22,6 +22,32 @@ static enum http_progress feed(struct http_parser *parser, const char *text, siz
     return progress;
 }
 
+/* Lines before a request are skipped (RFC 9112 §2.2) and begin none: whoever sends nothing else is idle. */
+Test(http_parse, empty_lines_are_no_beginning)
+{
+    struct http_parser *parser = http_parser_create(1000, 100);
+    cr_assert_eq(feed(parser, "\r\n\r\n\r\n", 1), HTTP_FEED_MORE);
+    cr_assert_not(http_parser_busy(parser));
+    cr_assert_eq(feed(parser, "G", 1), HTTP_FEED_MORE);
+    cr_assert(http_parser_busy(parser));
+    http_parser_release(parser);
+}
+
+/* RFC 9110 §10.1.1, RFC 9112 §6.1. */
+Test(http_parse, what_1_0_does_not_know)
+{
+    for (int minor = 0; minor < 2; minor++) {
+        char text[200];
+        size_t used;
+        snprintf(text, sizeof text, "POST /a HTTP/1.%d\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", minor);
+        struct http_parser *parser = http_parser_create(1000, 100);
+        cr_assert_eq(http_parser_feed(parser, span_of_string(text), &used), minor ? HTTP_FEED_CONTINUE : HTTP_FEED_MORE);
+        cr_assert_eq(http_parser_feed(parser, SPAN_LITERAL("x"), &used), HTTP_FEED_REQUEST);
+        cr_assert_eq(http_parser_request(parser)->chunks, minor > 0);
+        http_parser_release(parser);
+    }
+}
+
 Test(http_parse, whole_however_it_is_cut)
 {
     static const char text[] = "POST /api/v1/a%2Fb?x=1&y=%20z HTTP/1.1\r\nHost: h\r\nContent-Type:  application/json \r\nX-Empty:\r\nContent-Length: 5\r\n\r\nhello";

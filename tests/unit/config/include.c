@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include "support.h"
 
 static char *json_of_file(const char *name)
@@ -56,6 +58,9 @@ Test(include, what_cannot_be_read)
     file_write("main.conf", "include \"d\"\na=1");
     file_write("d/x", "");
     assert_text(json_of_file("main.conf"), "main.conf:1:1: cannot read d: Is a directory", "");
+    cr_assert_eq(mkfifo("pipe", 0600), 0);
+    file_write("main.conf", "include \"pipe\"\n");
+    assert_text(json_of_file("main.conf"), "main.conf:1:1: pipe is a pipe, which can be read once; the configuration is read several times: write it to a file", "");
     assert_text(json_of_file("none.conf"), "cannot open the configuration file none.conf: No such file or directory; give "
                                            "another with --config FILE", "");
 }
