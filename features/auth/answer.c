@@ -104,6 +104,15 @@ bool auth_truth(struct span text)
     return false;
 }
 
+int auth_retain_word(struct span text)
+{
+    static const char *const words[] = {"0", "f", "false", "no", "n", "off"};
+    if (text.bytes == 0 || word_is(text, "all")) return -1;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (word_is(text, words[i])) return 0;
+    return auth_truth(text) ? 1 : -2;
+}
+
 const char *auth_answer_rule(struct auth_answer *answer, bool allow, uint8_t actions, struct span topic, uint8_t qos_mask, int retain)
 {
     if (answer->rules_count == AUTH_RULES_MAX) return "more than 10,000 rules for one client";
@@ -124,6 +133,7 @@ const char *auth_answer_rule_words(struct auth_answer *answer, struct span permi
                       : word_is(action, "all") || word_is(action, "pubsub") ? AUTH_ALL
                                                                             : 0;
     if (!actions) return "a rule's action is none of publish, subscribe and all";
+    if (retain < -1) return "a rule's retain is none of true, false and all";
     return auth_answer_rule(answer, allow, actions, topic, qos_mask, retain);
 }
 

@@ -94,6 +94,9 @@ void auth_answer_attribute(struct auth_answer *answer, struct span name, struct 
 /* Words as EMQX and databases write them ("allow"/"deny", "publish"/"subscribe"/"all"/"pubsub", with any case). NULL, or what is wrong. */
 const char *auth_answer_rule_words(struct auth_answer *answer, struct span permission, struct span action, struct span topic, uint8_t qos_mask, int retain);
 const char *auth_answer_rule(struct auth_answer *answer, bool allow, uint8_t actions, struct span topic, uint8_t qos_mask, int retain);
+/* A rule's retain flag as databases and servers write it: 1 ("1", "true", "yes" …), 0 ("0", "false", "no" …), -1 ("all" or nothing: any), -2: none of these. Taken
+ * for one of them a rule that denies would leave half of what it is about. */
+int auth_retain_word(struct span text);
 /* "1", "t", "true", "yes", "y", "on", in any case. */
 bool auth_truth(struct span text);
 

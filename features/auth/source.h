@@ -36,6 +36,7 @@ struct auth_tools {
     void (*attribute)(struct auth_answer *answer, struct span name, struct span value);
     const char *(*rule_words)(struct auth_answer *answer, struct span permission, struct span action, struct span topic, uint8_t qos_mask, int retain);
     bool (*truth)(struct span text);
+    int (*retain_word)(struct span text);
     void (*text_add)(struct auth_text *text, struct span more);
     void (*text_release)(struct auth_text *text);
     /* A JSON object or form (features/auth/reply.h); false with a reason: nonsense. */

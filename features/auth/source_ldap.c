@@ -265,7 +265,7 @@ static enum password_verdict check_value(const struct dir *dir, struct span stor
     if (stored.bytes > 7 && strncasecmp((const char *)stored.data, "{CRYPT}", 7) == 0) return dir->tools->password_check_form(&encoded, span_skip(stored, 7), span_of(NULL, 0), password);
     if (stored.bytes && stored.data[0] == '{') return PASSWORD_UNREADABLE;
     if (stored.bytes && stored.data[0] == '$') return dir->tools->password_check_form(&encoded, stored, span_of(NULL, 0), password);
-    return secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
+    return stored.bytes && secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
 }
 
 static enum auth_verdict by_hash(struct link *link, LDAPMessage *entry, struct span password, struct auth_answer *answer)

@@ -78,7 +78,7 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     mysql_options(link->connection, MYSQL_OPT_READ_TIMEOUT, &seconds);
     mysql_options(link->connection, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
     mysql_options(link->connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    unsigned never = 0; /* the library's default is to send whoever answers for the server any file of ours that it names */
+    unsigned never = 0; /* Debian's library sends no file that no LOAD DATA asked for; others send whoever answers for the server any file it names */
     mysql_options(link->connection, MYSQL_OPT_LOCAL_INFILE, &never);
     if (settings->tls_enable) {
         my_bool on = 1, verify = settings->tls_verify;

@@ -615,11 +615,19 @@ Test(templates, escapes_and_sql)
     cr_assert_null(template_compile(SPAN_LITERAL("${user}"), error, sizeof error));
     cr_assert(strstr(error, "there is no placeholder ${user}"), "%s", error);
     cr_assert_null(template_compile(SPAN_LITERAL("${username"), error, sizeof error));
-    struct template *template = template_compile(SPAN_LITERAL("SELECT '${username}', ${clientid}, 'a${username}' WHERE p = '${password}'"), error, sizeof error);
+    static const char *const quoted[] = {"SELECT 'a${username}'", "SELECT '%${username}%'", "SELECT \"x ${username}\"", "SELECT ${clientid} || 'it''s ${username}'"};
     struct auth_text sql = {0};
+    for (size_t i = 0; i < sizeof quoted / sizeof quoted[0]; i++) {
+        struct template *one = template_compile(span_of_string(quoted[i]), error, sizeof error);
+        cr_assert_not(template_sql(one, TEMPLATE_MARKS_DOLLAR, &sql, error, sizeof error), "%s", quoted[i]);
+        cr_assert(strstr(error, "within quotes"), "%s", error);
+        auth_text_release(&sql);
+        template_release(one);
+    }
+    struct template *template = template_compile(SPAN_LITERAL("SELECT '${username}', ${clientid}, 'it''s' || ${username}, \"c\" WHERE p = '${password}'"), error, sizeof error);
     struct span values[TEMPLATE_PARAMETERS_MAX];
     cr_assert(template_sql(template, TEMPLATE_MARKS_DOLLAR, &sql, error, sizeof error));
-    cr_assert_str_eq(sql.data, "SELECT $1, $2, 'a$3' WHERE p = $4");
+    cr_assert_str_eq(sql.data, "SELECT $1, $2, 'it''s' || $3, \"c\" WHERE p = $4");
     cr_assert_eq(template_parameters(template, &query, values), 4);
     cr_assert(span_equal(values[0], query.user_name) && span_equal(values[1], query.client_id) && values[3].data == NULL);
     auth_text_release(&sql);

@@ -89,6 +89,9 @@ Test(passwords, bare_forms)
     struct password_form rfc6070 = {.algorithm = PASSWORD_PBKDF2, .mac = PASSWORD_SHA1, .iterations = 2, .key_bytes = 20};
     cr_assert_eq(password_check_form(&rfc6070, text("ea6c014dc72d6f8ffd08a92f2e0a8b2b1a6ba2e4"), text("salt"), text("password")), PASSWORD_WRONG);
     cr_assert_eq(password_check_form(&rfc6070, text("ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"), text("salt"), text("password")), PASSWORD_RIGHT, "RFC 6070");
+    struct password_form plain = {.algorithm = PASSWORD_PLAIN}, sha256 = {.algorithm = PASSWORD_SHA256};
+    cr_assert_eq(password_check_form(&plain, text(""), text(""), text("")), PASSWORD_WRONG, "an account without a password");
+    cr_assert_eq(password_check_form(&sha256, text(""), text(""), text("")), PASSWORD_WRONG);
     cr_assert_eq(password_check_form(&rfc6070, text("not hex"), text("salt"), text("password")), PASSWORD_UNREADABLE);
     cr_assert_eq(password_check_form(&rfc6070, text(vectors[0].stored), text(""), text("geheim")), PASSWORD_RIGHT, "a self-describing hash is always understood");
 }
