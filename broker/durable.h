@@ -10,7 +10,7 @@
  * disk; the word to another shard that its message is. A PUBLISH that goes to other shards waits for theirs: each is told with
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
- * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
+ * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_doors.c (what is refused), durable_waits.c, durable_events.c (records), durable_connect.c,
  * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start), durable_partial.c (messages that a crash has left half given out). */
 #ifndef RINGMQ_BROKER_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_H
@@ -61,6 +61,8 @@ struct durable_shard {
     struct timer heartbeat;
     uint64_t session_ids, message_ids;
     uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
+    uint8_t doors;             /* DURABLE_STUCK, DURABLE_FULL: as of this turn */
+    bool begins;               /* a publication needs a look when it comes: there are topic rules, or the log is behind. As of this turn */
     uint32_t writing_bytes;    /* of the write under way */
     int32_t final_error;       /* of the last plain write at the end */
     uint64_t gathering, gathering_ns; /* the newest commit, and the turn that brought its first record */
@@ -144,6 +146,24 @@ void durable_groups(void *context, const struct state_session *session, const st
 /* New durable messages cannot be taken: the disk refuses. */
 bool durable_refuses(const struct broker_shard *broker);
 
+/* ---- doors (durable_doors.c) ------------------------------------------------------------------------------------ */
+
+#define DURABLE_STUCK 1 /* durable_refuses() */
+#define DURABLE_FULL  2 /* little room is left on the disk (store/reserve.h) */
+
+/* Once a turn: durable->doors. */
+void durable_doors_look(struct broker_shard *broker);
+/* Is anything shut? One test for who is not concerned. */
+static inline bool durable_shut(const struct durable_shard *durable) { return durable && durable->doors; }
+static inline bool durable_full(const struct durable_shard *durable) { return durable && durable->doors & DURABLE_FULL; }
+enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what a message does to the retained (or delayed) ones */
+/* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
+bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
+bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id);
+bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group);
+/* Is a durable session of that shard on one of these filters? By its bitmap, so now and then true for nothing. */
+bool durable_filters_any(const struct durable_shard *there, const uint32_t *ids, uint32_t count);
+
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
 /* The level of the topic rules for a publication of a client. */
@@ -180,7 +200,7 @@ static inline void durable_publication_init(struct publication *publication)
     publication->wait = NULL;
     publication->partial = NULL;
 }
-/* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
+/* Before a client's publication is given out, if its QoS is 2 or durable->begins: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
 /* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. False: nobody there needs to
@@ -188,8 +208,6 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
 bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
 /* Sends it, each of its records announced. False: nothing was sent, since nobody there is durable. */
 bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
-/* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
-bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
@@ -201,6 +219,11 @@ void durable_owed_send(struct broker_shard *broker, bool all);
  * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
 void durable_barrier(struct broker_shard *broker, uint32_t from);
 void durable_barrier_done(struct broker_shard *broker);
+/* Could an acknowledgement have to wait? Nobody has kept the message, and nothing waits before it: then it does not. */
+static inline bool durable_answer_may_wait(const struct session *session, const struct publication *publication)
+{
+    return publication->commit || publication->wait || publication->origin_number || publication->partial || session->durable;
+}
 /* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
                             enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason);

@@ -242,6 +242,8 @@ static void take_packet(struct sim_client *client, const struct sim_rules *rules
     case MQTT_PUBREL:
     case MQTT_PUBCOMP: return take_ack(client, rules, packet->type, &packet->ack);
     case MQTT_SUBACK:
+        for (uint32_t i = 0; i < packet->suback.codes.bytes; i++)
+            if (packet->suback.codes.data[i] >= 0x80) return hang_up(client, false); /* the disk refuses: again on the next connection */
         if (packet->suback.packet_id == 1 && client->role != SIM_CHAOTIC) client->subscribed = true;
         return;
     default: return;
