@@ -88,6 +88,7 @@ struct durable_shard {
     struct list spills;        /* struct durable_spill */
     struct list spill_writes;  /* blocks that are not synced yet, in their order */
     uint64_t spill_tickets, spill_synced;
+    uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
     bool restoring;

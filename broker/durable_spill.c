@@ -199,6 +199,7 @@ static void shelf_front_gone(struct broker_shard *broker, struct durable_spill *
 {
     spill->from++;
     spill->bytes -= bytes;
+    broker->durable->shelf_gone_bytes += bytes;
     UNCOUNT(broker, spilled_messages);
     COUNT_BY(broker, spilled_bytes, -bytes);
 }
@@ -401,6 +402,7 @@ void durable_spill_end(struct broker_shard *broker, struct session *session)
     COUNT_BY(broker, queued_messages, -durable_spill_count(session));
     COUNT_BY(broker, spilled_messages, -shelf_count(spill));
     COUNT_BY(broker, spilled_bytes, -spill->bytes);
+    durable->shelf_gone_bytes += spill->bytes;
     if (session->spilled) UNCOUNT(broker, queues_spilled);
     session->spilled = false;
     while (spill->rest.count)

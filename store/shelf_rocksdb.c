@@ -296,7 +296,12 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
                                 .backup = rocks_backup, .size = rocks_size, .needs = rocks_needs, .compact = rocks_compact, .shrink = rocks_shrink,
                                 .fault = rocks_fault, .close = rocks_close};
     if (rocks->db) return true;
-    snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
+    struct statvfs room;
+    if (error && strstr(error, "No space") && statvfs(path, &room) == 0)
+        snprintf(ret_error, error_bytes, "the disk under %s is full: %llu MiB are free, and long queues cannot be opened without room for RocksDB's own files. Make room there, or give it "
+                 "more, then start again; nothing that was acknowledged is lost", path, (unsigned long long)((uint64_t)room.f_bavail * room.f_frsize >> 20));
+    else
+        snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);
     rocks_close(rocks);
     *ret_shelf = (struct shelf){0};
