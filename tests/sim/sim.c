@@ -267,7 +267,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : pressure_only ? SIM_PUBLISHER : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only};
+                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
