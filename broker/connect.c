@@ -314,7 +314,7 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     uint64_t written = 0;
     if (UNLIKELY(broker->durable)) {
         written = durable_written(broker);
-        if (durable_shut(broker->durable) && session_expiry_s(broker, connect) && durable_turns_away_connect(broker, client_id))
+        if (durable_shut(broker) && session_expiry_s(broker, connect) && durable_turns_away_connect(broker, client_id))
             return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_SERVER_UNAVAILABLE,
                                   "the disk takes no sessions at the moment");
     }

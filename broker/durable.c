@@ -228,6 +228,7 @@ void durable_finish(struct broker_shard *broker)
     memory_release(durable->held);
     memory_release(durable);
     broker->durable = NULL;
+    broker->durable_doors = 0;
 }
 
 static struct span prepared_key(const void *value) { return span_of(value, 8); } /* struct durable_prepared begins with it */

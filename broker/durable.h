@@ -61,8 +61,6 @@ struct durable_shard {
     struct timer heartbeat;
     uint64_t session_ids, message_ids;
     uint16_t generation;       /* of checkpoints: a message written before this one's is written again before it is named */
-    uint8_t doors;             /* DURABLE_STUCK, DURABLE_FULL: as of this turn */
-    bool begins;               /* a publication needs a look when it comes: there are topic rules, or the log is behind. As of this turn */
     uint32_t writing_bytes;    /* of the write under way */
     int32_t final_error;       /* of the last plain write at the end */
     uint64_t gathering, gathering_ns; /* the newest commit, and the turn that brought its first record */
@@ -149,14 +147,15 @@ bool durable_refuses(const struct broker_shard *broker);
 
 /* ---- doors (durable_doors.c) ------------------------------------------------------------------------------------ */
 
+/* broker->durable_doors, as of this turn: one byte, so that who is not concerned tests no more than that. */
 #define DURABLE_STUCK 1 /* durable_refuses() */
 #define DURABLE_FULL  2 /* little room is left on the disk (store/reserve.h) */
+#define DURABLE_LOOKS 4 /* what a client publishes is looked at: there are topic rules, or the log is behind */
 
-/* Once a turn: durable->doors. */
+/* Once a turn. */
 void durable_doors_look(struct broker_shard *broker);
-/* Is anything shut? One test for who is not concerned. */
-static inline bool durable_shut(const struct durable_shard *durable) { return durable && durable->doors; }
-static inline bool durable_full(const struct durable_shard *durable) { return durable && durable->doors & DURABLE_FULL; }
+#define durable_shut(shard) (((shard)->durable_doors & (DURABLE_STUCK | DURABLE_FULL)) != 0)
+#define durable_full(shard) (((shard)->durable_doors & DURABLE_FULL) != 0)
 enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what a message does to the retained (or delayed) ones */
 /* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
@@ -192,16 +191,13 @@ uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monoton
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
 /* What a client's publication has for durability and nobody has set yet. */
-static inline void durable_publication_init(struct publication *publication)
+static inline void durable_publication_init(struct publication *publication, uint8_t qos)
 {
-    publication->commit = publication->origin_session = 0;
-    publication->origin_number = 0;
-    publication->level = DURABILITY_COMMIT;
-    publication->answers = false;
-    publication->wait = NULL;
-    publication->partial = NULL;
+    _Static_assert(DURABILITY_COMMIT == 0, "the level where no rule says another");
+    memset((uint8_t *)publication + offsetof(struct publication, level), 0, sizeof *publication - offsetof(struct publication, level));
+    publication->answers = qos > 0;
 }
-/* Before a client's publication is given out, if its QoS is 2 or durable->begins: its level, and what QoS 2 must be known by. */
+/* Before a client's publication is given out, if its QoS is 2 or DURABLE_LOOKS: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
 /* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. False: nobody there needs to
@@ -223,7 +219,7 @@ void durable_barrier_done(struct broker_shard *broker);
 /* Could an acknowledgement have to wait? Nobody has kept the message, and nothing waits before it: then it does not. */
 static inline bool durable_answer_may_wait(const struct session *session, const struct publication *publication)
 {
-    return publication->commit || publication->wait || publication->origin_number || publication->partial || session->durable;
+    return publication->commit | (uintptr_t)publication->wait | (uintptr_t)session->durable; /* the rest is about those with session->durable */
 }
 /* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,

@@ -331,7 +331,7 @@ static bool checkpoint_due(const struct broker_shard *broker)
     if (!durable->checkpoint.first_done) return !durable->restoring;
     if (durable->wal.segments_failed - durable->checkpoint.begun_failed >= SEGMENTS_FAILED_MAX) return true;
     uint64_t grown = durable->wal.bytes_appended - durable->checkpoint.begun_bytes;
-    if (UNLIKELY(durable->doors & DURABLE_FULL) && gives_room(broker, grown)) return true;
+    if (UNLIKELY(durable_full(broker)) && gives_room(broker, grown)) return true;
     return grown > broker->settings->durability.checkpoint_bytes && grown > durable->checkpoint.live_bytes;
 }
 

@@ -14,13 +14,13 @@
 #include "broker/broker.h"
 #include "broker/durable.h"
 
-/* With a flag for what every PUBLISH would have to look at. */
 void durable_doors_look(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     const struct durability_settings *settings = &broker->settings->durability;
-    durable->begins = (settings->topics && *settings->topics) || wal_backlog_bytes(&durable->wal) > settings->backlog_bytes_max / 2;
-    durable->doors = (uint8_t)((durable_refuses(broker) ? DURABLE_STUCK : 0) | (reserve_full(store_reserve(broker->broker->store)) ? DURABLE_FULL : 0));
+    bool looks = (settings->topics && *settings->topics) || wal_backlog_bytes(&durable->wal) > settings->backlog_bytes_max / 2;
+    broker->durable_doors = (uint8_t)((durable_refuses(broker) ? DURABLE_STUCK : 0) | (reserve_full(store_reserve(broker->broker->store)) ? DURABLE_FULL : 0) |
+                                      (looks ? DURABLE_LOOKS : 0));
 }
 
 /* By the bitmaps of durable filters, so now and then true for nothing. */
@@ -40,7 +40,7 @@ static bool somebody_keeps(const struct broker_shard *broker, struct span topic)
 
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps)
 {
-    bool knows_id = qos == 2 && session && session_is_durable(session), stuck = broker->durable->doors & DURABLE_STUCK;
+    bool knows_id = qos == 2 && session && session_is_durable(session), stuck = (broker->durable_doors & DURABLE_STUCK) != 0;
     bool concerned;
     if (qos == 0) return false;
     if (durable_level(broker, topic) == DURABILITY_NONE)
@@ -57,7 +57,7 @@ bool durable_turns_away(struct broker_shard *broker, const struct session *sessi
 
 bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id)
 {
-    if (!(broker->durable->doors & DURABLE_STUCK)) {
+    if (!(broker->durable_doors & DURABLE_STUCK)) {
         const struct session *session = session_find(broker, client_id);
         if (session && session_is_durable(session)) return false;
     }
@@ -67,7 +67,7 @@ bool durable_turns_away_connect(struct broker_shard *broker, struct span client_
 
 bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group)
 {
-    if (!(broker->durable->doors & DURABLE_STUCK)) {
+    if (!(broker->durable_doors & DURABLE_STUCK)) {
         uint32_t local_id = sinks_find(broker->sinks, filter, group);
         if (local_id != SINKS_ID_NONE && sinks_find_sink(broker->sinks, local_id, session)) return false;
     }

@@ -56,7 +56,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
 
 void durable_spill_consider(struct broker_shard *broker, struct session *session)
 {
-    if (!service_of(broker) || session->durable->snapshotting || durable_full(broker->durable)) return;
+    if (!service_of(broker) || session->durable->snapshotting || durable_full(broker)) return;
     uint32_t window = window_entries(broker);
     if (session->queue.count < window &&
         (session->queue_bytes < broker->settings->durability.queue_window_bytes || session->queue.count < WINDOW_SCARCE / 4))
@@ -129,7 +129,7 @@ bool durable_spill_congested(const struct broker_shard *broker)
 
 static void rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
 {
-    if (spill->paused || durable_full(broker->durable)) return;
+    if (spill->paused || durable_full(broker)) return;
     uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
     uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
     while (spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {

@@ -135,7 +135,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
         if (publication->topic.bytes == 0)
             return not_taken(broker, session, publish, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     }
-    if (UNLIKELY(durable_shut(broker->durable)) && durable_turns_away(broker, session, publication->topic, publish->qos, keeps(publish, delayed))) {
+    if (UNLIKELY(durable_shut(broker)) && durable_turns_away(broker, session, publication->topic, publish->qos, keeps(publish, delayed))) {
         if (session->version < MQTT_5) /* 3.x has no reason codes: its client sends it again on its next connection */
             return not_taken(broker, session, publish, MQTT_REASON_QUOTA_EXCEEDED, "the disk takes nothing");
         return MQTT_REASON_QUOTA_EXCEEDED;
@@ -170,10 +170,8 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->answers_wait)) {
-        publication->answers = publish->qos > 0;
-        if (broker->durable && (broker->durable->begins || publish->qos == 2)) durable_publish_begin(broker, session, publication, publish->packet_id);
-    }
+    if (UNLIKELY(publish->qos == 2 || broker->durable_doors & DURABLE_LOOKS) && broker->durable)
+        durable_publish_begin(broker, session, publication, publish->packet_id);
     if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
@@ -228,7 +226,7 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication, publish->qos); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
         answer = settle_topic(broker, session, publish, &publication, delay_s > 0);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;

@@ -126,7 +126,7 @@ static void not_kept_store_full(struct broker_shard *broker, struct publication 
 
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
-    if (UNLIKELY(durable_full(broker->durable)) && publication->qos == 0 && publication->payload.bytes && publication->level != DURABILITY_NONE)
+    if (UNLIKELY(durable_full(broker)) && publication->qos == 0 && publication->payload.bytes && publication->level != DURABILITY_NONE)
         return not_kept_store_full(broker, publication);
     if (UNLIKELY(delayed_is(publication->topic))) return keep(broker, publication) ? delayed_kept(broker, publication->topic) : delayed_lost(broker);
     if (publication->payload.bytes == 0) return clear(broker, publication); /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
