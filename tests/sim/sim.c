@@ -5,7 +5,7 @@
  *     sim --seeds 1000 --pressure          queues of a few messages, and publishers that do nothing but publish
  *
  * What must hold, whatever the schedule: every publisher's messages arrive in the order sent; what was acknowledged reaches
- * every steady subscriber (QoS 1 at least once, QoS 2 exactly once) and exactly one member of a shared group; and when all
+ * every steady subscriber (QoS 1 at least once, QoS 2 exactly once) and exactly one member of a shared group; no lane is published twice in a turn; and when all
  * clients have left, no connection, session, message, buffer or pool block is left. In half of the runs a feature makes packets wait at random. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -257,7 +257,9 @@ static void sim_turn(struct sim *sim)
 {
     uint32_t shard = pick(sim, 0, sim->group.shards_count - 1);
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
+    uint64_t published = sim->shards[shard]->stats.lanes_published;
     shard_turn(sim->shards[shard], 0);
+    if (sim->shards[shard]->stats.lanes_published - published > sim->group.shards_count) sim_fail("a lane was published twice in a turn", NULL, 0, 0, shard);
     if (sim->features) fake_feature_step();
     if (sim->features && sim->broker->shards[shard]->features) fake_feature_chore(sim->broker->shards[shard]->features);
     if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
