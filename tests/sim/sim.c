@@ -259,7 +259,7 @@ static void sim_turn(struct sim *sim)
     if (shard == sim->lazy && pick(sim, 0, 15)) shard = pick(sim, 0, sim->group.shards_count - 1);
     uint64_t published = sim->shards[shard]->stats.lanes_published;
     shard_turn(sim->shards[shard], 0);
-    if (sim->shards[shard]->stats.lanes_published - published > sim->group.shards_count) sim_fail("a lane was published twice in a turn", NULL, 0, 0, shard);
+    if (sim->shards[shard]->stats.lanes_published - published >= sim->group.shards_count) sim_fail("a lane was published twice in a turn", NULL, 0, 0, shard);
     if (sim->features) fake_feature_step();
     if (sim->features && sim->broker->shards[shard]->features) fake_feature_chore(sim->broker->shards[shard]->features);
     if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
