@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/durable_report.h"
 
 const char *const alarm_severity_names[] = {"warning", "critical"};
 #define ALARM_NAME(name, documentation) #name,
@@ -139,6 +140,17 @@ static void look_at_shard(struct alarms *alarms, uint32_t number, const struct s
     alarms->write_failures[number] = failures;
 }
 
+static void look_at_room(struct alarms *alarms, const struct broker *broker)
+{
+    struct reserve_report room;
+    durable_room(broker, &room);
+    if (room.full)
+        alarm_raise(alarms, ALARM_store_full, ALARM_CRITICAL, "", "%llu MiB are free on the disk of node.data_dir/store, and %llu MiB are kept in reserve: make room there",
+                    (unsigned long long)(room.free_bytes >> 20), (unsigned long long)(room.reserve_bytes >> 20));
+    else
+        alarm_clear(alarms, ALARM_store_full, "");
+}
+
 static void look_at_use(struct alarms *alarms, enum alarm_kind kind, uint64_t used, uint64_t limit, const char *what)
 {
     if (limit && used > limit / 5 * 4)
@@ -188,6 +200,7 @@ void alarms_look(struct alarms *alarms, struct admin *admin)
         stats_add(&sum, &broker->shards[s]->shard->stats);
     }
     look_at_listeners(alarms, admin);
+    look_at_room(alarms, broker);
     look_at_use(alarms, ALARM_connections, sum.connections, broker->settings->node.connections_max, "node.max_connections");
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)

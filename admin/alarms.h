@@ -23,6 +23,7 @@ extern const char *const alarm_severity_names[];
 #define ALARMS_TABLE(X)                                                                                                            \
     X(overload, "a shard takes no new connections, or slows its publishers, because its turns are too long or its memory is used up") \
     X(disk, "the log of a shard cannot be written: messages that must be durable are refused")                                      \
+    X(store_full, "less than durability.disk_reserve is free on the store's disk: what would stay there is refused")                \
     X(listener, "an enabled listener could not be opened")                                                                          \
     X(connections, "more than 80 % of node.max_connections are in use")                                                             \
     X(descriptors, "more than 80 % of the process's descriptors are in use")                                                        \

@@ -60,7 +60,7 @@ void api_get_store(struct api_call *call)
     snprintf(path, sizeof path, "%s/store", admin_data_dir(call->admin));
     uint64_t half_bytes = report.enabled ? broker->settings->durability.memory_bytes / 2 : 0; /* not a shard's: a reload releases those */
     json_t *reply = json_object();
-    json_object_set_new(reply, "state", json_string(!report.enabled ? "off" : report.refuses ? "refusing" : "working"));
+    json_object_set_new(reply, "state", json_string(!report.enabled ? "off" : report.refuses ? "refusing" : report.room.full ? "full" : "working"));
     json_object_set_new(reply, "log_error", errno_json(report.log_error));
     json_object_set_new(reply, "shelf_error", errno_json(report.shelf_error));
     json_object_set_new(reply, "path", report.enabled ? api_string(span_of_string(path)) : json_null());
@@ -68,6 +68,7 @@ void api_get_store(struct api_call *call)
         const char *name;
         uint64_t value;
     } numbers[] = {{"epoch", report.epoch}, {"log_bytes", report.log_bytes}, {"shelf_bytes", report.shelf_bytes},
+                   {"disk_free_bytes", report.room.free_bytes}, {"disk_reserve_bytes", report.room.reserve_bytes},
                    {"queue_memory_limit_bytes", half_bytes}, {"queue_memory_bytes", report.queue_memory_bytes},
                    {"shelf_memory_limit_bytes", report.has_shelf ? half_bytes : 0}, {"shelf_memory_bytes", report.shelf_memory_bytes},
                    {"queued_messages", sum.queued_messages}, {"queued_bytes", sum.queued_bytes}, {"shelf_queues", sum.queues_spilled},

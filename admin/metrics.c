@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/durable_report.h"
 
 #define NAME_BYTES_MAX 128
 
@@ -264,6 +265,15 @@ static void walk_alarms(struct metrics_walk *walk)
         metrics_put(walk, by_kind[kind], "alarm", alarm_names[kind], NULL);
 }
 
+static void walk_store(struct metrics_walk *walk, const struct broker *broker)
+{
+    struct reserve_report room;
+    durable_room(broker, &room);
+    single(walk, "ringmq_store_full", room.full);
+    single(walk, "ringmq_store_disk_free_bytes", room.free_bytes);
+    single(walk, "ringmq_store_disk_reserve_bytes", room.reserve_bytes);
+}
+
 static void walk_otlp(struct metrics_walk *walk)
 {
     struct otlp_counts counts;
@@ -326,6 +336,7 @@ bool metrics_walk(struct admin *admin, struct metrics_writer *writer)
     bool whole = walk_listeners(&walk);
     metrics_walk_features(&walk);
     walk_alarms(&walk);
+    walk_store(&walk, broker);
     walk_otlp(&walk);
     walk_admin(&walk);
     walk_process(&walk);

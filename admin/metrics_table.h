@@ -44,6 +44,9 @@
     X(GAUGE, ringmq_auth_source_up, "source, kind, backend", "1: its last answer was one; 0: it failed; missing: not asked yet")     \
     X(GAUGE, ringmq_auth_source_waiting, "source, kind, backend", "questions that wait for it")                                     \
     X(HISTOGRAM, ringmq_auth_source_seconds, "source, kind, backend", "time of its answers, without waiting for a thread")          \
+    X(GAUGE, ringmq_store_full, "", "1: less than durability.disk_reserve is free on the store's disk, and what would stay there is refused") \
+    X(GAUGE, ringmq_store_disk_free_bytes, "", "room on the store's disk, as of the last second in which it was written to; 0: there is no store, or no reserve") \
+    X(GAUGE, ringmq_store_disk_reserve_bytes, "", "room that is kept for what the store itself must write")                         \
     X(GAUGE, ringmq_alarms, "alarm", "alarms that are raised")                                                                      \
     X(COUNTER, ringmq_otlp_requests, "result", "requests to the collector of metrics.otlp: accepted, partial (it left points out), retried, given_up") \
     X(COUNTER, ringmq_otlp_points_rejected, "", "data points the collector left out")                                               \

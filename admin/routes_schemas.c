@@ -145,7 +145,7 @@ static const struct api_field stats[] = {
     {"histograms", FIELD_ARRAY, .of = "Histogram", .says = "How long things take, and how much comes at a time."},
 };
 static const char *const backup_states[] = {"none", "running", "done", "failed", NULL};
-static const char *const store_states[] = {"off", "working", "refusing", NULL};
+static const char *const store_states[] = {"off", "working", "refusing", "full", NULL};
 
 static const struct api_field backup[] = {
     {"state", FIELD_STRING, .words = backup_states, .says = "What became of the last one since the start."},
@@ -167,13 +167,15 @@ static const struct api_field store_shard[] = {
     {"refuses", FIELD_BOOLEAN, .says = "Whether it takes no durable messages at the moment."},
 };
 static const struct api_field store[] = {
-    {"state", FIELD_STRING, .words = store_states, .says = "off: durability.enable is. refusing: a shard takes no durable messages, the disk refuses or is far behind."},
+    {"state", FIELD_STRING, .words = store_states, .says = "off: durability.enable is. refusing: a shard takes no durable messages, the disk refuses or is far behind. full: what would stay is refused, since little room is left on the disk."},
     {"log_error", FIELD_STRING, .nullable = true, .says = "Why the log gets no new files; null: it does."},
     {"shelf_error", FIELD_STRING, .nullable = true, .says = "Why long queues cannot be kept on disk; null: they can."},
     {"path", FIELD_STRING, .nullable = true, .says = "Its directory."},
     {"epoch", FIELD_INTEGER, .says = "Number of this run of the broker, as the store counts."},
     {"log_bytes", FIELD_INTEGER, .says = "Files of this run's logs."},
     {"shelf_bytes", FIELD_INTEGER, .says = "What long queues take on disk."},
+    {"disk_free_bytes", FIELD_INTEGER, .says = "Room on the disk, when it was last looked at: each second in which it is written to. 0 without a reserve."},
+    {"disk_reserve_bytes", FIELD_INTEGER, .says = "With less room the store is full (durability.disk_reserve)."},
     {"queue_memory_limit_bytes", FIELD_INTEGER, .says = "Half of durability.memory: when queued messages take more, less of each queue stays in memory."},
     {"queue_memory_bytes", FIELD_INTEGER, .says = "What queued messages take in memory."},
     {"shelf_memory_limit_bytes", FIELD_INTEGER, .says = "The other half: buffers and cache of long queues."},
@@ -291,7 +293,7 @@ static const struct api_field messages[] = {
 static const struct api_field published[] = {
     {"topic", FIELD_STRING, .says = "Of the message."},
     {"matched", FIELD_BOOLEAN, .says = "Somebody subscribes to it."},
-    {"reason_code", FIELD_INTEGER, .says = "0, or 16: no matching subscribers."},
+    {"reason_code", FIELD_INTEGER, .says = "0; 16: no matching subscribers; 151: refused, it must be durable and the store is full or its disk takes nothing."},
 };
 static const struct api_field listener[] = {
     {"id", FIELD_STRING, .says = "KIND.NAME."},

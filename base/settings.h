@@ -162,6 +162,7 @@ struct durability_settings {
     uint64_t segment_bytes;
     uint64_t checkpoint_bytes;       /* appended, per shard, before what lives is written again */
     uint64_t backlog_bytes_max;      /* per shard, not yet on disk */
+    uint64_t disk_reserve_bytes;     /* with less room on its disk the store is full; UINT64_MAX: what it may need itself; 0: none */
     uint64_t memory_bytes;           /* per node: half for queues, half for what keeps long ones */
     uint32_t queue_window;           /* messages in memory at each end of a session's queue; UINT32_MAX: all */
     uint64_t queue_window_bytes;     /* the same in bytes */

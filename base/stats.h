@@ -64,7 +64,8 @@
     X(dropped_no_share_member, "messages of a shared subscription without a member left")                            \
     X(feature_publishes, "messages published by features")                                                           \
     X(feature_loops, "messages of features refused: published in answer to one another, over and over")              \
-    X(dropped_retained_full, "retained messages not kept: the store was full")                                       \
+    X(dropped_retained_full, "retained messages not kept: a limit of retainer.* was reached")                       \
+    X(dropped_store_full, "QoS 0 messages not queued or retained: the store on disk was full")                       \
     X(publishers_paused, "times a publisher was read more slowly")                                                   \
     X(publishers_held, "of them: until a queue or a lane had room")                                                  \
     X(subscribers_slow, "times a subscriber with a queue about to be full took too little for publishers to wait for it") \

@@ -135,6 +135,7 @@ struct broker_shard {
     struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
     struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */
+    uint8_t durable_doors;           /* broker/durable.h: DURABLE_STUCK, …; 0 without a store */
     bool answers_wait;               /* acknowledgements of PUBLISH may have to wait: for the disk, or for a sink of a feature (then for good) */
     bool sinks_hold;                 /* … for a sink of a feature, which may refuse one: each acknowledgement waits by itself */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */

@@ -314,11 +314,9 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     uint64_t written = 0;
     if (UNLIKELY(broker->durable)) {
         written = durable_written(broker);
-        if (session_expiry_s(broker, connect) && durable_refuses(broker)) {
-            COUNT(broker, durable_refused);
+        if (durable_shut(broker) && session_expiry_s(broker, connect) && durable_turns_away_connect(broker, client_id))
             return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_SERVER_UNAVAILABLE,
                                   "the disk takes no sessions at the moment");
-        }
     }
     session = session_for(broker, connect, client_id, &present);
     if (!session)

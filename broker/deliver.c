@@ -383,6 +383,12 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
         if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_DROPPED);
         return;
     }
+    if (UNLIKELY(session->spilled) && options->qos == 0 && durable_full(broker)) { /* what goes to the shelf is in the log, too */
+        COUNT(broker, dropped_store_full);
+        drop_note(broker, DROP_disk, session, publication->topic, 1);
+        if (UNLIKELY(broker->extras_bits & EXTRA_METRICS)) extras_count(broker, publication->topic, METRIC_DROPPED);
+        return;
+    }
     if (UNLIKELY(session->durable) && publication->partial && !options->shared && durable_partial_has(publication->partial, session)) return;
     uint64_t bytes = sizeof(struct message) + publication->topic.bytes + publication->properties.bytes +
                      publication->payload.bytes;

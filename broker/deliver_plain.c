@@ -20,7 +20,7 @@ struct plain_packet {
 static inline struct plain_packet plain_begin(struct broker_shard *broker, struct publication *publication, bool shared)
 {
     struct plain_packet packet = {.publication = publication, .shared = shared};
-    bool none = (broker->durable && publication->partial) || (broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)) || publication->retain ||
+    bool none = (publication->qos == 2 && broker->durable && publication->partial) || (broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)) || publication->retain ||
                 publication->properties.bytes || publication->expires_ms;
     size_t bytes_max = publication->topic.bytes + publication->payload.bytes + AROUND_BYTES_MAX;
     if (UNLIKELY(none) || publication->payload.bytes > MESSAGE_COPY_BYTES_MAX || bytes_max > PLAIN_BYTES_MAX) return packet;

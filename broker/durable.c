@@ -20,6 +20,7 @@ static void disk_write_sync(void *context, int fd, const void *data, uint32_t by
     durable->writing_ns = shard->now_ns;
     spread_record(&shard->spreads[SPREAD_commit_gather], shard->now_ns - durable->gathering_ns);
     spread_record(&shard->spreads[SPREAD_commit_bytes], bytes);
+    store_written(durable->broker->broker->store);
     shard_write_sync(shard, fd, data, bytes, offset);
 }
 
@@ -38,13 +39,16 @@ static void disk_segment_done(void *context, const struct wal_segment *segment, 
 
 static void timer_fired(struct timer *timer, void *context) {} /* the turn it makes is what it is for */
 
-/* For durable_report.c, on other threads. */
+/* For durable_report.c and the reserve, on other threads. What a checkpoint must write is at most what the last one wrote and what has come since. */
 void durable_show(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     atomic_store_explicit(&durable->shown.waiting_bytes, wal_backlog_bytes(&durable->wal), memory_order_relaxed);
     atomic_store_explicit(&durable->shown.checkpointing, durable->checkpoint.running, memory_order_relaxed);
     atomic_store_explicit(&durable->shown.refuses, durable_refuses(broker), memory_order_relaxed);
+    if (!durable->checkpoint.first_done || durable->checkpoint.running) return;
+    reserve_note_log(store_reserve(broker->broker->store), broker->shard->number,
+                     durable->checkpoint.live_bytes + durable->wal.bytes_appended - durable->checkpoint.begun_bytes);
 }
 
 static void heartbeat(struct timer *timer, void *context)
@@ -136,6 +140,7 @@ bool durable_turn(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     struct shard *shard = broker->shard;
+    durable_doors_look(broker);
     if (UNLIKELY(durable->restoring) && atomic_load(&broker->broker->restoring) == 0) durable_restored(broker);
     durable_waits_release(broker);
     durable_owed_send(broker, false);
@@ -223,6 +228,7 @@ void durable_finish(struct broker_shard *broker)
     memory_release(durable->held);
     memory_release(durable);
     broker->durable = NULL;
+    broker->durable_doors = 0;
 }
 
 static struct span prepared_key(const void *value) { return span_of(value, 8); } /* struct durable_prepared begins with it */

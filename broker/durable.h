@@ -10,7 +10,7 @@
  * disk; the word to another shard that its message is. A PUBLISH that goes to other shards waits for theirs: each is told with
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
- * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_waits.c, durable_events.c (records), durable_connect.c,
+ * Owner and threads: the shard. Files: durable.c (the log's life and turns), durable_doors.c (what is refused), durable_waits.c, durable_events.c (records), durable_connect.c,
  * durable_checkpoint.c (everything live once more, in slices), durable_restore.c (at start), durable_partial.c (messages that a crash has left half given out). */
 #ifndef RINGMQ_BROKER_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_H
@@ -86,6 +86,7 @@ struct durable_shard {
     struct list spills;        /* struct durable_spill */
     struct list spill_writes;  /* blocks that are not synced yet, in their order */
     uint64_t spill_tickets, spill_synced;
+    uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
     bool restoring;
@@ -144,6 +145,25 @@ void durable_groups(void *context, const struct state_session *session, const st
 /* New durable messages cannot be taken: the disk refuses. */
 bool durable_refuses(const struct broker_shard *broker);
 
+/* ---- doors (durable_doors.c) ------------------------------------------------------------------------------------ */
+
+/* broker->durable_doors, as of this turn: one byte, so that who is not concerned tests no more than that. */
+#define DURABLE_STUCK 1 /* durable_refuses() */
+#define DURABLE_FULL  2 /* little room is left on the disk (store/reserve.h) */
+#define DURABLE_LOOKS 4 /* what a client publishes is looked at: there are topic rules, or the log is behind */
+
+/* Once a turn. */
+void durable_doors_look(struct broker_shard *broker);
+#define durable_shut(shard) (((shard)->durable_doors & (DURABLE_STUCK | DURABLE_FULL)) != 0)
+#define durable_full(shard) (((shard)->durable_doors & DURABLE_FULL) != 0)
+enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what a message does to the retained (or delayed) ones */
+/* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
+bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
+bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id);
+bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group);
+/* Is a durable session of that shard on one of these filters? By its bitmap, so now and then true for nothing. */
+bool durable_filters_any(const struct durable_shard *there, const uint32_t *ids, uint32_t count);
+
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
 /* The level of the topic rules for a publication of a client. */
@@ -171,16 +191,13 @@ uint64_t durable_realtime_ms(const struct broker_shard *broker, uint64_t monoton
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
 /* What a client's publication has for durability and nobody has set yet. */
-static inline void durable_publication_init(struct publication *publication)
+static inline void durable_publication_init(struct publication *publication, uint8_t qos)
 {
-    publication->commit = publication->origin_session = 0;
-    publication->origin_number = 0;
-    publication->level = DURABILITY_COMMIT;
-    publication->answers = false;
-    publication->wait = NULL;
-    publication->partial = NULL;
+    _Static_assert(DURABILITY_COMMIT == 0, "the level where no rule says another");
+    memset((uint8_t *)publication + offsetof(struct publication, level), 0, sizeof *publication - offsetof(struct publication, level));
+    publication->answers = qos > 0;
 }
-/* Before a client's publication is given out: its level, and what QoS 2 must be known by. */
+/* Before a client's publication is given out, if its QoS is 2 or DURABLE_LOOKS: its level, and what QoS 2 must be known by. */
 void durable_publish_begin(struct broker_shard *broker, struct session *session, struct publication *publication,
                            uint16_t packet_id);
 /* The record for `to` that comes next carries this publication. `ids`: of its filters there; NULL: it is needed in any case. False: nobody there needs to
@@ -188,8 +205,6 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
 bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
 /* Sends it, each of its records announced. False: nothing was sent, since nobody there is durable. */
 bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count);
-/* Would a PUBLISH with QoS 1 or 2 go into a log? `topic`: its topic, resolved. */
-bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish);
 /* On the other shard: what was announced, and the answer. */
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication);
@@ -201,6 +216,11 @@ void durable_owed_send(struct broker_shard *broker, bool all);
  * publishers' shards know those messages for good (STORE_INCOMING durable): after a crash nobody could tell any more. */
 void durable_barrier(struct broker_shard *broker, uint32_t from);
 void durable_barrier_done(struct broker_shard *broker);
+/* Could an acknowledgement have to wait? Nobody has kept the message, and nothing waits before it: then it does not. */
+static inline bool durable_answer_may_wait(const struct session *session, const struct publication *publication)
+{
+    return publication->commit | (uintptr_t)publication->wait | (uintptr_t)session->durable; /* the rest is about those with session->durable */
+}
 /* PUBACK or PUBREC of a publication that somebody keeps on disk. False: it may go at once. */
 bool durable_publish_answer(struct broker_shard *broker, struct session *session, const struct publication *publication,
                             enum mqtt_packet_type type, uint16_t packet_id, enum mqtt_reason reason);

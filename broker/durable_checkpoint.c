@@ -169,7 +169,7 @@ static void snapshot_put(struct broker_shard *broker, struct session *session, b
         put_queue(broker, &writer, &session->queue, 0, session->queue.count);
     durable_partials_put(&writer, session->durable);
     put_numbers(broker, &writer, session);
-    durable_spill_snapshotted(session);
+    durable_spill_snapshotted(broker, session);
     append(broker, STORE_SNAPSHOT, &writer);
 }
 
@@ -314,12 +314,24 @@ static void checkpoint_slice(struct broker_shard *broker)
     durable->checkpoint.commit = store_put_checkpoint(&durable->wal, durable->checkpoint.segment, broker->shard->now_ms);
 }
 
+#define ROOM_EVERY_MS 1000
+
+/* The store is full, and one would give back what is dead in the log or on the shelf: worth an eighth of what must be written for it. */
+static bool gives_room(const struct broker_shard *broker, uint64_t grown)
+{
+    const struct durable_shard *durable = broker->durable;
+    uint64_t ended_ms = atomic_load_explicit(&durable->shown.checkpoint_ms, memory_order_relaxed), worth = durable->checkpoint.live_bytes / 8;
+    if (grown > broker->settings->durability.segment_bytes / 2 && grown > worth) return true;
+    return durable->shelf_gone_bytes > worth && broker->shard->now_ms >= ended_ms + ROOM_EVERY_MS;
+}
+
 static bool checkpoint_due(const struct broker_shard *broker)
 {
     const struct durable_shard *durable = broker->durable;
     if (!durable->checkpoint.first_done) return !durable->restoring;
     if (durable->wal.segments_failed - durable->checkpoint.begun_failed >= SEGMENTS_FAILED_MAX) return true;
     uint64_t grown = durable->wal.bytes_appended - durable->checkpoint.begun_bytes;
+    if (UNLIKELY(durable_full(broker)) && gives_room(broker, grown)) return true;
     return grown > broker->settings->durability.checkpoint_bytes && grown > durable->checkpoint.live_bytes;
 }
 

@@ -14,12 +14,18 @@ static void shard_take(const struct broker_shard *broker, uint64_t now_ms, struc
     if (checkpoint_ms) shard->checkpoint_age_ms = now_ms > checkpoint_ms ? now_ms - checkpoint_ms : 0;
 }
 
+void durable_room(const struct broker *broker, struct reserve_report *ret_room)
+{
+    reserve_report(broker->store ? store_reserve(broker->store) : NULL, ret_room);
+}
+
 void durable_report_make(const struct broker *broker, uint64_t now_ms, struct durable_report *ret_report)
 {
     *ret_report = (struct durable_report){.enabled = broker->store != NULL, .shards_count = broker->shards_count};
     if (!broker->store) return;
     ret_report->log_error = store_trouble(broker->store);
     ret_report->epoch = store_epoch(broker->store);
+    durable_room(broker, &ret_report->room);
     ret_report->log_bytes = store_bytes(broker->store);
     if (broker->spill) {
         const struct shelf *shelf = spill_shelf(broker->spill);

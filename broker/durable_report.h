@@ -4,10 +4,12 @@
 
 #include "base/limits.h"
 #include "broker/broker.h"
+#include "store/reserve.h"
 
 struct durable_report {
     bool enabled;
     bool refuses;              /* a shard takes no durable messages: the disk refuses, or is far behind */
+    struct reserve_report room; /* of its disk, and whether it is full */
     int log_error, shelf_error; /* why no segment can be made, why the shelf takes nothing: errno; 0: they work */
     uint32_t epoch;
     uint64_t log_bytes;        /* of this epoch's segments */
@@ -22,6 +24,8 @@ struct durable_report {
     } shards[SHARDS_MAX];
 };
 
+/* All zeros without a store. */
+void durable_room(const struct broker *broker, struct reserve_report *ret_room);
 /* `now_ms`: of the monotonic clock that shards go by. */
 void durable_report_make(const struct broker *broker, uint64_t now_ms, struct durable_report *ret_report);
 

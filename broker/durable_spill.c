@@ -56,7 +56,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
 
 void durable_spill_consider(struct broker_shard *broker, struct session *session)
 {
-    if (!service_of(broker) || session->durable->snapshotting) return;
+    if (!service_of(broker) || session->durable->snapshotting || durable_full(broker)) return;
     uint32_t window = window_entries(broker);
     if (session->queue.count < window &&
         (session->queue_bytes < broker->settings->durability.queue_window_bytes || session->queue.count < WINDOW_SCARCE / 4))
@@ -129,7 +129,7 @@ bool durable_spill_congested(const struct broker_shard *broker)
 
 static void rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
 {
-    if (spill->paused) return;
+    if (spill->paused || durable_full(broker)) return;
     uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
     uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
     while (spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {
@@ -199,6 +199,7 @@ static void shelf_front_gone(struct broker_shard *broker, struct durable_spill *
 {
     spill->from++;
     spill->bytes -= bytes;
+    broker->durable->shelf_gone_bytes += bytes;
     UNCOUNT(broker, spilled_messages);
     COUNT_BY(broker, spilled_bytes, -bytes);
 }
@@ -401,6 +402,7 @@ void durable_spill_end(struct broker_shard *broker, struct session *session)
     COUNT_BY(broker, queued_messages, -durable_spill_count(session));
     COUNT_BY(broker, spilled_messages, -shelf_count(spill));
     COUNT_BY(broker, spilled_bytes, -spill->bytes);
+    durable->shelf_gone_bytes += spill->bytes;
     if (session->spilled) UNCOUNT(broker, queues_spilled);
     session->spilled = false;
     while (spill->rest.count)

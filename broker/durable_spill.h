@@ -71,7 +71,7 @@ bool durable_spill_settled(struct broker_shard *broker, struct session *session)
 /* What a SNAPSHOT says of the part on the shelf. */
 void durable_spill_range(const struct session *session, uint64_t *ret_from, uint64_t *ret_until, uint64_t *ret_bytes);
 /* A SNAPSHOT of it has been written. */
-void durable_spill_snapshotted(struct session *session);
+void durable_spill_snapshotted(struct broker_shard *broker, struct session *session);
 void durable_spill_checkpoint_begun(struct broker_shard *broker);
 void durable_spill_checkpoint_done(struct broker_shard *broker);
 /* At start: the part of its queue that is on the shelf. Then session->queue's entries may still be put there, or (spilled) behind. */

@@ -35,7 +35,9 @@ void durable_spill_range(const struct session *session, uint64_t *ret_from, uint
         *ret_bytes += message_bytes(delivery_message(delivery_queue_at(&session->queue, i)));
 }
 
-void durable_spill_snapshotted(struct session *session)
+#define LEFT_BYTES (64u * 1024) /* a block: what is known of what is not dead yet is that there is some */
+
+void durable_spill_snapshotted(struct broker_shard *broker, struct session *session)
 {
     struct durable_spill *spill = session->durable->spill;
     if (!spill) return;
@@ -47,6 +49,7 @@ void durable_spill_snapshotted(struct session *session)
         if (entry.state != MQTT_INFLIGHT_PUBLISHED || !message || !spill_is_stored(message)) continue;
         if (spill_number(message) < spill->dead) spill->dead = spill_number(message);
     }
+    if (spill->dead < spill->from) broker->durable->shelf_gone_bytes += LEFT_BYTES; /* loaded, and not acknowledged: of the checkpoint after this one */
 }
 
 void durable_spill_checkpoint_begun(struct broker_shard *broker)
@@ -57,6 +60,7 @@ void durable_spill_checkpoint_begun(struct broker_shard *broker)
     durable->spill_ended_before_count = durable->spill_ended_count;
     durable->spill_ended = NULL;
     durable->spill_ended_count = 0;
+    durable->shelf_gone_bytes = 0;
 }
 
 static void drop_send(struct broker_shard *broker, uint64_t session, uint64_t until)

@@ -250,7 +250,7 @@ void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool a
     if (!added && *count == 0) atomic_fetch_and(&durable->filter_bits[bit / 64], ~(1ull << (bit % 64)));
 }
 
-static bool filters_durable(const struct durable_shard *there, const uint32_t *ids, uint32_t count)
+bool durable_filters_any(const struct durable_shard *there, const uint32_t *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t bit = filter_bit(ids[i]);
@@ -262,7 +262,7 @@ static bool filters_durable(const struct durable_shard *there, const uint32_t *i
 bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
 {
     const struct durable_shard *there = broker->broker->shards[to]->durable;
-    if (ids && (publication->qos == 0 || !filters_durable(there, ids, count))) return false;
+    if (ids && (publication->qos == 0 || !durable_filters_any(there, ids, count))) return false;
     struct durable_wait *wait = NULL;
     if (publication->qos > 0 && (publication->level == DURABILITY_COMMIT || publication->partial) && publication->answers) {
         struct session *publisher = (struct session *)(uintptr_t)publication->publisher;
@@ -292,23 +292,6 @@ bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publi
         record_send_publish(broker->shard, to, publication_message(broker->shard, publication), ids + at, part);
     }
     return true;
-}
-
-/* By the bitmaps of durable filters, so now and then true for nothing. */
-bool durable_concerns(struct broker_shard *broker, const struct session *session, struct span topic, const struct mqtt_publish *publish)
-{
-    if (durable_level(broker, topic) == DURABILITY_NONE) return publish->qos == 2 && session_is_durable(session);
-    if (publish->retain || (publish->qos == 2 && session_is_durable(session))) return true;
-    const struct match_set *set = match_cache_lookup(broker->matches, topic);
-    if (set->local_ids_count && filters_durable(broker->durable, set->local_ids, set->local_ids_count)) return true;
-    for (uint32_t i = 0; i < set->others_count; i++)
-        if (filters_durable(broker->broker->shards[set->others[i].target]->durable, set->others[i].ids, set->others[i].ids_count)) return true;
-    for (uint32_t g = 0; g < set->groups_count; g++)
-        for (uint32_t t = 0; t < set->groups[g].targets_count; t++) {
-            const struct route_target *target = &set->groups[g].targets[t];
-            if (filters_durable(broker->broker->shards[target->target]->durable, &target->local_id, 1)) return true;
-        }
-    return false;
 }
 
 void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
@@ -465,8 +448,6 @@ void durable_publish_begin(struct broker_shard *broker, struct session *session,
 {
     const char *rules = broker->settings->durability.topics;
     publication->level = UNLIKELY(rules && *rules) ? durable_level(broker, publication->topic) : DURABILITY_COMMIT;
-    publication->answers = publication->qos > 0;
-    publication->partial = NULL;
     if (wal_backlog_bytes(&broker->durable->wal) > broker->settings->durability.backlog_bytes_max / 2) publication->congested = true;
     if (publication->qos != 2 || !session->durable) return;
     if (UNLIKELY(!list_empty(&session->durable->partials))) publication->partial = durable_partial_find(session->durable, publication, packet_id);

@@ -70,6 +70,8 @@ static bool publish(struct broker_shard *broker, const struct pending *pending)
                                       .payload = span_of(pending->text + pending->topic_bytes + pending->properties_bytes, pending->payload_bytes),
                                       .expires_ms = pending->expires_ms, .publisher = pending->from,
                                       .publisher_hash = pending->from ? pending->from->client_hash : 0, .qos = pending->qos, .retain = pending->retain};
+    enum durable_keeps keeps = !pending->retain ? DURABLE_KEEPS_NOT : pending->payload_bytes ? DURABLE_KEEPS : DURABLE_CLEARS;
+    if (UNLIKELY(durable_shut(broker)) && durable_turns_away(broker, NULL, publication.topic, pending->qos, keeps)) return false; /* counted, logged */
     if (broker->durable) publication.level = durable_level(broker, publication.topic);
     broker->features->hops = pending->hops;
     publication_publish(broker, &publication);

@@ -134,7 +134,7 @@ static void change(struct feature_shard *shard, struct feature_store_inside *que
     struct broker_shard *broker = shard->frame;
     struct publication publication = {.topic = name_of(question), .payload = span_of(question->text + question->name_bytes, question->payload_bytes), .qos = 1,
                                       .retain = true, .level = DURABILITY_COMMIT};
-    if (broker->durable && durable_refuses(broker)) return go_back(shard, question, FEATURE_STORE_REFUSED);
+    if (durable_shut(broker) && (question->payload_bytes || !durable_full(broker))) return go_back(shard, question, FEATURE_STORE_REFUSED);
     bool kept = retained_change(broker, &publication);
     uint64_t commit = publication.commit;
     publication_end(broker->shard, &publication);

@@ -147,6 +147,11 @@ static enum inspect_status publish(struct broker_shard *broker, struct inspect *
     if (broker->stopping) return INSPECT_STOPPED;
     uint32_t ceiling_s = broker->settings->mqtt.message_expiry_max_s, expiry_s = inspect->expiry_s;
     if (ceiling_s && (expiry_s == 0 || ceiling_s < expiry_s)) expiry_s = ceiling_s;
+    enum durable_keeps keeps = !inspect->retain ? DURABLE_KEEPS_NOT : inspect->payload.bytes ? DURABLE_KEEPS : DURABLE_CLEARS;
+    if (UNLIKELY(durable_shut(broker)) && durable_turns_away(broker, NULL, inspect->client_id, (uint8_t)inspect->qos, keeps)) {
+        inspect->reason = MQTT_REASON_QUOTA_EXCEEDED;
+        return INSPECT_DONE;
+    }
     struct publication publication = {.topic = inspect->client_id, .payload = inspect->payload, .properties = inspect->properties,
                                       .qos = (uint8_t)inspect->qos, .retain = inspect->retain,
                                       .publisher_hash = hash_span(inspect->client_id),

@@ -61,7 +61,7 @@ struct publication {
     bool retain;
     bool congested;                 /* a receiver's queue is filling: read the publisher more slowly */
     uint32_t filter;                /* local id by which a session is given it; SINKS_ID_NONE: a group others of which have room */
-    /* broker/durable.h */
+    /* broker/durable.h: from here on to the end durable_publication_init() */
     uint8_t level;                  /* enum durability_level, of the topic rules */
     bool answers;                   /* its publisher is owed an acknowledgement */
     uint16_t origin_packet_id;

@@ -188,7 +188,7 @@ bool publication_publish(struct broker_shard *broker, struct publication *public
     /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
-        if (UNLIKELY(broker->durable) && durable_send_publish(broker, other->target, publication, other->ids, other->ids_count))
+        if (UNLIKELY(broker->durable) && publication->qos && durable_send_publish(broker, other->target, publication, other->ids, other->ids_count))
             ; /* somebody there keeps it */
         else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
             record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);

@@ -117,9 +117,14 @@ static enum mqtt_reason not_taken(struct broker_shard *broker, struct session *s
     return reason;
 }
 
+static enum durable_keeps keeps(const struct mqtt_publish *publish, bool delayed)
+{
+    return delayed ? DURABLE_KEEPS : !publish->retain ? DURABLE_KEEPS_NOT : publish->payload.bytes ? DURABLE_KEEPS : DURABLE_CLEARS;
+}
+
 /* Brings the topic into its final form and says why the message is not given out, or SUCCESS. May end the connection. */
 static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish,
-                                     struct publication *publication)
+                                     struct publication *publication, bool delayed)
 {
     enum mqtt_reason denied = MQTT_REASON_SUCCESS;
     if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) denied = extras_rewrite_topic(broker, session, &publication->topic);
@@ -130,12 +135,7 @@ static enum mqtt_reason settle_topic(struct broker_shard *broker, struct session
         if (publication->topic.bytes == 0)
             return not_taken(broker, session, publish, MQTT_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     }
-    if (UNLIKELY(broker->durable) && publish->qos > 0 && durable_refuses(broker) &&
-        durable_concerns(broker, session, publication->topic, publish)) {
-        COUNT(broker, durable_refused);
-        drop_note(broker, DROP_disk, session, publication->topic, 1);
-        LOG_LIMITED(WARN, 1000, "message refused", "reason=disk client=%s topic=%s", log_quoted(session_client_id(session)),
-                    log_quoted(publication->topic));
+    if (UNLIKELY(durable_shut(broker)) && durable_turns_away(broker, session, publication->topic, publish->qos, keeps(publish, delayed))) {
         if (session->version < MQTT_5) /* 3.x has no reason codes: its client sends it again on its next connection */
             return not_taken(broker, session, publish, MQTT_REASON_QUOTA_EXCEEDED, "the disk takes nothing");
         return MQTT_REASON_QUOTA_EXCEEDED;
@@ -170,10 +170,8 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     publication->qos = publish->qos;
     publication->retain = publish->retain;
     publication->congested = false;
-    if (UNLIKELY(broker->durable))
+    if (UNLIKELY(publish->qos == 2 || broker->durable_doors & DURABLE_LOOKS) && broker->durable)
         durable_publish_begin(broker, session, publication, publish->packet_id);
-    else if (UNLIKELY(broker->answers_wait))
-        publication->answers = publish->qos > 0;
     if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
     bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
@@ -192,7 +190,8 @@ static void acknowledge(struct broker_shard *broker, struct session *session, co
 {
     if (publish->qos == 2 && mqtt_reason_is_error(answer)) mqtt_incoming_remove(&session->incoming, publish->packet_id);
     enum mqtt_packet_type type = publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (UNLIKELY(broker->answers_wait) && durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
+    if (UNLIKELY(broker->answers_wait) && durable_answer_may_wait(session, publication) &&
+        durable_publish_answer(broker, session, publication, type, publish->packet_id, answer)) return;
     ack_send(broker, session, type, publish->packet_id, answer);
 }
 
@@ -227,9 +226,9 @@ bool publish_handle(struct broker_shard *broker, struct session *session, const 
         return ack_send(broker, session, MQTT_PUBREC, publish->packet_id, MQTT_REASON_SUCCESS), false;
 
     publication.stored = 0;
-    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication); /* without it nobody looks at what else a publication has for it */
+    if (UNLIKELY(broker->answers_wait)) durable_publication_init(&publication, publish->qos); /* without it nobody looks at what else a publication has for it */
     if (LIKELY(!answer)) {
-        answer = settle_topic(broker, session, publish, &publication);
+        answer = settle_topic(broker, session, publish, &publication, delay_s > 0);
         if (UNLIKELY(answer) && conn->state != CONN_OPEN) return false;
     }
     if (LIKELY(!answer))

@@ -106,14 +106,30 @@ static void keep_for_a_while(struct broker_shard *broker, struct publication *pu
     publication_end(broker->shard, &kept);
 }
 
+static void clear(struct broker_shard *broker, struct publication *publication)
+{
+    bool kept_before = kept_on_disk(broker, publication->topic);
+    if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
+    gauges_set(broker);
+}
+
+/* Nobody can refuse it, and the store has no room for it: what it would have replaced is not what should be there, either. */
+static void not_kept_store_full(struct broker_shard *broker, struct publication *publication)
+{
+    struct publication nothing = {.topic = publication->topic, .qos = publication->qos, .retain = true, .level = publication->level};
+    COUNT(broker, dropped_store_full);
+    log_not_kept(broker, publication, "store_full");
+    if (delayed_is(publication->topic)) return delayed_lost(broker);
+    clear(broker, &nothing);
+    publication_end(broker->shard, &nothing);
+}
+
 static void store_here(struct broker_shard *broker, struct publication *publication)
 {
+    if (UNLIKELY(durable_full(broker)) && publication->qos == 0 && publication->payload.bytes && publication->level != DURABILITY_NONE)
+        return not_kept_store_full(broker, publication);
     if (UNLIKELY(delayed_is(publication->topic))) return keep(broker, publication) ? delayed_kept(broker, publication->topic) : delayed_lost(broker);
-    if (publication->payload.bytes == 0) { /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
-        bool kept_before = kept_on_disk(broker, publication->topic);
-        if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
-        return gauges_set(broker);
-    }
+    if (publication->payload.bytes == 0) return clear(broker, publication); /* [MQTT-3.3.1-6], [MQTT-3.3.1-7] */
     uint32_t payload_max = broker->settings->mqtt.retained_payload_bytes_max;
     if (payload_max && publication->payload.bytes > payload_max) {
         COUNT(broker, dropped_retained_full);
@@ -146,9 +162,7 @@ struct message *retained_get(struct broker_shard *broker, struct span name)
 bool retained_change(struct broker_shard *broker, struct publication *publication)
 {
     if (publication->payload.bytes) return keep(broker, publication);
-    bool kept_before = kept_on_disk(broker, publication->topic);
-    if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
-    gauges_set(broker);
+    clear(broker, publication);
     return true;
 }
 

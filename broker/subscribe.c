@@ -310,13 +310,12 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     }
     enum mqtt_reason refused = subscription_check(broker, session, subscription);
     if (refused) return refused;
-    if (UNLIKELY(session_is_durable(session)) && durable_refuses(broker)) {
-        COUNT(broker, durable_refused);
-        return MQTT_REASON_QUOTA_EXCEEDED;
-    }
     uint8_t qos_max = limits_of(broker, session->conn)->qos_max, qos = subscription->qos < qos_max ? subscription->qos : qos_max;
     if (UNLIKELY(broker->extras_bits & EXTRA_MAX_QOS)) qos = max_qos_lower(broker, subscription->filter, qos);
     struct span filter = mount_topic(broker, session, subscription->filter);
+    if (UNLIKELY(session_is_durable(session)) && durable_shut(broker) &&
+        durable_turns_away_subscribe(broker, session, filter, subscription->share_group))
+        return MQTT_REASON_QUOTA_EXCEEDED;
     if (UNLIKELY(exclusive) && !exclusive_claim(&broker->broker->exclusive, filter, session)) {
         COUNT(broker, exclusive_refused);
         return MQTT_REASON_QUOTA_EXCEEDED;

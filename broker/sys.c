@@ -100,7 +100,7 @@ static uint64_t dropped_all(const struct stats *stats)
 {
     return stats->dropped_queue_full + stats->dropped_oldest + stats->dropped_qos0_offline + stats->dropped_qos0_slow +
            stats->dropped_expired + stats->dropped_too_large + stats->dropped_session_ended +
-           stats->dropped_no_share_member + stats->dropped_retained_full;
+           stats->dropped_no_share_member + stats->dropped_retained_full + stats->dropped_store_full;
 }
 
 static void sys_publish_all(struct broker_shard *broker)

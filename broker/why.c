@@ -135,8 +135,9 @@ void why_from(struct broker_shard *broker, struct inspect *inspect)
         if (topic.bytes == 0) return say(inspect, WHY_mount, WHY_STOP, "too long with the publisher's mount point: the publisher is disconnected (0x90)");
         say(inspect, WHY_mount, WHY_NOTE, "with the publisher's mount point it is %.*s", SHOWN(topic));
     }
-    if (broker->durable && inspect->qos && durable_refuses(broker))
-        say(inspect, WHY_packet, WHY_PERHAPS, "the disk takes nothing just now: what must be durable is refused (0x97)");
+    if (durable_shut(broker) && inspect->qos)
+        say(inspect, WHY_packet, WHY_PERHAPS, "%s: what must be durable is refused (0x97)",
+            durable_full(broker) ? "the store is full (durability.disk_reserve)" : "the disk takes nothing just now");
     row_add(inspect, WHY_ROW_TOPIC, topic, span_of(NULL, 0));
 }
 

@@ -90,7 +90,8 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
                  "start without them", shelf_path, (unsigned long long)shelved);
         return false;
     }
-    struct spill_config config = {.shards_count = shards_count, .sync_bytes = memory_bytes / 8, .wake = broker_spill_wake, .context = broker};
+    struct spill_config config = {.shards_count = shards_count, .sync_bytes = memory_bytes / 8, .reserve = store->reserve, .wake = broker_spill_wake,
+                                  .context = broker};
     if (!shelf_open(shelf_path, false, memory_bytes, &config.shelf, ret_error, error_bytes)) return false;
     abort_watch(shelf_path);
     int error = shelf_sweep(&config.shelf, &store->state);
@@ -105,6 +106,7 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
         config.shelf.close(config.shelf.context);
         return false;
     }
+    reserve_use_shelf(store->reserve, spill_shelf(store->spill));
     LOG(NOTICE, "long queues are kept on disk", "path=%s queue_window=%u memory_mib=%llu shelved=%llu", shelf_path,
         settings->durability.queue_window, (unsigned long long)(settings->durability.memory_bytes >> 20), (unsigned long long)shelved);
     return true;
@@ -115,11 +117,14 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
     *store = (struct ringmqd_store){.backup_lock = PTHREAD_MUTEX_INITIALIZER};
     if (!settings->durability.enable) return true;
     store->data_dir = settings->node.data_dir;
-    char path[4200], error[800];
-    snprintf(path, sizeof path, "%s/store", settings->node.data_dir);
+    char *path = store->path, error[800];
+    snprintf(path, sizeof store->path, "%s/store", settings->node.data_dir);
     if (!files_open(path, false, &store->files, error, sizeof error)) return refuse(store, error);
-    struct store_config config = {.files = store->files, .shards_count = shards_count,
-                                  .segment_bytes = settings->durability.segment_bytes / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES,
+    uint64_t segment_bytes = settings->durability.segment_bytes / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+    struct reserve_config reserve = {.files = &store->files, .path = path, .bytes = settings->durability.disk_reserve_bytes, .shards_count = shards_count,
+                                     .segment_bytes = segment_bytes};
+    store->reserve = reserve_create(&reserve);
+    struct store_config config = {.files = store->files, .shards_count = shards_count, .segment_bytes = segment_bytes, .reserve = store->reserve, .path = path,
                                   .salvage = settings->durability.on_damage == DAMAGE_SALVAGE, .realtime_ms = clock_ms(CLOCK_REALTIME)};
     CHECK(getrandom(&config.seed, sizeof config.seed, 0) == sizeof config.seed);
     store->store = store_open(&config, error, sizeof error);
@@ -136,8 +141,17 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
     LOG(NOTICE, "store opened", "path=%s sessions=%u retained=%u records=%llu commits=%llu bytes=%llu torn=%llu ms=%llu", path,
         store->state.sessions.count, store->state.retained.count, (unsigned long long)report.records, (unsigned long long)report.commits,
         (unsigned long long)report.bytes, (unsigned long long)report.torn, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
-    if (!spill_open(store, path, settings, broker, shards_count, error, sizeof error)) return refuse(store, error);
+    for (uint32_t s = 0; s < shards_count; s++)
+        reserve_note_log(store->reserve, s, report.bytes / shards_count); /* until their first checkpoints say how much of it lives */
+    /* First: on a disk without room for it there is no use in asking RocksDB. */
     if (!store_start(store->store, true, error, sizeof error)) return refuse(store, error);
+    if (!spill_open(store, path, settings, broker, shards_count, error, sizeof error)) return refuse(store, error);
+    reserve_look(store->reserve);
+    struct reserve_report room;
+    reserve_report(store->reserve, &room);
+    if (room.reserve_bytes)
+        LOG(NOTICE, "the store keeps a reserve of its disk", "path=%s free_mib=%llu reserve_mib=%llu full=%d", path, (unsigned long long)(room.free_bytes >> 20),
+            (unsigned long long)(room.reserve_bytes >> 20), room.full);
     broker_use_store(broker, store->store, &store->state);
     broker_use_spill(broker, store->spill);
     return true;
@@ -214,9 +228,12 @@ void ringmqd_store_close(struct ringmqd_store *store)
     store->has_backup = false;
     if (store->has_state) state_release(&store->state);
     store->has_state = false;
+    reserve_use_shelf(store->reserve, NULL);
     spill_destroy(store->spill);
     store->spill = NULL;
     if (store->store) store_close(store->store);
     store->store = NULL;
+    reserve_destroy(store->reserve);
+    store->reserve = NULL;
     files_close(&store->files);
 }

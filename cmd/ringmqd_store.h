@@ -9,6 +9,8 @@
 
 struct ringmqd_store {
     struct store_files files;
+    struct reserve *reserve;
+    char path[4200];     /* node.data_dir/store */
     struct store *store; /* NULL: durability is off */
     struct spill *spill;
     struct state state;

@@ -15,6 +15,7 @@ static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
 static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
 static const struct schema_word turn_clocks[] = {{"elapsed", TURN_CLOCK_ELAPSED}, {"processor", TURN_CLOCK_PROCESSOR}, {NULL, 0}};
+static const struct schema_word itself[] = {{"auto", UINT64_MAX}, {NULL, 0}};
 static const struct schema_word all_of_it[] = {{"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word anonymous[] = {
@@ -597,6 +598,11 @@ static const struct schema_key keys[] = {
     {"durability.max_backlog", TYPE_SIZE, AT(durability.backlog_bytes_max), .min = MIB, .max = 64 * GIB, .default_text = "64MiB",
      .documentation = "Memory per shard for what is not on disk yet. Beyond it publishes with QoS 1 and 2 are refused (0x97) until the "
                       "disk has caught up; from half of it on, publishers are read more slowly."},
+    {"durability.disk_reserve", TYPE_SIZE, AT(durability.disk_reserve_bytes), .max = 1024 * TIB, .words = itself, .default_text = "auto",
+     .documentation = "With less room than this on the disk of node.data_dir/store the store is full: QoS 1 and 2 messages for durable sessions, retained messages and new "
+                      "durable subscriptions are refused (0x97), as are CONNECTs of new durable sessions (0x88), and what is there can still be taken and deleted. It goes on by "
+                      "itself with an eighth more. auto: what the store itself may have to write at the moment to be able to give room back (checkpoints, a new segment for each "
+                      "shard, RocksDB's flushes and compactions); it grows with what is stored. 0: none; then a full disk can end the process."},
     {"durability.memory", TYPE_SIZE, AT(durability.memory_bytes), .min = 16 * MIB, .max = TIB, .default_text = "256MiB",
      .documentation = "Memory of the node for queued messages of durable sessions (half of it) and for reading and writing the queues that "
                       "are kept on disk only (the other half). When queues take more than their half, only 64 messages stay in memory "

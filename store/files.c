@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -162,6 +163,15 @@ static int real_mark(void *context, const char *name)
     return error ? error : sync_directory(directory);
 }
 
+static int real_room(void *context, uint64_t *ret_free_bytes)
+{
+    const struct directory *directory = context;
+    struct statvfs room;
+    if (fstatvfs(directory->fd, &room) != 0) return -errno;
+    *ret_free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    return 0;
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 /* "data/store": each level that is not there. */
@@ -256,7 +266,8 @@ bool files_open(const char *path, bool read_only, struct store_files *ret_files,
     *directory = (struct directory){.fd = -1, .lock = -1, .direct = true};
     *ret_files = (struct store_files){.context = directory, .list = real_list, .make = real_make, .close = real_close,
                                       .write_sync = real_write_sync, .map = real_map,
-                                      .unmap = real_unmap, .rename = real_rename, .remove = real_remove, .mark = real_mark};
+                                      .unmap = real_unmap, .rename = real_rename, .remove = real_remove, .mark = real_mark,
+                                      .room = real_room};
     if (!open_directory(directory, path, read_only, ret_error, error_bytes)) {
         files_close(ret_files);
         return false;

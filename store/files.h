@@ -20,6 +20,7 @@ struct store_files {
     int (*rename)(void *context, const char *from, const char *to);
     int (*remove)(void *context, const char *name);
     int (*mark)(void *context, const char *name); /* an empty file */
+    int (*room)(void *context, uint64_t *ret_free_bytes); /* on its filesystem, for this process; NULL: unknown */
 };
 
 /* A real directory, made if it is not there; locked against a second process, its format version checked. False with a sentence

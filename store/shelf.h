@@ -28,7 +28,10 @@ struct shelf {
     int (*backup)(void *context, const char *directory);
     /* Bytes on disk, and of memory it uses now. Any thread. */
     void (*size)(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes);
-    int (*compact)(void *context); /* gives the room of what was dropped back */
+    /* Bytes of disk it may still need: for what it has been given and has not written, and to give back the room of what was dropped. Any thread. */
+    uint64_t (*needs)(void *context);
+    int (*compact)(void *context); /* gives the room of what was dropped back; takes as long as it takes */
+    int (*shrink)(void *context);  /* begins to, and does not wait for it */
     const char *(*fault)(void *context); /* of the last verb that failed: a sentence */
     void (*close)(void *context);
 };

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
@@ -21,7 +22,7 @@ struct rocks {
     rocksdb_flushoptions_t *flush;
     char *path;
     uint64_t memtable_bytes; /* of one, before RocksDB writes it by itself */
-    uint64_t unflushed;      /* put since the last flush */
+    _Atomic uint64_t unflushed; /* put since the last flush; others read it */
     bool compactions_rest;   /* there is no room for one */
     char fault[300];
 };
@@ -69,11 +70,13 @@ static uint64_t property(struct rocks *rocks, const char *name)
 #define FLUSHED_FILES_SLOW   40
 #define FLUSHED_FILES_STOP   60
 
-static bool room_for_compactions(struct rocks *rocks, uint64_t free_bytes)
+/* For a flush and for compactions at the same time. */
+static uint64_t rocks_needs(void *context)
 {
+    struct rocks *rocks = context;
     uint64_t most = property(rocks, "rocksdb.total-sst-files-size");
     uint64_t at_a_time = 2 * FLUSHED_FILES_MERGED * rocks->memtable_bytes + COMPACTION_BYTES_MAX;
-    return free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
+    return SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
 }
 
 /* Before whatever may begin one. While they rest, files pile up, which costs time in reading, not room. */
@@ -96,7 +99,7 @@ static bool disk_full(struct rocks *rocks)
     struct statvfs room;
     if (statvfs(rocks->path, &room) != 0) return false;
     uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
-    compactions_allow(rocks, room_for_compactions(rocks, free_bytes));
+    compactions_allow(rocks, free_bytes >= rocks_needs(rocks));
     if (free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed) return false;
     snprintf(rocks->fault, sizeof rocks->fault, "less than %u MiB are free on its disk", SPACE_MARGIN_BYTES >> 20);
     return true;
@@ -158,12 +161,17 @@ static int rocks_drop(void *context, uint64_t session, uint64_t from, uint64_t u
 {
     struct rocks *rocks = context;
     char first[KEY_BYTES], end[KEY_BYTES], *error = NULL;
+    if (from >= until) return 0;
     key_make(session, from, first);
     key_make(session, until, end);
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     rocksdb_writebatch_delete_range(batch, first, KEY_BYTES, end, KEY_BYTES);
     rocksdb_write(rocks->db, rocks->write, batch, &error);
     rocksdb_writebatch_destroy(batch);
+    if (error) return result(rocks, error);
+    /* Files that have nothing else go at once: no compaction, and no room for one, is needed to be rid of a queue that was taken. Here the end counts, too. */
+    key_make(session, until - 1, end);
+    rocksdb_delete_file_in_range(rocks->db, first, KEY_BYTES, end, KEY_BYTES, &error);
     return result(rocks, error);
 }
 
@@ -213,6 +221,17 @@ static int rocks_compact(void *context)
     }
     rocksdb_compact_range(rocks->db, NULL, 0, NULL, 0);
     return 0;
+}
+
+/* Files with something dropped in them are merged: in the background, when compactions are allowed. What was dropped must be in files for that. */
+static int rocks_shrink(void *context)
+{
+    struct rocks *rocks = context;
+    char *error = NULL;
+    int failed = rocks_sync(context);
+    if (failed) return failed;
+    rocksdb_suggest_compact_range(rocks->db, NULL, 0, NULL, 0, &error);
+    return result(rocks, error);
 }
 
 static const char *rocks_fault(void *context) { return ((struct rocks *)context)->fault; }
@@ -273,9 +292,16 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     rocksdb_flushoptions_set_wait(rocks->flush, 1);
     rocksdb_options_set_create_if_missing(rocks->options, !read_only);
     rocks->db = read_only ? rocksdb_open_for_read_only(rocks->options, path, 0, &error) : rocksdb_open(rocks->options, path, &error);
-    *ret_shelf = (struct shelf){rocks, rocks_put, rocks_sync, rocks_read, rocks_drop, rocks_next, rocks_backup, rocks_size, rocks_compact, rocks_fault, rocks_close};
+    *ret_shelf = (struct shelf){.context = rocks, .put = rocks_put, .sync = rocks_sync, .read = rocks_read, .drop = rocks_drop, .next = rocks_next,
+                                .backup = rocks_backup, .size = rocks_size, .needs = rocks_needs, .compact = rocks_compact, .shrink = rocks_shrink,
+                                .fault = rocks_fault, .close = rocks_close};
     if (rocks->db) return true;
-    snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
+    struct statvfs room;
+    if (error && strstr(error, "No space") && statvfs(path, &room) == 0)
+        snprintf(ret_error, error_bytes, "the disk under %s is full: %llu MiB are free, and long queues cannot be opened without room for RocksDB's own files. Make room there, or give it "
+                 "more, then start again; nothing that was acknowledged is lost", path, (unsigned long long)((uint64_t)room.f_bavail * room.f_frsize >> 20));
+    else
+        snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);
     rocks_close(rocks);
     *ret_shelf = (struct shelf){0};

@@ -44,6 +44,7 @@ struct spill {
     bool has_thread;
     _Atomic bool held;
     struct spill_request *kept; /* DROPs while held (thread) */
+    bool dropped;               /* since the shelf was last asked to give room back (thread) */
     _Atomic bool ending;
     int wake;
 };
@@ -206,6 +207,7 @@ static void kept_again(struct spill *spill)
     while (request) { /* their order does not matter: each is about what nobody needs */
         struct spill_request *next = request->next;
         drop(&spill->config.shelf, request); /* one that fails is found by the next start's sweep */
+        spill->dropped = true;
         spill_request_release(request);
         request = next;
     }
@@ -230,12 +232,14 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
     if (request->kind == SPILL_SYNC) {
         spill->sync_wanted = true;
     } else {
-        int error = request->kind == SPILL_WRITE ? shelf->put(shelf->context, request->session, request->from, span_of(request->data, request->bytes))
+        bool nothing = request->kind == SPILL_WRITE && request->bytes == 0; /* writes_forget() */
+        int error = nothing ? 0 : request->kind == SPILL_WRITE ? shelf->put(shelf->context, request->session, request->from, span_of(request->data, request->bytes))
                                                  : drop(shelf, request);
         if (error) {
             trouble_set(spill, error);
             return false;
         }
+        if (request->kind == SPILL_DROP) spill->dropped = true;
         if (!spill->unsynced) spill->unsynced_since_ms = now_ms;
         spill->unsynced = true;
         spill->unsynced_bytes += request->bytes;
@@ -276,6 +280,35 @@ static void reads_serve(struct spill *spill, uint32_t shard)
         desk->todo_end = &(*desk->todo_end)->next;
 }
 
+/* The session has ended: what waits to be written for it is written as nothing, so that its ticket comes in its turn. */
+static void writes_forget(struct spill_desk *desk, const struct spill_request *drop)
+{
+    for (struct spill_request *write = desk->todo; write != drop; write = write->next) {
+        if (write->kind != SPILL_WRITE || write->session != drop->session) continue;
+        atomic_fetch_sub_explicit(&desk->backlog_bytes, write->bytes, memory_order_relaxed);
+        write->bytes = 0;
+    }
+}
+
+/* DROPs stand behind WRITEs that wait, too, and are what makes room for those. */
+static void drops_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
+{
+    struct spill_desk *desk = &spill->desks[shard];
+    for (struct spill_request **at = &desk->todo; *at;) {
+        struct spill_request *request = *at, *next = request->next;
+        if (request->kind == SPILL_DROP) {
+            if (request->until == UINT64_MAX) writes_forget(desk, request);
+            if (!request_do(spill, shard, request, now_ms)) break;
+            *at = next;
+        } else {
+            at = &request->next;
+        }
+    }
+    desk->todo_end = &desk->todo;
+    while (*desk->todo_end)
+        desk->todo_end = &(*desk->todo_end)->next;
+}
+
 static void desk_take(struct spill_desk *desk)
 {
     *desk->todo_end = stack_take(&desk->sent);
@@ -283,10 +316,12 @@ static void desk_take(struct spill_desk *desk)
         desk->todo_end = &(*desk->todo_end)->next;
 }
 
-static void desk_read(struct spill *spill, uint32_t shard)
+/* The shelf refuses just now: what goes on all the same. */
+static void desk_wait(struct spill *spill, uint32_t shard, uint64_t now_ms)
 {
     desk_take(&spill->desks[shard]);
     reads_serve(spill, shard);
+    drops_serve(spill, shard, now_ms);
 }
 
 static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
@@ -297,7 +332,7 @@ static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
         struct spill_request *request = desk->todo, *next = request->next;
         if (!request_do(spill, shard, request, now_ms)) {
             spill->again_ms = now_ms + FAILED_AGAIN_MS;
-            return reads_serve(spill, shard);
+            return desk_wait(spill, shard, now_ms);
         }
         desk->todo = next;
         if (!next) desk->todo_end = &desk->todo;
@@ -328,6 +363,16 @@ static void sync_now(struct spill *spill, uint64_t now_ms)
     }
 }
 
+/* The store is full, and something has been dropped. */
+static void room_back(struct spill *spill, uint64_t now_ms)
+{
+    const struct shelf *shelf = &spill->config.shelf;
+    int error = shelf->shrink(shelf->context);
+    spill->dropped = false;
+    if (error) spill->again_ms = now_ms + FAILED_AGAIN_MS; /* said by the sync that meets it, too */
+    reserve_look(spill->config.reserve);
+}
+
 static void backup_do(struct spill *spill, uint64_t now_ms)
 {
     pthread_mutex_lock(&spill->lock);
@@ -348,9 +393,13 @@ uint64_t spill_step(struct spill *spill, uint64_t now_ms)
         if (again)
             desk_serve(spill, s, now_ms);
         else
-            desk_read(spill, s);
+            desk_wait(spill, s, now_ms);
     }
-    if (sync_due(spill, now_ms)) sync_now(spill, now_ms);
+    if (sync_due(spill, now_ms)) {
+        reserve_look(spill->config.reserve);
+        sync_now(spill, now_ms);
+    }
+    if (UNLIKELY(reserve_full(spill->config.reserve)) && spill->dropped && again) room_back(spill, now_ms);
     backup_do(spill, now_ms);
     if (spill->again_ms > now_ms) return spill->again_ms;
     return spill->unsynced ? spill->unsynced_since_ms + SPILL_AGE_MS : UINT64_MAX;

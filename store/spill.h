@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "store/reserve.h"
 #include "store/shelf.h"
 
 #define SPILL_AGE_MS 2000
@@ -39,6 +40,7 @@ struct spill_config {
     struct shelf shelf;      /* the service's from now on */
     uint32_t shards_count;
     uint64_t sync_bytes;     /* so much is written before a sync */
+    struct reserve *reserve; /* the caller's, looked at when something is written; NULL: none is kept */
     void (*wake)(void *context, uint32_t shard); /* an answer or a sync is there for this shard */
     void *context;
 };

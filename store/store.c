@@ -20,6 +20,7 @@
 
 #define NAME_BYTES 40
 #define TROUBLE_AGAIN_MS 500
+#define LOOK_MS          1000 /* between two looks at the disk's room, while the store is written to or full */
 
 /* A segment the shard is finished with; on its way to the thread. */
 struct done {
@@ -54,6 +55,8 @@ struct store {
     bool has_thread;
     pthread_mutex_t removing; /* taken by a step while it removes, and by a backup */
     _Atomic bool ending;
+    _Atomic bool written;  /* since the last look */
+    _Atomic bool sleeping; /* the thread, until it is woken */
     int wake;
 };
 
@@ -119,6 +122,7 @@ struct store *store_open(const struct store_config *config, char *ret_error, siz
 }
 
 uint32_t store_epoch(const struct store *store) { return store->epoch; }
+struct reserve *store_reserve(const struct store *store) { return store->config.reserve; }
 
 /* ---- recovery --------------------------------------------------------------------------------------------------- */
 
@@ -264,6 +268,13 @@ static void store_wake(struct store *store)
     if (store->wake < 0) return;
     ssize_t written = write(store->wake, &one, sizeof one);
     (void)written; /* a full counter wakes it, too */
+}
+
+void store_written(struct store *store)
+{
+    if (atomic_load_explicit(&store->written, memory_order_relaxed)) return;
+    atomic_store(&store->written, true);
+    if (atomic_load(&store->sleeping)) store_wake(store);
 }
 
 bool store_segment_take(struct store *store, uint32_t shard, struct wal_segment *ret_segment)
@@ -414,8 +425,20 @@ bool store_step(struct store *store)
         else
             atomic_store_explicit(&supply->ready, true, memory_order_release);
     }
+    reserve_note_spares(store->config.reserve, store->spares_count);
+    reserve_look(store->config.reserve);
     trouble_set(store, error);
     return error != 0;
+}
+
+/* For how long there is nothing to do; -1: until somebody wakes the thread. Who writes first after that does. */
+static int sleep_ms(struct store *store)
+{
+    if (!store->config.reserve) return -1;
+    bool looks = atomic_exchange(&store->written, false) || reserve_full(store->config.reserve);
+    if (looks) return LOOK_MS;
+    atomic_store(&store->sleeping, true);
+    return atomic_load(&store->written) ? 0 : -1;
 }
 
 static void *store_thread(void *argument)
@@ -427,9 +450,23 @@ static void *store_thread(void *argument)
         bool again = store_step(store);
         struct pollfd wait = {store->wake, POLLIN, 0};
         uint64_t number;
-        if (poll(&wait, 1, again ? TROUBLE_AGAIN_MS : -1) > 0 && read(store->wake, &number, sizeof number) < 0) break;
+        if (poll(&wait, 1, again ? TROUBLE_AGAIN_MS : sleep_ms(store)) > 0 && read(store->wake, &number, sizeof number) < 0) break;
+        atomic_store(&store->sleeping, false);
     }
     return NULL;
+}
+
+static void start_refuse(const struct store *store, int error, char *ret_error, size_t error_bytes)
+{
+    const struct store_files *files = &store->config.files;
+    const char *path = store->config.path ? store->config.path : "the store's directory";
+    uint64_t free_bytes = 0, bytes = store->config.segment_bytes;
+    if (error == -ENOSPC && files->room && files->room(files->context, &free_bytes) == 0)
+        snprintf(ret_error, error_bytes, "the disk under %s is full: %llu MiB are free, and a start needs %llu MiB (a new segment for each of %u shards). Make room there, "
+                 "or give it more, then start again; nothing that was acknowledged is lost", path, (unsigned long long)(free_bytes >> 20),
+                 (unsigned long long)((bytes * store->config.shards_count + (1 << 20) - 1) >> 20), store->config.shards_count);
+    else
+        snprintf(ret_error, error_bytes, "cannot make a segment of %llu bytes in %s: %s", (unsigned long long)bytes, path, strerror(-error));
 }
 
 bool store_start(struct store *store, bool with_thread, char *ret_error, size_t error_bytes)
@@ -437,12 +474,13 @@ bool store_start(struct store *store, bool with_thread, char *ret_error, size_t 
     for (uint32_t s = 0; s < store->config.shards_count; s++) {
         int error = segment_make(store, s, &store->supplies[s].next);
         if (error) {
-            snprintf(ret_error, error_bytes, "cannot make a segment of %llu bytes in the store's directory: %s",
-                     (unsigned long long)store->config.segment_bytes, strerror(-error));
+            start_refuse(store, error, ret_error, error_bytes);
             return false;
         }
         atomic_store(&store->supplies[s].ready, true);
     }
+    reserve_note_spares(store->config.reserve, store->spares_count);
+    reserve_look(store->config.reserve);
     if (!with_thread) return true;
     store->wake = eventfd(0, EFD_CLOEXEC);
     if (store->wake < 0) {

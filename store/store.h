@@ -12,6 +12,7 @@
 #define RINGMQ_STORE_STORE_H
 
 #include "store/files.h"
+#include "store/reserve.h"
 #include "store/state.h"
 #include "store/wal.h"
 
@@ -25,6 +26,8 @@ struct store_config {
     uint64_t segment_bytes;   /* of new segments; a multiple of STORE_BLOCK_BYTES, at least STORE_SEGMENT_BYTES_MIN */
     bool salvage;             /* start although a log has a hole */
     uint64_t realtime_ms, seed;
+    struct reserve *reserve;  /* the caller's; NULL: none is kept */
+    const char *path;         /* for what is said; NULL: nothing is known of it */
 };
 
 #define STORE_SEGMENT_BYTES_MIN (2ull * 1024 * 1024)
@@ -53,6 +56,9 @@ void store_close(struct store *store);
 /* For a backup: while held, nothing is removed or used again, and no epoch becomes complete. Any thread. */
 void store_hold(struct store *store, bool held);
 const struct store_files *store_files_of(const struct store *store);
+struct reserve *store_reserve(const struct store *store); /* NULL: none is kept */
+/* A commit is being written: the room on the disk is looked at each second as long as this happens. (shard) */
+void store_written(struct store *store);
 uint32_t store_epoch(const struct store *store);
 /* What a shard's log is made with; the caller adds disk.write_sync, its context and the interval. (shard) */
 bool store_segment_take(struct store *store, uint32_t shard, struct wal_segment *ret_segment);

@@ -16,6 +16,7 @@ void acl_cache_release(struct acl_cache *cache)
     for (uint32_t i = 0; i < cache->size; i++)
         memory_release(cache->entries[i]);
     memory_release(cache->pending);
+    acl_rules_release(cache->rules);
     memory_release(cache);
 }
 
@@ -29,7 +30,7 @@ void acl_cache_forget(struct acl_cache *cache)
     if (cache->pending && cache->pending->state == ACL_PENDING_WAITS) cache->pending->keeps = false; /* the answer may be older than the wish */
 }
 
-struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules)
+struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const struct acl_rules *rules)
 {
     if (cache && cache->size == size && cache->generation == generation && cache->rules == rules) return cache;
     struct acl_pending *pending = cache ? cache->pending : NULL; /* it goes on, and looks itself whether it is still wanted */
@@ -38,7 +39,7 @@ struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint
     cache = acl_cache_create(size);
     cache->pending = pending;
     cache->generation = generation;
-    cache->rules = rules;
+    cache->rules = rules ? acl_rules_share(rules) : NULL;
     return cache;
 }
 

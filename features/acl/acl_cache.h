@@ -50,7 +50,7 @@ struct acl_pending {
 
 struct acl_cache {
     uint32_t size, generation;
-    const void *rules;
+    const struct acl_rules *rules; /* by which it was decided; a reference, so that no others can come to lie where these have lain. NULL: none */
     struct acl_pending *pending; /* NULL: none was ever asked */
     struct acl_cache_entry *recent; /* the last that was found: most clients publish to one topic, over and over */
     struct acl_cache_entry *entries[];
@@ -63,7 +63,7 @@ static inline bool acl_cache_entry_is(const struct acl_cache_entry *entry, const
 }
 
 /* The same question as the one before, of the same rules and in time: its entry; NULL: look further. Accepts NULL. */
-static inline const struct acl_cache_entry *acl_cache_same(const struct acl_cache *cache, uint32_t generation, const void *rules,
+static inline const struct acl_cache_entry *acl_cache_same(const struct acl_cache *cache, uint32_t generation, const struct acl_rules *rules,
                                                              const struct acl_cache_key *key, uint64_t now_ms)
 {
     const struct acl_cache_entry *entry = cache ? cache->recent : NULL;
@@ -77,7 +77,7 @@ void acl_cache_release(struct acl_cache *cache); /* accepts NULL */
 /* Forgets all verdicts; what is under way goes on. */
 void acl_cache_forget(struct acl_cache *cache);
 /* Forgets everything when the rules are others (`generation`, `rules`) or the size is. Returns the cache to use from now on. */
-struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const void *rules);
+struct acl_cache *acl_cache_current(struct acl_cache *cache, uint32_t size, uint32_t generation, const struct acl_rules *rules);
 static inline struct acl_cache_key acl_cache_key(enum acl_action action, struct span topic, uint8_t qos, bool retain)
 {
     return (struct acl_cache_key){.topic = topic, .action = (uint8_t)action, .qos = qos, .retain = retain};

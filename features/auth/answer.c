@@ -40,6 +40,25 @@ void auth_answer_release(struct auth_answer *answer)
     memory_release(answer);
 }
 
+struct auth_answer_mark auth_answer_mark(const struct auth_answer *answer)
+{
+    return (struct auth_answer_mark){.superuser = answer->superuser, .has_rules = answer->has_rules, .expires_s = answer->expires_s,
+                                     .attributes_count = answer->attributes_count, .rules_count = answer->rules_count};
+}
+
+void auth_answer_take_back(struct auth_answer *answer, const struct auth_answer_mark *mark)
+{
+    answer->superuser = mark->superuser;
+    answer->has_rules = mark->has_rules;
+    answer->expires_s = mark->expires_s;
+    for (; answer->attributes_count > mark->attributes_count; answer->attributes_count--) {
+        memory_release(answer->names[answer->attributes_count - 1]);
+        memory_release(answer->values[answer->attributes_count - 1]);
+    }
+    for (; answer->rules_count > mark->rules_count; answer->rules_count--)
+        memory_release(answer->rules[answer->rules_count - 1].topic);
+}
+
 enum auth_verdict auth_answer_say(struct auth_answer *answer, enum auth_verdict verdict, const char *format, ...)
 {
     va_list values;
@@ -85,6 +104,15 @@ bool auth_truth(struct span text)
     return false;
 }
 
+int auth_retain_word(struct span text)
+{
+    static const char *const words[] = {"0", "f", "false", "no", "n", "off"};
+    if (text.bytes == 0 || word_is(text, "all")) return -1;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (word_is(text, words[i])) return 0;
+    return auth_truth(text) ? 1 : -2;
+}
+
 const char *auth_answer_rule(struct auth_answer *answer, bool allow, uint8_t actions, struct span topic, uint8_t qos_mask, int retain)
 {
     if (answer->rules_count == AUTH_RULES_MAX) return "more than 10,000 rules for one client";
@@ -105,6 +133,7 @@ const char *auth_answer_rule_words(struct auth_answer *answer, struct span permi
                       : word_is(action, "all") || word_is(action, "pubsub") ? AUTH_ALL
                                                                             : 0;
     if (!actions) return "a rule's action is none of publish, subscribe and all";
+    if (retain < -1) return "a rule's retain is none of true, false and all";
     return auth_answer_rule(answer, allow, actions, topic, qos_mask, retain);
 }
 

@@ -56,6 +56,8 @@ struct auth_answer {
     bool superuser;
     bool has_rules;       /* even when there are none: then everything is up to the next authorization source */
     bool cacheable;
+    bool of_client;       /* set with DOWN: it is about what the source has of this client (a hash nobody can check, a row that makes no sense); the source
+                             itself works, so its circuit breaker stays as it is: one client's broken entry must not lock out all the others */
     bool unavailable;     /* DENY because nobody could be asked, not because of the client */
     bool busy;            /* DENY because too many logins wait */
     uint64_t expires_s;   /* Unix time when the client must go; 0: never */
@@ -63,6 +65,8 @@ struct auth_answer {
     uint32_t attributes_count;
     struct auth_rule *rules;
     uint32_t rules_count;
+    uint32_t login_rules; /* so many of them, the first, came with the login itself (a token, an HTTP answer): the others are asked for again from time to time */
+    bool has_login_rules;
     char source[36];      /* who decided */
     char what[192];       /* why, for the log: never with a secret in it */
     const void *compiled; /* the rules, as features/acl wants them; compiled_release() gives them back */
@@ -73,6 +77,16 @@ struct auth_answer *auth_answer_create(void); /* one reference; AUTH_NEXT */
 struct auth_answer *auth_answer_share(struct auth_answer *answer);
 void auth_answer_release(struct auth_answer *answer); /* accepts NULL */
 
+/* What has been said so far beside the verdict; and back to it, when a source was asked in vain: whatever it has put into the answer before it
+ * failed, or left the client to the next one, is nobody's word. */
+struct auth_answer_mark {
+    bool superuser, has_rules;
+    uint64_t expires_s;
+    uint32_t attributes_count, rules_count;
+};
+struct auth_answer_mark auth_answer_mark(const struct auth_answer *answer);
+void auth_answer_take_back(struct auth_answer *answer, const struct auth_answer_mark *mark);
+
 /* The verdict with its reason (printf). Returns the verdict. */
 enum auth_verdict auth_answer_say(struct auth_answer *answer, enum auth_verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Only [a-z0-9_]+ after lowering; others and those beyond AUTH_ATTRIBUTES_MAX are left out. A second value replaces the first. */
@@ -80,6 +94,9 @@ void auth_answer_attribute(struct auth_answer *answer, struct span name, struct 
 /* Words as EMQX and databases write them ("allow"/"deny", "publish"/"subscribe"/"all"/"pubsub", with any case). NULL, or what is wrong. */
 const char *auth_answer_rule_words(struct auth_answer *answer, struct span permission, struct span action, struct span topic, uint8_t qos_mask, int retain);
 const char *auth_answer_rule(struct auth_answer *answer, bool allow, uint8_t actions, struct span topic, uint8_t qos_mask, int retain);
+/* A rule's retain flag as databases and servers write it: 1 ("1", "true", "yes" …), 0 ("0", "false", "no" …), -1 ("all" or nothing: any), -2: none of these. Taken
+ * for one of them a rule that denies would leave half of what it is about. */
+int auth_retain_word(struct span text);
 /* "1", "t", "true", "yes", "y", "on", in any case. */
 bool auth_truth(struct span text);
 

@@ -212,11 +212,15 @@ uint32_t auth_cache_purge(struct auth_cache *cache, struct span user_name)
 #define SLOTS 65536
 #define WAYS  4
 
-/* tag:32 | failures:12 | time of the last failure:20 (seconds). Failures leak away evenly over a window. */
+/* tag:20 | when the last failure will have leaked away:44 (sixteenths of a millisecond: 35 years). A failure puts that off by the time that one takes to leak, so
+ * nothing is ever rounded, however often an address comes. 0: free. */
 struct auth_throttle {
-    uint64_t seed, started_s;
+    uint64_t seed;
     _Atomic uint64_t slots[SLOTS];
 };
+
+#define TIME_BITS   44
+#define TICKS_A_MS  16u
 
 struct auth_throttle *auth_throttle_create(void)
 {
@@ -234,51 +238,45 @@ uint64_t auth_throttle_hash(const struct auth_throttle *throttle, const uint8_t 
     return hash_span_seeded(span_of(address, v4 ? 16 : 8), throttle->seed);
 }
 
-#define FAILURES_MAX 4095u
-static uint32_t tag_of(uint64_t word) { return (uint32_t)(word >> 32); }
-static uint32_t seconds_of(uint64_t now_ms) { return (uint32_t)(now_ms / 1000) & 0xFFFFF; }
-static uint32_t age_of(uint64_t word, uint32_t now_s) { return (now_s - (uint32_t)(word & 0xFFFFF)) & 0xFFFFF; }
+static uint32_t tag_of(uint64_t hash) { return (uint32_t)(hash >> TIME_BITS) | 1; }
+static uint32_t first_of(uint64_t hash) { return (uint32_t)hash & (SLOTS - 1) & ~(WAYS - 1u); }
+static uint64_t word_of(uint32_t tag, uint64_t empty_at) { return (uint64_t)tag << TIME_BITS | empty_at; }
+static uint32_t word_tag(uint64_t word) { return (uint32_t)(word >> TIME_BITS); }
+static uint64_t word_time(uint64_t word) { return word & ((1ull << TIME_BITS) - 1); }
 
-/* What is left of its failures when a window's worth leaks away in a window. In sixteenths, to be exact for small numbers. */
-static uint32_t failures_of(uint64_t word, uint32_t window_s, uint32_t now_s)
+/* How long one failure takes to leak away. */
+static uint64_t leak_time(uint32_t max, uint32_t window_s)
 {
-    uint32_t failures = (uint32_t)(word >> 20) & FAILURES_MAX, age = age_of(word, now_s);
-    return age >= window_s ? 0 : (uint32_t)((uint64_t)failures * (window_s - age) / window_s);
+    uint64_t ticks = window_s * 1000ull * TICKS_A_MS / max;
+    return ticks ? ticks : 1;
 }
 
 bool auth_throttle_over(const struct auth_throttle *throttle, const uint8_t address[16], uint32_t max, uint32_t window_s, uint64_t now_ms)
 {
     if (max == 0 || window_s == 0) return false;
-    uint64_t hash = auth_throttle_hash(throttle, address);
-    uint32_t base = (uint32_t)hash & (SLOTS - 1) & ~(WAYS - 1u), tag = (uint32_t)(hash >> 32) | 1;
+    uint64_t hash = auth_throttle_hash(throttle, address), now = now_ms * TICKS_A_MS, each = leak_time(max, window_s);
     for (uint32_t i = 0; i < WAYS; i++) {
-        uint64_t word = atomic_load_explicit(&throttle->slots[base + i], memory_order_relaxed);
-        if (tag_of(word) == tag) return failures_of(word, window_s, seconds_of(now_ms)) >= max;
+        uint64_t word = atomic_load_explicit(&throttle->slots[first_of(hash) + i], memory_order_relaxed);
+        if (word_tag(word) == tag_of(hash)) return word_time(word) > now + (max - 1) * each;
     }
     return false;
 }
 
-void auth_throttle_failed(struct auth_throttle *throttle, const uint8_t address[16], uint32_t window_s, uint64_t now_ms)
+void auth_throttle_failed(struct auth_throttle *throttle, const uint8_t address[16], uint32_t max, uint32_t window_s, uint64_t now_ms)
 {
-    uint64_t hash = auth_throttle_hash(throttle, address);
-    uint32_t base = (uint32_t)hash & (SLOTS - 1) & ~(WAYS - 1u), tag = (uint32_t)(hash >> 32) | 1, now_s = seconds_of(now_ms);
+    if (max == 0 || window_s == 0) return;
+    uint64_t hash = auth_throttle_hash(throttle, address), now = now_ms * TICKS_A_MS, each = leak_time(max, window_s);
     for (int tries = 0; tries < 8; tries++) { /* losing a count to another shard eight times running is no loss */
-        uint32_t chosen = 0, oldest = 0;
+        uint32_t chosen = first_of(hash);
         for (uint32_t i = 0; i < WAYS; i++) {
-            uint64_t word = atomic_load_explicit(&throttle->slots[base + i], memory_order_relaxed);
-            if (tag_of(word) == tag) {
-                chosen = i;
-                break;
-            }
-            uint32_t age = word ? age_of(word, now_s) : UINT32_MAX;
-            if (age < oldest) continue;
-            oldest = age;
-            chosen = i;
+            uint64_t word = atomic_load_explicit(&throttle->slots[first_of(hash) + i], memory_order_relaxed);
+            bool ours = word_tag(word) == tag_of(hash);
+            if (ours || word_time(word) < word_time(atomic_load_explicit(&throttle->slots[chosen], memory_order_relaxed))) chosen = first_of(hash) + i;
+            if (ours) break;
         }
-        uint64_t word = atomic_load_explicit(&throttle->slots[base + chosen], memory_order_relaxed);
-        uint32_t failures = tag_of(word) == tag ? failures_of(word, window_s, now_s) : 0;
-        if (failures < FAILURES_MAX) failures++;
-        uint64_t next = (uint64_t)tag << 32 | (uint64_t)failures << 20 | now_s;
-        if (atomic_compare_exchange_weak_explicit(&throttle->slots[base + chosen], &word, next, memory_order_relaxed, memory_order_relaxed)) return;
+        uint64_t word = atomic_load_explicit(&throttle->slots[chosen], memory_order_relaxed), from = word_tag(word) == tag_of(hash) ? word_time(word) : 0;
+        if (from < now) from = now;
+        if (from > now + max * each) return; /* full; what comes on top would only lengthen the wait */
+        if (atomic_compare_exchange_weak_explicit(&throttle->slots[chosen], &word, word_of(tag_of(hash), from + each), memory_order_relaxed, memory_order_relaxed)) return;
     }
 }

@@ -38,9 +38,10 @@ uint32_t auth_cache_count(const struct auth_cache *cache);
 struct auth_throttle;
 struct auth_throttle *auth_throttle_create(void);
 void auth_throttle_release(struct auth_throttle *throttle);
-/* More than max failures in the last window? max 0: never. */
+/* Has the address had `max` failures that have not leaked away since? `max` of them leak away in a window, evenly: who never fails oftener than that is never
+ * over. max 0: nobody is. */
 bool auth_throttle_over(const struct auth_throttle *throttle, const uint8_t address[16], uint32_t max, uint32_t window_s, uint64_t now_ms);
-void auth_throttle_failed(struct auth_throttle *throttle, const uint8_t address[16], uint32_t window_s, uint64_t now_ms);
+void auth_throttle_failed(struct auth_throttle *throttle, const uint8_t address[16], uint32_t max, uint32_t window_s, uint64_t now_ms);
 /* For fair queueing: addresses that are one for us have one number. */
 uint64_t auth_throttle_hash(const struct auth_throttle *throttle, const uint8_t address[16]);
 

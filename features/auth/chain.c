@@ -53,6 +53,7 @@ void *auth_job_create(const struct auth_query *query, size_t bytes)
 void auth_job_release(struct auth_job *job)
 {
     auth_answer_release(job->answer);
+    auth_answer_release(job->earlier);
     auth_text_release(&job->text);
     memory_release(job);
 }
@@ -87,13 +88,20 @@ static void source_failed(struct auth_chain_source *source, const char *error)
     LOG(WARN, "authentication source rests", "source=%s failures=%u for_ms=%u", source->settings->name, max, source->settings->breaker_rest_ms);
 }
 
-/* Is it not to be asked now? When its rest is over and it has no probe, one question is let through. */
-static bool source_rests(struct auth_chain_source *source)
+/* Is it not to be asked now? */
+static bool source_rests(const struct auth_chain_source *source)
 {
     uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed);
+    return until_ms && (source->kind->probe || auth_now_ms() < until_ms);
+}
+
+/* Asked right before a question is put, once: when the rest is over and there is no probe, one question is let through to see how the server is. */
+static bool source_still_rests(struct auth_chain_source *source)
+{
+    uint64_t until_ms = atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed), now_ms = auth_now_ms();
     if (until_ms == 0) return false;
-    if (source->kind->probe || auth_now_ms() < until_ms) return true;
-    return !atomic_compare_exchange_strong(&source->rest_until_ms, &until_ms, auth_now_ms() + source->settings->breaker_rest_ms);
+    if (source->kind->probe || now_ms < until_ms) return true;
+    return !atomic_compare_exchange_strong(&source->rest_until_ms, &until_ms, now_ms + source->settings->breaker_rest_ms);
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
@@ -175,8 +183,26 @@ static void source_thread_idle(void *context, uint32_t number, bool first)
 
 static void go_on(struct auth_chain *chain, struct auth_job *job);
 
+/* What an earlier answer has from the login itself, before anything else: nobody is asked for that again. On a worker, for there may be many. */
+static void take_over(struct auth_job *job)
+{
+    const struct auth_answer *earlier = job->earlier;
+    struct auth_answer *answer = job->answer;
+    if (!earlier) return;
+    snprintf(answer->source, sizeof answer->source, "%s", earlier->source);
+    answer->has_rules = answer->has_login_rules = earlier->has_login_rules;
+    for (uint32_t i = 0; i < earlier->login_rules; i++) {
+        const struct auth_rule *rule = &earlier->rules[i];
+        auth_answer_rule(answer, rule->allow, rule->actions, span_of_string(rule->topic), rule->qos_mask, rule->retain);
+    }
+    answer->login_rules = answer->rules_count;
+    auth_answer_release(job->earlier);
+    job->earlier = NULL;
+}
+
 static void finish(struct auth_chain *chain, struct auth_job *job)
 {
+    take_over(job); /* when no authorizer could be asked */
     uint8_t counts = job->asks ? AUTH_NEXT : AUTH_ALLOW; /* with which verdict rules mean something */
     if (job->answer->has_rules && chain->compile && job->answer->verdict == counts) chain->compile(job->answer);
     if (job->keyed && chain->cache)
@@ -189,7 +215,10 @@ static void conclude(struct auth_chain *chain, struct auth_job *job, enum auth_v
     job->answer->verdict = (uint8_t)verdict;
     snprintf(job->answer->source, sizeof job->answer->source, "%s", source);
     if (verdict != AUTH_ALLOW || job->answer->superuser) return finish(chain, job);
-    job->at = chain->authenticators; /* then the rules */
+    job->answer->login_rules = job->answer->rules_count;
+    job->answer->has_login_rules = job->answer->has_rules;
+    job->authorizing = true; /* then the rules */
+    job->at = chain->authenticators;
     go_on(chain, job);
 }
 
@@ -242,8 +271,10 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
         atomic_fetch_add(&source->timeouts, 1);
         return auth_answer_say(answer, AUTH_DOWN, "timed out while it waited for a free thread");
     }
-    if (source_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
+    if (source_still_rests(source)) return auth_answer_say(answer, AUTH_DOWN, "resting after failures");
     void *link = link_of(source, thread);
+    struct auth_answer_mark before = auth_answer_mark(answer);
+    answer->of_client = false;
     struct timespec from, to;
     clock_gettime(CLOCK_MONOTONIC, &from);
     auth_workers_away(source->workers, thread);
@@ -252,8 +283,11 @@ static enum auth_verdict ask(struct auth_chain_source *source, uint32_t thread, 
     auth_workers_back(source->workers, thread);
     clock_gettime(CLOCK_MONOTONIC, &to);
     count_time(source, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + (to.tv_nsec - from.tv_nsec)));
+    bool rules_wanted = source->authorizer; /* NEXT of those is "that is all" */
+    if (verdict == AUTH_DOWN || (verdict == AUTH_NEXT && !rules_wanted)) auth_answer_take_back(answer, &before);
     if (verdict == AUTH_DOWN && auth_now_ms() >= deadline_ms) atomic_fetch_add(&source->timeouts, 1);
-    if (verdict == AUTH_DOWN)
+    if (verdict == AUTH_DOWN && answer->of_client) remember_error(source, answer->what);
+    if (verdict == AUTH_DOWN && !answer->of_client)
         source_failed(source, answer->what);
     else
         source_works(source);
@@ -277,6 +311,7 @@ static void run_job(struct auth_chain *chain, uint32_t thread, struct auth_work 
             return job->done(job);
         }
     }
+    take_over(job);
     decide(chain, job, source, ask(source, thread, job));
 }
 
@@ -293,7 +328,7 @@ static bool concerns(const struct auth_chain_source *source, const struct auth_j
 /* Into its queue, unless it rests or the queue is full. */
 static void to_source(struct auth_chain *chain, struct auth_job *job, struct auth_chain_source *source)
 {
-    if (atomic_load_explicit(&source->rest_until_ms, memory_order_relaxed) && source_rests(source)) {
+    if (source_rests(source)) {
         auth_answer_say(job->answer, AUTH_DOWN, "resting after failures");
         return decide(chain, job, source, AUTH_DOWN);
     }
@@ -310,11 +345,10 @@ static void to_source(struct auth_chain *chain, struct auth_job *job, struct aut
 /* To the next source that is for this client. */
 static void go_on(struct auth_chain *chain, struct auth_job *job)
 {
-    bool authorizing = job->at >= chain->authenticators;
-    uint32_t end = authorizing ? chain->authorizers : chain->authenticators;
+    uint32_t end = job->authorizing ? chain->authorizers : chain->authenticators;
     while (job->at < end && !concerns(&chain->sources[job->at], job))
         job->at++;
-    if (job->at == end && authorizing) return finish(chain, job);
+    if (job->at == end && job->authorizing) return finish(chain, job);
     if (job->at == end) {
         if (!job->query.has_password) job->answer->cacheable = false; /* nobody was asked, perhaps: remembering it would take a lock on a shard */
         auth_answer_say(job->answer, AUTH_DENY, job->query.has_password ? "no source knows this client" : "no source knows this client, which gives no password");
@@ -335,6 +369,7 @@ static void begin(struct auth_chain *chain, struct auth_job *job, uint32_t time_
 void auth_chain_submit(struct auth_chain *chain, struct auth_job *job)
 {
     begin(chain, job, chain->settings->timeout_ms);
+    job->authorizing = job->rules_only;
     job->at = job->rules_only ? chain->authenticators : 0;
     if (job->rules_only) job->answer->verdict = AUTH_ALLOW;
     go_on(chain, job);

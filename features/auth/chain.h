@@ -28,12 +28,14 @@ struct auth_job {
     struct auth_answer *answer; /* when done: what was decided (ALLOW or DENY) */
     void (*done)(struct auth_job *job);
     bool rules_only;            /* ask the authorizers alone */
+    struct auth_answer *earlier; /* rules_only: the client's answer so far, whose rules of the login stay in front; a reference, given back with the job. NULL: none */
     bool asks;                  /* about a topic: of the source auth_chain_ask() is told, and nobody else */
     /* the chain's */
     struct auth_chain *chain;
     struct auth_text text;
     struct auth_attribute attributes[AUTH_ATTRIBUTES_MAX];
-    uint32_t at;                /* which source is next; from the chain's sources_count on: authorizers */
+    uint32_t at;                /* which source is next */
+    bool authorizing;           /* somebody has let the client in: now its rules. Not to be told from `at`: behind the last authenticator comes the first authorizer */
     uint64_t started_ms, deadline_ms, generation;
     bool keyed;
     uint8_t key[AUTH_KEY_BYTES];

@@ -152,7 +152,7 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
     }
     COUNT(shard, denied);
     const struct auth_prepared *prepared = prepared_of(shard);
-    if (client->has_address) auth_throttle_failed(prepared->state->throttle, client->address, prepared->settings.failures_window_s, *shard->now_ms);
+    if (client->has_address) auth_throttle_failed(prepared->state->throttle, client->address, prepared->settings.failures_max, prepared->settings.failures_window_s, *shard->now_ms);
     return client->has_user_name ? deny(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "wrong user name or password")
                                  : deny(MQTT_REASON_NOT_AUTHORIZED, "a user name and password are needed");
 }
@@ -205,7 +205,7 @@ static struct feature_verdict scram_end(struct feature_shard *shard, struct feat
     if (!wrong && (!users || !auth_users_find(users, span_of_string(login->scram->user), &user))) wrong = "wrong user or password"; /* deleted meanwhile */
     if (wrong) {
         COUNT(shard, denied);
-        if (client->has_address) auth_throttle_failed(prepared->state->throttle, client->address, prepared->settings.failures_window_s, *shard->now_ms);
+        if (client->has_address) auth_throttle_failed(prepared->state->throttle, client->address, prepared->settings.failures_max, prepared->settings.failures_window_s, *shard->now_ms);
         LOG_LIMITED(INFO, 100, "login refused", "client=%s user=%s peer=%s source=scram what=\"%s\"", log_quoted(client->client_id),
                     log_quoted(span_of_string(login->scram->user)), log_quoted(client->peer), wrong);
         return deny(MQTT_REASON_NOT_AUTHORIZED, "wrong user name or password");
@@ -357,6 +357,7 @@ static void refresh(struct feature_shard *shard, struct login *login)
     struct auth_query query = login_query(client, attributes);
     struct job *job = job_for(shard, client, &query);
     job->job.rules_only = true;
+    job->job.earlier = login->answer ? auth_answer_share(login->answer) : NULL;
     login->refreshing = true;
     COUNT(shard, refreshed);
     auth_chain_submit(prepared->chain, &job->job);

@@ -49,11 +49,20 @@ static inline const char *auth_rule_row(const struct auth_tools *tools, struct a
                                         struct span qos, struct span retain)
 {
     uint8_t mask = 0;
-    for (size_t i = 0; i < qos.bytes; i++)
+    for (size_t i = 0; i < qos.bytes; i++) {
         if (qos.data[i] >= '0' && qos.data[i] <= '2') mask |= (uint8_t)(1u << (qos.data[i] - '0'));
+        else if (qos.data[i] != ',' && qos.data[i] != ' ') return "qos of a rule is no list of 0, 1 and 2";
+    }
     if (qos.bytes && !mask) return "qos of a rule names none of 0, 1 and 2";
-    bool any = !retain.bytes || (retain.bytes == 3 && memcmp(retain.data, "all", 3) == 0);
-    return tools->rule_words(answer, permission, action, topic, mask ? mask : 7, any ? -1 : tools->truth(retain));
+    return tools->rule_words(answer, permission, action, topic, mask ? mask : 7, tools->retain_word(retain));
+}
+
+/* The verdict of rules of which one was broken: `wrong` says how. NULL: all are there. */
+static inline enum auth_verdict auth_rules_verdict(const struct auth_tools *tools, struct auth_answer *answer, const char *wrong)
+{
+    if (!wrong) return AUTH_NEXT;
+    answer->of_client = true;
+    return tools->say(answer, AUTH_DOWN, "%s", wrong);
 }
 
 #endif

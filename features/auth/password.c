@@ -203,7 +203,7 @@ static bool form_hash(const struct password_form *form, struct span salt, struct
 enum password_verdict password_check_form(const struct password_form *form, struct span stored, struct span salt, struct span password)
 {
     if (password.bytes > PASSWORD_BYTES_MAX) return PASSWORD_WRONG;
-    if (form->algorithm == PASSWORD_PLAIN) return secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
+    if (form->algorithm == PASSWORD_PLAIN) return stored.bytes && secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
     if (form->algorithm == PASSWORD_ENCODED || form->algorithm == PASSWORD_BCRYPT || (stored.bytes && stored.data[0] == '$'))
         return password_check(stored, password);
     uint8_t hash[256], wanted[256];

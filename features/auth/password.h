@@ -42,7 +42,8 @@ extern const char *const password_algorithm_names[PASSWORD_ALGORITHMS];
 /* Is it a self-describing form we can check? Costs nothing. */
 bool password_stored_valid(struct span stored);
 enum password_verdict password_check(struct span stored, struct span password);
-/* The bare form. A stored text that begins with `$` is self-describing whatever `form` says, unless that is PLAIN. */
+/* The bare form. A stored text that begins with `$` is self-describing whatever `form` says, unless that is PLAIN. An empty stored text is nobody's password,
+ * not even the empty one: it is how databases say that an account has none. */
 enum password_verdict password_check_form(const struct password_form *form, struct span stored, struct span salt, struct span password);
 /* Takes as long as password_check() of another user's stored form would: for users that do not exist, so that nobody can ask who does. */
 void password_check_nobody(struct span stored_of_another, struct span password);

@@ -42,7 +42,7 @@ const char *auth_reply_attributes(const json_t *attributes, struct auth_answer *
 static uint8_t qos_mask_of(const json_t *qos)
 {
     uint8_t mask = 0;
-    if (!qos) return 7;
+    if (!qos || json_is_null(qos)) return 7;
     size_t count = json_is_array(qos) ? json_array_size(qos) : 1;
     for (size_t i = 0; i < count; i++) {
         const json_t *one = json_is_array(qos) ? json_array_get(qos, i) : qos;
@@ -53,10 +53,14 @@ static uint8_t qos_mask_of(const json_t *qos)
     return mask;
 }
 
+/* As auth_retain_word(). */
 static int retain_of(const json_t *retain)
 {
-    if (!retain || (json_is_string(retain) && strcmp(json_string_value(retain), "all") == 0)) return -1;
-    return json_is_true(retain) || (json_is_string(retain) && auth_truth(span_of_json(retain))) || (json_is_integer(retain) && json_integer_value(retain) == 1);
+    if (!retain || json_is_null(retain)) return -1;
+    if (json_is_boolean(retain)) return json_is_true(retain);
+    if (json_is_string(retain)) return auth_retain_word(span_of_json(retain));
+    json_int_t number = json_is_integer(retain) ? json_integer_value(retain) : -1;
+    return number == 0 || number == 1 ? (int)number : -2;
 }
 
 static const char *add_rule(const json_t *rule, struct auth_answer *answer)

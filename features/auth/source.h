@@ -19,7 +19,7 @@
 #include "features/auth/settings.h"
 #include "features/auth/template.h"
 
-#define AUTH_SOURCE_ABI 3u /* raised with every change of struct auth_source_kind or struct auth_tools */
+#define AUTH_SOURCE_ABI 4u /* raised with every change of struct auth_source_kind, struct auth_tools or of what they are given */
 
 struct auth_tools {
     void (*log)(bool warning, const char *event, const char *source, const char *what); /* limited to a line a second */
@@ -36,6 +36,7 @@ struct auth_tools {
     void (*attribute)(struct auth_answer *answer, struct span name, struct span value);
     const char *(*rule_words)(struct auth_answer *answer, struct span permission, struct span action, struct span topic, uint8_t qos_mask, int retain);
     bool (*truth)(struct span text);
+    int (*retain_word)(struct span text);
     void (*text_add)(struct auth_text *text, struct span more);
     void (*text_release)(struct auth_text *text);
     /* A JSON object or form (features/auth/reply.h); false with a reason: nonsense. */
@@ -83,7 +84,9 @@ static inline enum auth_verdict auth_check_row(const struct auth_tools *tools, c
     switch (tools->password_check_form(&form, stored, salt, query->password)) {
     case PASSWORD_RIGHT: answer->superuser = superuser.bytes && tools->truth(superuser); return tools->say(answer, AUTH_ALLOW, "the password is right");
     case PASSWORD_WRONG: return tools->say(answer, AUTH_DENY, "wrong password");
-    default: return tools->say(answer, AUTH_DOWN, "the stored password hash is none of the configured form");
+    default:
+        answer->of_client = true;
+        return tools->say(answer, AUTH_DOWN, "the stored password hash is none of the configured form");
     }
 }
 

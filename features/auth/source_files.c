@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "features/auth/cache.h"
+#include "features/auth/encode.h"
 #include "features/auth/password_file.h"
 #include "features/auth/source.h"
 #include "features/auth/users.h"
@@ -14,7 +15,7 @@
 
 struct file_source {
     const struct auth_source_settings *settings;
-    pthread_rwlock_t lock;        /* `file`: readers hold it while they hash, so a change waits for them */
+    pthread_mutex_t lock;         /* `file`: held while an entry is copied, never while one is hashed */
     pthread_mutex_t looking;      /* one thread looks whether the file has changed */
     struct password_file *file;
     struct stat status;
@@ -32,7 +33,7 @@ static void *file_open(const struct auth_source_settings *settings, const struct
         snprintf(ret_error, error_bytes, "%s: %m", settings->file);
     } else if ((source->file = password_file_read(settings->file, ret_error, error_bytes))) {
         source->settings = settings;
-        pthread_rwlock_init(&source->lock, NULL);
+        pthread_mutex_init(&source->lock, NULL);
         pthread_mutex_init(&source->looking, NULL);
         return source;
     }
@@ -44,7 +45,7 @@ static void file_close(void *instance)
 {
     struct file_source *source = instance;
     password_file_release(source->file);
-    pthread_rwlock_destroy(&source->lock);
+    pthread_mutex_destroy(&source->lock);
     pthread_mutex_destroy(&source->looking);
     memory_release(source);
 }
@@ -64,10 +65,10 @@ static void file_look(struct file_source *source)
         struct password_file *file = password_file_read(source->settings->file, error, sizeof error), *old = NULL;
         source->status = status;
         if (file) {
-            pthread_rwlock_wrlock(&source->lock);
+            pthread_mutex_lock(&source->lock);
             old = source->file;
             source->file = file;
-            pthread_rwlock_unlock(&source->lock);
+            pthread_mutex_unlock(&source->lock);
             auth_cache_outdate();
             LOG(NOTICE, "password file read again", "source=%s users=%u", source->settings->name, password_file_count(file));
         } else {
@@ -92,18 +93,23 @@ static enum auth_verdict file_authenticate(void *instance, void *link, const str
     struct file_source *source = instance;
     struct span user = user_of(source->settings, query);
     file_look(source);
-    pthread_rwlock_rdlock(&source->lock);
-    const struct password_entry *entry = user.bytes ? password_file_find(source->file, user) : NULL;
+    char stored[PASSWORD_STORED_BYTES_MAX];
+    pthread_mutex_lock(&source->lock);
+    const struct password_entry *entry = user.bytes ? password_file_find(source->file, user) : NULL, *any = password_file_at(source->file, 0);
+    struct span hash = entry ? entry->stored : any ? any->stored : span_of(NULL, 0); /* all of a file are shorter: password_stored_valid() */
+    if (hash.bytes) memcpy(stored, hash.data, hash.bytes);
+    pthread_mutex_unlock(&source->lock);
+    hash.data = (const uint8_t *)stored;
     enum password_verdict verdict = PASSWORD_UNREADABLE;
-    const struct password_entry *any = password_file_at(source->file, 0);
     if (entry)
-        verdict = password_check(entry->stored, query->password);
+        verdict = password_check(hash, query->password);
     else if (any) /* as long as for a user who is there, so that nobody can ask who is */
-        password_check_nobody(any->stored, query->password);
-    pthread_rwlock_unlock(&source->lock);
+        password_check_nobody(hash, query->password);
+    secret_wipe(stored, hash.bytes);
     if (!entry) return auth_answer_say(answer, AUTH_NEXT, "no such user");
     if (verdict == PASSWORD_RIGHT) return auth_answer_say(answer, AUTH_ALLOW, "the password is right");
     if (verdict == PASSWORD_WRONG) return auth_answer_say(answer, AUTH_DENY, "wrong password");
+    answer->of_client = true;
     return auth_answer_say(answer, AUTH_DOWN, "this system cannot check the user's password hash");
 }
 
@@ -160,6 +166,7 @@ static enum auth_verdict built_in_authenticate(void *instance, void *link, const
     answer->superuser = verdict == PASSWORD_RIGHT && user.superuser;
     if (verdict == PASSWORD_RIGHT) return auth_answer_say(answer, AUTH_ALLOW, "the password is right");
     if (verdict == PASSWORD_WRONG) return auth_answer_say(answer, AUTH_DENY, "wrong password");
+    answer->of_client = true;
     return auth_answer_say(answer, AUTH_DOWN, "this system cannot check the user's password hash");
 }
 

@@ -33,6 +33,19 @@ static const char default_form[] = "username=${username}&password=${password}&cl
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
 
+/* Is some part of the path "." or ".."? Those are steps to another place (RFC 3986 §5.2.4), taken by our library or by the server: a user called ".." must not
+ * have the server asked about something else. */
+static bool path_steps(const char *url)
+{
+    const char *at = strstr(url, "://") + 3;
+    for (at += strcspn(at, "/?#"); *at == '/';) {
+        size_t bytes = strcspn(++at, "/?#");
+        if (bytes && bytes <= 2 && strspn(at, ".") >= bytes) return true;
+        at += bytes;
+    }
+    return false;
+}
+
 static bool url_sound(const char *url, char *ret_error, size_t error_bytes)
 {
     bool http = strncasecmp(url, "http://", 7) == 0, https = strncasecmp(url, "https://", 8) == 0;
@@ -40,19 +53,22 @@ static bool url_sound(const char *url, char *ret_error, size_t error_bytes)
     if (!http && !https) return snprintf(ret_error, error_bytes, "url must begin with http:// or https://"), false;
     size_t bytes = strcspn(host, "/?#");
     if (bytes == 0 || memmem(host, bytes, "${", 2)) return snprintf(ret_error, error_bytes, "url needs a host, and no placeholder may stand in it"), false;
+    if (path_steps(url)) return snprintf(ret_error, error_bytes, "url has . or .. as a part of its path"), false;
     return true;
 }
 
-/* "Name: value, Name: value". */
-static struct curl_slist *headers_of(const char *text, bool *ret_json, bool *ret_typed)
+/* "Name: value, Name: value". False: a part is none; what was there before it is in the list all the same. */
+static bool headers_read(const char *text, struct curl_slist **ret_list, bool *ret_json, bool *ret_typed)
 {
+    bool fine = true;
     struct curl_slist *list = NULL;
     char *copy = strdup(text), *rest = NULL;
     *ret_json = true;
     *ret_typed = false;
     for (char *one = strtok_r(copy, ",\n", &rest); one; one = strtok_r(NULL, ",\n", &rest)) {
         one += strspn(one, " ");
-        if (!strchr(one, ':')) continue;
+        if (!*one) continue;
+        if (!strchr(one, ':')) fine = false;
         if (strncasecmp(one, "content-type:", 13) == 0) {
             *ret_typed = true;
             *ret_json = strcasestr(one, "json") != NULL;
@@ -60,7 +76,8 @@ static struct curl_slist *headers_of(const char *text, bool *ret_json, bool *ret
         list = curl_slist_append(list, one);
     }
     free(copy);
-    return list;
+    *ret_list = list;
+    return fine;
 }
 
 static void http_close(void *instance)
@@ -80,7 +97,11 @@ static void *http_open(const struct auth_source_settings *settings, const struct
     struct http *http = calloc(1, sizeof *http);
     http->settings = settings;
     http->tools = tools;
-    http->headers = headers_of(settings->headers, &http->json, &typed);
+    if (!headers_read(settings->headers, &http->headers, &http->json, &typed)) {
+        snprintf(ret_error, error_bytes, "headers is a list of NAME: VALUE with commas between them; a value has no comma in it");
+        http_close(http);
+        return NULL;
+    }
     if (!typed && settings->method == AUTH_HTTP_POST) http->headers = curl_slist_append(http->headers, "content-type: application/json");
     http->headers = curl_slist_append(http->headers, "accept: application/json");
     const char *body = *settings->body ? settings->body : http->json ? default_body : default_form;
@@ -119,7 +140,7 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
     return size * count;
 }
 
-static void set_common(CURL *curl, const struct auth_source_settings *settings, uint64_t left_ms, struct sink *sink, char error[CURL_ERROR_SIZE])
+static void set_common(CURL *curl, const struct auth_source_settings *settings, uint64_t left_ms, struct sink *sink)
 {
     curl_easy_reset(curl); /* the connection stays */
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -130,7 +151,6 @@ static void set_common(CURL *curl, const struct auth_source_settings *settings, 
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)left_ms);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, sink);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "ringmq");
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L);
@@ -166,11 +186,14 @@ static enum auth_verdict http_authenticate(void *instance, void *thread, const s
     const struct auth_tools *tools = http->tools;
     struct auth_text url = {0}, request = {0}, reply = {0};
     struct sink sink = {tools, &reply};
-    char error[CURL_ERROR_SIZE] = "";
     long status = 0;
     tools->template_render(http->url, query, TEMPLATE_URL, &url);
+    if (path_steps(url.data)) {
+        tools->text_release(&url);
+        return tools->say(answer, AUTH_DENY, "a name that would make another path of the URL");
+    }
     tools->template_render(http->body, query, http->json ? TEMPLATE_JSON : TEMPLATE_URL, &request);
-    set_common(link->curl, http->settings, left_ms(tools, deadline_ms), &sink, error);
+    set_common(link->curl, http->settings, left_ms(tools, deadline_ms), &sink);
     curl_easy_setopt(link->curl, CURLOPT_URL, url.data);
     curl_easy_setopt(link->curl, CURLOPT_HTTPHEADER, http->headers);
     if (http->settings->method == AUTH_HTTP_POST) {
@@ -192,11 +215,10 @@ static bool http_fetch(const struct auth_source_settings *settings, const char *
                        char *ret_error, size_t error_bytes)
 {
     struct sink sink = {tools, ret_body};
-    char error[CURL_ERROR_SIZE] = "";
     long status = 0;
     pthread_once(&once, start);
     CURL *curl = curl_easy_init();
-    set_common(curl, settings, left_ms(tools, deadline_ms), &sink, error);
+    set_common(curl, settings, left_ms(tools, deadline_ms), &sink);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     CURLcode code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -213,11 +235,10 @@ static bool http_probe(void *instance, void *thread, uint64_t deadline_ms, char 
     struct link *link = thread;
     struct auth_text url = {0}, reply = {0};
     struct sink sink = {http->tools, &reply};
-    char error[CURL_ERROR_SIZE] = "";
     struct auth_query nobody = {0};
     long status = 0;
     http->tools->template_render(http->url, &nobody, TEMPLATE_URL, &url);
-    set_common(link->curl, http->settings, left_ms(http->tools, deadline_ms), &sink, error);
+    set_common(link->curl, http->settings, left_ms(http->tools, deadline_ms), &sink);
     curl_easy_setopt(link->curl, CURLOPT_URL, url.data);
     curl_easy_setopt(link->curl, CURLOPT_NOBODY, 1L);
     CURLcode code = curl_easy_perform(link->curl);

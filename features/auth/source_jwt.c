@@ -112,7 +112,11 @@ static void *jwt_open(const struct auth_source_settings *settings, const struct 
     const char *wrong = NULL;
     bool from_url = *settings->jwks_url, from_secret = *settings->secret, from_file = *settings->public_key;
     source->settings = settings;
-    pthread_rwlock_init(&source->lock, NULL);
+    pthread_rwlockattr_t kind; /* new keys go first: readers who relay each other would keep them out for ever */
+    pthread_rwlockattr_init(&kind);
+    pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&source->lock, &kind);
+    pthread_rwlockattr_destroy(&kind);
     pthread_mutex_init(&source->fetching, NULL);
     source->algorithms = *settings->algorithms ? jwt_algorithms_parse(span_of_string(settings->algorithms)) : JWT_ALL;
     if (source->algorithms == 0) wrong = "algorithms is a list of HS256, HS384, HS512, RS256 … RS512, PS256 … PS512, ES256, ES384, ES512 and EdDSA";

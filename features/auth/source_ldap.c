@@ -212,7 +212,11 @@ static int search_once(struct link *link, const struct auth_query *query, char *
     if (code == LDAP_SUCCESS) code = result_of(dir, link->service, message, deadline_ms, ret_result);
     dir->tools->text_release(&base);
     dir->tools->text_release(&filter);
-    if (lost(code)) drop(&link->service);
+    if (lost(code)) { /* an answer, too: "busy" comes as one, and the library's functions for it want the connection */
+        ldap_msgfree(*ret_result);
+        *ret_result = NULL;
+        drop(&link->service);
+    }
     return code;
 }
 
@@ -221,11 +225,7 @@ static int search(struct link *link, const struct auth_query *query, char **attr
     bool was_open = link->service != NULL;
     *ret_result = NULL;
     int code = search_once(link, query, attributes, deadline_ms, ret_result);
-    if (lost(code) && was_open && link->dir->tools->now_ms() < deadline_ms) {
-        ldap_msgfree(*ret_result);
-        *ret_result = NULL;
-        code = search_once(link, query, attributes, deadline_ms, ret_result);
-    }
+    if (lost(code) && was_open && link->dir->tools->now_ms() < deadline_ms) code = search_once(link, query, attributes, deadline_ms, ret_result);
     return code;
 }
 
@@ -265,7 +265,7 @@ static enum password_verdict check_value(const struct dir *dir, struct span stor
     if (stored.bytes > 7 && strncasecmp((const char *)stored.data, "{CRYPT}", 7) == 0) return dir->tools->password_check_form(&encoded, span_skip(stored, 7), span_of(NULL, 0), password);
     if (stored.bytes && stored.data[0] == '{') return PASSWORD_UNREADABLE;
     if (stored.bytes && stored.data[0] == '$') return dir->tools->password_check_form(&encoded, stored, span_of(NULL, 0), password);
-    return secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
+    return stored.bytes && secret_equal(stored, password) ? PASSWORD_RIGHT : PASSWORD_WRONG;
 }
 
 static enum auth_verdict by_hash(struct link *link, LDAPMessage *entry, struct span password, struct auth_answer *answer)
@@ -279,9 +279,11 @@ static enum auth_verdict by_hash(struct link *link, LDAPMessage *entry, struct s
     }
     bool none = !values;
     ldap_value_free_len(values);
+    answer->of_client = none;
     if (none) return dir->tools->say(answer, AUTH_DOWN, "the entry has no %s, or we may not read it", dir->settings->password_attribute);
     if (best == PASSWORD_RIGHT) return dir->tools->say(answer, AUTH_ALLOW, "the password is right");
     if (best == PASSWORD_WRONG) return dir->tools->say(answer, AUTH_DENY, "wrong password");
+    answer->of_client = true;
     return dir->tools->say(answer, AUTH_DOWN, "the stored password hash is none we know");
 }
 
@@ -290,6 +292,10 @@ static enum auth_verdict by_bind(struct link *link, LDAPMessage *entry, struct s
     struct dir *dir = link->dir;
     char *dn = ldap_get_dn(link->service, entry);
     int code = LDAP_LOCAL_ERROR;
+    if (dn && !*dn) { /* the directory's own entry: a bind without a name is nobody's, and some directories say yes to it whatever the password is */
+        ldap_memfree(dn);
+        return dir->tools->say(answer, AUTH_NEXT, "no such user");
+    }
     for (int tries = 0; dn && tries < 2; tries++) { /* the connection may have died while nobody logged in */
         bool fresh = !link->tried;
         code = fresh ? connect_new(link, &link->tried, deadline_ms) : LDAP_SUCCESS;
@@ -312,6 +318,13 @@ static bool true_attribute(struct link *link, LDAPMessage *entry, const char *na
     return is;
 }
 
+/* Whose password, whose rules? */
+static enum auth_verdict several(struct dir *dir, struct auth_answer *answer)
+{
+    answer->of_client = true;
+    return dir->tools->say(answer, AUTH_DOWN, "more than one entry matches");
+}
+
 static enum auth_verdict dir_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
     struct dir *dir = instance;
@@ -329,7 +342,7 @@ static enum auth_verdict dir_authenticate(void *instance, void *thread, const st
     if (code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX || (code == LDAP_SUCCESS && !entry))
         verdict = dir->tools->say(answer, AUTH_NEXT, "no such user");
     else if (code == LDAP_SIZELIMIT_EXCEEDED || entries > 1)
-        verdict = dir->tools->say(answer, AUTH_DOWN, "more than one entry matches");
+        verdict = several(dir, answer);
     else if (code != LDAP_SUCCESS)
         verdict = dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
     else
@@ -349,9 +362,10 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
     } kinds[] = {{settings->publish_attribute, "publish"}, {settings->subscribe_attribute, "subscribe"}, {settings->all_attribute, "all"}};
     char *attributes[] = {settings->publish_attribute, settings->subscribe_attribute, settings->all_attribute, NULL};
     LDAPMessage *result;
-    int code = search(link, query, attributes, deadline_ms, &result);
-    LDAPMessage *entry = result && code == LDAP_SUCCESS ? ldap_first_entry(link->service, result) : NULL;
-    const char *wrong = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX ? NULL : sentence(link, code);
+    int code = search(link, query, attributes, deadline_ms, &result), entries = result ? ldap_count_entries(link->service, result) : 0;
+    LDAPMessage *entry = entries == 1 && code == LDAP_SUCCESS ? ldap_first_entry(link->service, result) : NULL;
+    bool asked = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX;
+    const char *wrong = NULL;
     for (int k = 0; entry && k < 3; k++) {
         struct berval **values = *kinds[k].attribute ? ldap_get_values_len(link->service, entry, kinds[k].attribute) : NULL;
         for (int i = 0; !wrong && values && values[i]; i++)
@@ -359,8 +373,8 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
         ldap_value_free_len(values);
     }
     ldap_msgfree(result);
-    if (wrong) return dir->tools->say(answer, AUTH_DOWN, "%s", wrong);
-    return AUTH_NEXT;
+    if (code == LDAP_SIZELIMIT_EXCEEDED || entries > 1) return several(dir, answer);
+    return asked ? auth_rules_verdict(dir->tools, answer, wrong) : dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
 }
 
 static bool dir_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)

@@ -19,6 +19,7 @@ struct link {
     char values[COLUMNS_MAX][VALUE_BYTES_MAX];
     unsigned long lengths[COLUMNS_MAX];
     my_bool nulls[COLUMNS_MAX];
+    bool by_value; /* the last question failed because of a value of the client's */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -77,6 +78,8 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     mysql_options(link->connection, MYSQL_OPT_READ_TIMEOUT, &seconds);
     mysql_options(link->connection, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
     mysql_options(link->connection, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    unsigned never = 0; /* Debian's library sends no file that no LOAD DATA asked for; others send whoever answers for the server any file it names */
+    mysql_options(link->connection, MYSQL_OPT_LOCAL_INFILE, &never);
     if (settings->tls_enable) {
         my_bool on = 1, verify = settings->tls_verify;
         mysql_options(link->connection, MYSQL_OPT_SSL_ENFORCE, &on);
@@ -96,6 +99,10 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
         fine = mysql_stmt_prepare(link->statement, link->my->sql.data, link->my->sql.bytes) == 0;
         if (!fine) snprintf(ret_error, error_bytes, "the query cannot be prepared (error %u)", mysql_stmt_errno(link->statement));
     }
+    struct span values[TEMPLATE_PARAMETERS_MAX];
+    uint32_t wanted = link->my->tools->template_parameters(link->my->query, &(struct auth_query){0}, values);
+    if (fine && mysql_stmt_param_count(link->statement) != wanted)
+        fine = (snprintf(ret_error, error_bytes, "a placeholder of the query stands where no value can be: within quotes, or a comment"), false);
     if (fine && !describe(link)) fine = (snprintf(ret_error, error_bytes, "the query answers no rows, or more than %d columns", COLUMNS_MAX), false);
     if (!fine) drop(link);
     return fine;
@@ -129,14 +136,23 @@ static bool connection_lost(unsigned error)
            error == ER_CONNECTION_KILLED || (error >= CR_MIN_ERROR && error <= CR_MAX_ERROR);
 }
 
+/* Data exceptions; and texts in another character set than the column's, which have no class of their own. */
+static bool value_refused(MYSQL_STMT *statement)
+{
+    unsigned error = mysql_stmt_errno(statement);
+    return strncmp(mysql_stmt_sqlstate(statement), "22", 2) == 0 || error == ER_INVALID_CHARACTER_STRING || error == ER_CANT_AGGREGATE_2COLLATIONS;
+}
+
 static bool ask(struct link *link, const struct auth_query *query, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
+    link->by_value = false;
     for (int tries = 0; tries < 2; tries++) {
         bool was_open = link->connection != NULL;
         if (!connect_now(link, deadline_ms, ret_error, error_bytes)) return false;
         if (bind_and_run(link, query)) return true;
         unsigned error = mysql_stmt_errno(link->statement);
         snprintf(ret_error, error_bytes, connection_lost(error) ? "the connection was lost (error %u)" : "the query failed (error %u)", error);
+        link->by_value = value_refused(link->statement);
         if (!connection_lost(error)) return mysql_stmt_reset(link->statement), false;
         drop(link);
         if (!was_open || link->my->tools->now_ms() >= deadline_ms) return false;
@@ -158,36 +174,63 @@ static struct span field(const struct link *link, const char *name)
     return span_of(NULL, 0);
 }
 
+static bool too_long(const struct link *link, const char *name)
+{
+    for (uint32_t i = 0; i < link->columns; i++)
+        if (strcasecmp(link->names[i], name) == 0) return !link->nulls[i] && link->lengths[i] > VALUE_BYTES_MAX;
+    return false;
+}
+
+/* The next row. NULL: it is there, or there is none (*ret_end). What is too long in a column that nobody asks for does not matter. */
+static const char *fetch(struct link *link, const char *const *wanted, bool *ret_end)
+{
+    int fetched = mysql_stmt_fetch(link->statement);
+    *ret_end = fetched == MYSQL_NO_DATA;
+    if (fetched == MYSQL_NO_DATA || fetched == 0) return NULL;
+    if (fetched != MYSQL_DATA_TRUNCATED) return "a row cannot be read";
+    for (; *wanted; wanted++)
+        if (too_long(link, *wanted)) return "a value of more than 4096 bytes";
+    return NULL;
+}
+
 static enum auth_verdict my_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
+    static const char *const wanted[] = {"password_hash", "salt", "is_superuser", NULL};
     struct auth_sql *my = instance;
     struct link *link = thread;
     char error[160] = "";
-    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
-    int fetched = mysql_stmt_fetch(link->statement);
+    bool none = false;
+    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, link->by_value ? AUTH_NEXT : AUTH_DOWN, "%s", error);
+    const char *wrong = fetch(link, wanted, &none);
     enum auth_verdict verdict;
-    if (!has_column(link, "password_hash"))
+    if (!has_column(link, "password_hash")) {
         verdict = my->tools->say(answer, AUTH_DOWN, "the query answers no column password_hash");
-    else if (fetched == MYSQL_NO_DATA || !field(link, "password_hash").data)
+    } else if (wrong) {
+        answer->of_client = true;
+        verdict = my->tools->say(answer, AUTH_DOWN, "%s", wrong);
+    } else if (none || !field(link, "password_hash").data) {
         verdict = my->tools->say(answer, AUTH_NEXT, "no such user");
-    else
+    } else {
         verdict = auth_check_row(my->tools, my->settings, query, field(link, "password_hash"), field(link, "salt"), field(link, "is_superuser"), answer);
+    }
     mysql_stmt_free_result(link->statement);
     return verdict;
 }
 
 static enum auth_verdict my_authorize(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
+    static const char *const wanted[] = {"permission", "action", "topic", "qos", "retain", NULL};
     struct auth_sql *my = instance;
     struct link *link = thread;
     char error[160] = "";
-    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, AUTH_DOWN, "%s", error);
-    const char *wrong = has_column(link, "permission") && has_column(link, "action") && has_column(link, "topic") ? NULL : "the query must answer permission, action and topic";
-    while (!wrong && mysql_stmt_fetch(link->statement) == 0)
+    bool end = false;
+    if (!ask(link, query, deadline_ms, error, sizeof error)) return my->tools->say(answer, link->by_value ? AUTH_DENY : AUTH_DOWN, "%s", error);
+    bool columns = has_column(link, "permission") && has_column(link, "action") && has_column(link, "topic");
+    const char *wrong = NULL;
+    while (columns && !wrong && !(wrong = fetch(link, wanted, &end)) && !end)
         wrong = auth_rule_row(my->tools, answer, field(link, "permission"), field(link, "action"), field(link, "topic"), field(link, "qos"), field(link, "retain"));
     mysql_stmt_free_result(link->statement);
-    if (wrong) return my->tools->say(answer, AUTH_DOWN, "%s", wrong);
-    return AUTH_NEXT;
+    return columns ? auth_rules_verdict(my->tools, answer, wrong) : my->tools->say(answer, AUTH_DOWN, "the query must answer permission, action and topic");
 }
 
 static bool my_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)

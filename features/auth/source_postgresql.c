@@ -10,6 +10,7 @@
 struct link {
     struct auth_sql *pg;
     PGconn *connection; /* NULL: none */
+    bool by_value;      /* the last question failed because of a value of the client's (a name where the query has a number) */
 };
 
 static void *pg_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
@@ -67,6 +68,9 @@ lost:
     return NULL;
 }
 
+/* A NOTICE may quote what was asked; left to itself the library writes it to our standard error. */
+static void pass_over(void *context, const PGresult *result) {}
+
 static void first_line(const char *message, char *ret_error, size_t error_bytes)
 {
     snprintf(ret_error, error_bytes, "%.*s", (int)strcspn(message, "\n"), message);
@@ -83,6 +87,7 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     if (link->connection && PQstatus(link->connection) == CONNECTION_OK) return true;
     drop(link);
     link->connection = PQconnectStartParams(names, values, 0);
+    if (link->connection) PQsetNoticeReceiver(link->connection, pass_over, NULL);
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     while (link->connection && PQstatus(link->connection) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
         if (!wait_for(link, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms)) break;
@@ -100,11 +105,15 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     return fine;
 }
 
+/* The connection is good, but not our statement: somebody between us and the server has forgotten it, or a table has changed its form. */
+static bool statement_lost(const char *state) { return strcmp(state, "26000") == 0 || strcmp(state, "0A000") == 0; }
+
 static PGresult *ask_once(struct link *link, const struct auth_query *query, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     struct span values[TEMPLATE_PARAMETERS_MAX];
     const char *texts[TEMPLATE_PARAMETERS_MAX];
     struct auth_text copies[TEMPLATE_PARAMETERS_MAX] = {0};
+    link->by_value = false;
     if (!connect_now(link, deadline_ms, ret_error, error_bytes)) return NULL;
     uint32_t count = link->pg->tools->template_parameters(link->pg->query, query, values);
     for (uint32_t i = 0; i < count; i++) { /* with a NUL behind them */
@@ -119,7 +128,8 @@ static PGresult *ask_once(struct link *link, const struct auth_query *query, uin
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     if (state) snprintf(ret_error, error_bytes, "the query failed (SQLSTATE %s)", state);
     else snprintf(ret_error, error_bytes, link->pg->tools->now_ms() >= deadline_ms ? "timed out" : "the connection was lost");
-    if (!state || PQstatus(link->connection) != CONNECTION_OK || strncmp(state, "57", 2) == 0) drop(link);
+    link->by_value = state && strncmp(state, "22", 2) == 0; /* data exceptions */
+    if (!state || PQstatus(link->connection) != CONNECTION_OK || strncmp(state, "57", 2) == 0 || statement_lost(state)) drop(link);
     PQclear(result);
     return NULL;
 }
@@ -150,7 +160,7 @@ static enum auth_verdict pg_authenticate(void *instance, void *thread, const str
     char error[160] = "";
     if (has_nul(query)) return pg->tools->say(answer, AUTH_DENY, "a NUL byte in user name or password");
     PGresult *result = ask(thread, query, deadline_ms, error, sizeof error);
-    if (!result) return pg->tools->say(answer, AUTH_DOWN, "%s", error);
+    if (!result) return pg->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_NEXT : AUTH_DOWN, "%s", error);
     enum auth_verdict verdict;
     if (PQfnumber(result, "password_hash") < 0)
         verdict = pg->tools->say(answer, AUTH_DOWN, "the query answers no column password_hash");
@@ -166,16 +176,16 @@ static enum auth_verdict pg_authorize(void *instance, void *thread, const struct
 {
     struct auth_sql *pg = instance;
     char error[160] = "";
-    PGresult *result = has_nul(query) ? NULL : ask(thread, query, deadline_ms, error, sizeof error);
-    if (!result) return pg->tools->say(answer, AUTH_DOWN, "%s", error);
-    const char *wrong = PQfnumber(result, "permission") < 0 || PQfnumber(result, "action") < 0 || PQfnumber(result, "topic") < 0
-                            ? "the query must answer permission, action and topic" : NULL;
-    for (int row = 0; !wrong && row < PQntuples(result); row++)
+    if (has_nul(query)) return pg->tools->say(answer, AUTH_DENY, "a NUL byte in user name or password");
+    PGresult *result = ask(thread, query, deadline_ms, error, sizeof error);
+    if (!result) return pg->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_DENY : AUTH_DOWN, "%s", error);
+    bool columns = PQfnumber(result, "permission") >= 0 && PQfnumber(result, "action") >= 0 && PQfnumber(result, "topic") >= 0;
+    const char *wrong = NULL;
+    for (int row = 0; columns && !wrong && row < PQntuples(result); row++)
         wrong = auth_rule_row(pg->tools, answer, field(result, row, "permission"), field(result, row, "action"), field(result, row, "topic"), field(result, row, "qos"),
                               field(result, row, "retain"));
     PQclear(result);
-    if (wrong) return pg->tools->say(answer, AUTH_DOWN, "%s", wrong);
-    return AUTH_NEXT;
+    return columns ? auth_rules_verdict(pg->tools, answer, wrong) : pg->tools->say(answer, AUTH_DOWN, "the query must answer permission, action and topic");
 }
 
 static bool pg_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)

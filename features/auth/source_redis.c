@@ -179,8 +179,7 @@ static enum auth_verdict redis_authorize(void *instance, void *thread, const str
     for (size_t i = 0; !wrong && i + 1 < (size_t)reply->elements; i += 2)
         wrong = redis->tools->rule_words(answer, SPAN_LITERAL("allow"), text_of(reply->element[i + 1]), text_of(reply->element[i]), 7, -1);
     freeReplyObject(reply);
-    if (wrong) return redis->tools->say(answer, AUTH_DOWN, "%s", wrong);
-    return AUTH_NEXT;
+    return auth_rules_verdict(redis->tools, answer, wrong);
 }
 
 static bool redis_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)

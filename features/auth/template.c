@@ -177,10 +177,22 @@ void template_render(const struct template *template, const struct auth_query *q
     }
 }
 
+/* What quotes are open behind this piece of SQL, when `open` (0: none) were before it. A doubled quote closes and opens. */
+static char quotes_behind(struct span text, char open, bool backslashes)
+{
+    for (size_t i = 0; i < text.bytes; i++) {
+        char c = (char)text.data[i];
+        if (open && backslashes && c == '\\') i++;
+        else if (open ? c == open : c == '\'' || c == '"' || c == '`') open = open ? 0 : c;
+    }
+    return open;
+}
+
 bool template_sql(const struct template *template, enum template_marks marks, struct auth_text *ret_sql, char *ret_error, size_t error_bytes)
 {
     uint32_t parameters = 0;
     bool skip_quote = false;
+    char open = 0;
     for (uint32_t i = 0; i < template->count; i++) {
         struct piece piece = template->pieces[i];
         if (piece.field == FIELD_LITERAL) {
@@ -191,7 +203,12 @@ bool template_sql(const struct template *template, enum template_marks marks, st
                          piece.text.data[piece.text.bytes - 1] == '\'' && after->text.data[0] == '\'';
             if (skip_quote) piece.text.bytes--;
             auth_text_add(ret_sql, piece.text);
+            open = quotes_behind(piece.text, open, marks == TEMPLATE_MARKS_QUESTION);
             continue;
+        }
+        if (open) {
+            snprintf(ret_error, error_bytes, "a placeholder of the query stands within quotes beside other text, where no value can be put; write CONCAT('a', ${username}) or 'a' || ${username}");
+            return false;
         }
         char mark[16] = "?";
         if (++parameters > TEMPLATE_PARAMETERS_MAX) {

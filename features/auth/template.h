@@ -32,8 +32,8 @@ void template_release(struct template *template); /* accepts NULL */
 bool template_uses_password(const struct template *template);
 /* Appends. What the client does not have is an empty text. */
 void template_render(const struct template *template, const struct auth_query *query, enum template_escape escape, struct auth_text *text);
-/* As SQL: placeholders become marks. A quoted placeholder ('${username}', as EMQX users know it) loses its quotes. NULL with a sentence
- * in ret_error: too many. */
+/* As SQL: placeholders become marks. A quoted placeholder ('${username}', as EMQX users know it) loses its quotes. False with a
+ * sentence in ret_error: too many, or one within quotes beside other text, where it would be no placeholder for the database but a text. */
 bool template_sql(const struct template *template, enum template_marks marks, struct auth_text *ret_sql, char *ret_error, size_t error_bytes);
 /* The values in the order of the marks; .data NULL: the client has none (SQL's NULL). Returns how many. */
 uint32_t template_parameters(const struct template *template, const struct auth_query *query, struct span ret_values[TEMPLATE_PARAMETERS_MAX]);

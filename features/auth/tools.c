@@ -28,6 +28,7 @@ const struct auth_tools auth_tools = {
     .attribute = auth_answer_attribute,
     .rule_words = auth_answer_rule_words,
     .truth = auth_truth,
+    .retain_word = auth_retain_word,
     .text_add = auth_text_add,
     .text_release = auth_text_release,
     .reply = auth_reply,

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <libgen.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -168,11 +169,22 @@ static bool append(struct auth_users *users, char *line)
     return false;
 }
 
-/* The writing lock is held. False: the old file stays, which is as good. */
+/* A file that was made, or has got another's name, is to be found after a crash only when its folder is on disk, too. */
+static bool sync_folder(const char *file)
+{
+    char *copy = memory_copy_string(span_of_string(file));
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool fine = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+    memory_release(copy);
+    return fine;
+}
+
+/* The writing lock is held. Where the path is a link, beside the file it names: the link stays. False: the old file stays, which is as good. */
 static bool rewrite(struct auth_users *users)
 {
-    char path[4200];
-    snprintf(path, sizeof path, "%s.new", users->path);
+    char path[PATH_MAX + 8];
+    snprintf(path, sizeof path, "%s.new", users->real_path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0) return false;
     flock(fd, LOCK_EX | LOCK_NB); /* nobody else knows it yet */
@@ -190,7 +202,7 @@ static bool rewrite(struct auth_users *users)
         bytes += text.bytes;
         text.bytes = 0;
     }
-    fine = fine && write_all(fd, text.data ? text.data : "", text.bytes) && fsync(fd) == 0 && rename(path, users->path) == 0;
+    fine = fine && write_all(fd, text.data ? text.data : "", text.bytes) && fsync(fd) == 0 && rename(path, users->real_path) == 0;
     bytes += text.bytes;
     auth_text_release(&text);
     if (!fine) {
@@ -203,7 +215,8 @@ static bool rewrite(struct auth_users *users)
     users->fd = fd;
     users->lines = lines;
     users->bytes = bytes;
-    users->broken = false;
+    users->broken = !sync_folder(users->real_path); /* a crash might bring the old file back: nothing may be added to the new one alone */
+    if (users->broken) LOG(ERROR, "user database cannot be written", "file=%s error=\"%s\"", log_quoted(span_of_string(users->path)), strerror(errno));
     seen(users);
     return true;
 }
@@ -307,7 +320,7 @@ static struct auth_users *read_file(const char *path, int fd, char *ret_error, s
     }
     char real[PATH_MAX];
     if (fine && realpath(path, real)) users->real_path = memory_copy_string(span_of_string(real));
-    fine = fine && users->real_path;
+    if (fine && (!users->real_path || !sync_folder(users->real_path))) fine = (snprintf(ret_error, error_bytes, "%s: %s", path, strerror(errno)), false);
     if (fine) {
         seen(users);
         return users;
@@ -334,6 +347,9 @@ static bool read_again(struct auth_users *users, bool same_file, char *ret_error
     users->bytes = fresh->bytes;
     users->changed = fresh->changed;
     users->broken = false;
+    char *real_path = users->real_path;
+    users->real_path = fresh->real_path;
+    fresh->real_path = real_path;
     destroy(fresh);
     auth_cache_outdate();
     LOG(NOTICE, "user database read again", "file=%s users=%u", log_quoted(span_of_string(users->path)), users->by_name.count);
@@ -406,7 +422,7 @@ void auth_users_close(struct auth_users *users)
 enum auth_users_result auth_users_put(struct auth_users *users, const struct auth_user *user, enum auth_users_mode mode)
 {
     size_t bytes = strlen(user->name);
-    if (bytes == 0 || (!user->stored[0] && !user->has_scram)) return AUTH_USERS_WRONG;
+    if (bytes == 0 || (!user->stored[0] && !user->has_scram) || !users_json_can(user)) return AUTH_USERS_WRONG;
     pthread_mutex_lock(&users->writing);
     bool known = map_find(&users->by_name, span_of_string(user->name)) != NULL; /* writers alone change the map */
     enum auth_users_result result = mode == AUTH_USERS_ADD && known       ? AUTH_USERS_EXISTS

@@ -45,6 +45,7 @@ uint32_t auth_users_count(struct auth_users *users);
 /* Where a change may go wrong: the disk. The other answers are the caller's business. */
 enum auth_users_result { AUTH_USERS_DONE, AUTH_USERS_EXISTS, AUTH_USERS_UNKNOWN, AUTH_USERS_WRONG, AUTH_USERS_FAILED };
 enum auth_users_mode { AUTH_USERS_ADD, AUTH_USERS_CHANGE, AUTH_USERS_SET };
+/* WRONG: it has no name, neither password nor keys, or a text that is no UTF-8. */
 enum auth_users_result auth_users_put(struct auth_users *users, const struct auth_user *user, enum auth_users_mode mode);
 enum auth_users_result auth_users_delete(struct auth_users *users, struct span name);
 /* A password into a user, hashed here (blocks): argon2id, and SCRAM's keys when `scram`; then the name becomes what SASLprep makes of it. NULL, or what is wrong. */

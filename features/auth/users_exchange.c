@@ -26,6 +26,7 @@ static const char *take(struct auth_batch *batch, struct auth_user *user, struct
     if (password.bytes) wrong = auth_user_password(user, password, batch->scram);
     if (wrong) return wrong;
     if (!user->stored[0] && !user->has_scram) return "neither a password nor a password_hash";
+    if (!users_json_can(user)) return "user_id, password_hash or salt is no UTF-8";
     bool self_describing = user->stored[0] == '$' && password_stored_valid(span_of_string(user->stored));
     if (user->stored[0] && user->form.algorithm == PASSWORD_ENCODED && !self_describing) user->form = *batch->form;
     if (user->stored[0] && user->form.algorithm == PASSWORD_ENCODED && !self_describing)

@@ -16,6 +16,15 @@ static json_t *base64_of(const uint8_t *data, size_t bytes)
     return json_string(text);
 }
 
+static bool text_can(const char *text)
+{
+    json_t *value = json_string(text);
+    json_decref(value);
+    return value != NULL;
+}
+
+bool users_json_can(const struct auth_user *user) { return text_can(user->name) && text_can(user->stored) && text_can(user->salt); }
+
 json_t *users_json_of(const struct auth_user *user)
 {
     json_t *root = json_object();

@@ -6,6 +6,8 @@
 
 #include "features/auth/users.h"
 
+/* False: a text of the user's is no UTF-8, which JSON does not take: the line would lack it. */
+bool users_json_can(const struct auth_user *user);
 /* With the line end; from malloc. */
 char *users_json_line(const struct auth_user *user);
 char *users_json_deleted(struct span name);

@@ -42,6 +42,7 @@ struct fake_disk {
     struct random_source random;
     struct fake_disk_chances chances;
     bool frozen;
+    uint64_t size; /* 0: no end */
     struct fake_file files[FILES_MAX];
 };
 
@@ -82,11 +83,30 @@ static int fake_list(void *context, void (*each)(void *argument, const char *nam
     return 0;
 }
 
+uint64_t fake_disk_used(const struct fake_disk *disk)
+{
+    uint64_t used = 0;
+    for (int i = 0; i < FILES_MAX; i++)
+        if (disk->files[i].exists) used += disk->files[i].bytes;
+    return used;
+}
+
+static int fake_room(void *context, uint64_t *ret_free_bytes)
+{
+    const struct fake_disk *disk = context;
+    uint64_t used = fake_disk_used(disk);
+    *ret_free_bytes = disk->size == 0 ? UINT64_MAX / 2 : disk->size > used ? disk->size - used : 0;
+    return 0;
+}
+
+void fake_disk_set_size(struct fake_disk *disk, uint64_t bytes) { disk->size = bytes; }
+
 static int fake_make(void *context, const char *name, const char *spare, const void *header, uint64_t bytes, int *ret_fd)
 {
     struct fake_disk *disk = context;
     if (disk->frozen) return -EIO;
     if (chance(disk, disk->chances.make_fails)) return chance(disk, 128) ? -ENOSPC : -EIO;
+    if (!spare && disk->size && fake_disk_used(disk) + bytes > disk->size) return -ENOSPC;
     struct fake_file *file = spare ? file_find(disk, spare) : file_make(disk, name, bytes);
     if (!file || file->bytes != bytes) return -EINVAL;
     snprintf(file->name, sizeof file->name, "%s", name);
@@ -142,7 +162,7 @@ struct store_files fake_disk_files(struct fake_disk *disk)
 {
     return (struct store_files){.context = disk, .list = fake_list, .make = fake_make, .close = fake_close,
                                 .write_sync = fake_write_sync, .map = fake_map,
-                                .unmap = fake_unmap, .rename = fake_rename, .remove = fake_remove, .mark = fake_mark};
+                                .unmap = fake_unmap, .rename = fake_rename, .remove = fake_remove, .mark = fake_mark, .room = fake_room};
 }
 
 struct fake_disk *fake_disk_create(uint64_t seed, const struct fake_disk_chances *chances)

@@ -19,6 +19,9 @@ struct fake_disk *fake_disk_create(uint64_t seed, const struct fake_disk_chances
 void fake_disk_release(struct fake_disk *disk);
 void fake_disk_release_pool(void); /* at the end of the program */
 struct store_files fake_disk_files(struct fake_disk *disk);
+/* Its size: making a file beyond it fails. 0: there is no end of it. */
+void fake_disk_set_size(struct fake_disk *disk, uint64_t bytes);
+uint64_t fake_disk_used(const struct fake_disk *disk);
 void fake_disk_set_chances(struct fake_disk *disk, const struct fake_disk_chances *chances);
 
 /* Applies a write and its sync at once and returns 0 or a negative errno; half: the process ends in the middle of it. */

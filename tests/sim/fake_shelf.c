@@ -127,7 +127,9 @@ static bool shelf_next(void *context, uint64_t session, uint64_t *ret_session)
 
 static int shelf_backup(void *context, const char *directory) { return -ENOTSUP; }
 static void shelf_size(void *context, uint64_t *ret_disk_bytes, uint64_t *ret_memory_bytes) { *ret_disk_bytes = *ret_memory_bytes = 0; }
+static uint64_t shelf_needs(void *context) { return 0; }
 static int shelf_compact(void *context) { return 0; }
+static int shelf_shrink(void *context) { return shelf_sync(context); }
 static const char *shelf_fault(void *context) { return "by chance"; }
 static void shelf_close(void *context) {}
 
@@ -151,7 +153,9 @@ void fake_shelf_destroy(struct fake_shelf *shelf)
 
 struct shelf fake_shelf_verbs(struct fake_shelf *shelf)
 {
-    return (struct shelf){shelf, shelf_put, shelf_sync, shelf_read, shelf_drop, shelf_next, shelf_backup, shelf_size, shelf_compact, shelf_fault, shelf_close};
+    return (struct shelf){.context = shelf, .put = shelf_put, .sync = shelf_sync, .read = shelf_read, .drop = shelf_drop, .next = shelf_next,
+                          .backup = shelf_backup, .size = shelf_size, .needs = shelf_needs, .compact = shelf_compact, .shrink = shelf_shrink,
+                          .fault = shelf_fault, .close = shelf_close};
 }
 
 void fake_shelf_freeze(struct fake_shelf *shelf) { shelf->frozen = true; }

@@ -45,6 +45,8 @@ struct sim {
     struct fake_disk *disk; /* NULL: durability is off */
     uint32_t crashes;
     struct store_files files;
+    struct reserve *reserve;
+    bool fills; /* somebody else fills the disk now and then, and makes room again */
     struct store *store;
     struct fake_shelf *shelf; /* NULL: queues stay in memory */
     struct spill *spill;
@@ -140,13 +142,27 @@ static void pressure_choose(struct sim *sim)
     sim->settings.mqtt.pause_ms = pick(sim, 1, 3);
 }
 
+#define RESERVE_BYTES (16 * STORE_SEGMENT_BYTES_MIN)
+#define FILL_NS       40000000ull /* so long the disk stays as it is */
+
+/* A quarter of the time there is less room than the reserve, and in a quarter of that none at all. The run's own chances stay what they are. */
+static void disk_fill(struct sim *sim)
+{
+    uint64_t fate = sim->rules.chaos ? hash_u64(sim->seed ^ (fake_now_ns() / FILL_NS) * 0x9e37) : 1;
+    uint64_t free_bytes = fate & 3 ? 4 * RESERVE_BYTES : fate & 12 ? RESERVE_BYTES / 2 : 0;
+    fake_disk_set_size(sim->disk, fake_disk_used(sim->disk) + free_bytes);
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
     char error[512];
     struct fake_disk_chances none = {0}, chances = {.write_fails = pick(sim, 0, 6), .sync_fails = pick(sim, 0, 6), .make_fails = pick(sim, 0, 30)};
     struct store_config config = {.files = sim->files, .shards_count = shards, .segment_bytes = STORE_SEGMENT_BYTES_MIN,
-                                  .realtime_ms = fake_now_ns() / 1000000, .seed = sim->seed + sim->crashes};
+                                  .realtime_ms = fake_now_ns() / 1000000, .seed = sim->seed + sim->crashes, .path = "fake"};
+    struct reserve_config reserve = {.files = &sim->files, .path = "fake", .bytes = RESERVE_BYTES, .shards_count = shards, .segment_bytes = STORE_SEGMENT_BYTES_MIN};
+    if (sim->fills) sim->reserve = config.reserve = reserve_create(&reserve);
+    fake_disk_set_size(sim->disk, 0);
     struct store_report report;
     fake_disk_set_chances(sim->disk, &none);
     sim->store = store_open(&config, error, sizeof error);
@@ -157,7 +173,7 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
     if (!sim->shelf) return;
-    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16)};
+    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16), .reserve = sim->reserve};
     fake_shelf_set_fails(sim->shelf, 0); /* a start that cannot read is refused */
     CHECK(shelf_sweep(&spill.shelf, state) == 0);
     sim->spill = spill_create(&spill);
@@ -171,6 +187,8 @@ static void store_end(struct sim *sim)
     sim->spill = NULL;
     store_close(sim->store);
     sim->store = NULL;
+    reserve_destroy(sim->reserve);
+    sim->reserve = NULL;
 }
 
 static void node_make(struct sim *sim)
@@ -234,6 +252,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim->disk = fake_disk_create(sim->seed ^ 0xd15c, &none);
         sim->files = fake_disk_files(sim->disk);
         fake_use_disk(sim->disk);
+        sim->fills = hash_u64(sim->seed ^ 0xf111) & 1;
         sim->settings.durability = (struct durability_settings){.enable = true, .topics = "", .commit_interval_ms = pick(sim, 0, 3),
                                                                 .commit_bytes_max = (uint64_t)pick(sim, 0, 2) * 4096,
                                                                 .checkpoint_bytes = 1u << pick(sim, 12, 20), .backlog_bytes_max = 1u << 30,
@@ -248,7 +267,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : pressure_only ? SIM_PUBLISHER : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only};
+                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
@@ -261,6 +280,7 @@ static void sim_turn(struct sim *sim)
     if (sim->features) fake_feature_step();
     if (sim->features && sim->broker->shards[shard]->features) fake_feature_chore(sim->broker->shards[shard]->features);
     if (sim->features && (fake_now_ns() & 63) == 0) features_events_drain(sim->features);
+    if (sim->fills) disk_fill(sim);
     if (sim->store && pick(sim, 0, 3) == 0) store_step(sim->store);
     if (sim->spill && pick(sim, 0, 3) == 0) spill_step(sim->spill, fake_now_ns() / 1000000);
     fake_advance_ns(random_below(&sim->random, 600000));
@@ -392,10 +412,10 @@ static void sim_check(const struct sim *sim)
     if (pressure_only) check_pressure(sim);
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
-               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %u crashes\n", sim->seed, sim->group.shards_count,
+               " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %" PRIu64 " refused, %u crashes\n", sim->seed, sim->group.shards_count,
                sim->rules.clients_count, messages, layers_now, SUM(sim, connections_moved), SUM(sim, redeliveries),
                SUM(sim, sessions_taken_over), SUM(sim, publishers_paused), SUM(sim, publishers_limited), SUM(sim, deliveries_limited), SUM(sim, lane_overflows), SUM(sim, durable_commits), SUM(sim, durable_checkpoints),
-               SUM(sim, durable_write_failures), sim->crashes);
+               SUM(sim, durable_write_failures), SUM(sim, durable_refused), sim->crashes);
 }
 
 static void sim_leave(struct sim *sim)

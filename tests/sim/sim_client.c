@@ -26,12 +26,17 @@ static void send_ack(struct sim_client *client, enum mqtt_packet_type type, uint
     send_packet(client, &packet);
 }
 
+/* By publisher, QoS and number: sent again on another connection. On the one before, this one may have been refused (0x97, whether or not its publisher has heard of
+ * it) and the one behind it not. MQTT 3 clients are disconnected by a refusal, so that nothing behind it is taken. */
+static bool late[SIM_CLIENTS_MAX][3][SIM_SEQUENCE_MAX];
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role role, struct random_source *random)
 {
     static const enum mqtt_version versions[] = {MQTT_3_1, MQTT_3_1_1, MQTT_5, MQTT_5};
     memset(client, 0, sizeof *client);
+    memset(late[number], 0, sizeof late[number]);
     client->number = number;
     client->role = role;
     client->version = versions[random_below(random, 4)];
@@ -139,6 +144,15 @@ static void resend(struct sim_client *client, const struct sim_rules *rules)
     }
 }
 
+bool sim_client_late(uint32_t publisher, uint32_t qos, uint32_t number) { return late[publisher][qos][number]; }
+
+static void note_late(const struct sim_client *client)
+{
+    struct mqtt_inflight_entry entry;
+    for (uint16_t cursor = 0; mqtt_inflight_next(&client->window, &cursor, &entry);)
+        late[client->number][entry.qos][(uint32_t)entry.user] = true;
+}
+
 /* ---- what the broker says --------------------------------------------------------------------------------------- */
 
 static void subscribe_all(struct sim_client *client)
@@ -171,6 +185,7 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
         mqtt_incoming_release(&client->incoming);
         mqtt_inflight_release(&client->window, NULL, NULL);
     }
+    if (rules->fills && client->version == MQTT_5) note_late(client);
     mqtt_inflight_resume(&client->window, receive_maximum);
     resend(client, rules);
     if (client->role == SIM_PUBLISHER) client->subscribed = true;
@@ -204,7 +219,7 @@ static void take_publish(struct sim_client *client, const struct mqtt_publish *p
     bool first = reception->times[number]++ == 0;
     if (!first && qos == 2) sim_fail("QoS 2 message twice", client, publisher, qos, number);
     if (!first && qos == 0) sim_fail("QoS 0 message twice", client, publisher, qos, number);
-    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest)
+    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest && !late[publisher][qos][number])
         sim_fail("order broken", client, publisher, qos, number);
     if ((int32_t)number > reception->highest) reception->highest = (int32_t)number;
 }
@@ -242,6 +257,8 @@ static void take_packet(struct sim_client *client, const struct sim_rules *rules
     case MQTT_PUBREL:
     case MQTT_PUBCOMP: return take_ack(client, rules, packet->type, &packet->ack);
     case MQTT_SUBACK:
+        for (uint32_t i = 0; i < packet->suback.codes.bytes; i++)
+            if (packet->suback.codes.data[i] >= 0x80) return hang_up(client, false); /* the disk refuses: again on the next connection */
         if (packet->suback.packet_id == 1 && client->role != SIM_CHAOTIC) client->subscribed = true;
         return;
     default: return;

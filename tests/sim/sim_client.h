@@ -53,6 +53,7 @@ struct sim_rules {
     uint32_t clients_count;
     bool chaos;      /* connections break, chaotic clients act, new messages are published */
     bool pressure;   /* no connection breaks, and publishers alone publish: as fast as they may */
+    bool fills;      /* the disk becomes full now and then: what was refused comes again behind what was sent after it */
     uint32_t filler_max;
     uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };
@@ -66,6 +67,9 @@ void sim_client_cut(struct sim_client *client);
 bool sim_client_quiet(const struct sim_client *client);
 /* Ends its session for good: connects with a clean start and no expiry, then leaves. True when done. */
 bool sim_client_leave(struct sim_client *client, const struct sim_rules *rules);
+
+/* This message may come behind others of its flow: see sim_client.c. */
+bool sim_client_late(uint32_t publisher, uint32_t qos, uint32_t number);
 
 /* Set by main: every violation ends the run with the seed. */
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number);

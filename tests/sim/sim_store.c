@@ -303,8 +303,11 @@ static void life_begin(struct sim_store *sim)
     struct fake_disk_chances none = {0}, chances = {.write_fails = pick(sim, 0, 12), .sync_fails = pick(sim, 0, 12),
                                                     .make_fails = pick(sim, 0, 1) ? pick(sim, 0, 200) : 0};
     fake_disk_set_chances(sim->disk, &none);
+    fake_disk_set_size(sim->disk, 0);
     if (!store_start(sim->store, false, error, sizeof error)) sim_fail(sim, error, 0);
     fake_disk_set_chances(sim->disk, &chances);
+    /* In half of the lives the disk has an end: room for a few more segments, or for none but those that are used again. */
+    fake_disk_set_size(sim->disk, hash_u64(sim->seed ^ sim->crashes) & 1 ? fake_disk_used(sim->disk) + STORE_SEGMENT_BYTES_MIN * (hash_u64(sim->seed + sim->crashes) % 4) : 0);
     for (uint32_t s = 0; s < sim->shards_count; s++) {
         struct sim_shard *shard = &sim->shards[s];
         *shard = (struct sim_shard){.sim = sim, .number = s, .checkpoint_bucket = 0};

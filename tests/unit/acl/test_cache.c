@@ -62,7 +62,7 @@ Test(acl_cache, a_place_is_taken_over)
 
 Test(acl_cache, other_rules_forget)
 {
-    int rules, more;
+    struct acl_rules *rules = acl_builder_end(acl_builder_begin()), *more = acl_builder_end(acl_builder_begin());
     struct acl_cache_verdict verdict;
     struct acl_cache_key key = key_of(ACL_PUBLISH, "a", 0, false);
     struct acl_cache *cache = acl_cache_current(NULL, 8, 1, NULL);
@@ -73,11 +73,39 @@ Test(acl_cache, other_rules_forget)
     cache = acl_cache_current(cache, 8, 2, NULL); /* a reload */
     cr_expect_not(finds(cache, &key, 0, &verdict));
     acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
-    cache = acl_cache_current(cache, 8, 2, &rules); /* a new login */
+    cache = acl_cache_current(cache, 8, 2, rules); /* a new login */
     cr_expect_not(finds(cache, &key, 0, &verdict));
-    cache = acl_cache_current(cache, 16, 2, &rules);
-    cache = acl_cache_current(cache, 16, 2, &more);
+    cache = acl_cache_current(cache, 16, 2, rules);
+    cache = acl_cache_current(cache, 16, 2, more);
     acl_cache_release(cache);
+    acl_rules_release(rules);
+    acl_rules_release(more);
+}
+
+/* A client's rules are replaced each authorization.refresh, and the heap gives the place of old ones to new ones: those must not be taken for the old. */
+Test(acl_cache, other_rules_in_the_same_place_forget)
+{
+    enum { OTHERS = 64 };
+    struct acl_rules *others[OTHERS], *later = NULL;
+    struct acl_cache_verdict verdict;
+    struct acl_cache_key key = key_of(ACL_PUBLISH, "a", 0, false);
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = acl_builder_end(acl_builder_begin());
+    struct acl_rules *rules = others[OTHERS / 2];
+    struct acl_cache *cache = acl_cache_current(NULL, 8, 1, rules);
+    cr_expect_not(finds(cache, &key, 0, &verdict));
+    acl_cache_put(cache, &key, 100, (struct acl_cache_verdict){ACL_ALLOW, 1});
+    for (int i = 0; i < OTHERS; i++)
+        acl_rules_release(others[i]); /* the client has got others, and then others again, and has sent nothing meanwhile */
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = acl_builder_end(acl_builder_begin());
+        if (others[i] == rules || !later) later = others[i];
+    }
+    cache = acl_cache_current(cache, 8, 1, later);
+    cr_expect_not(finds(cache, &key, 0, &verdict), "a verdict of rules that are gone");
+    acl_cache_release(cache);
+    for (int i = 0; i < OTHERS; i++)
+        acl_rules_release(others[i]);
 }
 
 /* A question under way outlives the verdicts, and remembers that they were purged. */

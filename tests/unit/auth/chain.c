@@ -40,6 +40,17 @@ static enum auth_verdict fake_authenticate(void *instance, void *link, const str
     if (strcmp(settings->url, "wait") == 0) sem_wait(&hold);
     if (strcmp(settings->url, "down") == 0 && atomic_load(&down)) return auth_answer_say(answer, AUTH_DOWN, "unplugged");
     if (strcmp(settings->url, "next") == 0) return auth_answer_say(answer, AUTH_NEXT, "who?");
+    if (strcmp(settings->url, "odd") == 0 && query->password.bytes == 3) { /* "odd": this user's entry is broken */
+        answer->of_client = true;
+        return auth_answer_say(answer, AUTH_DOWN, "a hash of no known form");
+    }
+    if (strncmp(settings->url, "much then ", 10) == 0) { /* it says a lot before it finds that it cannot answer */
+        answer->superuser = true;
+        answer->expires_s = 1;
+        auth_answer_attribute(answer, SPAN_LITERAL("role"), SPAN_LITERAL("admin"));
+        auth_answer_rule(answer, true, AUTH_ALL, SPAN_LITERAL("#"), 7, -1);
+        return auth_answer_say(answer, strcmp(settings->url, "much then down") == 0 ? AUTH_DOWN : AUTH_NEXT, "half");
+    }
     bool right = query->password.bytes == 5 && memcmp(query->password.data, "right", 5) == 0;
     return right ? auth_answer_say(answer, AUTH_ALLOW, "right") : auth_answer_say(answer, AUTH_DENY, "wrong");
 }
@@ -48,6 +59,7 @@ static enum auth_verdict fake_authorize(void *instance, void *link, const struct
     const struct auth_source_settings *settings = instance;
     if (strcmp(settings->url, "down") == 0) return auth_answer_say(answer, AUTH_DOWN, "unplugged");
     auth_answer_rule(answer, true, AUTH_PUBLISH, span_of_string(settings->name), 7, -1);
+    if (strcmp(settings->url, "half") == 0) return auth_answer_say(answer, AUTH_DOWN, "the second row is broken");
     return AUTH_NEXT;
 }
 static bool fake_probe(void *instance, void *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
@@ -59,7 +71,12 @@ static bool fake_probe(void *instance, void *link, uint64_t deadline_ms, char *r
 static const struct auth_source_kind fake = {.abi = AUTH_SOURCE_ABI, .name = "fake", .open = fake_open, .close = fake_close, .attach = fake_attach, .detach = fake_detach,
                                              .authenticate = fake_authenticate, .authorize = fake_authorize, .probe = fake_probe};
 
-static const struct auth_source_kind *load(void *context, enum auth_backend backend, char *ret_error, size_t error_bytes) { return &fake; }
+/* As a key set behind a URL is: nobody but a login finds out that it is back. */
+static const struct auth_source_kind fake_without_probe = {.abi = AUTH_SOURCE_ABI, .name = "fake", .open = fake_open, .close = fake_close, .attach = fake_attach,
+                                                           .detach = fake_detach, .authenticate = fake_authenticate, .authorize = fake_authorize};
+
+static const struct auth_source_kind *loaded = &fake;
+static const struct auth_source_kind *load(void *context, enum auth_backend backend, char *ret_error, size_t error_bytes) { return loaded; }
 
 /* ---- settings ---- */
 
@@ -113,7 +130,10 @@ struct login {
     char *what, *source;
     uint32_t *rules;
     bool *unavailable;
+    struct auth_answer **keep;
 };
+
+static struct auth_answer_mark beside; /* the last verdict */
 
 static void login_done(struct auth_job *job)
 {
@@ -123,6 +143,8 @@ static void login_done(struct auth_job *job)
     if (login->source) strcpy(login->source, job->answer->source);
     if (login->rules) *login->rules = job->answer->rules_count;
     if (login->unavailable) *login->unavailable = job->answer->unavailable || job->answer->busy;
+    beside = auth_answer_mark(job->answer);
+    if (login->keep) *login->keep = auth_answer_share(job->answer);
     sem_t *done = login->done;
     auth_job_release(job);
     sem_post(done);
@@ -186,6 +208,27 @@ Test(chain, nobody_knows, .init = set_up, .fini = tear_down)
     cr_assert(auth_listener_matches(SPAN_LITERAL("tls.*, ws.x"), SPAN_LITERAL("ws.x")) && !auth_listener_matches(SPAN_LITERAL("tls.*,ws.x"), SPAN_LITERAL("ws.xy")));
 }
 
+/* Behind the last authenticator comes the first authorizer: that one must not be taken for somebody who lets clients in. */
+Test(chain, whom_nobody_knows_authorizers_do_not_let_in, .init = set_up, .fini = tear_down)
+{
+    static const char *const last[] = {"next", "down"};
+    atomic_store(&down, true);
+    atomic_store(&probe_fails, true);
+    for (int i = 0; i < 4; i++) {
+        sources[0] = source("a", last[i / 2]);
+        sources[0].on_error = AUTH_POLICY_NEXT;
+        authorizers[0] = source("x", "rules");
+        settings.authorizers_count = (uint32_t)i % 2;
+        open_chain(1);
+        cr_assert_eq(login("right"), AUTH_DENY, "row %d: let in by %s", i, who);
+        cr_assert_str_eq(who, "chain", "row %d", i);
+        cr_assert_str_eq(what, "no source knows this client", "row %d", i);
+        cr_assert_eq(rules, 0);
+        if (i < 3) auth_chain_stop(chain);
+        auth_cache_purge(cache, span_of(NULL, 0));
+    }
+}
+
 Test(chain, policies_when_a_source_is_down, .init = set_up, .fini = tear_down)
 {
     static const struct {
@@ -229,6 +272,42 @@ Test(chain, breaker_opens_and_closes, .init = set_up, .fini = tear_down)
     cr_assert(auth_chain_status(chain, 0, &status) && !status.resting && status.health == AUTH_HEALTH_UP);
     cr_assert_str_eq(status.error, "still unplugged");
     cr_assert_not(auth_chain_status(chain, 1, &status));
+}
+
+Test(chain, a_source_without_a_probe_comes_back, .init = set_up, .fini = tear_down)
+{
+    struct auth_source_status status;
+    atomic_store(&down, true);
+    loaded = &fake_without_probe;
+    sources[0] = source("a", "down");
+    open_chain(1);
+    cr_assert(login("right") == AUTH_DENY && login("right") == AUTH_DENY);
+    cr_assert(auth_chain_status(chain, 0, &status) && status.rests == 1);
+    int asked_before = asked[0];
+    for (int i = 0; i < 300 && asked[0] == asked_before; i++) {
+        nap(30);
+        cr_assert_eq(login("right"), AUTH_DENY);
+    }
+    cr_assert_gt(asked[0], asked_before, "its rest is over, and nobody asks it");
+    atomic_store(&down, false);
+    for (int i = 0; i < 300 && login("right") != AUTH_ALLOW; i++)
+        nap(30);
+    cr_assert_eq(login("right"), AUTH_ALLOW, "it is back, and is not asked: %s", what);
+    cr_assert(auth_chain_status(chain, 0, &status) && !status.resting && status.health == AUTH_HEALTH_UP);
+}
+
+Test(chain, one_clients_broken_entry_is_not_the_source, .init = set_up, .fini = tear_down)
+{
+    struct auth_source_status status;
+    sources[0] = source("a", "odd");
+    open_chain(1);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(login("odd"), AUTH_DENY);
+        cr_assert(unavailable, "what cannot be checked is no wrong password");
+    }
+    cr_assert_eq(login("right"), AUTH_ALLOW, "one user's broken entry has locked out another: %s", what);
+    cr_assert(auth_chain_status(chain, 0, &status) && status.health == AUTH_HEALTH_UP && status.rests == 0 && status.verdicts[AUTH_DOWN] == 5);
+    cr_assert_str_eq(status.error, "a hash of no known form");
 }
 
 Test(chain, full_queue_and_deadlines, .init = set_up, .fini = tear_down)
@@ -312,6 +391,60 @@ Test(chain, authorizers_add_rules, .init = set_up, .fini = tear_down)
     open_chain(1);
     cr_assert_eq(login("right"), AUTH_ALLOW);
     cr_assert_eq(rules, 1);
+}
+
+/* As authorization.refresh does. */
+Test(chain, rules_of_the_login_outlive_a_refresh, .init = set_up, .fini = tear_down)
+{
+    struct auth_answer *earlier = auth_answer_create();
+    sem_t done;
+    sem_init(&done, 0, 0);
+    snprintf(earlier->source, sizeof earlier->source, "token");
+    auth_answer_rule(earlier, false, AUTH_ALL, SPAN_LITERAL("secret/#"), 5, 0);
+    earlier->login_rules = 1;
+    earlier->has_login_rules = true;
+    auth_answer_rule(earlier, true, AUTH_ALL, SPAN_LITERAL("what the database said then"), 7, -1);
+    authorizers[0] = source("x", "rules");
+    settings.authorizers_count = 1;
+    open_chain(0);
+    for (int i = 0; i < 2; i++) { /* the second time of what came out of the first */
+        struct login *one = login_new("", &done);
+        one->job.rules_only = true;
+        one->job.earlier = earlier;
+        one->keep = &earlier;
+        auth_chain_submit(chain, &one->job);
+        sem_wait(&done);
+        cr_assert(earlier->verdict == AUTH_ALLOW && earlier->has_rules && earlier->rules_count == 2 && earlier->login_rules == 1, "%u rules", earlier->rules_count);
+        cr_assert(!earlier->rules[0].allow && earlier->rules[0].qos_mask == 5 && earlier->rules[0].retain == 0 && earlier->rules[0].actions == AUTH_ALL);
+        cr_assert_str_eq(earlier->rules[0].topic, "secret/#");
+        cr_assert_str_eq(earlier->rules[1].topic, "x");
+        cr_assert_str_eq(earlier->source, "token");
+    }
+    auth_answer_release(earlier);
+}
+
+Test(chain, what_was_said_in_vain_does_not_count, .init = set_up, .fini = tear_down)
+{
+    static const char *const rows[] = {"much then down", "much then next"};
+    for (int i = 0; i < 2; i++) {
+        sources[0] = source("a", rows[i]);
+        sources[0].on_error = AUTH_POLICY_NEXT;
+        sources[1] = source("b", "check");
+        open_chain(2);
+        cr_assert_eq(login("right"), AUTH_ALLOW);
+        cr_assert(!beside.superuser && !beside.has_rules && !beside.rules_count && !beside.attributes_count && !beside.expires_s, "%s", rows[i]);
+        if (i == 0) auth_chain_stop(chain);
+        auth_cache_purge(cache, span_of(NULL, 0));
+    }
+    auth_chain_stop(chain);
+    sources[0] = source("a", "check");
+    authorizers[0] = source("x", "half"); /* half of its rules, of which the others may deny */
+    authorizers[1] = source("y", "rules");
+    authorizers[0].on_error = AUTH_POLICY_NEXT;
+    settings.authorizers_count = 2;
+    open_chain(1);
+    cr_assert_eq(login("right"), AUTH_ALLOW);
+    cr_assert(beside.has_rules && beside.rules_count == 1, "%u", beside.rules_count);
 }
 
 Test(chain, ends_with_work_left, .init = set_up, .fini = tear_down)
@@ -416,7 +549,7 @@ Test(throttle, counts_and_forgets)
     uint8_t v4[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 1}, other[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 2}, v6[16] = {0x20, 1, 0xd, 0xb8, [15] = 1}, same[16] = {0x20, 1, 0xd, 0xb8, [15] = 2};
     for (int i = 0; i < 10; i++) {
         cr_assert_not(auth_throttle_over(throttle, v4, 10, 60, 1000));
-        auth_throttle_failed(throttle, v4, 60, 1000);
+        auth_throttle_failed(throttle, v4, 10, 60, 1000);
     }
     cr_assert(auth_throttle_over(throttle, v4, 10, 60, 1000));
     cr_assert_not(auth_throttle_over(throttle, v4, 0, 60, 1000), "0 is no limit");
@@ -424,9 +557,31 @@ Test(throttle, counts_and_forgets)
     cr_assert_not(auth_throttle_over(throttle, v4, 10, 60, 8000), "some have leaked away");
     cr_assert_not(auth_throttle_over(throttle, v4, 1, 60, 62000), "all have");
     for (int i = 0; i < 5; i++)
-        auth_throttle_failed(throttle, v6, 60, 1000);
+        auth_throttle_failed(throttle, v6, 5, 60, 1000);
     cr_assert(auth_throttle_over(throttle, same, 5, 60, 1000), "a /64 is one");
     auth_throttle_release(throttle);
+}
+
+/* Who takes its time is counted, too: a guess a second is far more than ten a minute. */
+Test(throttle, slow_guessing_counts)
+{
+    static const struct {
+        uint32_t max, window_s, every_ms, failures; /* over after so many at most; 0: never */
+    } rows[] = {{10, 60, 1000, 13}, {10, 60, 5000, 61}, {3, 86400, 60000, 4}, {100, 60, 500, 599}, {10, 60, 6000, 0}, {10, 60, 7000, 0}, {4000, 86400, 1, 4001}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct auth_throttle *throttle = auth_throttle_create();
+        uint8_t address[16] = {[10] = 0xFF, [11] = 0xFF, 192, 0, 2, 1};
+        uint64_t now_ms = 5000000000;
+        uint32_t failures = 0;
+        while (failures < 5000 && !auth_throttle_over(throttle, address, rows[i].max, rows[i].window_s, now_ms)) {
+            auth_throttle_failed(throttle, address, rows[i].max, rows[i].window_s, now_ms);
+            failures++;
+            now_ms += rows[i].every_ms;
+        }
+        cr_assert(rows[i].failures ? failures >= rows[i].max && failures <= rows[i].failures : failures == 5000, "row %zu: %u failures", i, failures);
+        if (rows[i].failures) cr_assert_not(auth_throttle_over(throttle, address, rows[i].max, rows[i].window_s, now_ms + rows[i].window_s * 1000ull / rows[i].max + 1), "row %zu", i);
+        auth_throttle_release(throttle);
+    }
 }
 
 /* ---- templates ---- */
@@ -460,11 +615,19 @@ Test(templates, escapes_and_sql)
     cr_assert_null(template_compile(SPAN_LITERAL("${user}"), error, sizeof error));
     cr_assert(strstr(error, "there is no placeholder ${user}"), "%s", error);
     cr_assert_null(template_compile(SPAN_LITERAL("${username"), error, sizeof error));
-    struct template *template = template_compile(SPAN_LITERAL("SELECT '${username}', ${clientid}, 'a${username}' WHERE p = '${password}'"), error, sizeof error);
+    static const char *const quoted[] = {"SELECT 'a${username}'", "SELECT '%${username}%'", "SELECT \"x ${username}\"", "SELECT ${clientid} || 'it''s ${username}'"};
     struct auth_text sql = {0};
+    for (size_t i = 0; i < sizeof quoted / sizeof quoted[0]; i++) {
+        struct template *one = template_compile(span_of_string(quoted[i]), error, sizeof error);
+        cr_assert_not(template_sql(one, TEMPLATE_MARKS_DOLLAR, &sql, error, sizeof error), "%s", quoted[i]);
+        cr_assert(strstr(error, "within quotes"), "%s", error);
+        auth_text_release(&sql);
+        template_release(one);
+    }
+    struct template *template = template_compile(SPAN_LITERAL("SELECT '${username}', ${clientid}, 'it''s' || ${username}, \"c\" WHERE p = '${password}'"), error, sizeof error);
     struct span values[TEMPLATE_PARAMETERS_MAX];
     cr_assert(template_sql(template, TEMPLATE_MARKS_DOLLAR, &sql, error, sizeof error));
-    cr_assert_str_eq(sql.data, "SELECT $1, $2, 'a$3' WHERE p = $4");
+    cr_assert_str_eq(sql.data, "SELECT $1, $2, 'it''s' || $3, \"c\" WHERE p = $4");
     cr_assert_eq(template_parameters(template, &query, values), 4);
     cr_assert(span_equal(values[0], query.user_name) && span_equal(values[1], query.client_id) && values[3].data == NULL);
     auth_text_release(&sql);

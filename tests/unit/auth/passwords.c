@@ -1,16 +1,21 @@
 /* Password hashes: vectors of others, our own, files, users. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "features/auth/encode.h"
 #include "features/auth/password.h"
 #include "features/auth/password_file.h"
 #include "features/auth/saslprep.h"
+#include "features/auth/source.h"
 #include "features/auth/users.h"
 
 static struct span text(const char *string) { return span_of_string(string); }
@@ -84,6 +89,9 @@ Test(passwords, bare_forms)
     struct password_form rfc6070 = {.algorithm = PASSWORD_PBKDF2, .mac = PASSWORD_SHA1, .iterations = 2, .key_bytes = 20};
     cr_assert_eq(password_check_form(&rfc6070, text("ea6c014dc72d6f8ffd08a92f2e0a8b2b1a6ba2e4"), text("salt"), text("password")), PASSWORD_WRONG);
     cr_assert_eq(password_check_form(&rfc6070, text("ea6c014dc72d6f8ccd1ed92ace1d41f0d8de8957"), text("salt"), text("password")), PASSWORD_RIGHT, "RFC 6070");
+    struct password_form plain = {.algorithm = PASSWORD_PLAIN}, sha256 = {.algorithm = PASSWORD_SHA256};
+    cr_assert_eq(password_check_form(&plain, text(""), text(""), text("")), PASSWORD_WRONG, "an account without a password");
+    cr_assert_eq(password_check_form(&sha256, text(""), text(""), text("")), PASSWORD_WRONG);
     cr_assert_eq(password_check_form(&rfc6070, text("not hex"), text("salt"), text("password")), PASSWORD_UNREADABLE);
     cr_assert_eq(password_check_form(&rfc6070, text(vectors[0].stored), text(""), text("geheim")), PASSWORD_RIGHT, "a self-describing hash is always understood");
 }
@@ -129,6 +137,67 @@ Test(passwords, files)
     snprintf(content, sizeof content, "ann:%s\nann:%s\n", vectors[0].stored, vectors[0].stored);
     cr_assert_null(password_file_parse(text(content), "f", error, sizeof error));
     cr_assert(strstr(error, "two lines"), "%s", error);
+}
+
+/* ---- a file under load ---- */
+
+static struct auth_source_settings file_settings;
+static void *file_instance;
+static atomic_bool file_over, file_changed;
+static atomic_int file_allowed;
+
+static enum auth_verdict file_login(const char *user)
+{
+    struct auth_answer *answer = auth_answer_create();
+    struct auth_query query = {.user_name = text(user), .password = text("the secret"), .has_user_name = true, .has_password = true};
+    enum auth_verdict verdict = auth_source_password_file.authenticate(file_instance, NULL, &query, UINT64_MAX, answer);
+    auth_answer_release(answer);
+    return verdict;
+}
+
+static void *file_logins(void *number)
+{
+    while (!atomic_load(&file_over)) {
+        if (file_login("ann") == AUTH_ALLOW) atomic_fetch_add(&file_allowed, 1);
+        if (file_login("new") == AUTH_ALLOW) atomic_store(&file_changed, true);
+    }
+    return NULL;
+}
+
+static void file_write(const char *path, bool both)
+{
+    char stored[PASSWORD_STORED_BYTES_MAX];
+    FILE *file = fopen(path, "w");
+    cr_assert_null(password_make(MAKE_SHA512_PBKDF2, 20000, text("the secret"), stored));
+    fprintf(file, "ann:%s\n%s%s%s", stored, both ? "new:" : "", both ? stored : "", both ? "\n" : "");
+    fclose(file);
+}
+
+/* Logins that relay each other must not keep a changed file out. */
+Test(passwords, a_changed_file_comes_into_force_under_load)
+{
+    char path[] = "/tmp/ringmq-passwords-XXXXXX", error[300], none[] = "";
+    pthread_t threads[8];
+    log_configure(LOG_OFF, LOG_TEXT);
+    close(mkstemp(path));
+    file_write(path, false);
+    file_settings = (struct auth_source_settings){.name = none, .file = path};
+    file_instance = auth_source_password_file.open(&file_settings, &auth_tools, error, sizeof error);
+    cr_assert_not_null(file_instance, "%s", error);
+    for (int i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, file_logins, NULL);
+    while (atomic_load(&file_allowed) < 8)
+        usleep(1000);
+    file_write(path, true);
+    for (int i = 0; i < 500 && !atomic_load(&file_changed); i++)
+        usleep(10000);
+    bool changed = atomic_load(&file_changed);
+    atomic_store(&file_over, true);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    auth_source_password_file.close(file_instance);
+    unlink(path);
+    cr_assert(changed, "who was written into the file is not let in");
 }
 
 /* ---- users ---- */
@@ -266,6 +335,54 @@ Test(users, one_process_at_a_time, .init = make_folder, .fini = remove_folder)
     auth_users_close(users);
 }
 
+/* Counted beside the C library's own: how often a folder was brought to disk. */
+static int folders_synced;
+int fsync(int fd)
+{
+    struct stat status;
+    folders_synced += fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* As many lines as make a file of mostly history, with few syncs. */
+static void fill(struct auth_users *users)
+{
+    struct auth_text csv = {0};
+    struct password_form sha256 = {.algorithm = PASSWORD_SHA256};
+    struct auth_import done;
+    auth_text_add(&csv, text("user_id,password_hash,salt\n"));
+    for (int i = 0; i < 600; i++) {
+        char line[120];
+        snprintf(line, sizeof line, "u%d,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,x\n", i);
+        auth_text_add(&csv, text(line));
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert(auth_users_import(users, span_of(csv.data, csv.bytes), &sha256, false, true, &done, error, sizeof error), "%s", error);
+    auth_text_release(&csv);
+}
+
+/* node.data_dir and files may be links; what is rewritten is what they name, and both it and its name are on disk. */
+Test(users, rewritten_where_it_lies, .init = make_folder, .fini = remove_folder)
+{
+    char real[80];
+    struct stat status;
+    snprintf(real, sizeof real, "%s.real", path);
+    close(open(real, O_RDWR | O_CREAT, 0600));
+    cr_assert_eq(symlink(real, path), 0);
+    struct auth_users *users = auth_users_open(path, error, sizeof error), *again;
+    cr_assert_not_null(users, "%s", error);
+    cr_expect_eq(folders_synced, 1, "a new file that a crash may take with it");
+    fill(users);
+    cr_expect_eq(folders_synced, 2, "a rewritten file in whose place a crash may bring back the old one");
+    cr_assert(stat(real, &status) == 0 && status.st_size < 1000 * 130, "it was not rewritten: %lld bytes", (long long)status.st_size);
+    cr_expect(lstat(path, &status) == 0 && S_ISLNK(status.st_mode), "the link has become a file");
+    again = auth_users_open(path, error, sizeof error);
+    cr_expect_eq(again, users, "a reload: %s", error);
+    auth_users_close(again);
+    auth_users_close(users);
+    unlink(real);
+}
+
 Test(users, history_is_rewritten, .init = make_folder, .fini = remove_folder)
 {
     struct auth_users *users = auth_users_open(path, error, sizeof error);
@@ -321,6 +438,29 @@ Test(users, import_and_export, .init = make_folder, .fini = remove_folder)
     auth_users_close(copy);
     auth_users_close(users);
     unlink(other);
+}
+
+/* What is acknowledged can be read back: a name that JSON cannot write would make the file one that no broker starts with. */
+Test(users, what_is_no_utf_8_does_not_get_in, .init = make_folder, .fini = remove_folder)
+{
+    static const char *const rows[] = {"\xff,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,x", "ann,2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b,\xc3"};
+    struct password_form sha256 = {.algorithm = PASSWORD_SHA256};
+    struct auth_users *users = auth_users_open(path, error, sizeof error);
+    struct auth_import done;
+    struct auth_user bob = user_named("bob"), odd = user_named("\xff");
+    cr_assert_eq(auth_users_put(users, &bob, AUTH_USERS_ADD), AUTH_USERS_DONE);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char csv[200];
+        snprintf(csv, sizeof csv, "user_id,password_hash,salt\n%s\n", rows[i]);
+        cr_expect_not(auth_users_import(users, text(csv), &sha256, false, false, &done, error, sizeof error), "row %zu", i);
+        cr_expect(strstr(error, "line 2: ") && strstr(error, "no UTF-8"), "%s", error);
+    }
+    cr_expect_eq(auth_users_put(users, &odd, AUTH_USERS_ADD), AUTH_USERS_WRONG);
+    auth_users_close(users);
+    users = auth_users_open(path, error, sizeof error);
+    cr_assert_not_null(users, "%s", error);
+    cr_assert_eq(auth_users_count(users), 1);
+    auth_users_close(users);
 }
 
 /* ---- SASLprep: the examples of RFC 4013 §3, and RFC 3454's other rules ---- */

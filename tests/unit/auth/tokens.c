@@ -192,6 +192,19 @@ Test(replies, formats_of_emqx)
     cr_assert_eq(answer->rules_count, 3, "the old form ends with: everything else is denied");
     cr_assert(!answer->rules[2].allow && strcmp(answer->rules[2].topic, "#") == 0);
     auth_answer_release(answer);
+    static const struct {
+        const char *retain;
+        int8_t means;
+    } retains[] = {{"null", -1}, {"\"all\"", -1}, {"\"\"", -1}, {"true", 1}, {"1", 1}, {"\"Yes\"", 1}, {"false", 0}, {"0", 0}, {"\"off\"", 0}, {"2", -2}, {"\"maybe\"", -2}, {"[]", -2}};
+    for (size_t i = 0; i < sizeof retains / sizeof retains[0]; i++) { /* a rule that denies is about all it could be about, or it is an error */
+        char reply[200];
+        answer = auth_answer_create();
+        snprintf(reply, sizeof reply, "{\"result\":\"allow\",\"acl\":[{\"permission\":\"deny\",\"action\":\"all\",\"topic\":\"x\",\"qos\":null,\"retain\":%s}]}", retains[i].retain);
+        bool fine = auth_reply(text(reply), true, answer, error, sizeof error);
+        cr_expect_eq(fine, retains[i].means > -2, "retain %s", retains[i].retain);
+        cr_expect(!fine || (answer->rules[0].retain == retains[i].means && answer->rules[0].qos_mask == 7), "retain %s", retains[i].retain);
+        auth_answer_release(answer);
+    }
     static const char *const broken[] = {"", "null", "[]", "{}", "{\"result\":1}", "{\"result\":\"ALLOW\"}", "{\"result\":\"allow\",\"result\":\"deny\"}", "{\"result\":\"allow\",\"expire_at\":\"x\"}",
                                          "{\"result\":\"allow\",\"acl\":3}", "{\"result\":\"allow\",\"acl\":[{\"permission\":\"perhaps\",\"action\":\"all\",\"topic\":\"x\"}]}",
                                          "{\"result\":\"allow\",\"acl\":[{\"permission\":\"allow\",\"action\":\"all\"}]}", "{\"result\":\"allow\",\"acl\":[{\"permission\":\"allow\",\"action\":\"all\",\"topic\":\"x\",\"qos\":3}]}"};

@@ -267,6 +267,86 @@ Test(shelf, a_shelf_that_refuses_keeps_the_writes_and_reads_are_served_from_them
     spill_destroy(spill);
 }
 
+Test(shelf, what_is_dropped_does_not_wait_behind_writes_that_are_refused)
+{
+    struct spill *spill = spill_make(1 << 20);
+    for (uint64_t number = 0; number < 500; number += 100)
+        send_write(spill, 0, 1, number);
+    spill_step(spill, 0);
+    refuses = true;
+    send_write(spill, 0, 2, 0);
+    send_write(spill, 0, 1, 500);
+    send(spill, 0, SPILL_DROP, 1, 0, 300);
+    send(spill, 0, SPILL_DROP, 2, 0, UINT64_MAX); /* that session ends */
+    spill_step(spill, 10);
+    cr_assert(read_from(1, 0, 64).count == 2, "300 and 400 are left");
+    cr_assert(spill_backlog_bytes(spill, 0) > 0);
+    refuses = false;
+    send(spill, 0, SPILL_SYNC, 0, 0, 0);
+    spill_step(spill, 5000);
+    cr_assert(spill_synced(spill, 0) == 7 && spill_backlog_bytes(spill, 0) == 0);
+    cr_assert(read_from(1, 0, 64).count == 3 && read_from(2, 0, 64).count == 0, "nothing was written for the one that had ended");
+    spill_destroy(spill);
+}
+
+/* The same with a reserve: the shelf gives the room of what was dropped back, and does not lose the block at the end of what goes. */
+static uint64_t room_bytes;
+
+static int room(void *context, uint64_t *ret_free_bytes)
+{
+    *ret_free_bytes = room_bytes;
+    return 0;
+}
+
+static uint64_t disk_bytes(void)
+{
+    uint64_t disk, memory;
+    shelf.size(shelf.context, &disk, &memory);
+    return disk;
+}
+
+#define BLOCKS 300u
+
+static void put_large(uint64_t session, uint64_t number)
+{
+    static uint8_t block[64 * 1024];
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = (uint8_t)(i * i * 31 + (i >> 3) * number + (i >> 11) * session); /* hardly to be compressed */
+    cr_assert_eq(shelf.put(shelf.context, session, number, span_of(block, sizeof block)), 0);
+}
+
+static bool number_take(void *context, uint64_t session, uint64_t number, struct span block)
+{
+    *(uint64_t *)context = number;
+    return false;
+}
+
+Test(shelf, gives_room_back_when_the_store_is_full)
+{
+    struct store_files files = {.room = room};
+    struct reserve_config kept = {.files = &files, .path = "", .bytes = 1 << 20, .shards_count = 1, .segment_bytes = 1 << 20};
+    struct reserve *reserve = reserve_create(&kept);
+    for (uint64_t number = 0; number < BLOCKS; number++)
+        put_large(1, number);
+    cr_assert_eq(shelf.sync(shelf.context), 0);
+    cr_assert_eq(shelf.compact(shelf.context), 0);
+    uint64_t before = disk_bytes(), found = 0;
+    cr_assert_gt(shelf.needs(shelf.context), before, "what compactions may write is counted");
+    struct spill_config config = {.shelf = shelf, .shards_count = 1, .sync_bytes = 1 << 20, .reserve = reserve};
+    struct spill *spill = spill_create(&config);
+    room_bytes = 0;
+    cr_assert(reserve_look(reserve));
+    send(spill, 0, SPILL_DROP, 1, 0, BLOCKS - 1);
+    spill_step(spill, 0);
+    for (int i = 0; i < 3000 && disk_bytes() > before / 10; i++)
+        poll(NULL, 0, 10);
+    cr_assert_leq(disk_bytes(), before / 10, "%llu of %llu bytes are left", (unsigned long long)disk_bytes(), (unsigned long long)before);
+    cr_assert_eq(shelf.read(shelf.context, 1, 0, number_take, &found), 0);
+    cr_assert_eq(found, BLOCKS - 1, "the last one is needed");
+    spill_destroy(spill);
+    reserve_destroy(reserve);
+}
+
 #define ROUNDS 200
 
 /* With its own thread: what the thread sanitizer looks at. */

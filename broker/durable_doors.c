@@ -1,0 +1,76 @@
+/* durable_doors.c - what is not let in while the disk takes nothing, or the store is full.
+ *
+ *                            stuck: the log is far behind, or cannot be written        full: less room than durability.disk_reserve
+ *     PUBLISH QoS 1, 2       0x97 if it would go into a log                            the same, but a retained message may be deleted
+ *     retained, QoS 0        is kept as well as it can be                              not kept; what it replaces goes, too [MQTT-3.3.1-5 allows both]
+ *     QoS 0 into a long queue                                                          dropped
+ *     SUBSCRIBE, durable     0x97                                                      0x97, unless it is there already
+ *     CONNECT, durable       0x88                                                      0x88, unless its session is there: it may take what is in it
+ *     all that takes away: acknowledgements, UNSUBSCRIBE, DISCONNECT, expiry           goes on
+ *
+ * MQTT 3 has no code for a refused PUBLISH: its client is disconnected, and sends it again on its next connection. Messages of the broker's own (wills,
+ * delayed ones that are due) are few and go through. */
+#include "base/log.h"
+#include "broker/broker.h"
+#include "broker/durable.h"
+
+void durable_doors_look(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    const struct durability_settings *settings = &broker->settings->durability;
+    bool looks = (settings->topics && *settings->topics) || wal_backlog_bytes(&durable->wal) > settings->backlog_bytes_max / 2;
+    broker->durable_doors = (uint8_t)((durable_refuses(broker) ? DURABLE_STUCK : 0) | (reserve_full(store_reserve(broker->broker->store)) ? DURABLE_FULL : 0) |
+                                      (looks ? DURABLE_LOOKS : 0));
+}
+
+/* By the bitmaps of durable filters, so now and then true for nothing. */
+static bool somebody_keeps(const struct broker_shard *broker, struct span topic)
+{
+    const struct match_set *set = match_cache_lookup(broker->matches, topic);
+    if (set->local_ids_count && durable_filters_any(broker->durable, set->local_ids, set->local_ids_count)) return true;
+    for (uint32_t i = 0; i < set->others_count; i++)
+        if (durable_filters_any(broker->broker->shards[set->others[i].target]->durable, set->others[i].ids, set->others[i].ids_count)) return true;
+    for (uint32_t g = 0; g < set->groups_count; g++)
+        for (uint32_t t = 0; t < set->groups[g].targets_count; t++) {
+            const struct route_target *target = &set->groups[g].targets[t];
+            if (durable_filters_any(broker->broker->shards[target->target]->durable, &target->local_id, 1)) return true;
+        }
+    return false;
+}
+
+bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps)
+{
+    bool knows_id = qos == 2 && session && session_is_durable(session), stuck = (broker->durable_doors & DURABLE_STUCK) != 0;
+    bool concerned;
+    if (qos == 0) return false;
+    if (durable_level(broker, topic) == DURABILITY_NONE)
+        concerned = knows_id;
+    else
+        concerned = knows_id || keeps == DURABLE_KEEPS || (keeps == DURABLE_CLEARS && stuck) || somebody_keeps(broker, topic);
+    if (!concerned) return false;
+    COUNT(broker, durable_refused);
+    drop_note(broker, DROP_disk, session, topic, 1);
+    LOG_LIMITED(WARN, 1000, "message refused", "reason=%s client=%s topic=%s", stuck ? "disk" : "store_full",
+                session ? log_quoted(session_client_id(session)) : "-", log_quoted(topic));
+    return true;
+}
+
+bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id)
+{
+    if (!(broker->durable_doors & DURABLE_STUCK)) {
+        const struct session *session = session_find(broker, client_id);
+        if (session && session_is_durable(session)) return false;
+    }
+    COUNT(broker, durable_refused);
+    return true;
+}
+
+bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group)
+{
+    if (!(broker->durable_doors & DURABLE_STUCK)) {
+        uint32_t local_id = sinks_find(broker->sinks, filter, group);
+        if (local_id != SINKS_ID_NONE && sinks_find_sink(broker->sinks, local_id, session)) return false;
+    }
+    COUNT(broker, durable_refused);
+    return true;
+}
