@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* How a run ends; docs/cli.md explains each. A reason code of MQTT 5 (128 and above) is an exit status by itself, also
  * when the connection speaks 3.1.1: the codes of CONNACK are translated (proto/mqtt.h). */
@@ -33,6 +34,8 @@ extern const char *say_who;
 extern const char *say_summary; /* what that program is for, in a line */
 extern bool say_quiet;
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What a server says, or a client's name, for a terminal: that obeys bytes below 0x20, 0x7f, and U+0080 to U+009F; they are shown as \xNN. */
+void print_shown(const char *text, FILE *out);
 
 /* CLOCK_MONOTONIC. */
 uint64_t clock_now_ms(void);

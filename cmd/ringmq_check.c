@@ -135,7 +135,8 @@ static void print_verdict(const struct check *check, const struct capability *ca
 {
     printf("%-6s  %-32s %c %9.3f ms", verdict_words[verdict], capability->title, capability->essential ? '*' : ' ',
            (double)took_us / 1000);
-    if (check->note[0]) printf("  %s", check->note);
+    if (check->note[0]) fputs("  ", stdout);
+    print_shown(check->note, stdout);
     putchar('\n');
     fflush(stdout);
 }

@@ -81,8 +81,14 @@ void link_end(struct client *client, enum client_cause cause, enum mqtt_reason r
     va_start(arguments, format);
     client->end.cause = cause;
     client->end.reason = reason;
-    vsnprintf(client->end.text, sizeof client->end.text, format, arguments);
+    bool cut = vsnprintf(client->end.text, sizeof client->end.text, format, arguments) >= (int)sizeof client->end.text;
     va_end(arguments);
+    if (cut) { /* not in the middle of a character: it becomes JSON */
+        size_t bytes = sizeof client->end.text - 1;
+        while (bytes && ((unsigned char)client->end.text[bytes - 1] & 0xc0) == 0x80) bytes--;
+        if (bytes && (unsigned char)client->end.text[bytes - 1] >= 0xc0) bytes--;
+        client->end.text[bytes] = 0;
+    }
     link_close(client);
 }
 

@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "base/sha1.h"
 #include "cmd/ringmq.h"
 #include "cmd/ringmq_ctl.h"
+#include "cmd/ringmq_terminal.h"
 
 #define URL_DEFAULT "http://127.0.0.1:18083"
 
@@ -136,21 +136,15 @@ static int request_run(struct ctl *ctl, struct ctl_request *request, json_t **re
 static bool password_ask(char *ret_password, size_t bytes)
 {
     const char *given = getenv("RINGMQ_PASSWORD");
-    struct termios shown, hidden;
     if (given) {
         snprintf(ret_password, bytes, "%s", given);
         return true;
     }
-    bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
-    if (terminal) {
-        fputs("Password: ", stderr);
-        hidden = shown;
-        hidden.c_lflag &= ~(tcflag_t)ECHO;
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-    }
+    bool terminal = terminal_hide(STDIN_FILENO);
+    if (terminal) fputs("Password: ", stderr);
     bool read = fgets(ret_password, (int)bytes, stdin) != NULL;
     if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+        terminal_show();
         fputc('\n', stderr);
     }
     if (read) ret_password[strcspn(ret_password, "\r\n")] = 0;

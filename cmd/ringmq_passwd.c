@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "cmd/ringmq.h"
 #include "cmd/ringmq_options.h"
+#include "cmd/ringmq_terminal.h"
 #include "features/auth/encode.h"
 #include "features/auth/password.h"
 #include "features/auth/password_file.h"
@@ -88,16 +88,11 @@ static bool read_line(FILE *in, char line[static SECRET_BYTES_MAX], size_t *ret_
 
 static bool ask(FILE *terminal, const char *question, char line[static SECRET_BYTES_MAX], size_t *ret_bytes)
 {
-    struct termios as_it_was, silent;
-    int fd = fileno(terminal);
-    if (tcgetattr(fd, &as_it_was) != 0) return die("cannot switch the echo off", "/dev/tty");
-    silent = as_it_was;
-    silent.c_lflag &= ~(tcflag_t)ECHO;
+    if (!terminal_hide(fileno(terminal))) return die("cannot switch the echo off", "/dev/tty");
     fputs(question, terminal);
     fflush(terminal);
-    tcsetattr(fd, TCSAFLUSH, &silent);
     bool read = read_line(terminal, line, ret_bytes);
-    tcsetattr(fd, TCSAFLUSH, &as_it_was);
+    terminal_show();
     fputc('\n', terminal);
     return read;
 }

@@ -11,15 +11,14 @@ const char *say_who = "ringmq";
 const char *say_summary = "MQTT from the command line";
 bool say_quiet;
 
-/* What a server says is in some of them, and a client's name: terminals obey bytes below 0x20, 0x7f, and U+0080 to U+009F. */
-static void put_shown(const char *text)
+void print_shown(const char *text, FILE *out)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
         bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
         if (c1 || (*at < 0x20 && *at != '\n' && *at != '\t') || *at == 0x7f)
-            fprintf(stderr, "\\x%02x", c1 ? *++at : *at);
+            fprintf(out, "\\x%02x", c1 ? *++at : *at);
         else
-            fputc(*at, stderr);
+            fputc(*at, out);
     }
 }
 
@@ -33,7 +32,7 @@ void say_error(const char *format, ...)
     int bytes = vasprintf(&text, format, arguments);
     va_end(arguments);
     fprintf(stderr, "%s: ", say_who);
-    put_shown(bytes < 0 ? format : text);
+    print_shown(bytes < 0 ? format : text, stderr);
     fputc('\n', stderr);
     if (bytes >= 0) free(text);
 }

@@ -19,7 +19,7 @@ class Link:
         self.socket, self.parser, self.out, self.ready, self.was_connected = None, None, bytearray(), False, False
 
     def dial(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), 5)
+        self.socket = socket.create_connection(("127.0.0.1", port), 30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.parser, self.out, self.ready = mqtt.Parser(self.version), bytearray(), False
@@ -298,8 +298,15 @@ class Load:
     def check_retained(self, port):
         with mqtt.Client(port, "looker", 5) as looker:
             looker.subscribe("r/#", 1)
-            looker.quiet(1)
-            found = {p.topic: int(p.payload) for p in looker.pending if p.kind == mqtt.PUBLISH}
+            found = {}
+
+            def all_found():
+                looker.poll(0.1)
+                found.update({p.topic: int(p.payload) for p in looker.pending if p.kind == mqtt.PUBLISH})
+                return all(found.get(topic, 0) >= number for publisher in self.publishers for topic, number in publisher.retained_acked.items())
+            deadline = time.monotonic() + 20
+            while not all_found() and time.monotonic() < deadline:
+                pass
             looker.disconnect()
         for publisher in self.publishers:
             for topic, number in publisher.retained_acked.items():

@@ -260,7 +260,7 @@ class Client:
         self.pending.append(arrived)
 
     def poll(self, timeout):
-        """Reads once. False: nothing came."""
+        """Reads once: what arrives, or a part of it; whoever waits for something calls it again until it is there (next(), wait(), quiet()). False: nothing came."""
         self.socket.settimeout(max(timeout, 0.000001))
         try:
             data = self.socket.recv(1 << 18)
@@ -359,7 +359,7 @@ class Client:
         try:
             if type(self.socket) is socket.socket:
                 self.socket.shutdown(socket.SHUT_WR)
-                deadline = time.monotonic() + 2
+                deadline = time.monotonic() + 10
                 while (left := deadline - time.monotonic()) > 0:
                     self.socket.settimeout(left)
                     if not self.socket.recv(1 << 18):
