@@ -223,14 +223,14 @@ static int rocks_compact(void *context)
     return 0;
 }
 
-/* Files with something dropped in them are merged: in the background, when compactions are allowed. What was dropped must be in files for that. */
-static int rocks_shrink(void *context)
+/* Files with something of it in them are merged: in the background, when compactions are allowed. */
+static int rocks_shrink(void *context, uint64_t session, uint64_t until)
 {
     struct rocks *rocks = context;
-    char *error = NULL;
-    int failed = rocks_sync(context);
-    if (failed) return failed;
-    rocksdb_suggest_compact_range(rocks->db, NULL, 0, NULL, 0, &error);
+    char first[KEY_BYTES], end[KEY_BYTES], *error = NULL;
+    key_make(session, 0, first);
+    key_make(session, until, end);
+    rocksdb_suggest_compact_range(rocks->db, first, KEY_BYTES, end, KEY_BYTES, &error);
     return result(rocks, error);
 }
 
