@@ -86,6 +86,11 @@ struct durable_shard {
     struct list spills;        /* struct durable_spill */
     struct list spill_writes;  /* blocks that are not synced yet, in their order */
     uint64_t spill_tickets, spill_synced;
+    struct {                   /* all of `spills` are looked at, some in each turn */
+        struct list mark;      /* among them: those before it are still to be looked at */
+        bool retries, drops;   /* why; drops: what the last checkpoint has made superfluous goes, and no other begins before that is over */
+        bool again;            /* one of them was not done with */
+    } spill_walk;
     uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;

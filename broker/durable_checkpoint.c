@@ -349,7 +349,7 @@ void durable_checkpoint_turn(struct broker_shard *broker)
         durable_show(broker);
     }
     if (broker->stopping) return;
-    if (!durable->checkpoint.running && checkpoint_due(broker)) checkpoint_begin(broker);
+    if (!durable->checkpoint.running && !durable->spill_walk.drops && checkpoint_due(broker)) checkpoint_begin(broker);
     if (durable->checkpoint.running && wal_backlog_bytes(&durable->wal) < SLICE_BACKLOG) {
         checkpoint_slice(broker);
         bool written = list_empty(&durable->checkpoint.sessions) && durable->checkpoint.barriers;

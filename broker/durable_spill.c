@@ -127,15 +127,21 @@ bool durable_spill_congested(const struct broker_shard *broker)
     return spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX / 2;
 }
 
-static void rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
+/* At most so many blocks are made at a time, some 20 us each: a rest may have grown long while the shelf was behind. */
+#define BLOCKS_MAX 4
+
+/* True: there is more to be done, and nothing in the way. */
+static bool rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
 {
-    if (spill->paused || durable_full(broker)) return;
+    if (spill->paused || durable_full(broker)) return false;
     uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
     uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
-    while (spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1)) {
-        if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) return; /* publishers are slowed */
+    for (uint32_t made = 0; spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1); made++) {
+        if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) return false; /* publishers are slowed */
+        if (made == BLOCKS_MAX) return true;
         block_write(broker, spill);
     }
+    return false;
 }
 
 void durable_spill_push(struct broker_shard *broker, struct session *session, struct delivery delivery)
@@ -351,13 +357,16 @@ static void answer_take(struct broker_shard *broker, struct spill_request *reque
 
 /* ---- the turn --------------------------------------------------------------------------------------------------- */
 
-static void writes_synced(struct broker_shard *broker, uint64_t ticket)
+#define SYNCED_PER_TURN 256
+
+/* One sync of the shelf is about some thousand blocks. True: there are more of it. */
+static bool writes_synced(struct broker_shard *broker, uint64_t ticket)
 {
     struct durable_shard *durable = broker->durable;
-    durable->spill_synced = ticket;
-    while (!list_empty(&durable->spill_writes)) {
+    for (uint32_t n = 0; !list_empty(&durable->spill_writes); n++) {
         struct spill_write *write = CONTAINER_OF(durable->spill_writes.next, struct spill_write, link);
-        if (write->ticket > ticket) return;
+        if (write->ticket > ticket) break;
+        if (n == SYNCED_PER_TURN) return true;
         if (write->spill) {
             store_put_spilled(&durable->wal, write->spill->id, write->from, write->until, write->bytes, broker->shard->now_ms);
             write->spill->unsynced--;
@@ -365,6 +374,42 @@ static void writes_synced(struct broker_shard *broker, uint64_t ticket)
         list_remove(&write->link);
         memory_release(write);
     }
+    durable->spill_synced = ticket;
+    return false;
+}
+
+#define WALKED_PER_TURN 128
+
+/* True: not all have been looked at. */
+static bool walk(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    bool ended_left = durable->spill_walk.drops && durable_spill_drop_ended(broker, WALKED_PER_TURN);
+    for (uint32_t n = 0; durable->spills.next != &durable->spill_walk.mark; n++) {
+        if (n == WALKED_PER_TURN) return true;
+        struct durable_spill *spill = CONTAINER_OF(durable->spills.next, struct durable_spill, link);
+        list_remove(&spill->link);
+        list_append(&durable->spills, &spill->link);
+        if (!spill->session) continue;
+        if (durable->spill_walk.drops) durable_spill_drop_dead(broker, spill);
+        if (!durable->spill_walk.retries || !spill->session->spilled) continue;
+        durable->spill_walk.again |= rest_shorten(broker, spill);
+        durable_spill_advance(broker, spill->session);
+    }
+    if (ended_left) return true;
+    durable->spill_walk.drops = durable->spill_walk.retries = false;
+    list_remove(&durable->spill_walk.mark);
+    if (!durable->spill_walk.again) return false;
+    durable->spill_walk.retries = true;
+    durable_spill_walk_begin(durable);
+    return true;
+}
+
+void durable_spill_walk_begin(struct durable_shard *durable)
+{
+    durable->spill_walk.again = false;
+    list_remove(&durable->spill_walk.mark);
+    list_append(&durable->spills, &durable->spill_walk.mark);
 }
 
 #define ANSWERS_PER_TURN 2 /* of 256 KiB each: some thousand messages to be made */
@@ -374,22 +419,19 @@ bool durable_spill_turn(struct broker_shard *broker)
     struct spill *service = service_of(broker);
     uint32_t shard = broker->shard->number;
     uint64_t synced = spill_synced(service, shard);
-    if (UNLIKELY(synced != broker->durable->spill_synced)) writes_synced(broker, synced);
+    bool more = UNLIKELY(synced != broker->durable->spill_synced) && writes_synced(broker, synced);
+    if (UNLIKELY(broker->durable->spill_walk.drops || broker->durable->spill_walk.retries)) more |= walk(broker);
     uint32_t taken = 0;
     for (struct spill_request *request; taken < ANSWERS_PER_TURN && (request = spill_take(service, shard)); taken++)
         answer_take(broker, request);
-    return taken == ANSWERS_PER_TURN;
+    return more || taken == ANSWERS_PER_TURN;
 }
 
 void durable_spill_retry(struct broker_shard *broker)
 {
-    LIST_FOR_EACH(link, &broker->durable->spills)
-    {
-        struct durable_spill *spill = CONTAINER_OF(link, struct durable_spill, link);
-        if (!spill->session || !spill->session->spilled) continue;
-        rest_shorten(broker, spill);
-        durable_spill_advance(broker, spill->session);
-    }
+    if (list_empty(&broker->durable->spills)) return;
+    broker->durable->spill_walk.retries = true;
+    durable_spill_walk_begin(broker->durable);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------- */
@@ -426,6 +468,7 @@ void durable_spill_end(struct broker_shard *broker, struct session *session)
 void durable_spill_release(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
+    list_remove(&durable->spill_walk.mark);
     while (!list_empty(&durable->spills)) { /* of sessions that have ended while a READ was under way */
         struct durable_spill *spill = CONTAINER_OF(durable->spills.next, struct durable_spill, link);
         list_remove(&spill->link);

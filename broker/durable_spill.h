@@ -21,6 +21,7 @@
 #include "store/spill.h"
 
 struct state_session;
+struct durable_shard;
 
 struct durable_spill {
     struct list link;           /* of the shard's */
@@ -61,8 +62,10 @@ void durable_spill_end(struct broker_shard *broker, struct session *session);
 bool durable_spill_congested(const struct broker_shard *broker);
 /* Once a turn: answers of the shelf, and what it has synced. True: there may be more answers. */
 bool durable_spill_turn(struct broker_shard *broker);
-/* Everything is tried again that failed. */
+/* Everything is tried again that failed: in this turn and the next ones. */
 void durable_spill_retry(struct broker_shard *broker);
+/* All spills are looked at from the beginning, some in each turn. */
+void durable_spill_walk_begin(struct durable_shard *durable);
 
 /* ---- checkpoints and restore ------------------------------------------------------------------------------------ */
 
@@ -74,6 +77,10 @@ void durable_spill_range(const struct session *session, uint64_t *ret_from, uint
 void durable_spill_snapshotted(struct broker_shard *broker, struct session *session);
 void durable_spill_checkpoint_begun(struct broker_shard *broker);
 void durable_spill_checkpoint_done(struct broker_shard *broker);
+/* Of those that the last checkpoint has made superfluous: a few. True: there are more. */
+bool durable_spill_drop_ended(struct broker_shard *broker, uint32_t most);
+/* … what has left this queue. */
+void durable_spill_drop_dead(struct broker_shard *broker, struct durable_spill *spill);
 /* At start: the part of its queue that is on the shelf. Then session->queue's entries may still be put there, or (spilled) behind. */
 void durable_spill_restore(struct broker_shard *broker, struct session *session, const struct state_session *from);
 void durable_spill_begin(struct broker_shard *broker, struct session *session);

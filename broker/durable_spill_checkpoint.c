@@ -72,17 +72,23 @@ static void drop_send(struct broker_shard *broker, uint64_t session, uint64_t un
 
 void durable_spill_checkpoint_done(struct broker_shard *broker)
 {
+    broker->durable->spill_walk.drops = true;
+    durable_spill_walk_begin(broker->durable);
+}
+
+bool durable_spill_drop_ended(struct broker_shard *broker, uint32_t most)
+{
     struct durable_shard *durable = broker->durable;
-    for (uint32_t i = 0; i < durable->spill_ended_before_count; i++)
-        drop_send(broker, durable->spill_ended_before[i], UINT64_MAX);
-    durable->spill_ended_before_count = 0;
-    LIST_FOR_EACH(link, &durable->spills)
-    {
-        struct durable_spill *spill = CONTAINER_OF(link, struct durable_spill, link);
-        if (!spill->session || spill->dead <= spill->dropped) continue;
-        spill->dropped = spill->dead;
-        drop_send(broker, spill->id, spill->dead);
-    }
+    for (; most > 0 && durable->spill_ended_before_count > 0; most--)
+        drop_send(broker, durable->spill_ended_before[--durable->spill_ended_before_count], UINT64_MAX);
+    return durable->spill_ended_before_count > 0;
+}
+
+void durable_spill_drop_dead(struct broker_shard *broker, struct durable_spill *spill)
+{
+    if (spill->dead <= spill->dropped) return;
+    spill->dropped = spill->dead;
+    drop_send(broker, spill->id, spill->dead);
 }
 
 /* ---- at start --------------------------------------------------------------------------------------------------- */

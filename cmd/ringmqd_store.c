@@ -143,10 +143,9 @@ bool ringmqd_store_open(struct ringmqd_store *store, const struct settings *sett
         (unsigned long long)report.bytes, (unsigned long long)report.torn, (unsigned long long)(clock_ms(CLOCK_MONOTONIC) - begun_ms));
     for (uint32_t s = 0; s < shards_count; s++)
         reserve_note_log(store->reserve, s, report.bytes / shards_count); /* until their first checkpoints say how much of it lives */
-    /* First: on a disk without room for it there is no use in asking RocksDB. */
-    if (!store_start(store->store, true, error, sizeof error)) return refuse(store, error);
+    if (!store_has_room(store->store, error, sizeof error)) return refuse(store, error); /* before RocksDB is let near a disk that is full */
     if (!spill_open(store, path, settings, broker, shards_count, error, sizeof error)) return refuse(store, error);
-    reserve_look(store->reserve);
+    if (!store_start(store->store, true, error, sizeof error)) return refuse(store, error);
     struct reserve_report room;
     reserve_report(store->reserve, &room);
     if (room.reserve_bytes)

@@ -31,7 +31,8 @@ struct shelf {
     /* Bytes of disk it may still need: for what it has been given and has not written, and to give back the room of what was dropped. Any thread. */
     uint64_t (*needs)(void *context);
     int (*compact)(void *context); /* gives the room of what was dropped back; takes as long as it takes */
-    int (*shrink)(void *context);  /* begins to, and does not wait for it */
+    /* Begins to where a drop of this session up to `until` has been (UINT64_MAX: all of it), and does not wait for it. It must be synced. */
+    int (*shrink)(void *context, uint64_t session, uint64_t until);
     const char *(*fault)(void *context); /* of the last verb that failed: a sentence */
     void (*close)(void *context);
 };

@@ -23,6 +23,8 @@ struct rocks {
     char *path;
     uint64_t memtable_bytes; /* of one, before RocksDB writes it by itself */
     _Atomic uint64_t unflushed; /* put since the last flush; others read it */
+    _Atomic uint64_t lives;  /* at most so many bytes of its files are not dropped; UINT64_MAX: not estimated since the start */
+    bool dropped;            /* since that was estimated */
     bool compactions_rest;   /* there is no room for one */
     char fault[300];
 };
@@ -74,7 +76,8 @@ static uint64_t property(struct rocks *rocks, const char *name)
 static uint64_t rocks_needs(void *context)
 {
     struct rocks *rocks = context;
-    uint64_t most = property(rocks, "rocksdb.total-sst-files-size");
+    uint64_t most = property(rocks, "rocksdb.total-sst-files-size"), lives = rocks->lives;
+    if (lives < most) most = lives; /* what was dropped is not written again */
     uint64_t at_a_time = 2 * FLUSHED_FILES_MERGED * rocks->memtable_bytes + COMPACTION_BYTES_MAX;
     return SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
 }
@@ -105,27 +108,6 @@ static bool disk_full(struct rocks *rocks)
     return true;
 }
 
-static int rocks_put(void *context, uint64_t session, uint64_t number, struct span block)
-{
-    struct rocks *rocks = context;
-    char key[KEY_BYTES], *error = NULL;
-    if (rocks->unflushed + block.bytes > rocks->memtable_bytes / 2 && disk_full(rocks)) return -ENOSPC;
-    rocks->unflushed += block.bytes;
-    key_make(session, number, key);
-    rocksdb_put(rocks->db, rocks->write, key, KEY_BYTES, (const char *)block.data, block.bytes, &error);
-    return result(rocks, error);
-}
-
-static int rocks_sync(void *context)
-{
-    struct rocks *rocks = context;
-    char *error = NULL;
-    if (disk_full(rocks)) return -ENOSPC;
-    rocksdb_flush(rocks->db, rocks->flush, &error);
-    if (!error) rocks->unflushed = 0;
-    return result(rocks, error);
-}
-
 /* The block that begins at the iterator's place; false: none of this session. */
 static bool block_at(const rocksdb_iterator_t *iterator, uint64_t session, uint64_t *ret_number, struct span *ret_block)
 {
@@ -138,6 +120,69 @@ static bool block_at(const rocksdb_iterator_t *iterator, uint64_t session, uint6
     const char *value = rocksdb_iter_value(iterator, &bytes);
     *ret_block = span_of(value, bytes);
     return of == session;
+}
+
+#define SESSIONS_ESTIMATED 4096 /* with more it is not worth the time */
+
+/* Of what is in files: a session's blocks from its first one on. An eighth more, since that is as exact as a block is large. */
+static void lives_estimate(struct rocks *rocks)
+{
+    uint64_t lives = 0, session, number;
+    uint32_t sessions = 0;
+    struct span block;
+    rocksdb_iterator_t *iterator = rocksdb_create_iterator(rocks->db, rocks->read);
+    rocksdb_iter_seek_to_first(iterator);
+    while (rocksdb_iter_valid(iterator) && sessions++ < SESSIONS_ESTIMATED) {
+        size_t bytes;
+        char first[KEY_BYTES], end[KEY_BYTES];
+        const char *starts[1] = {first}, *ends[1] = {end};
+        size_t starts_bytes[1] = {KEY_BYTES}, ends_bytes[1] = {KEY_BYTES};
+        uint64_t size = 0;
+        char *error = NULL;
+        const char *key = rocksdb_iter_key(iterator, &bytes);
+        if (bytes != KEY_BYTES) break;
+        key_read(key, &session, &number);
+        if (!block_at(iterator, session, &number, &block)) break;
+        key_make(session, number, first);
+        key_make(session, UINT64_MAX, end);
+        rocksdb_approximate_sizes(rocks->db, 1, starts, starts_bytes, ends, ends_bytes, &size, &error);
+        if (error) {
+            rocksdb_free(error);
+            break;
+        }
+        lives += size + block.bytes;
+        rocksdb_iter_seek(iterator, end, KEY_BYTES);
+    }
+    if (!rocksdb_iter_valid(iterator)) rocks->lives = lives + lives / 8;
+    rocks->dropped = false;
+    rocksdb_iter_destroy(iterator);
+}
+
+static int rocks_put(void *context, uint64_t session, uint64_t number, struct span block)
+{
+    struct rocks *rocks = context;
+    char key[KEY_BYTES], *error = NULL;
+    if (rocks->unflushed + block.bytes > rocks->memtable_bytes / 2 && disk_full(rocks)) return -ENOSPC;
+    rocks->unflushed += block.bytes;
+    if (rocks->lives != UINT64_MAX) rocks->lives += block.bytes;
+    key_make(session, number, key);
+    rocksdb_put(rocks->db, rocks->write, key, KEY_BYTES, (const char *)block.data, block.bytes, &error);
+    return result(rocks, error);
+}
+
+static int rocks_sync(void *context)
+{
+    struct rocks *rocks = context;
+    char *error = NULL;
+    if (disk_full(rocks)) return -ENOSPC;
+    rocksdb_flush(rocks->db, rocks->flush, &error);
+    if (error) return result(rocks, error);
+    rocks->unflushed = 0;
+    if (rocks->compactions_rest && rocks->dropped) { /* of what was dropped nothing is to be written: perhaps there is room for one */
+        lives_estimate(rocks);
+        disk_full(rocks);
+    }
+    return 0;
 }
 
 static int rocks_read(void *context, uint64_t session, uint64_t number, shelf_block *each, void *argument)
@@ -162,6 +207,7 @@ static int rocks_drop(void *context, uint64_t session, uint64_t from, uint64_t u
     struct rocks *rocks = context;
     char first[KEY_BYTES], end[KEY_BYTES], *error = NULL;
     if (from >= until) return 0;
+    rocks->dropped = true;
     key_make(session, from, first);
     key_make(session, until, end);
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
@@ -223,14 +269,14 @@ static int rocks_compact(void *context)
     return 0;
 }
 
-/* Files with something dropped in them are merged: in the background, when compactions are allowed. What was dropped must be in files for that. */
-static int rocks_shrink(void *context)
+/* Files with something of it in them are merged: in the background, when compactions are allowed. */
+static int rocks_shrink(void *context, uint64_t session, uint64_t until)
 {
     struct rocks *rocks = context;
-    char *error = NULL;
-    int failed = rocks_sync(context);
-    if (failed) return failed;
-    rocksdb_suggest_compact_range(rocks->db, NULL, 0, NULL, 0, &error);
+    char first[KEY_BYTES], end[KEY_BYTES], *error = NULL;
+    key_make(session, 0, first);
+    key_make(session, until, end);
+    rocksdb_suggest_compact_range(rocks->db, first, KEY_BYTES, end, KEY_BYTES, &error);
     return result(rocks, error);
 }
 
@@ -284,6 +330,7 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     char *error = NULL;
     rocks->path = memory_copy_string(span_of_string(path));
     rocks->memtable_bytes = memory_bytes / 4;
+    rocks->lives = UINT64_MAX;
     options_make(rocks, memory_bytes);
     rocks->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(rocks->write, 1);

@@ -30,6 +30,13 @@ struct backup {
     bool wanted, done;
 };
 
+/* More of them than this in one go: the rest waits for ordinary compactions. */
+#define DROPS_MAX 256
+
+struct spill_drop {
+    uint64_t session, until;
+};
+
 struct spill {
     struct spill_config config;
     struct spill_desk desks[SHARDS_MAX];
@@ -44,7 +51,8 @@ struct spill {
     bool has_thread;
     _Atomic bool held;
     struct spill_request *kept; /* DROPs while held (thread) */
-    bool dropped;               /* since the shelf was last asked to give room back (thread) */
+    struct spill_drop dropped[DROPS_MAX]; /* since the shelf was last asked to give their room back (thread) */
+    uint32_t dropped_count;
     _Atomic bool ending;
     int wake;
 };
@@ -200,6 +208,13 @@ static int drop(const struct shelf *shelf, const struct spill_request *request)
     return error || until <= request->from ? error : shelf->drop(shelf->context, request->session, request->from, until);
 }
 
+/* While the store is full the shelf is to give the room back. */
+static void dropped_note(struct spill *spill, const struct spill_request *request)
+{
+    if (!reserve_full(spill->config.reserve) || spill->dropped_count == DROPS_MAX) return;
+    spill->dropped[spill->dropped_count++] = (struct spill_drop){request->session, request->until};
+}
+
 static void kept_again(struct spill *spill)
 {
     struct spill_request *request = spill->kept;
@@ -207,7 +222,8 @@ static void kept_again(struct spill *spill)
     while (request) { /* their order does not matter: each is about what nobody needs */
         struct spill_request *next = request->next;
         drop(&spill->config.shelf, request); /* one that fails is found by the next start's sweep */
-        spill->dropped = true;
+        dropped_note(spill, request);
+        spill->unsynced = true;
         spill_request_release(request);
         request = next;
     }
@@ -239,7 +255,7 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
             trouble_set(spill, error);
             return false;
         }
-        if (request->kind == SPILL_DROP) spill->dropped = true;
+        if (request->kind == SPILL_DROP) dropped_note(spill, request);
         if (!spill->unsynced) spill->unsynced_since_ms = now_ms;
         spill->unsynced = true;
         spill->unsynced_bytes += request->bytes;
@@ -363,13 +379,15 @@ static void sync_now(struct spill *spill, uint64_t now_ms)
     }
 }
 
-/* The store is full, and something has been dropped. */
+/* Something was dropped while the store is full. A merge leaves out what a drop that is in a file names, so that comes first. */
 static void room_back(struct spill *spill, uint64_t now_ms)
 {
     const struct shelf *shelf = &spill->config.shelf;
-    int error = shelf->shrink(shelf->context);
-    spill->dropped = false;
-    if (error) spill->again_ms = now_ms + FAILED_AGAIN_MS; /* said by the sync that meets it, too */
+    sync_now(spill, now_ms);
+    if (spill->again_ms > now_ms) return; /* it refuses: later */
+    for (uint32_t i = 0; i < spill->dropped_count; i++)
+        if (shelf->shrink(shelf->context, spill->dropped[i].session, spill->dropped[i].until) != 0) break; /* room comes with ordinary compactions, then */
+    spill->dropped_count = 0;
     reserve_look(spill->config.reserve);
 }
 
@@ -399,7 +417,7 @@ uint64_t spill_step(struct spill *spill, uint64_t now_ms)
         reserve_look(spill->config.reserve);
         sync_now(spill, now_ms);
     }
-    if (UNLIKELY(reserve_full(spill->config.reserve)) && spill->dropped && again) room_back(spill, now_ms);
+    if (UNLIKELY(spill->dropped_count > 0) && now_ms >= spill->again_ms) room_back(spill, now_ms);
     backup_do(spill, now_ms);
     if (spill->again_ms > now_ms) return spill->again_ms;
     return spill->unsynced ? spill->unsynced_since_ms + SPILL_AGE_MS : UINT64_MAX;

@@ -469,6 +469,15 @@ static void start_refuse(const struct store *store, int error, char *ret_error, 
         snprintf(ret_error, error_bytes, "cannot make a segment of %llu bytes in %s: %s", (unsigned long long)bytes, path, strerror(-error));
 }
 
+bool store_has_room(const struct store *store, char *ret_error, size_t error_bytes)
+{
+    const struct store_files *files = &store->config.files;
+    uint64_t free_bytes = 0, made = store->config.shards_count > store->spares_count ? store->config.shards_count - store->spares_count : 0;
+    if (!files->room || files->room(files->context, &free_bytes) != 0 || free_bytes >= made * store->config.segment_bytes) return true;
+    start_refuse(store, -ENOSPC, ret_error, error_bytes);
+    return false;
+}
+
 bool store_start(struct store *store, bool with_thread, char *ret_error, size_t error_bytes)
 {
     for (uint32_t s = 0; s < store->config.shards_count; s++) {

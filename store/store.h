@@ -48,6 +48,8 @@ bool store_recover(struct store *store, struct state *state,
                    struct store_report *ret_report, char *ret_error, size_t error_bytes);
 /* The state is not used any more. */
 void store_recovered(struct store *store);
+/* Is there room for the first segments? False: a sentence in ret_error. Nothing is made. */
+bool store_has_room(const struct store *store, char *ret_error, size_t error_bytes);
 /* Makes the first segments; with_thread: starts the thread. False: a sentence in ret_error. */
 bool store_start(struct store *store, bool with_thread, char *ret_error, size_t error_bytes);
 /* All logs are released. Ends the thread. */

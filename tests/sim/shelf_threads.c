@@ -86,13 +86,25 @@ static void *shard_run(void *context)
     return NULL;
 }
 
+/* Of the disk, for a reserve that both threads look at: there is room now and then. */
+static _Atomic uint32_t looks;
+
+static int room(void *context, uint64_t *ret_free_bytes)
+{
+    *ret_free_bytes = atomic_fetch_add(&looks, 1) % 8 < 5 ? 1000 : 10;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) rounds = strtoull(argv[1], NULL, 0);
     log_configure(LOG_OFF, LOG_TEXT);
     struct fake_shelf *shelf = fake_shelf_create(1);
     fake_shelf_set_fails(shelf, 1); /* of 256 */
-    spill = spill_create(&(struct spill_config){.shelf = fake_shelf_verbs(shelf), .shards_count = SHARDS, .sync_bytes = 1024, .wake = wake});
+    struct store_files files = {.room = room};
+    struct reserve *reserve = reserve_create(&(struct reserve_config){.files = &files, .path = "", .bytes = 100, .shards_count = SHARDS, .segment_bytes = 1});
+    spill = spill_create(&(struct spill_config){.shelf = fake_shelf_verbs(shelf), .shards_count = SHARDS, .sync_bytes = 1024, .reserve = reserve, .wake = wake});
+    reserve_use_shelf(reserve, spill_shelf(spill));
     pthread_t threads[SHARDS];
     for (uintptr_t s = 0; s < SHARDS; s++)
         CHECK(pthread_create(&threads[s], NULL, shard_run, (void *)s) == 0);
@@ -102,12 +114,17 @@ int main(int argc, char **argv)
         CHECK(spill_backup(spill, "nowhere") != 0); /* this shelf makes none */
         spill_hold(spill, false);
         (void)spill_trouble(spill);
+        (void)reserve_look(reserve); /* as the storage thread does */
+        (void)reserve_full(reserve);
         poll(NULL, 0, 2);
     }
     for (uint32_t s = 0; s < SHARDS; s++)
         pthread_join(threads[s], NULL);
+    reserve_use_shelf(reserve, NULL);
     spill_destroy(spill);
+    reserve_destroy(reserve);
     fake_shelf_destroy(shelf);
+    CHECK(atomic_load(&looks) > 10);
     printf("shelf_threads: %llu rounds passed\n", (unsigned long long)rounds);
     return 0;
 }
