@@ -192,7 +192,8 @@ struct features_shard {
     uint32_t publishes_count;
     struct timer publish_timer; /* running: they rest, subscribers cannot keep up */
     struct list questions;    /* struct feature_store_inside: calls of this shard that are under way */
-    struct list early;        /* those that wait for another shard to start */
+    struct list early;        /* those that wait for this or another shard to start */
+    bool turned;              /* it has: the store has been brought back */
     uint8_t *codes;           /* scratch: verdicts of a SUBSCRIBE */
     uint32_t codes_capacity;
 };

@@ -110,6 +110,7 @@ static void run_posts(struct features_shard *shard)
 bool features_shard_turn(struct broker_shard *broker)
 {
     struct features_shard *shard = broker->features;
+    shard->turned = true;
     if (UNLIKELY(atomic_load_explicit(&shard->posts, memory_order_relaxed) != NULL)) run_posts(shard);
     bool more = UNLIKELY(!list_empty(&shard->early)) && features_questions_turn(broker);
     return (UNLIKELY(shard->publishes_count) && features_publishes_turn(broker)) || more;

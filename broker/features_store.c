@@ -232,6 +232,10 @@ static void ask(struct feature_shard *shard, struct feature_store_call *call, en
     list_init(&question->early_link);
     call->inside = question;
     list_append(&broker->features->questions, &question->link);
+    if (!broker->features->turned) { /* in apply() at the start: what the store holds has not been brought back yet, nor is there a log */
+        list_append(&broker->features->early, &question->early_link);
+        return;
+    }
     if (question->at == shard->number) return at_owner(shard, &question->post);
     send_on(broker, question);
 }

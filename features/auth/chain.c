@@ -127,16 +127,17 @@ static void hash_thread_end(void *context, uint32_t number)
 {
     struct auth_chain *chain = context;
     for (uint32_t i = 0; i < chain->count; i++)
-        if (chain->sources[i].workers == chain->hashing) detach(&chain->sources[i], number);
+        if (chain->sources[i].kind->local) detach(&chain->sources[i], number);
 }
 
+/* These threads run before the chain knows them (workers, hashing): they go by the kind. */
 #define TICK_MS 500 /* a changed password file is in force within a second */
 
 static uint32_t hash_thread_idle_ms(void *context, uint32_t number, bool first)
 {
     const struct auth_chain *chain = context;
     for (uint32_t i = 0; i < chain->count && first; i++)
-        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) return TICK_MS;
+        if (chain->sources[i].kind->local && chain->sources[i].kind->tick) return TICK_MS;
     return AUTH_IDLE_NEVER;
 }
 
@@ -144,7 +145,7 @@ static void hash_thread_idle(void *context, uint32_t number, bool first)
 {
     struct auth_chain *chain = context;
     for (uint32_t i = 0; i < chain->count && first; i++)
-        if (chain->sources[i].workers == chain->hashing && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
+        if (chain->sources[i].kind->local && chain->sources[i].kind->tick) chain->sources[i].kind->tick(chain->sources[i].instance);
 }
 
 /* Whichever thread opened the breaker asks this next, so one at least waits for the end of the rest. */

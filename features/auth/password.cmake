@@ -9,6 +9,6 @@ target_link_libraries(ringmq_auth_password PUBLIC ringmq_base PkgConfig::CRYPTO 
 # The built-in user database: the feature's and `ringmq users`'.
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(IDN REQUIRED IMPORTED_TARGET libidn)
-add_library(ringmq_auth_users STATIC ${password}/users.c ${password}/users_exchange.c ${password}/users_json.c ${password}/scram.c ${password}/saslprep.c
+add_library(ringmq_auth_users STATIC ${password}/users.c ${password}/users_file.c ${password}/users_exchange.c ${password}/users_json.c ${password}/scram.c ${password}/saslprep.c
                                      ${password}/answer.c ${password}/reply.c ${password}/cache.c)
 target_link_libraries(ringmq_auth_users PUBLIC ringmq_auth_password PkgConfig::JANSSON PkgConfig::IDN m)

@@ -6,8 +6,10 @@
  * A name goes into DN and filter escaped (RFC 4514, 4515). An empty password is refused before the directory sees it: RFC 4513 §5.1.2 would take the bind
  * for an anonymous one and say yes. */
 #define LDAP_DEPRECATED 0
+#include <errno.h>
 #include <ldap.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <strings.h>
 #include <sys/time.h>
 
@@ -26,11 +28,17 @@ struct link {
     struct dir *dir;
     LDAP *service, *tried; /* NULL: none */
     char error[160];       /* what the last connection that failed said about it */
+    struct ldap_conncb connected; /* see below */
+    uint64_t deadline_ms;  /* of the question at hand */
 };
+
+/* The library has no public way to give back what LDAP_OPT_X_TLS_CTX has got; Debian's has this one. Some 3 MiB with the system's authorities. */
+void ldap_pvt_tls_ctx_free(void *context) __attribute__((weak));
 
 static void dir_close(void *instance)
 {
     struct dir *dir = instance;
+    if (dir->tls && ldap_pvt_tls_ctx_free) ldap_pvt_tls_ctx_free(dir->tls);
     dir->tools->template_release(dir->base);
     dir->tools->template_release(dir->filter);
     free(dir);
@@ -74,10 +82,67 @@ static void *dir_open(const struct auth_source_settings *settings, const struct 
     return NULL;
 }
 
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+/* A layer of ours right above the socket, and below TLS: whatever the library does there ends at the deadline. By itself, with GnuTLS, it asks a server that takes
+ * the connection and says nothing for the rest of the handshake again and again, without end and without a pause. */
+#define OUR_LEVEL (LBER_SBIOD_LEVEL_PROVIDER + 5)
+
+static bool wait_for(Sockbuf_IO_Desc *layer, short events)
+{
+    const struct link *link = layer->sbiod_pvt;
+    struct pollfd entry = {.fd = -1, .events = events};
+    ber_sockbuf_ctrl(layer->sbiod_sb, LBER_SB_OPT_GET_FD, &entry.fd);
+    uint64_t now_ms = link->dir->tools->now_ms();
+    bool ready = entry.fd >= 0 && now_ms < link->deadline_ms && poll(&entry, 1, (int)(link->deadline_ms - now_ms)) > 0;
+    if (!ready) errno = ETIMEDOUT;
+    return ready;
+}
+
+static bool again(ber_slen_t count) { return count < 0 && (errno == EAGAIN || errno == EINTR); }
+
+static ber_slen_t layer_read(Sockbuf_IO_Desc *layer, void *data, ber_len_t bytes)
+{
+    bool buffered = LBER_SBIOD_CTRL_NEXT(layer, LBER_SB_OPT_DATA_READY, NULL) > 0;
+    ber_slen_t count = -1;
+    do {
+        if (!buffered && !wait_for(layer, POLLIN)) return -1;
+        count = LBER_SBIOD_READ_NEXT(layer, data, bytes);
+        buffered = false;
+    } while (again(count));
+    return count;
+}
+
+static ber_slen_t layer_write(Sockbuf_IO_Desc *layer, void *data, ber_len_t bytes)
+{
+    ber_slen_t count = -1;
+    do {
+        if (!wait_for(layer, POLLOUT)) return -1;
+        count = LBER_SBIOD_WRITE_NEXT(layer, data, bytes);
+    } while (again(count));
+    return count;
+}
+
+static int layer_setup(Sockbuf_IO_Desc *layer, void *link) { return layer->sbiod_pvt = link, 0; }
+static int layer_remove(Sockbuf_IO_Desc *layer) { return layer->sbiod_pvt = NULL, 0; }
+static int layer_ctrl(Sockbuf_IO_Desc *layer, int option, void *argument) { return LBER_SBIOD_CTRL_NEXT(layer, option, argument); }
+static int layer_close(Sockbuf_IO_Desc *layer) { return 0; }
+
+static Sockbuf_IO our_layer = {.sbi_setup = layer_setup, .sbi_remove = layer_remove, .sbi_ctrl = layer_ctrl, .sbi_read = layer_read, .sbi_write = layer_write,
+                               .sbi_close = layer_close};
+
+static int connected(LDAP *connection, Sockbuf *socket, LDAPURLDesc *server, struct sockaddr *address, struct ldap_conncb *callbacks)
+{
+    return ber_sockbuf_add_io(socket, &our_layer, OUR_LEVEL, callbacks->lc_arg);
+}
+
+static void disconnected(LDAP *connection, Sockbuf *socket, struct ldap_conncb *callbacks) {}
+
 static void *dir_attach(void *instance)
 {
     struct link *link = calloc(1, sizeof *link);
     link->dir = instance;
+    link->connected = (struct ldap_conncb){.lc_add = connected, .lc_del = disconnected, .lc_arg = link};
     return link;
 }
 
@@ -168,6 +233,7 @@ static int connect_new(struct link *link, LDAP **ret_connection, uint64_t deadli
     ldap_set_option(connection, LDAP_OPT_TIMEOUT, &time);
     ldap_set_option(connection, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_option(connection, LDAP_OPT_RESTART, LDAP_OPT_ON);
+    ldap_set_option(connection, LDAP_OPT_CONNECT_CB, &link->connected);
     if (dir->tls) {
         ldap_set_option(connection, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
         ldap_set_option(connection, LDAP_OPT_X_TLS_CTX, dir->tls);
@@ -335,6 +401,7 @@ static enum auth_verdict dir_authenticate(void *instance, void *thread, const st
     if (!hash && *settings->superuser_attribute) attributes[0] = settings->superuser_attribute;
     LDAPMessage *result;
     if (query->password.bytes == 0) return dir->tools->say(answer, AUTH_DENY, "an empty password");
+    link->deadline_ms = deadline_ms;
     int code = search(link, query, attributes, deadline_ms, &result);
     int entries = result ? ldap_count_entries(link->service, result) : 0;
     LDAPMessage *entry = entries > 0 ? ldap_first_entry(link->service, result) : NULL;
@@ -362,6 +429,7 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
     } kinds[] = {{settings->publish_attribute, "publish"}, {settings->subscribe_attribute, "subscribe"}, {settings->all_attribute, "all"}};
     char *attributes[] = {settings->publish_attribute, settings->subscribe_attribute, settings->all_attribute, NULL};
     LDAPMessage *result;
+    link->deadline_ms = deadline_ms;
     int code = search(link, query, attributes, deadline_ms, &result), entries = result ? ldap_count_entries(link->service, result) : 0;
     LDAPMessage *entry = entries == 1 && code == LDAP_SUCCESS ? ldap_first_entry(link->service, result) : NULL;
     bool asked = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX;
@@ -380,6 +448,7 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
 static bool dir_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     struct link *link = thread;
+    link->deadline_ms = deadline_ms;
     drop(&link->service);
     drop(&link->tried);
     int code = service_ready(link, deadline_ms);

@@ -1,5 +1,5 @@
 /* source_mysql.c - asks MariaDB or MySQL: one prepared statement per connection, values bound (module_sql.h). The
- * library's time-outs have whole seconds, so a deadline may be exceeded by one. */
+ * library's time-outs have whole seconds and are for each wait of its own: a deadline may be exceeded by one, and by more when a server sends a byte now and then. */
 #include <errmsg.h>
 #include <mysql.h>
 #include <mysqld_error.h>

@@ -24,6 +24,7 @@ struct redis {
 struct link {
     struct redis *redis;
     struct redis_wire *wire; /* NULL: none */
+    bool by_value;           /* the last question failed because of a value of the client's: it names a key of another kind */
 };
 
 static void redis_close(void *instance)
@@ -118,6 +119,7 @@ static redisReply *ask_once(struct link *link, const struct auth_query *query, u
     struct auth_text words[WORDS_MAX] = {0};
     const char *argv[WORDS_MAX];
     size_t bytes[WORDS_MAX];
+    link->by_value = false;
     if (!connect_now(link, deadline_ms, ret_error, error_bytes)) return NULL;
     for (uint32_t i = 0; i < redis->words_count; i++) {
         redis->tools->template_render(redis->words[i], query, TEMPLATE_PLAIN, &words[i]);
@@ -129,8 +131,9 @@ static redisReply *ask_once(struct link *link, const struct auth_query *query, u
         redis->tools->text_release(&words[i]);
     if (reply && reply->type != REDIS_REPLY_ERROR) return reply;
     if (reply) snprintf(ret_error, error_bytes, "the command failed (%.*s)", (int)strcspn(reply->str, " "), reply->str); /* it may quote a word: only its kind is told */
+    link->by_value = reply && strncmp(reply->str, "WRONGTYPE ", 10) == 0;
     if (reply) freeReplyObject(reply);
-    drop(link);
+    if (!link->by_value) drop(link);
     return NULL;
 }
 
@@ -138,7 +141,7 @@ static redisReply *ask(struct link *link, const struct auth_query *query, uint64
 {
     bool was_open = link->wire != NULL;
     redisReply *reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
-    if (!reply && was_open && link->redis->tools->now_ms() < deadline_ms) reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
+    if (!reply && !link->by_value && was_open && link->redis->tools->now_ms() < deadline_ms) reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
     return reply;
 }
 
@@ -160,7 +163,7 @@ static enum auth_verdict redis_authenticate(void *instance, void *thread, const 
     struct redis *redis = instance;
     char error[160] = "";
     redisReply *reply = ask(thread, query, deadline_ms, error, sizeof error);
-    if (!reply) return redis->tools->say(answer, AUTH_DOWN, "%s", error);
+    if (!reply) return redis->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_NEXT : AUTH_DOWN, "%s", error);
     struct span stored = field(redis, reply, "password_hash");
     enum auth_verdict verdict = !stored.data ? redis->tools->say(answer, AUTH_NEXT, "no such user")
                                              : auth_check_row(redis->tools, redis->settings, query, stored, field(redis, reply, "salt"), field(redis, reply, "is_superuser"), answer);
@@ -174,7 +177,7 @@ static enum auth_verdict redis_authorize(void *instance, void *thread, const str
     char error[160] = "";
     if (!redis->all) return redis->tools->say(answer, AUTH_DOWN, "query of an authorization must be HGETALL KEY");
     redisReply *reply = ask(thread, query, deadline_ms, error, sizeof error);
-    if (!reply) return redis->tools->say(answer, AUTH_DOWN, "%s", error);
+    if (!reply) return redis->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_DENY : AUTH_DOWN, "%s", error);
     const char *wrong = reply->type == REDIS_REPLY_ARRAY ? NULL : "the answer is no hash";
     for (size_t i = 0; !wrong && i + 1 < (size_t)reply->elements; i += 2)
         wrong = redis->tools->rule_words(answer, SPAN_LITERAL("allow"), text_of(reply->element[i + 1]), text_of(reply->element[i]), 7, -1);

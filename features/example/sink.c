@@ -27,7 +27,7 @@ struct bridge {
     bool full;
     uint64_t written;          /* messages, over all runs: the value `written/SHARD` in our store */
     struct feature_store_call call;
-    bool calling;
+    bool calling, counted; /* counted: what earlier runs have written was asked for; a reload that switches us off and on does not add it again */
 };
 
 static const struct example_sink_settings *settings_of(const struct feature_shard *shard) { return shard->prepared; }
@@ -160,6 +160,8 @@ static void begin(struct feature_shard *shard, struct bridge *bridge)
         LOG(ERROR, "example sink", "error=\"%s\"", error);
         return;
     }
+    if (bridge->counted) return;
+    bridge->counted = true;
     count_ask(shard, bridge, false);
 }
 

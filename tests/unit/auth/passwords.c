@@ -189,7 +189,7 @@ Test(passwords, a_changed_file_comes_into_force_under_load)
     while (atomic_load(&file_allowed) < 8)
         usleep(1000);
     file_write(path, true);
-    for (int i = 0; i < 500 && !atomic_load(&file_changed); i++)
+    for (int i = 0; i < 2000 && !atomic_load(&file_changed); i++)
         usleep(10000);
     bool changed = atomic_load(&file_changed);
     atomic_store(&file_over, true);
