@@ -106,6 +106,7 @@
     X(completions, "io_uring completions handled")                                                                   \
     X(sends, "send operations")                                                                                      \
     X(lane_records, "records sent to other shards")                                                                  \
+    X(lanes_published, "times what a turn had sent to another shard was made visible there: once a turn and lane at most") \
     X(lane_overflows, "records that found their lane full and waited")                                               \
     X(lane_fill, "gauge: how full the fullest lane to a shard was within its last second awake, in thousandths (look at each shard: the sum says nothing)") \
     X(wakeups_sent, "sleeping shards woken")                                                                         \

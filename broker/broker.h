@@ -225,6 +225,8 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
 #define FANOUT_WORK 4
 /* To one filter's sinks: broker/deliver_plain.c. */
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id);
+/* To one of them, which wants it; false: it does not go the short way. */
+bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)

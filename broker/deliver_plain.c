@@ -54,8 +54,8 @@ static uint16_t into_window(struct broker_shard *broker, struct session *session
     return mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, 1, delivery.ids);
 }
 
-/* False: this one is not plain. */
-static inline bool plain_deliver(struct broker_shard *broker, const struct sink *sink, struct plain_packet *packet)
+/* False: this one is not plain. Inlined into both callers. */
+__attribute__((always_inline)) static inline bool plain_deliver(struct broker_shard *broker, const struct sink *sink, struct plain_packet *packet)
 {
     struct session *session = sink->who;
     struct conn *conn = session->conn;
@@ -109,4 +109,12 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
 {
     deliver_sinks(broker, publication, view);
+}
+
+bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink)
+{
+    struct plain_packet packet = plain_begin(broker, publication, false);
+    if (packet.bytes_max == 0 || !plain_deliver(broker, sink, &packet)) return false;
+    plain_end(broker, &packet);
+    return true;
 }

@@ -146,6 +146,7 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     struct delivery_options options = subscription_options(sink, publication);
     options.shared = true;
     publication->filter = choice.load == SHARE_PRESSED ? local_id : SINKS_ID_NONE; /* others have room */
+    if (choice.available && publication_deliver_plain(broker, publication, sink)) return true;
     session_deliver(broker, session, publication, &options);
     if (UNLIKELY(session->pressed) && choice.load == SHARE_WAITING && !others_wait(broker, view)) pressure_rise(broker, session, local_id);
     return true;
@@ -166,8 +167,7 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {
             if (UNLIKELY(broker->durable)) durable_announce(broker, target->target, publication, &target->local_id, 1);
-            record_send_shared(shard, target->target, publication_message(shard, publication), target->local_id,
-                               group->strategy, keys.publisher_hash, keys.topic_hash);
+            record_send_shared(shard, target->target, publication, target->local_id, group->strategy, keys.publisher_hash, keys.topic_hash);
             lane_look(broker, publication, target->target);
             return;
         }

@@ -36,7 +36,27 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 /* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
 #define COPY_BYTES_MAX 240
 
-bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
+/* In place: most are so short that the call of memcpy() is most of it. Reads and writes nothing beyond. */
+static inline uint8_t *copy_short(uint8_t *out, struct span from)
+{
+    const uint8_t *in = from.data;
+    size_t bytes = from.bytes;
+    if (bytes >= 16) {
+        for (size_t at = 0; at + 16 < bytes; at += 16)
+            memcpy(out + at, in + at, 16);
+        memcpy(out + bytes - 16, in + bytes - 16, 16);
+    } else if (bytes >= 8) {
+        memcpy(out, in, 8);
+        memcpy(out + bytes - 8, in + bytes - 8, 8);
+    } else {
+        for (size_t at = 0; at < bytes; at++)
+            out[at] = in[at];
+    }
+    return out + bytes;
+}
+
+/* `b`: what the record's kind has there, beside the QoS. Inlined into both senders. */
+__attribute__((always_inline)) static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
 {
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;
@@ -45,13 +65,10 @@ bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct pub
     uint32_t further = 1 + (uint32_t)((bytes + sizeof aside[0] - 1) / sizeof aside[0]);
     struct lane_cell *in_lane = mesh_room(shard->group->mesh, shard->number, to, 1 + further), *cells = in_lane ? in_lane : aside;
     uint64_t lengths = (uint64_t)topic.bytes << 32 | (uint64_t)properties.bytes << 16 | payload.bytes;
-    cells[0] = record_first(RECORD_PUBLISH_COPY, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 32 | id);
+    cells[0] = record_first((uint8_t)kind, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 40 | b);
     cells[1] = (struct lane_cell){publication->publisher_conn, publication->expires_ms};
     cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
-    uint8_t *at = (uint8_t *)&cells[2];
-    memcpy(at, topic.data, topic.bytes);
-    if (properties.bytes) memcpy(at + topic.bytes, properties.data, properties.bytes);
-    if (payload.bytes) memcpy(at + topic.bytes + properties.bytes, payload.data, payload.bytes);
+    copy_short(copy_short(copy_short((uint8_t *)&cells[2], topic), properties), payload);
     if (in_lane)
         mesh_filled(shard->group->mesh, shard->number, to, 1 + further, &shard->stats);
     else
@@ -59,12 +76,18 @@ bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct pub
     return true;
 }
 
-void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
+bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
+{
+    return send_copy(shard, to, RECORD_PUBLISH_COPY, publication, id);
+}
+
+void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash)
 {
-    struct lane_cell cells[2] = {
-        record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), (uint64_t)strategy << 32 | local_id),
-        {publisher_hash, topic_hash}};
+    uint64_t group = (uint64_t)strategy << 32 | local_id;
+    if (!share_hashes((enum share_strategy)strategy) && LIKELY(send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, group))) return;
+    struct message *message = publication_message(shard, publication);
+    struct lane_cell cells[2] = {record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), group), {publisher_hash, topic_hash}};
     shard_send(shard, to, cells, 2);
 }
 
@@ -118,14 +141,20 @@ static void take_publish(struct broker_shard *broker, uint32_t from, const struc
     publication_end(broker->shard, &publication);
 }
 
-static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+__attribute__((always_inline)) static inline struct publication publication_of_copy(const struct lane_cell *cells)
 {
     uint64_t lengths = (uint64_t)(uintptr_t)record_pointer(cells);
     const uint8_t *bytes = (const uint8_t *)&cells[2];
-    struct publication publication = {.qos = (uint8_t)(cells->b >> 32), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
+    struct publication publication = {.qos = (uint8_t)(cells->b >> 40), .publisher_conn = cells[1].a, .expires_ms = cells[1].b};
     publication.topic = span_of(bytes, lengths >> 32 & 0xffff);
     publication.properties = span_of(bytes + publication.topic.bytes, lengths >> 16 & 0xffff);
     publication.payload = span_of(bytes + publication.topic.bytes + publication.properties.bytes, lengths & 0xffff);
+    return publication;
+}
+
+static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    struct publication publication = publication_of_copy(cells);
     uint32_t id = (uint32_t)cells->b;
     if (broker->durable) durable_adopt(broker, from, &publication);
     publication_deliver(broker, &publication, &id, 1);
@@ -134,22 +163,32 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
     publication_end(broker->shard, &publication);
 }
 
+/* To one member of a group: `group` has the local id and the strategy, as in the record. */
+static void take_shared(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys)
+{
+    keys.random = random_next(&broker->shard->random);
+    if (broker->durable) durable_adopt(broker, from, publication);
+    if (!publication_deliver_shared(broker, publication, (uint32_t)group, (uint8_t)(group >> 32), &keys)) {
+        COUNT(broker, dropped_no_share_member);
+        drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
+        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s", log_quoted(publication->topic));
+    }
+    report_congestion(broker, from, publication);
+    if (broker->durable) durable_report(broker, from, publication);
+    publication_end(broker->shard, publication);
+}
+
 static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
-    struct share_keys keys = {.publisher_hash = cells[1].a, .topic_hash = cells[1].b,
-                              .random = random_next(&broker->shard->random)};
-    publication.publisher_hash = keys.publisher_hash;
-    if (broker->durable) durable_adopt(broker, from, &publication);
-    if (!publication_deliver_shared(broker, &publication, (uint32_t)cells->b, (uint8_t)(cells->b >> 32), &keys)) {
-        COUNT(broker, dropped_no_share_member);
-        drop_note(broker, DROP_no_share_member, NULL, publication.topic, 1);
-        LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s",
-                    log_quoted(publication.topic));
-    }
-    report_congestion(broker, from, &publication);
-    if (broker->durable) durable_report(broker, from, &publication);
-    publication_end(broker->shard, &publication);
+    publication.publisher_hash = cells[1].a;
+    take_shared(broker, from, &publication, cells->b, (struct share_keys){.publisher_hash = cells[1].a, .topic_hash = cells[1].b});
+}
+
+static void take_publish_shared_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    struct publication publication = publication_of_copy(cells);
+    take_shared(broker, from, &publication, cells->b, (struct share_keys){0});
 }
 
 static void take_release(struct broker_shard *broker, const struct lane_cell *cells)
@@ -192,6 +231,7 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_PUBLISH: return take_publish(broker, from, cells);
     case RECORD_PUBLISH_COPY: return take_publish_copy(broker, from, cells);
     case RECORD_PUBLISH_SHARED: return take_publish_shared(broker, from, cells);
+    case RECORD_PUBLISH_SHARED_COPY: return take_publish_shared_copy(broker, from, cells);
     case RECORD_RELEASE: return take_release(broker, cells);
     case RECORD_ROUTE_ADD:
     case RECORD_ROUTE_REMOVE:

@@ -3,8 +3,9 @@
  * kind             first cell: pointer / b                                further cells
  * PUBLISH          lent message / first local id, count                   the other ids, four to a cell
  * PUBLISH_COPY     lengths of topic, properties, payload (16 bits each)
- *                  / local id, QoS                                         publisher's connection, expiry; the bytes themselves
+ *                  / local id, QoS (from bit 40)                            publisher's connection, expiry; the bytes themselves
  * PUBLISH_SHARED   lent message / local id, strategy                      publisher hash, topic hash
+ * PUBLISH_SHARED_COPY  as PUBLISH_COPY / local id, strategy, QoS          as PUBLISH_COPY: no hashes, for strategies that need none
  * RELEASE          message / second message or 0                          -
  * ROUTE_ADD        struct route_request (writer answers ROUTE_DONE) / -   -
  * ROUTE_REMOVE     struct route_request (the writer releases it) / -      -
@@ -14,7 +15,7 @@
  * RETAIN_ITEM      lent message / struct retained_query                   -
  * RETAIN_SLICE     struct retained_query / 1: finished                    -
  * DURABLE          the publisher's wait or NULL / level                    origin: session; number, packet id; -
- *                  it is about the record that follows in the same lane: PUBLISH, PUBLISH_SHARED or RETAIN_SET
+ *                  it is about the record that follows in the same lane: any PUBLISH… or RETAIN_SET
  * STORED           - / count                                              waits, two to a cell, each with the number, less one, of its
  *                                                                         messages that are on disk here in the upper 16 bits
  * BARRIER          - / -: answer when the QoS 2 messages under way are known -
@@ -37,6 +38,7 @@ enum record_kind {
     RECORD_PUBLISH = RECORD_KIND_FIRST,
     RECORD_PUBLISH_COPY,
     RECORD_PUBLISH_SHARED,
+    RECORD_PUBLISH_SHARED_COPY,
     RECORD_RELEASE,
     RECORD_ROUTE_ADD,
     RECORD_ROUTE_REMOVE,
@@ -66,7 +68,8 @@ void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const 
 void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count);
 /* The publication itself, when it is small: nothing is allocated, lent or returned. False: it does not fit, lend its message. */
 bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id);
-void record_send_shared(struct shard *shard, uint32_t to, struct message *message, uint32_t local_id, uint8_t strategy,
+/* To one member of a group: as a copy, or a loan of its message. */
+void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash);
 /* Returns a lent message to its owner; the last one of a turn leaves with records_flush(). */
 void record_send_release(struct shard *shard, struct message *lent);

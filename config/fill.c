@@ -36,6 +36,14 @@ static void refuse_name(const struct hocon_member *member, const char *of_what, 
                       member->name, of_what, SCHEMA_NAME_BYTES_MAX);
 }
 
+/* A key that only sections with names of their own have, written into one that has a meaning of its own. */
+static bool in_wrong_section(const struct schema *schema, const struct schema_key *key, const char *prefix)
+{
+    const struct schema_group *group = schema_group_of(key);
+    size_t before = group ? strlen(group->path) - strlen("NAME") : 0;
+    return group && strncmp(prefix, group->path, before) == 0 && schema_is_own_section(schema, prefix);
+}
+
 static void walk(const struct schema *schema, const struct hocon_value *object, const char *prefix, struct config_errors *errors)
 {
     for (uint32_t i = 0; i < object->count; i++) {
@@ -63,6 +71,8 @@ static void walk(const struct schema *schema, const struct hocon_value *object, 
                                   "%s.KEY = VALUE", path, path, path);
         } else if (!own) {
             refuse_unknown(schema, member, path, errors);
+        } else if (in_wrong_section(schema, own, prefix)) {
+            config_errors_add(errors, &member->origin, "there is no key `%s`: `%s` has keys of its own, and cannot be the name of another section; choose another name", path, prefix);
         }
     }
 }

@@ -125,6 +125,7 @@ bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *ver
         remains |= overflow->count != 0;
         published_to[to] = lane_publish(lane);
         published |= published_to[to];
+        if (published_to[to] && to != from) stats_count(&stats->lanes_published, 1);
     }
     if (!published) return remains;
     atomic_thread_fence(memory_order_seq_cst); /* pairs: mesh_may_sleep */

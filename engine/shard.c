@@ -439,6 +439,18 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
     if (over) shard->lane_since_ms = shard->now_ms;
 }
 
+/* Who waits for a lane that was full and has room again (the layer above, which has had its turn) goes on in the next turn: nothing else may come that
+ * would wake the shard. */
+static void lanes_flush(struct shard *shard)
+{
+    const struct shard_group *group = shard->group;
+    bool filled = shard->stats.lane_overflows != shard->lane_overflows_seen || shard->lanes_full;
+    shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
+    if (LIKELY(!filled)) return;
+    shard->lane_overflows_seen = shard->stats.lane_overflows;
+    shard->more_next_turn |= !shard->lanes_full;
+}
+
 void shard_turn(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
@@ -466,7 +478,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     if (shard->later_count) more |= filters_later_turn(shard);
     if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
-    shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
+    lanes_flush(shard);
     dirty_send(shard);
     qsbr_pass(group->qsbr, shard->number);
 

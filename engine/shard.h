@@ -78,6 +78,7 @@ struct shard {
     bool stopping;        /* shard_stop() was called: leaves its loop when the last connection is gone */
     bool more_next_turn;  /* something was left over: the next turn does not sleep */
     bool lanes_full;      /* records wait for room in a lane: the next turn sleeps for a moment only */
+    uint64_t lane_overflows_seen; /* stats.lane_overflows when lanes were last flushed */
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
     const struct shard_group *group;

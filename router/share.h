@@ -54,6 +54,9 @@ const char *share_strategy_name(enum share_strategy strategy); /* "random" … "
 /* Accepts any case and any `-` and `_` between the letters: "round_robin", "hash-clientid". False: no such strategy. */
 bool share_strategy_from_name(struct span name, enum share_strategy *ret_strategy);
 
+/* Whether a member is chosen by the hashes of struct share_keys. */
+static inline bool share_hashes(enum share_strategy strategy) { return strategy == SHARE_HASH_CLIENT_ID || strategy == SHARE_HASH_TOPIC; }
+
 struct share_state;
 
 /* seed: differs between shards, so that they do not all begin their round with the same member. */

@@ -242,6 +242,7 @@ static void decide(struct auth_chain *chain, struct auth_job *job, struct auth_c
     if (source->authorizer) {
         if (verdict == AUTH_DENY) {
             answer->verdict = AUTH_DENY;
+            snprintf(answer->source, sizeof answer->source, "%s", source->settings->name);
             return finish(chain, job);
         }
         answer->verdict = AUTH_ALLOW; /* as it was: authorizers only add */

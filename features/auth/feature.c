@@ -178,7 +178,6 @@ static bool auth_prepare(struct feature_node *node, const void *settings, struct
     }
     if (prepared->asked) authorize_offer(prepared->asked);
     bool guards = auth_configuration.guards(&prepared->settings), authorizes = prepared->settings.authorizers_count > 0;
-    auth_cache_configure(state->auth.cache, prepared->settings.cache_ttl_ms, prepared->settings.cache_negative_ttl_ms, prepared->settings.cache_max);
     *ret_setup = (struct feature_setup){.prepared = prepared, .authenticates = guards, .authorizes = authorizes, .brings_rules = guards || authorizes};
     if (guards || authorizes) ret_setup->moments = FEATURE_GATE(connect) | FEATURE_GATE(authenticate);
     return true;
@@ -190,6 +189,8 @@ static void apply_on_shard(struct feature_shard *shard)
     shard->state = &state->shards[shard->number];
     atomic_store(&state->shards[shard->number].started, true);
     atomic_store(&state->applied, (struct auth_prepared *)shard->prepared);
+    const struct auth_settings *settings = &((const struct auth_prepared *)shard->prepared)->settings;
+    auth_cache_configure(state->auth.cache, settings->cache_ttl_ms, settings->cache_negative_ttl_ms, settings->cache_max); /* not in prepare(): a reload may be refused after it */
 }
 
 /* Verbs work on what shards work with, from the next tick on at the latest. */

@@ -140,8 +140,10 @@ static struct feature_verdict apply(struct feature_shard *shard, struct feature_
         if (!login->applied) apply_allow(shard, client, login);
         return (struct feature_verdict){.decision = FEATURE_PASS, .what = answer->source};
     }
+    char what[2 * sizeof answer->what + 8]; /* of a server, perhaps */
+    snprintf(what, sizeof what, "%s", log_quoted(span_of_string(answer->what))); /* there are four quoted texts at a time */
     LOG_LIMITED(INFO, 100, "login refused", "client=%s user=%s peer=%s listener=%s source=%s what=%s", log_quoted(client->client_id), log_quoted(client->user_name),
-                log_quoted(client->peer), log_quoted(client->listener), answer->source, answer->what);
+                log_quoted(client->peer), log_quoted(client->listener), answer->source, what);
     if (answer->busy) {
         COUNT(shard, busy);
         return deny(MQTT_REASON_SERVER_BUSY, "too many logins wait; try again later");

@@ -5,8 +5,8 @@
  *     C: c=biws,r=<both nonces>,p=<proof>               scram_final()
  *     S: v=<signature>                                  … when it was right
  * What is stored of a password is no more than what checks it: whoever steals it cannot log in with it.
- * A few HMACs are all that is computed here (the slow part is the client's), so a shard may do it.
- * Not done: SASLprep. Names and passwords are the UTF-8 the client sends; nobody who has only ASCII sees a difference. */
+ * A few HMACs are all that is computed here (the slow part is the client's), so a shard may do it. Names and passwords are prepared with SASLprep
+ * (saslprep.h): a name where it comes in, a password where its keys are made. */
 #ifndef RINGMQ_FEATURES_AUTH_SCRAM_H
 #define RINGMQ_FEATURES_AUTH_SCRAM_H
 

@@ -232,7 +232,9 @@ void bans_each(struct bans *bans, uint64_t now_ms, void (*each)(void *context, c
     pthread_mutex_unlock(&bans->mutex);
 }
 
-#define EXPIRE_BATCH 64
+#define EXPIRE_BATCH   512
+#define EXPIRE_BATCHES 256 /* of one call: more than the list may have */
+_Static_assert(EXPIRE_BATCH * EXPIRE_BATCHES > BANS_MAX, "what is over is gone within a second, or it fills the list for nobody's benefit");
 
 /* Some that are over. */
 static uint32_t over_some(struct bans *bans, uint64_t now_ms, struct ban_entry *ret_some[EXPIRE_BATCH])
@@ -246,13 +248,23 @@ static uint32_t over_some(struct bans *bans, uint64_t now_ms, struct ban_entry *
     return count;
 }
 
+/* False: none was left. The mutex is free between two calls: CONNECTs wait for it. */
+static bool expire_named(struct bans *bans, uint64_t now_ms)
+{
+    struct ban_entry *some[EXPIRE_BATCH];
+    pthread_mutex_lock(&bans->mutex);
+    uint32_t count = over_some(bans, now_ms, some);
+    for (uint32_t i = 0; i < count; i++)
+        take_away(bans, some[i]);
+    pthread_mutex_unlock(&bans->mutex);
+    return count == EXPIRE_BATCH;
+}
+
 void bans_expire(struct bans *bans, uint64_t now_ms)
 {
     if (atomic_load(&bans->count) == 0) return;
+    for (int i = 0; i < EXPIRE_BATCHES && expire_named(bans, now_ms); i++) {}
     pthread_mutex_lock(&bans->mutex);
-    struct ban_entry *some[EXPIRE_BATCH];
-    for (uint32_t i = 0, count = over_some(bans, now_ms, some); i < count; i++)
-        take_away(bans, some[i]); /* the others in the next second: they hold for nobody meanwhile */
     for (uint32_t i = bans->searched_count; i-- > 0;) {
         if (!over(bans->searched[i], now_ms)) continue;
         searched_remove(bans, i);

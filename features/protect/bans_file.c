@@ -44,7 +44,7 @@ bool bans_write(struct bans *bans, const char *path, uint64_t now_ms, char *ret_
     if (!memory) return snprintf(ret_error, error_bytes, "out of memory"), false;
     fputs(FIRST_LINE, memory);
     bans_each(bans, now_ms, put_ban, memory);
-    fclose(memory);
+    if (fclose(memory) != 0) return free(text), snprintf(ret_error, error_bytes, "out of memory"), false; /* a part of the list is none */
     snprintf(beside, sizeof beside, "%s.new", path);
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     bool written = fd >= 0 && write(fd, text, bytes) == (ssize_t)bytes && fsync(fd) == 0;

@@ -177,7 +177,6 @@ static bool protect_prepare(struct feature_node *node, const void *settings, str
     const struct protect_settings *mine = settings;
     bool bans = mine->banned || mine->flapping;
     if (bans && !file_read(protect, mine, ret_error, error_bytes)) return false;
-    atomic_store(&protect->bans_on, bans);
     if (!bans && !mine->login_limit) return true; /* no moments: off */
     struct prepared *prepared = memory_acquire_zeroed(sizeof *prepared);
     *prepared = (struct prepared){.bans = bans,
@@ -206,6 +205,7 @@ static void protect_apply(struct feature_shard *shard)
     const struct prepared *prepared = shard->prepared;
     struct protect *protect = shard->node->state;
     bool bans = prepared && prepared->bans;
+    if (shard->number == 0) atomic_store(&protect->bans_on, bans); /* not in prepare(): another feature may refuse the reload */
     if (prepared && prepared->flapping && !shard->state) shard->state = flapping_create();
     if (bans && !protect->shard_has_bans[shard->number]) feature_clients_find(shard); /* whoever came before the list was looked at */
     protect->shard_has_bans[shard->number] = bans;
@@ -260,7 +260,8 @@ static struct feature_verdict protect_connect(struct feature_shard *shard, struc
     const struct prepared *prepared = shard->prepared;
     struct ban_client facts = facts_of(client);
     if (prepared->bans && bans_match(&protect->bans, &facts, feature_unix_ms(shard))) return deny(client, "banned", "banned");
-    if (prepared->login_limit && client->has_address && logins_refused(&protect->logins, client->address, *shard->now_ms))
+    bool limited = prepared->login_limit && client->has_address && logins_refused(&protect->logins, client->address, *shard->now_ms);
+    if (limited && !cidr_list_has(&prepared->login_except, client->address)) /* it may have been blocked before it was an exception, or a neighbour of its /64 was */
         return deny(client, "failed_logins", "too many failed logins from this address");
     return FEATURE_VERDICT(PASS);
 }

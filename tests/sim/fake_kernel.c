@@ -41,6 +41,7 @@ struct fake_operation {
 
 #define BUFFERS       8
 #define BUFFER_BYTES  512
+#define EARLY_MAX     8
 
 struct kernel_ring {
     uint32_t shard;
@@ -49,6 +50,9 @@ struct kernel_ring {
     uint32_t operations_count, operations_capacity;
     uint8_t buffers[BUFFERS][BUFFER_BYTES];
     bool buffer_lent[BUFFERS];
+    struct kernel_completion early[EARLY_MAX]; /* what fake_wakes() has found */
+    uint32_t early_count;
+    bool woken;
 };
 
 static struct {
@@ -315,7 +319,7 @@ void fake_crash_disk(void)
     fake_disk_freeze(world.disk, true);
 }
 
-static void fake_wake(struct kernel_ring *from, uint32_t to_shard) {}
+static void fake_wake(struct kernel_ring *from, uint32_t to_shard) { world.rings[to_shard]->woken = true; }
 
 /* ---- progress --------------------------------------------------------------------------------------------------- */
 
@@ -463,8 +467,7 @@ static bool progress(struct kernel_ring *ring, struct fake_operation *operation,
     return operation->user != 0;
 }
 
-static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
-                          struct kernel_completion *ret_completions, uint32_t max)
+static uint32_t collect(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max)
 {
     uint32_t given = 0, kept = 0, count = ring->operations_count;
     uint32_t start = count ? (uint32_t)random_below(&world.random, count) : 0; /* completions come in any order of sockets */
@@ -482,6 +485,24 @@ static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_
     memory_release(left);
     ring->operations_count = kept;
     return given;
+}
+
+bool fake_wakes(uint32_t shard)
+{
+    struct kernel_ring *ring = world.rings[shard];
+    if (ring->early_count == 0) ring->early_count = collect(ring, ring->early, EARLY_MAX);
+    return ring->woken || ring->early_count > 0;
+}
+
+static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
+                          struct kernel_completion *ret_completions, uint32_t max)
+{
+    uint32_t early = ring->early_count < max ? ring->early_count : max;
+    ring->woken = false;
+    memcpy(ret_completions, ring->early, early * sizeof *ret_completions);
+    ring->early_count -= early;
+    memmove(ring->early, ring->early + early, ring->early_count * sizeof *ret_completions);
+    return ring->early_count ? early : early + collect(ring, ret_completions + early, max - early);
 }
 
 static bool fake_ready(struct kernel_ring *ring) { return true; }

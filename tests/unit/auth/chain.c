@@ -385,6 +385,7 @@ Test(chain, authorizers_add_rules, .init = set_up, .fini = tear_down)
     authorizers[0].url = (char *)"down";
     open_chain(1);
     cr_assert_eq(login("right"), AUTH_DENY, "rules that cannot be had let nobody in");
+    cr_assert_str_eq(who, "x", "who has refused it");
     cr_assert(unavailable);
     auth_chain_stop(chain);
     authorizers[0].on_error = AUTH_POLICY_NEXT;

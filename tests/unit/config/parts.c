@@ -118,6 +118,7 @@ Test(parts, defaults_and_sections)
 
 Test(parts, mistakes)
 {
+    wrong("login.cache { bytes = 1k, server = x }", "`login.cache` has keys of its own, and cannot be the name of another section");
     wrong("login.a.port = 1", "t:1:1: `login.a.server` is missing; write one for this section");
     wrong("login.a { server = x, prot = 1 }", "did you mean `login.a.port`?");
     wrong("login.a { server = x, port = 0 }", "`login.a.port` is");

@@ -83,6 +83,21 @@ Test(bans, times)
     bans_release(&bans);
 }
 
+/* What is over makes room at once, however much it is: short bans of flapping_detect must not keep an administrator's off a full list. */
+Test(bans, what_is_over_makes_room)
+{
+    struct bans bans;
+    char name[32];
+    bans_init(&bans);
+    for (uint32_t i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "c%u", i);
+        cr_assert_eq(bans_add(&bans, &(struct ban){.kind = i % 2 ? BAN_CLIENT_ID : BAN_USER_NAME, .who = text(name), .until_ms = i < 2900 ? 5000 : 9000}, 1000), BAN_DONE);
+    }
+    bans_expire(&bans, 5000);
+    cr_assert_eq(atomic_load(&bans.count), 100, "%u", atomic_load(&bans.count));
+    bans_release(&bans);
+}
+
 static uint32_t seen;
 static void look(void *context, const struct ban *ban)
 {
