@@ -113,17 +113,31 @@ static uint32_t token_find(struct accounts *accounts, struct span token)
     return UINT32_MAX;
 }
 
+static uint32_t tokens_of(const struct accounts *accounts, const char *user)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < accounts->tokens_count; i++) count += strcmp(accounts->tokens[i].user, user) == 0;
+    return count;
+}
+
+/* Of whoever has the most, the one that would expire first: nobody logs others out by logging in again and again. */
+static uint32_t token_that_gives_way(const struct accounts *accounts)
+{
+    const struct accounts_token *tokens = accounts->tokens;
+    uint32_t at = 0, most = 0;
+    for (uint32_t i = 0; i < accounts->tokens_count; i++) {
+        uint32_t count = tokens_of(accounts, tokens[i].user);
+        if (count > most) at = i, most = count;
+    }
+    for (uint32_t i = 0; i < accounts->tokens_count; i++)
+        if (strcmp(tokens[i].user, tokens[at].user) == 0 && tokens[i].expires_ms < tokens[at].expires_ms) at = i;
+    return at;
+}
+
 static void token_add(struct accounts *accounts, const char *token, const char *user)
 {
-    uint32_t at = accounts->tokens_count;
     token_find(accounts, SPAN_LITERAL("")); /* the expired ones make room */
-    if (accounts->tokens_count == ACCOUNTS_TOKENS_MAX) { /* the one that would expire first gives way */
-        at = 0;
-        for (uint32_t i = 1; i < accounts->tokens_count; i++)
-            if (accounts->tokens[i].expires_ms < accounts->tokens[at].expires_ms) at = i;
-    } else {
-        at = accounts->tokens_count++;
-    }
+    uint32_t at = accounts->tokens_count == ACCOUNTS_TOKENS_MAX ? token_that_gives_way(accounts) : accounts->tokens_count++;
     struct accounts_token *place = &accounts->tokens[at];
     tls_sha256(span_of_string(token), place->digest);
     snprintf(place->user, sizeof place->user, "%s", user);

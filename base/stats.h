@@ -11,7 +11,7 @@
 #define STATS_TABLE(X)                                                                                               \
     X(connections, "gauge: open sockets")                                                                            \
     X(connections_accepted, "sockets accepted")                                                                      \
-    X(connections_refused, "sockets closed at once: a limit was reached")                                            \
+    X(connections_refused, "sockets closed at once, before CONNECT: a limit or a list of the listener")                \
     X(refused_too_many, "of them: max_connections of the listener or the node")                                      \
     X(refused_no_descriptor, "of them: the process has no descriptor or memory left; the listener rests a moment")   \
     X(refused_address, "of them: the listener's allow and deny lists")                                               \
@@ -31,7 +31,7 @@
     X(clients_refused_version, "of them: a version of MQTT the listener does not speak, or none at all")            \
     X(clients_refused_identifier, "of them: the client id")                                                          \
     X(clients_refused_authorization, "of them: who they are, or say they are")                                       \
-    X(clients_refused_banned, "of them: the address a proxy has named")                                              \
+    X(clients_refused_banned, "of them: banned, or the address a proxy has named")                                   \
     X(clients_refused_quota, "of them: too many sessions")                                                           \
     X(sessions, "gauge: sessions, connected or not")                                                                 \
     X(sessions_resumed, "CONNECT packets that found their session")                                                  \

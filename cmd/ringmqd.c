@@ -334,6 +334,16 @@ static bool control_run(struct control *control)
     return true;
 }
 
+/* Until the descriptor for them is there they wait: a reload or a backup asked for while the configuration is read would end the broker. */
+static void signals_hold(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 /* False: there is no descriptor for one of them. */
 static bool signals_block(struct control *control)
 {
@@ -449,6 +459,7 @@ int main(int argc, char **argv)
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;
     enum ringmqd_action action = control.arguments.action;
+    if (action == RINGMQD_RUN) signals_hold();
     if (action == RINGMQD_PRINT_METRICS_DOCS || action == RINGMQD_PRINT_API_DOCS || action == RINGMQD_PRINT_API) {
         ringmqd_arguments_release(&control.arguments);
         return ringmqd_admin_print(action);

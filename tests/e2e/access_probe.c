@@ -1,5 +1,8 @@
 /* access_probe.c - a module for tests/e2e/run-access: does at a user's name what a feature may do. With -DWRONG_ABI it is one of another time. */
+#include <signal.h>
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "broker/feature.h"
 #include "features/acl/rules.h"
@@ -120,3 +123,9 @@ static const struct feature probe = {.abi = FEATURE_ABI, .name = "probe", .versi
 #endif
 
 FEATURE_MODULE(probe);
+
+/* Somebody asks for a reload while the configuration is read. */
+__attribute__((constructor)) static void hang_up(void)
+{
+    if (getenv("PROBE_HANGS_UP")) kill(getpid(), SIGHUP);
+}

@@ -1,6 +1,6 @@
 // The pages that do something: kicking, banning, users, messages, listeners, configuration.
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
-import { check, sleep } from './person.mjs'
+import { writeFileSync } from 'node:fs'
+import { check } from './person.mjs'
 
 export const acting = (me, { HOSTILE, shots }) => ({
   async a_client_is_kicked () {
@@ -86,13 +86,7 @@ export const acting = (me, { HOSTILE, shots }) => ({
     await me.untilGone('worker-5')
   },
   async traces () {
-    const downloaded = async (ending) => {
-      for (let i = 0; i < 100; i++, await sleep(50)) {
-        const name = readdirSync(shots).find((one) => one.startsWith('talk-') && one.endsWith(ending))
-        if (name) return readFileSync(`${shots}/${name}`, 'utf8')
-      }
-      check(false, `no file ${ending} was downloaded`)
-    }
+    const downloaded = (ending) => me.downloaded((name) => name.startsWith('talk-') && name.endsWith(ending))
     await me.visit('Trace', 'Nothing is traced')
     await me.press('Start a trace')
     await me.type('Trace by', 'topic')
@@ -193,9 +187,7 @@ export const acting = (me, { HOSTILE, shots }) => ({
     await me.page.waitForFunction(() => document.querySelector('tr[data-key=ann]')?.textContent.includes('yes'))
     await me.shot('mqtt-users')
     await me.press('Export users')
-    let file
-    for (let i = 0; i < 100 && !file; i++, await sleep(50)) file = readdirSync(shots).find((one) => one === 'users-db.json')
-    check(JSON.parse(readFileSync(`${shots}/users-db.json`, 'utf8')).length === 2, 'what was exported')
+    check(JSON.parse(await me.downloaded((name) => name === 'users-db.json')).length === 2, 'what was exported')
     writeFileSync(`${shots}/more.csv`, 'user_id,password,is_superuser\nbob,bob secret,false\nann,other,false\n')
     await me.press('Import users')
     await (await me.page.waitForSelector('dialog[open] input[type=file]')).uploadFile(`${shots}/more.csv`)

@@ -13,7 +13,7 @@ const where = transport === 'wss' || transport === 'tls'
   : { protocol: transport, host: '127.0.0.1', path: '/mqtt' }
 const topic = (name) => `${prefix}/${name}`
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-const within = (promise, what, ms = 10000) => Promise.race([promise,
+const within = (promise, what, ms = 45000) => Promise.race([promise,
   new Promise((_, reject) => setTimeout(() => reject(new Error(`not in time: ${what}`)), ms).unref())])
 
 class Peer {

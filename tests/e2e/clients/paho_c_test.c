@@ -105,7 +105,7 @@ static int publish_with(struct peer *peer, const char *name, const void *payload
     } else {
         code = MQTTClient_publish(peer->client, name, bytes, payload, qos, retain, &token);
     }
-    if (wait && qos) CHECK(MQTTClient_waitForCompletion(peer->client, token, 10000) == 0);
+    if (wait && qos) CHECK(MQTTClient_waitForCompletion(peer->client, token, 30000) == 0);
     return code;
 }
 
@@ -143,7 +143,7 @@ static MQTTClient_message *next(struct peer *peer, int ms, char **ret_topic)
 static void expect(struct peer *peer, const char *name, const char *payload, int qos, int retain)
 {
     char *got;
-    MQTTClient_message *message = next(peer, 10000, &got);
+    MQTTClient_message *message = next(peer, 30000, &got);
     CHECK(message != NULL, "nothing on %s", name);
     CHECK(strcmp(got, name) == 0 && message->payloadlen == (int)strlen(payload) &&
               memcmp(message->payload, payload, strlen(payload)) == 0,
@@ -223,7 +223,7 @@ static void large_payload(void)
     subscribe(&a, topic("large"), 2, 0);
     for (int qos = 0; qos < 3; qos++) {
         CHECK(publish_with(&a, topic("large"), payload, BYTES, qos, false, NULL, true) == 0);
-        MQTTClient_message *message = next(&a, 10000, NULL);
+        MQTTClient_message *message = next(&a, 30000, NULL);
         CHECK(message && message->payloadlen == BYTES && memcmp(message->payload, payload, BYTES) == 0);
         MQTTClient_freeMessage(&message);
     }
@@ -309,7 +309,7 @@ static void properties(void)
     for (int i = 0; i < 3; i++) { /* the second and third by their alias alone */
         CHECK(publish_with(&a, i ? "" : topic("props/x"), "p", 1, 1, false, &properties, true) == 0);
         char *name;
-        MQTTClient_message *message = next(&b, 10000, &name);
+        MQTTClient_message *message = next(&b, 30000, &name);
         CHECK(message && strcmp(name, topic("props/x")) == 0);
         same_text(&message->properties, MQTTPROPERTY_CODE_CONTENT_TYPE, "text/plain", 0);
         same_text(&message->properties, MQTTPROPERTY_CODE_RESPONSE_TOPIC, "answer/here", 0);

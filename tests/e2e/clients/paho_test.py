@@ -74,7 +74,7 @@ class Peer:
         self.events.put(("unsubscribe", mid, codes))
 
     def event(self, kind, mid=None):
-        kept, deadline = [], time.monotonic() + 10
+        kept, deadline = [], time.monotonic() + 30
         try:
             while True:
                 event = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
@@ -103,7 +103,7 @@ class Peer:
             assert info.is_published(), "no acknowledgement"
         return info
 
-    def message(self, timeout=10):
+    def message(self, timeout=30):
         return self.messages.get(timeout=timeout)
 
     def nothing(self, seconds=0.3):
@@ -210,7 +210,7 @@ def shared():
     for i in range(100):
         sender.publish(topic("work"), str(i), 1)
     got = [[], []]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while sum(map(len, got)) < 100 and time.monotonic() < deadline:
         for member, mine in zip(members, got):
             while not member.messages.empty():

@@ -1,7 +1,7 @@
 // person.mjs - somebody at the dashboard, in a headless Chromium: finds buttons, links and fields by what is written on them, and never by what is behind them.
 // BROWSER_MODULES: where puppeteer-core is; CHROMIUM: the browser.
 import { createRequire } from 'node:module'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs'
 
 const puppeteer = createRequire(process.env.BROWSER_MODULES + '/')('puppeteer-core')
 
@@ -87,6 +87,15 @@ export async function person (url, shots, told = () => {}) {
       await me.type('User', name)
       await me.type('Password', password)
       await page.keyboard.press('Enter')
+    },
+    // The text of the file that was downloaded, by its name.
+    async downloaded (fits) {
+      for (let i = 0; i < 600; i++, await sleep(50)) {
+        const name = readdirSync(shots).find(fits)
+        const text = name ? readFileSync(`${shots}/${name}`, 'utf8') : ''
+        if (text) return text
+      }
+      throw new Wrong(`nothing was downloaded that is ${fits}`)
     },
     shot: (name) => page.screenshot({ path: `${shots}/${name}.png` }),
     async theme (name) { await page.evaluate((name) => { while (!document.querySelector('#theme').textContent.endsWith(name)) document.querySelector('#theme').click() }, name) }

@@ -36,9 +36,13 @@ const tests = {
     await me.page.waitForSelector('th[aria-sort=descending]')
     const head = await me.page.$$eval('th', (all) => all.map((one) => one.textContent.trim()))
     await me.page.waitForFunction((at) => /^\d/.test(document.querySelector('tbody tr')?.cells[at].innerText), {}, head.indexOf('In/s')) // the second look
-    const [first, next] = await me.rows('Clients')
-    check(first[head.indexOf('Client id')] === CULPRIT, `${first[head.indexOf('Client id')]} publishes the most`)
-    const [rate, usual] = [first, next].map((row) => second(row[head.indexOf('In/s')]))
+    let rate; let usual
+    for (let looks = 0; looks < 30 && !(rate > 20 * usual && rate > 25); looks++) { // a look every five seconds; it may be held up itself on a busy machine
+      if (looks) await sleep(1000)
+      const [first, next] = await me.rows('Clients')
+      check(first[head.indexOf('Client id')] === CULPRIT, `${first[head.indexOf('Client id')]} publishes the most`)
+      ;[rate, usual] = [first, next].map((row) => second(row[head.indexOf('In/s')]))
+    }
     check(rate > 20 * usual && rate > 25, `it publishes ${rate}/s, the next ${usual}/s`)
     await me.shot('1-found')
   },
@@ -56,9 +60,7 @@ const tests = {
     await me.press('Stop')
     await me.until('over')
     await me.press('Download as text')
-    let file
-    for (let i = 0; i < 100 && !file; i++, await sleep(50)) file = readdirSync(shots).find((name) => name.startsWith(CULPRIT) && name.endsWith('.txt'))
-    check(file && readFileSync(`${shots}/${file}`, 'utf8').includes(`plant/${CULPRIT}/debug`), 'the downloaded file')
+    check((await me.downloaded((name) => name.startsWith(CULPRIT) && name.endsWith('.txt'))).includes(`plant/${CULPRIT}/debug`), 'the downloaded file')
   },
   async bans_are_switched_on () {
     await me.visit('Configuration', 'What differs')

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "admin/accounts.h"
+#include "admin/accounts_inside.h"
 #include "admin/base64.h"
 #include "base/log.h"
 #include "base/sha1.h"
@@ -89,6 +90,28 @@ Test(accounts, more_tokens_than_there_is_room_for)
     char expired[100];
     snprintf(expired, sizeof expired, "Bearer %s", token);
     cr_assert_eq(check(accounts, expired, &who), ACCOUNTS_WRONG);
+    accounts_close(accounts);
+}
+
+Test(accounts, logging_in_again_and_again_logs_nobody_else_out)
+{
+    struct accounts *accounts = opened();
+    struct accounts_identity who;
+    char token[ACCOUNTS_TOKEN_BYTES], admin[100], first[100];
+    cr_assert_eq(login(accounts, "admin", "first password", token), ACCOUNTS_OK);
+    snprintf(admin, sizeof admin, "Bearer %s", token);
+    json_t *viewer = json_pack("{s:s, s:s, s:s}", "username", "viewer", "password", "viewer password", "role", "viewer");
+    cr_assert_eq(accounts_user_create(accounts, viewer), ACCOUNTS_DONE);
+    json_decref(viewer);
+    cr_assert_eq(login(accounts, "viewer", "viewer password", token), ACCOUNTS_OK);
+    snprintf(first, sizeof first, "Bearer %s", token);
+    struct accounts_token later = accounts->tokens[1];
+    later.digest[0] ^= 1;
+    later.expires_ms += 1000;
+    while (accounts->tokens_count < ACCOUNTS_TOKENS_MAX) accounts->tokens[accounts->tokens_count++] = later;
+    cr_assert_eq(login(accounts, "viewer", "viewer password", token), ACCOUNTS_OK);
+    cr_assert_eq(check(accounts, admin, &who), ACCOUNTS_OK, "another user's token gave way");
+    cr_assert_eq(check(accounts, first, &who), ACCOUNTS_WRONG, "not the first of who has the most");
     accounts_close(accounts);
 }
 

@@ -52,13 +52,13 @@ type peer struct {
 type will struct{ topic, payload string }
 
 func soon() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	_ = cancel
 	return ctx
 }
 
 func wait(token v3.Token) {
-	check(token.WaitTimeout(10*time.Second), "no acknowledgement")
+	check(token.WaitTimeout(30*time.Second), "no acknowledgement")
 	must(token.Error())
 }
 
