@@ -15,6 +15,7 @@
 #include "base/settings.h"
 #include "base/span.h"
 #include "proto/mqtt.h"
+#include "store/format.h"
 
 struct broker_shard;
 struct message;
@@ -33,7 +34,7 @@ const char *delayed_parse(const struct delayed_settings *settings, struct span *
 enum mqtt_reason delayed_keep(struct broker_shard *broker, struct publication *publication, uint32_t delay_s);
 
 /* The name of a waiting message begins so; DUE (Unix ms, decimal), NUMBER (16 hex digits) and TOPIC follow. */
-#define DELAYED_NAME_PREFIX "$delayed\xff/"
+#define DELAYED_NAME_PREFIX STORE_DELAYED_PREFIX
 #define DELAYED_ID_BYTES    40
 /* What a name says: when, which topic, and DUE-NUMBER as text. */
 uint64_t delayed_name_parse(struct span name, struct span *ret_topic, char ret_id[DELAYED_ID_BYTES]);

@@ -9,6 +9,8 @@
 
 /* ---- writing one PUBLISH ---------------------------------------------------------------------------------------- */
 
+#define ALIAS_BYTES 3 /* of the property */
+
 struct outgoing {
     struct publication *publication;
     const uint32_t *ids;
@@ -68,7 +70,7 @@ static inline struct span topic_for(const struct session *session, const struct 
     return LIKELY(!session->mounted) ? publication->topic : mount_strip(session, publication->topic);
 }
 
-/* Bytes of the whole packet, with the topic spelled out and no alias: what the client's maximum is compared with. */
+/* Bytes of the whole packet with the topic spelled out: what the client's maximum is compared with. An alias is given only where it fits. */
 static uint64_t packet_bytes(const struct session *session, const struct outgoing *outgoing,
                              const struct outgoing_properties *properties)
 {
@@ -77,6 +79,8 @@ static uint64_t packet_bytes(const struct session *session, const struct outgoin
     if (session->version == MQTT_5) after += mqtt_varint_bytes(properties->bytes) + properties->bytes;
     return mqtt_publish_head_bytes(outgoing->qos, topic_for(session, publication).bytes, after) + after;
 }
+
+static uint64_t packet_bytes_limit(const struct session *session) { return session->packet_bytes_max ? session->packet_bytes_max : MQTT_VARINT_MAX; }
 
 static void payload_attach(struct broker_shard *broker, struct conn *conn, struct publication *publication)
 {
@@ -101,6 +105,20 @@ static void written(struct broker_shard *broker, const struct session *session, 
     trace_sent(broker, session->conn, session->version, head, publication->payload, publication);
 }
 
+/* The topic's alias: an old one makes the packet shorter, a new one longer. One that would make it larger than the client takes is not given
+ * [MQTT-3.1.2-24]. */
+static void alias_assign(struct session *session, const struct outgoing *outgoing, struct span topic, struct outgoing_properties *properties)
+{
+    struct mqtt_alias alias = mqtt_alias_out_assign(&session->aliases_out, topic);
+    if (alias.alias == 0) return;
+    struct outgoing_properties longer = *properties;
+    longer.alias = alias;
+    longer.bytes += ALIAS_BYTES;
+    if (!alias.known && UNLIKELY(packet_bytes(session, outgoing, &longer) > packet_bytes_limit(session)))
+        return mqtt_alias_out_forget(&session->aliases_out, alias.alias);
+    *properties = longer;
+}
+
 /* Writes the packet. The caller has made sure of its size, and of the window for QoS 1 and 2. */
 static void publish_write(struct broker_shard *broker, struct session *session, const struct outgoing *outgoing,
                           struct outgoing_properties *properties, uint16_t packet_id)
@@ -111,8 +129,7 @@ static void publish_write(struct broker_shard *broker, struct session *session, 
     size_t payload_bytes = publication->payload.bytes, block_bytes = 0;
     if (session->version == MQTT_5) {
         if (session->aliases_out.maximum) {
-            properties->alias = mqtt_alias_out_assign(&session->aliases_out, topic);
-            if (properties->alias.alias) properties->bytes += 3;
+            alias_assign(session, outgoing, topic, properties);
             if (properties->alias.known) topic.bytes = 0;
         }
         block_bytes = mqtt_varint_bytes(properties->bytes) + properties->bytes;
@@ -199,8 +216,7 @@ static bool too_large(struct broker_shard *broker, struct session *session, cons
                       const struct outgoing_properties *properties)
 {
     uint64_t bytes = packet_bytes(session, outgoing, properties);
-    uint64_t limit = session->packet_bytes_max ? session->packet_bytes_max : MQTT_VARINT_MAX;
-    if (LIKELY(bytes <= limit)) return false;
+    if (LIKELY(bytes <= packet_bytes_limit(session))) return false;
     COUNT(broker, dropped_too_large); /* [MQTT-3.1.2-24], [MQTT-3.1.2-25]: as if it had been delivered */
     log_drop(broker, session, outgoing->publication->topic, DROP_too_large_for_client);
     return true;

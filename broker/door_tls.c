@@ -211,7 +211,8 @@ static bool load_certificates(struct door_tls *door, struct tls_certificate *cer
     const char *chains = tls->certificate_files, *keys = tls->key_files, *staples = tls->ocsp_files;
     for (;;) {
         struct span chain = next_path(&chains), key = next_path(&keys), staple = next_path(&staples);
-        if (chain.bytes == 0 && key.bytes == 0) return true;
+        if (chain.bytes == 0 && key.bytes == 0)
+            return staple.bytes == 0 || complain(complaint, "ocsp_file", "", "there are more OCSP responses than certificate files");
         if (chain.bytes == 0) return complain(complaint, "certfile", "", "there are more key files than certificate files");
         if (options->certificates_count == TLS_CERTIFICATES_MAX) return complain(complaint, "certfile", "", "there are more than 32 files");
         if (key.bytes == 0) key = chain; /* both in one file, as some tools write them */

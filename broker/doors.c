@@ -114,10 +114,13 @@ bool door_admit(struct shard *shard, struct conn *conn, const struct sockaddr_st
     bool plain = settings->proxy_protocol == PROXY_PROTOCOL_OFF && !has_tls(settings) && !has_websocket(settings);
     if (plain) return true;
     conn->filters = filters_create();
-    if (settings->proxy_protocol != PROXY_PROTOCOL_OFF)
-        filters_add(conn->filters, proxy_create((enum proxy_versions)settings->proxy_protocol));
+    struct filter *proxy = settings->proxy_protocol != PROXY_PROTOCOL_OFF ? proxy_create((enum proxy_versions)settings->proxy_protocol) : NULL;
+    if (proxy) filters_add(conn->filters, proxy);
     if (door->tls) filters_add(conn->filters, door_tls_filter(door->tls, &shard->stats));
-    if (has_websocket(settings)) filters_add(conn->filters, websocket_create(&door->websocket, trusted));
+    if (!has_websocket(settings)) return true;
+    struct filter *websocket = websocket_create(&door->websocket, trusted);
+    if (proxy) websocket_behind(websocket, proxy);
+    filters_add(conn->filters, websocket);
     return true;
 }
 

@@ -67,5 +67,6 @@ struct span mount_topic(struct broker_shard *broker, const struct session *sessi
 struct span mount_strip(const struct session *session, struct span topic)
 {
     struct span prefix = span_of(session->rare->mount->prefix, session->rare->mount->bytes);
-    return span_starts_with(topic, prefix) ? span_skip(topic, prefix.bytes) : topic;
+    bool inside = topic.bytes > prefix.bytes && span_starts_with(topic, prefix); /* else nothing would be left, which is no topic [MQTT-4.7.3-1] */
+    return inside ? span_skip(topic, prefix.bytes) : topic;
 }

@@ -178,14 +178,24 @@ void retained_drop(struct broker_shard *broker, struct span name)
 #define SWEEP_TOPICS_BUDGET 256 /* topics a step looks at */
 #define SWEEP_STEP_MS       5
 
-static enum retain_answer sweep_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+static bool is_over(const struct broker_shard *broker, const struct message *message)
 {
-    struct broker_shard *broker = context;
-    const struct message *message = stored;
-    if (!message->expires_ms || message->expires_ms > broker->shard->now_ms || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
+    return message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+}
+
+/* Whoever comes across one whose time is over takes it out: the broom, or a scan. */
+static enum retain_answer expired_remove(struct broker_shard *broker, struct span topic, const struct message *message)
+{
     COUNT(broker, retained_expired);
     if (broker->durable && message->stored) durable_retain_clear(broker, topic);
     return RETAIN_REMOVE;
+}
+
+static enum retain_answer sweep_visit(void *context, struct span topic, void *stored, uint64_t bytes)
+{
+    struct broker_shard *broker = context;
+    if (!is_over(broker, stored) || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
+    return expired_remove(broker, topic, stored);
 }
 
 /* A step, or the beginning of the next round. */
@@ -244,7 +254,7 @@ static enum retain_answer scan_visit(void *context, struct span topic, void *sto
     struct scan *scan = context;
     struct message *message = stored;
     struct retained_query *query = scan->query;
-    if (message->expires_ms && message->expires_ms <= scan->broker->shard->now_ms) return RETAIN_REMOVE;
+    if (is_over(scan->broker, message)) return expired_remove(scan->broker, topic, message);
     record_send(scan->broker->shard, query->asker, RECORD_RETAIN_ITEM, message_ref(message),
                 (uint64_t)(uintptr_t)query);
     return ++query->items < query->items_max ? RETAIN_NEXT : RETAIN_STOP;

@@ -211,6 +211,13 @@ static bool filter_denied(const char *list, struct span filter)
     return false;
 }
 
+/* Then another one takes its place [MQTT-3.8.4-3], and there are no more than before. */
+static bool subscription_stands(const struct broker_shard *broker, const struct session *session, struct span filter, struct span group)
+{
+    uint32_t local_id = sinks_find(broker->sinks, filter, group);
+    return local_id != SINKS_ID_NONE && sinks_find_sink(broker->sinks, local_id, session);
+}
+
 static enum mqtt_reason subscription_check(struct broker_shard *broker, const struct session *session,
                                            const struct mqtt_subscription *subscription)
 {
@@ -224,9 +231,9 @@ static enum mqtt_reason subscription_check(struct broker_shard *broker, const st
     if (filter_denied(mqtt->denied_filters, filter)) return MQTT_REASON_UNSPECIFIED_ERROR;
     struct span mounted = mount_topic(broker, session, filter);
     if (mounted.bytes == 0 || !route_index_accepts(mounted)) return MQTT_REASON_TOPIC_FILTER_INVALID;
-    if (limits->subscriptions_max && session->subscriptions_count >= limits->subscriptions_max) return MQTT_REASON_QUOTA_EXCEEDED;
-    if (session->subscriptions_count == UINT16_MAX) return MQTT_REASON_QUOTA_EXCEEDED;
-    return MQTT_REASON_SUCCESS;
+    bool full = (limits->subscriptions_max && session->subscriptions_count >= limits->subscriptions_max) || session->subscriptions_count == UINT16_MAX;
+    if (LIKELY(!full) || subscription_stands(broker, session, mounted, subscription->share_group)) return MQTT_REASON_SUCCESS;
+    return MQTT_REASON_QUOTA_EXCEEDED;
 }
 
 static void session_subscription_append(struct session *session, uint32_t local_id)

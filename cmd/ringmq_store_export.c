@@ -1,10 +1,12 @@
 /* What is in a store, as JSON lines. */
 #include <string.h>
 
+#include "base/memory.h"
 #include "cmd/ringmq.h"
 #include "cmd/ringmq_format.h"
 #include "cmd/ringmq_store.h"
 #include "proto/utf8.h"
+#include "store/format.h"
 
 static void print_text(const char *key, struct span text)
 {
@@ -12,9 +14,23 @@ static void print_text(const char *key, struct span text)
     json_print_string(text, stdout);
 }
 
+/* DUE/NUMBER/TOPIC behind the prefix: its parts as fields. False: it is no such name. */
+static bool print_delayed(struct span name)
+{
+    struct span prefix = SPAN_LITERAL(STORE_DELAYED_PREFIX), rest = name;
+    if (!span_starts_with(name, prefix)) return false;
+    rest = span_skip(name, prefix.bytes);
+    const uint8_t *slash = rest.bytes ? memchr(rest.data, '/', rest.bytes) : NULL;
+    size_t digits = slash ? (size_t)(slash - rest.data) : 0;
+    if (digits == 0 || rest.bytes < digits + 2 + STORE_DELAYED_NUMBER_BYTES + 1) return false;
+    printf(",\"due_ms\":%.*s,\"number\":\"%.*s\"", (int)digits, (const char *)rest.data, STORE_DELAYED_NUMBER_BYTES, (const char *)slash + 1);
+    print_text("topic", span_skip(rest, digits + 2 + STORE_DELAYED_NUMBER_BYTES));
+    return true;
+}
+
 static void print_message(const struct stored_message *message)
 {
-    print_text("topic", message->topic);
+    if (!print_delayed(message->topic)) print_text("topic", message->topic);
     printf(",\"qos\":%u,\"retain\":%s", message->qos, message->retain ? "true" : "false");
     if (message->expires_ms) printf(",\"expires_ms\":%llu", (unsigned long long)message->expires_ms);
     if (message->properties.bytes) {
@@ -58,15 +74,16 @@ static bool print_block(void *context, uint64_t session, uint64_t number, struct
         struct span ids;
         struct stored_message message;
         struct stored_delivery delivery = record_take_entry(&reader, &ids, &message);
-        uint32_t copy[64];
-        if (reader.bad || number > shelved->from || delivery.ids_count > 64) {
+        if (reader.bad || number > shelved->from) {
             shelved->damaged = true;
             return false;
         }
         if (number < shelved->from) continue;
+        uint32_t *copy = memory_acquire(ids.bytes + 1); /* they lie anywhere in the block */
         if (ids.bytes) memcpy(copy, ids.data, ids.bytes);
         delivery.ids = copy;
         print_delivery(shelved->session, &delivery, &message, shelved->packet_id);
+        memory_release(copy);
         shelved->from++;
     }
     return shelved->from < shelved->until;
@@ -121,9 +138,9 @@ static bool print_session(const struct state_session *session, const struct shel
         print_text("client", stored->client_id);
         print_text("filter", subscription->filter);
         if (subscription->group.bytes) print_text("group", subscription->group);
-        printf(",\"qos\":%u,\"no_local\":%s,\"retain_as_published\":%s,\"subscription_id\":%u}\n", subscription->qos,
+        printf(",\"qos\":%u,\"no_local\":%s,\"retain_as_published\":%s,\"subscription_id\":%u%s}\n", subscription->qos,
                subscription->no_local ? "true" : "false", subscription->retain_as_published ? "true" : "false",
-               subscription->subscription_id);
+               subscription->subscription_id, subscription->exclusive ? ",\"exclusive\":true" : "");
     }
     bool whole = true;
     for (uint32_t i = 0; i < session->window_count; i++)
@@ -144,7 +161,7 @@ bool store_export(const struct state *state, const struct shelf *shelf)
         whole &= print_session(session, shelf);
     cursor = 0;
     for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
-        printf("{\"kind\":\"retained\"");
+        printf("{\"kind\":\"%s\"", span_starts_with(message->stored.topic, SPAN_LITERAL(STORE_DELAYED_PREFIX)) ? "delayed" : "retained");
         print_message(&message->stored);
         printf("}\n");
     }

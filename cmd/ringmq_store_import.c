@@ -5,11 +5,14 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "cmd/ringmq.h"
 #include "cmd/ringmq_store.h"
+#include "proto/properties.h"
 #include "proto/topic.h"
 #include "proto/utf8.h"
+#include "store/format.h"
 #include "store/state_rows.h"
 
 struct importing {
@@ -18,7 +21,10 @@ struct importing {
     unsigned long line;
     char fault[200]; /* "": none yet */
     uint64_t messages, sessions;
+    struct map clients; /* the sessions by client id */
 };
+
+static struct span client_key(const void *value) { return ((const struct state_session *)value)->stored.client_id; }
 
 static void fault(struct importing *importing, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void fault(struct importing *importing, const char *format, ...)
@@ -99,6 +105,10 @@ static struct stored_message message_take(struct importing *importing)
     stored.properties = store_object_find(&importing->object, "properties_base64") ? base64(importing, "properties_base64") : span_of("", 0);
     stored.payload = store_object_find(&importing->object, "payload_base64") ? base64(importing, "payload_base64") : text(importing, "payload");
     if (!importing->fault[0] && (stored.topic.bytes > UINT16_MAX || !mqtt_topic_name_valid(stored.topic, TOPIC_LEVELS_MAX))) fault(importing, "`topic` is no topic name");
+    struct mqtt_properties read; /* they go to clients as they are */
+    bool sound = mqtt_properties_decode(stored.properties, MQTT_IN(PUBLISH), MQTT_FROM_SERVER, &read).reason == MQTT_REASON_SUCCESS &&
+                 mqtt_properties_forward_bytes(stored.properties) == stored.properties.bytes;
+    if (!sound) fault(importing, "`properties_base64` are no properties that travel with a message");
     return stored;
 }
 
@@ -122,18 +132,9 @@ static struct state_message *message_make(struct importing *importing, const str
 
 static struct state_session *client(struct importing *importing)
 {
-    struct span id = text(importing, "client");
-    uint32_t cursor = 0;
-    struct state_session *last = NULL;
-    if (importing->sessions) { /* mostly the one before */
-        uint64_t key = importing->sessions;
-        last = map_find(&importing->state->sessions, span_of(&key, 8));
-        if (last && span_equal(last->stored.client_id, id)) return last;
-    }
-    for (struct state_session *session; (session = state_session_next(importing->state, &cursor));)
-        if (span_equal(session->stored.client_id, id)) return session;
-    fault(importing, "there is no session of this client in a line before");
-    return NULL;
+    struct state_session *session = map_find(&importing->clients, text(importing, "client"));
+    if (!session) fault(importing, "there is no session of this client in a line before");
+    return session;
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
@@ -148,9 +149,13 @@ static void take_session(struct importing *importing)
     stored.lazy = yes(importing, "lazy");
     if (!mqtt_utf8_valid(stored.client_id) || stored.client_id.bytes == 0 || stored.client_id.bytes > UINT16_MAX) fault(importing, "`client` is no client id");
     if (incoming && incoming->kind != FIELD_NUMBERS) fault(importing, "`incoming_packet_ids` is an array of numbers");
+    for (uint32_t i = 0; incoming && i < incoming->numbers_count; i++)
+        if (incoming->numbers[i] == 0 || incoming->numbers[i] > UINT16_MAX) fault(importing, "`incoming_packet_ids` are from 1 to 65535");
+    if (map_find(&importing->clients, stored.client_id)) fault(importing, "there is a session of this client in a line before");
     if (importing->fault[0]) return;
     stored.id = ++importing->sessions;
     struct state_session *session = state_session_put(importing->state, &stored);
+    map_insert(&importing->clients, session);
     for (uint32_t i = 0; incoming && i < incoming->numbers_count; i++)
         state_incoming_put(session, (uint16_t)incoming->numbers[i]);
 }
@@ -172,8 +177,11 @@ static void take_subscription(struct importing *importing)
     struct stored_subscription stored = {.filter = text(importing, "filter"), .group = text_or_none(importing, "group"),
                                          .subscription_id = (uint32_t)number_or(importing, "subscription_id", 268435455, 0),
                                          .qos = (uint8_t)number(importing, "qos", 2), .no_local = yes(importing, "no_local"),
-                                         .retain_as_published = yes(importing, "retain_as_published")};
+                                         .retain_as_published = yes(importing, "retain_as_published"), .exclusive = yes(importing, "exclusive")};
+    bool group_sound = stored.group.bytes <= UINT16_MAX && mqtt_utf8_valid(stored.group) &&
+                       (stored.group.bytes == 0 || (!memchr(stored.group.data, '/', stored.group.bytes) && !mqtt_topic_has_wildcards(stored.group)));
     if (!importing->fault[0] && !mqtt_topic_filter_valid(stored.filter, TOPIC_LEVELS_MAX)) fault(importing, "`filter` is no topic filter");
+    if (!group_sound) fault(importing, "`group` is no name of a shared group");
     if (!importing->fault[0]) state_subscription_put(session, &stored);
 }
 
@@ -186,6 +194,7 @@ static void take_delivery(struct importing *importing, bool window)
     const struct store_field *ids = store_object_find(&importing->object, "subscription_ids");
     if (ids && ids->kind != FIELD_NUMBERS) fault(importing, "`subscription_ids` is an array of numbers");
     if (window && packet_id == 0) fault(importing, "`packet_id` is not 0");
+    if (window && !released && delivery.qos == 0) fault(importing, "`granted_qos` is 1 or 2 of what has a packet id");
     delivery.ids_count = ids ? ids->numbers_count : 0;
     struct stored_message stored = {.qos = 0};
     if (!released) stored = message_take(importing);
@@ -200,12 +209,36 @@ static void take_delivery(struct importing *importing, bool window)
     state_message_unref(message);
 }
 
+static void retain(struct importing *importing, const struct stored_message *stored)
+{
+    state_message_unref(map_remove(&importing->state->retained, stored->topic));
+    map_insert(&importing->state->retained, message_make(importing, stored));
+}
+
 static void take_retained(struct importing *importing)
 {
     struct stored_message stored = message_take(importing);
+    if (!importing->fault[0]) retain(importing, &stored);
+}
+
+/* One that waits for its time: its name says when, and for what topic (store/format.h). */
+static void take_delayed(struct importing *importing)
+{
+    uint64_t due_ms = number(importing, "due_ms", UINT64_MAX / 10);
+    struct span hex = text(importing, "number");
+    struct stored_message stored = message_take(importing);
+    if (hex.bytes != STORE_DELAYED_NUMBER_BYTES || strspn((const char *)hex.data, "0123456789abcdef") < hex.bytes)
+        fault(importing, "`number` has 16 hexadecimal digits");
+    char head[64];
+    int head_bytes = snprintf(head, sizeof head, STORE_DELAYED_PREFIX "%llu/%.16s/", (unsigned long long)due_ms, hex.bytes ? (const char *)hex.data : "");
+    if (stored.topic.bytes + (size_t)head_bytes > UINT16_MAX) fault(importing, "`topic` is too long for one that waits");
     if (importing->fault[0]) return;
-    state_message_unref(map_remove(&importing->state->retained, stored.topic));
-    map_insert(&importing->state->retained, message_make(importing, &stored));
+    char *name = memory_acquire((size_t)head_bytes + stored.topic.bytes);
+    memcpy(name, head, (size_t)head_bytes);
+    memcpy(name + head_bytes, stored.topic.data, stored.topic.bytes);
+    stored.topic = span_of(name, (size_t)head_bytes + stored.topic.bytes);
+    retain(importing, &stored);
+    memory_release(name);
 }
 
 static void take_line(struct importing *importing)
@@ -217,7 +250,8 @@ static void take_line(struct importing *importing)
     else if (span_equal(kind, SPAN_LITERAL("window"))) take_delivery(importing, true);
     else if (span_equal(kind, SPAN_LITERAL("queued"))) take_delivery(importing, false);
     else if (span_equal(kind, SPAN_LITERAL("retained"))) take_retained(importing);
-    else fault(importing, "`kind` is session, will, subscription, window, queued or retained");
+    else if (span_equal(kind, SPAN_LITERAL("delayed"))) take_delayed(importing);
+    else fault(importing, "`kind` is session, will, subscription, window, queued, retained or delayed");
     for (uint32_t i = 0; i < importing->object.count; i++)
         if (!importing->object.fields[i].used) fault(importing, "`%s` means nothing here", importing->object.fields[i].name);
 }
@@ -225,6 +259,7 @@ static void take_line(struct importing *importing)
 bool store_import(FILE *file, struct state *state)
 {
     struct importing importing = {.state = state};
+    map_init(&importing.clients, client_key);
     char *line = NULL;
     size_t capacity = 0;
     for (ssize_t bytes; !importing.fault[0] && (bytes = getline(&line, &capacity, file)) >= 0;) {
@@ -238,6 +273,7 @@ bool store_import(FILE *file, struct state *state)
         store_object_release(&importing.object);
     }
     free(line);
+    map_free(&importing.clients);
     if (ferror(file)) fault(&importing, "it cannot be read");
     if (importing.fault[0]) say_error("line %lu: %s", importing.line, importing.fault);
     return !importing.fault[0];

@@ -412,7 +412,7 @@ static const struct schema_key keys[] = {
                       "on disk. lazy: it is written, but not waited for. none: these sessions end with the process."},
 
     /* mqtt: who */
-    {"mqtt.allow_anonymous", TYPE_ENUM, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
+    {"mqtt.allow_anonymous", TYPE_ENUM, RELOAD, AT(mqtt.allow_anonymous), .words = anonymous, .default_text = "loopback",
      .documentation = "Who may connect while no authentication is configured. loopback: anybody, and listeners on any other "
                       "address are refused at start. true: anybody, from everywhere the listeners reach. false: nobody. With "
                       "authentication configured this key is not looked at."},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #define V1_BYTES_MAX  107 /* with CRLF */
 #define V2_HEAD_BYTES 16
@@ -32,10 +33,11 @@ static enum verdict wrong(struct proxy *proxy, const char *reason)
     return VERDICT_WRONG;
 }
 
+/* "UTF8" says the standard (§2.2), of a name that a certificate's owner may have chosen: what is none is not known. */
 static void set_text(char **text, struct span value)
 {
     memory_release(*text);
-    *text = value.bytes && !memchr(value.data, 0, value.bytes) ? memory_copy_string(value) : NULL;
+    *text = value.bytes && utf8_is_name(value) ? memory_copy_string(value) : NULL;
 }
 
 static void set_address(struct proxy *proxy, int family, const void *address, uint32_t port)

@@ -62,6 +62,11 @@ _Static_assert(sizeof(struct store_segment_header) == 56 && sizeof(struct store_
 #define STORE_HEARTBEAT_MS 2000
 #define STORE_LAST_SEEN_MS (STORE_HEARTBEAT_MS + 1000)
 
+/* Among the retained messages lie those that wait for their time (broker/delayed.h). The name of such a one begins so, as no topic does; its due
+ * time (Unix ms, decimal), a number (16 hexadecimal digits) and the topic follow, with slashes between them. */
+#define STORE_DELAYED_PREFIX "$delayed\xff/"
+#define STORE_DELAYED_NUMBER_BYTES 16
+
 static inline uint32_t record_head(uint32_t type, uint32_t bytes) { return type << 24 | bytes; }
 static inline uint32_t record_head_type(uint32_t head) { return head >> 24; }
 static inline uint32_t record_head_bytes(uint32_t head) { return head & 0xffffff; }

@@ -139,13 +139,15 @@ static uint32_t suite_key(uint32_t suite)
     }
 }
 
-/* A host name in lower case, or "": what can't be one names no certificate. */
+/* A host name in lower case and without the dot that some clients leave at its end (RFC 6066 §3 wants none), or "": what can't be one names no
+ * certificate. */
 static void take_server_name(struct reader extension, char *ret_name, size_t name_bytes)
 {
     struct reader list = take_vector(&extension, 2);
     if (take_number(&list, 1) != 0) return; /* host_name */
     struct reader name = take_vector(&list, 2);
     size_t bytes = (size_t)(name.end - name.at);
+    if (!name.over && bytes && name.end[-1] == '.') bytes--;
     if (name.over || bytes >= name_bytes) return;
     for (size_t i = 0; i < bytes; i++) {
         uint8_t byte = name.at[i];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "tls/tls.h"
 
 struct entry {
@@ -51,6 +52,7 @@ static const char *add_line(struct tls_psk *psk, struct span line, uint32_t numb
     if (identity_bytes == 0 || identity_bytes > TLS_PSK_IDENTITY_BYTES_MAX) return "the identity must have 1 to 127 bytes";
     for (size_t i = 0; i < identity_bytes; i++)
         if (line.data[i] < ' ' || line.data[i] == 0x7F) return "the identity has a control character";
+    if (!utf8_sound(span_of(line.data, identity_bytes))) return "the identity is not UTF-8"; /* RFC 4279 §5.1; and it may become a user name */
     if (digits % 2 || digits < 2 * TLS_PSK_KEY_BYTES_MIN || digits > 2 * TLS_PSK_KEY_BYTES_MAX)
         return "the key must have 32 to 128 hexadecimal digits (`openssl rand -hex 32` makes a good one)";
     struct entry entry = {(uint32_t)psk->store_bytes, (uint32_t)(psk->store_bytes + identity_bytes), (uint16_t)identity_bytes,

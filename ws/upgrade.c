@@ -45,6 +45,7 @@ struct upgrade {
     llhttp_t parser;
     const struct websocket_options *options;
     bool trusted;
+    const struct filter *proxy; /* NULL: none */
     bool complete;          /* the empty line has come */
     bool twice;             /* a header that may come once only */
     uint32_t header_bytes;
@@ -284,6 +285,8 @@ struct upgrade *upgrade_create(const struct websocket_options *options, bool tru
     return upgrade;
 }
 
+void upgrade_behind(struct upgrade *upgrade, const struct filter *proxy) { upgrade->proxy = proxy; }
+
 void upgrade_release(struct upgrade *upgrade)
 {
     if (!upgrade) return;
@@ -334,10 +337,19 @@ static struct span forwarded_client(const struct upgrade *upgrade)
     return found;
 }
 
+/* Has a proxy of ours sent the header? One that speaks the PROXY protocol for somebody else has only passed it on. */
+static bool header_trusted(const struct upgrade *upgrade)
+{
+    uint8_t address[16];
+    if (!upgrade->trusted || !upgrade->proxy) return upgrade->trusted;
+    struct span said = upgrade->proxy->verbs->fact(upgrade->proxy, FACT_ADDRESS);
+    return said.bytes == 0 || (cidr_address_of_text(said, address) && cidr_list_has(&upgrade->options->trusted_proxies, address));
+}
+
 struct span upgrade_client(const struct upgrade *upgrade)
 {
     uint8_t address[16];
-    if (!upgrade->trusted) return span_of(NULL, 0);
+    if (!header_trusted(upgrade)) return span_of(NULL, 0);
     if (upgrade->options->x_forwarded_for) return forwarded_client(upgrade);
     struct span real = upgrade->options->x_real_ip ? value(upgrade, HEADER_REAL_IP) : span_of(NULL, 0);
     return cidr_address_of_text(real, address) ? real : span_of(NULL, 0);

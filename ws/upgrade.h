@@ -7,6 +7,7 @@
 #define RINGMQ_WS_UPGRADE_H
 
 #include "base/cidr.h"
+#include "base/filter.h"
 #include "base/span.h"
 
 /* What a listener asks of an upgrade. The texts are the listener's. */
@@ -26,6 +27,9 @@ struct upgrade;
 
 /* `trusted`: the bytes come from one of the trusted proxies, so that its header may name the client. */
 struct upgrade *upgrade_create(const struct websocket_options *options, bool trusted);
+/* Between them and us there is a PROXY filter: what it says (FACT_ADDRESS) by the time the request is whole must be one of the trusted proxies,
+ * too. Else the header was written by the client that the filter names. It must outlive the upgrade. */
+void upgrade_behind(struct upgrade *upgrade, const struct filter *proxy);
 void upgrade_release(struct upgrade *upgrade);
 /* Takes bytes of the request. *ret_consumed: all, or up to its end. After another answer than MORE it is not called again. */
 enum upgrade_status upgrade_receive(struct upgrade *upgrade, struct span input, size_t *ret_consumed);

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "ws/unmask.h"
 
 #define HEAD_BYTES_MAX    14
@@ -233,24 +234,6 @@ static bool receive_head(struct websocket *websocket, const uint8_t *input, size
 
 /* ---- payloads ------------------------------------------------------------------------------------------------------- */
 
-static bool utf8_sound(const uint8_t *text, size_t bytes)
-{
-    for (size_t i = 0; i < bytes;) {
-        uint8_t first = text[i];
-        size_t more = first < 0x80 ? 0 : first >= 0xc2 && first < 0xe0 ? 1 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xf0 && first < 0xf5 ? 3 : 9;
-        if (more == 9 || i + more >= bytes) return false;
-        uint32_t point = more == 0 ? first : first & (0x3fu >> more);
-        for (size_t j = 1; j <= more; j++) {
-            if ((text[i + j] & 0xc0) != 0x80) return false;
-            point = point << 6 | (text[i + j] & 0x3f);
-        }
-        bool overlong = (more == 2 && point < 0x800) || (more == 3 && point < 0x10000);
-        if (overlong || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return false;
-        i += more + 1;
-    }
-    return true;
-}
-
 /* §7.4: may a peer send this code? */
 static bool code_sound(uint32_t code)
 {
@@ -262,7 +245,7 @@ static bool take_close(struct websocket *websocket, const uint8_t *payload, size
     uint32_t code = bytes >= 2 ? (uint32_t)payload[0] << 8 | payload[1] : CLOSE_NONE;
     if (bytes == 1) return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "half a close code");
     if (bytes && !code_sound(code)) return fail(websocket, step, CLOSE_PROTOCOL_ERROR, "a close code nobody may send");
-    if (bytes > 2 && !utf8_sound(payload + 2, bytes - 2)) return fail(websocket, step, CLOSE_NOT_UTF8, "the reason to close is not UTF-8");
+    if (bytes > 2 && !utf8_sound(span_of(payload + 2, bytes - 2))) return fail(websocket, step, CLOSE_NOT_UTF8, "the reason to close is not UTF-8");
     websocket->close_code = (uint16_t)code; /* §5.5.1: the same one back, by end(): behind what is on its way to the peer already */
     step->wants = FILTER_ENDED;
     return false;
@@ -432,3 +415,5 @@ struct filter *websocket_create(const struct websocket_options *options, bool tr
     websocket->upgrade = upgrade_create(options, trusted);
     return &websocket->filter;
 }
+
+void websocket_behind(struct filter *filter, const struct filter *proxy) { upgrade_behind(websocket_of(filter)->upgrade, proxy); }

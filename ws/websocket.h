@@ -15,6 +15,8 @@
 
 /* `options` must outlive the filter. `trusted`: see upgrade_create(). */
 struct filter *websocket_create(const struct websocket_options *options, bool trusted);
+/* Before its first bytes: there is a PROXY filter below it; see upgrade_behind(). */
+void websocket_behind(struct filter *filter, const struct filter *proxy);
 
 /* The other end, on a connection that we opened: its own bytes are the request from the beginning, what leaves is masked (change()),
  * what comes must not be. `options` must outlive the filter. */

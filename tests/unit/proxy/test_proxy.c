@@ -163,6 +163,16 @@ Test(proxy, version_2_tlvs)
         cr_assert_str_eq(fact_of(filter, FACT_USERNAME), "");
         filter->verbs->release(filter);
     }
+    static const char *const odd[] = {"jo\xffhn", "jo\nhn", "caf\xc3\xa9"};
+    for (size_t i = 0; i < 3; i++) { /* a name that is no text is none */
+        uint8_t named[64] = {1, 0, 0, 0, 0, 0x22, 0, 5};
+        memcpy(named + 8, odd[i], 5);
+        size_t at = tlv(head(0x21, 0x11, FOUR, 12), 0x20, named, 13);
+        struct filter *filter = proxy_create(PROXY_ANY);
+        cr_assert(passes(filter, header, at, 20));
+        cr_assert_str_eq(fact_of(filter, FACT_CERTIFICATE_CN), i == 2 ? odd[i] : "");
+        filter->verbs->release(filter);
+    }
     static const uint8_t filler[5000];
     char address[128];
     size_t at = tlv(head(0x21, 0x11, FOUR, 12), 0x02, "mqtt.example", 12);

@@ -92,6 +92,17 @@ Test(hello, a_name_that_is_none)
     cr_assert_str_eq(hello.server_name, "");
 }
 
+/* RFC 6066 §3 wants the name without it; some libraries send what their user wrote. */
+Test(hello, the_dot_behind_a_name_is_left_out)
+{
+    static const char *const names[][2] = {{"Broker.Example.", "broker.example"}, {"broker.example..", "broker.example."}, {".", ""}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct hello hello;
+        cr_assert_eq(hello_look(real_hello(TLS1_3_VERSION, names[i][0]), &hello), HELLO_COMPLETE);
+        cr_assert_str_eq(hello.server_name, names[i][1]);
+    }
+}
+
 Test(hello, whole_records)
 {
     cr_assert_eq(records_whole(span_of("", 0)), 0);
@@ -148,6 +159,7 @@ Test(psk, what_is_wrong_is_named_with_its_line)
                 {"a:" HEX16 HEX16 HEX16 HEX16 "00", "keys, line 1: the key must have 32 to 128"},
                 {"a:0001020304050607 8090a0b0c0d0e0f", "keys, line 1: the key has a character"},
                 {"a\tb:" HEX16, "keys, line 1: the identity has a control"},
+                {"caf\xc3\xa9:" HEX16 "\ncaf\xe9:" HEX16, "keys, line 2: the identity is not UTF-8"},
                 {"a:" HEX16 "\nb:" HEX16 "\n#\na:" HEX16, "keys, line 4: the identity is there a second time"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char error[TLS_ERROR_BYTES] = "";
