@@ -194,7 +194,7 @@ bool pressure_admits(const struct broker_shard *broker, const struct session *se
 static bool target_pressed(const struct broker_shard *broker, uint32_t target, uint32_t filter)
 {
     const struct shard *shard = broker->shard;
-    return (target != shard->number && mesh_blocked(shard->group->mesh, shard->number, target)) ||
+    return (target != shard->number && mesh_blocked(&shard->ways[target])) ||
            board_has(&broker->broker->pressure.boards[target], filter);
 }
 
@@ -256,7 +256,7 @@ static void lanes_look(struct broker_shard *broker)
 {
     const struct shard *shard = broker->shard;
     for (uint32_t to = 0; to < broker->broker->shards_count; to++)
-        if (mesh_blocked(shard->group->mesh, shard->number, to)) return;
+        if (mesh_blocked(&shard->ways[to])) return;
     broker->lanes_blocked = false;
     broker->lanes_opened = true;
 }

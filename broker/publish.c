@@ -96,7 +96,7 @@ void publication_deliver(struct broker_shard *broker, struct publication *public
 /* The lane took it, but is full: whoever comes next waits (broker/pressure.h). */
 static inline void lane_look(struct broker_shard *broker, struct publication *publication, uint32_t to)
 {
-    if (LIKELY(!mesh_blocked(broker->shard->group->mesh, broker->shard->number, to))) return;
+    if (LIKELY(!mesh_blocked(&broker->shard->ways[to]))) return;
     broker->lanes_blocked = true;
     publication->congested = true;
 }

@@ -63,14 +63,19 @@ __attribute__((always_inline)) static inline bool send_copy(struct shard *shard,
     if (bytes > COPY_BYTES_MAX || publication->message || publication->retain) return false;
     struct lane_cell aside[2 + COPY_BYTES_MAX / sizeof(struct lane_cell)];
     uint32_t further = 1 + (uint32_t)((bytes + sizeof aside[0] - 1) / sizeof aside[0]);
-    struct lane_cell *in_lane = mesh_room(shard->group->mesh, shard->number, to, 1 + further), *cells = in_lane ? in_lane : aside;
+    struct mesh_way *way = &shard->ways[to];
+    struct lane_cell *in_lane = mesh_room(way, 1 + further), *cells = in_lane ? in_lane : aside;
     uint64_t lengths = (uint64_t)topic.bytes << 32 | (uint64_t)properties.bytes << 16 | payload.bytes;
     cells[0] = record_first((uint8_t)kind, (uint8_t)further, (void *)(uintptr_t)lengths, (uint64_t)publication->qos << 40 | b);
     cells[1] = (struct lane_cell){publication->publisher_conn, publication->expires_ms};
     cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
-    copy_short(copy_short(copy_short((uint8_t *)&cells[2], topic), properties), payload);
+    uint8_t *out = (uint8_t *)&cells[2];
+    if (payload.data == topic.data + topic.bytes && properties.bytes == 0) /* as QoS 0 comes from a 3.x client */
+        copy_short(out, span_of(topic.data, bytes));
+    else
+        copy_short(copy_short(copy_short(out, topic), properties), payload);
     if (in_lane)
-        mesh_filled(shard->group->mesh, shard->number, to, 1 + further, &shard->stats);
+        mesh_filled(way, 1 + further, &shard->stats);
     else
         shard_send(shard, to, cells, 1 + further);
     return true;
@@ -155,9 +160,8 @@ __attribute__((always_inline)) static inline struct publication publication_of_c
 static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_copy(cells);
-    uint32_t id = (uint32_t)cells->b;
     if (broker->durable) durable_adopt(broker, from, &publication);
-    publication_deliver(broker, &publication, &id, 1);
+    publication_deliver_filter(broker, &publication, (uint32_t)cells->b);
     report_congestion(broker, from, &publication);
     if (broker->durable) durable_report(broker, from, &publication);
     publication_end(broker->shard, &publication);

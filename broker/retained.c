@@ -239,7 +239,7 @@ void retained_store(struct broker_shard *broker, struct publication *publication
     struct message *message = message_ref(publication_message(broker->shard, publication));
     if (broker->durable) durable_announce(broker, owner, publication, NULL, 0);
     record_send(broker->shard, owner, RECORD_RETAIN_SET, message, 0);
-    publication->congested |= mesh_blocked(broker->shard->group->mesh, broker->shard->number, owner);
+    publication->congested |= mesh_blocked(&broker->shard->ways[owner]);
 }
 
 /* ---- the owner's side: scans ------------------------------------------------------------------------------------ */

@@ -4,17 +4,11 @@
 
 #include "base/memory.h"
 
-/* Records that found their lane full, in order. Owned by the producer. */
-struct overflow {
-    struct lane_cell *cells;
-    uint32_t head, count, capacity;
-};
-
 struct mesh {
     uint32_t shards_count, producers_count; /* producers: the shards, the control thread, the admin thread */
     size_t lanes_bytes;
     struct lane *lanes; /* [to][from] */
-    struct overflow *overflows;
+    struct mesh_way *ways;  /* [from][to] */
     struct mesh_sleep {
         _Alignas(64) _Atomic bool asleep;
     } *sleeps;
@@ -25,10 +19,7 @@ static struct lane *lane_between(const struct mesh *mesh, uint32_t from, uint32_
     return &mesh->lanes[(size_t)to * mesh->producers_count + from];
 }
 
-static struct overflow *overflow_between(const struct mesh *mesh, uint32_t from, uint32_t to)
-{
-    return &mesh->overflows[(size_t)from * mesh->shards_count + to];
-}
+struct mesh_way *mesh_ways(struct mesh *mesh, uint32_t from) { return &mesh->ways[(size_t)from * mesh->shards_count]; }
 
 struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max)
 {
@@ -44,7 +35,10 @@ struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max)
     mesh->lanes = lanes;
     for (uint32_t i = 0; i < shards_count * mesh->producers_count; i++)
         mesh->lanes[i].limit = cells_max;
-    mesh->overflows = memory_acquire_zeroed((size_t)shards_count * mesh->producers_count * sizeof *mesh->overflows);
+    mesh->ways = memory_acquire_zeroed((size_t)shards_count * mesh->producers_count * sizeof *mesh->ways);
+    for (uint32_t from = 0; from < mesh->producers_count; from++)
+        for (uint32_t to = 0; to < shards_count; to++)
+            mesh_ways(mesh, from)[to].lane = lane_between(mesh, from, to);
     mesh->sleeps = memory_acquire_aligned(64, shards_count * sizeof *mesh->sleeps);
     return mesh;
 }
@@ -52,14 +46,14 @@ struct mesh *mesh_create(uint32_t shards_count, uint32_t cells_max)
 void mesh_destroy(struct mesh *mesh)
 {
     for (uint32_t i = 0; i < mesh->shards_count * mesh->producers_count; i++)
-        memory_release(mesh->overflows[i].cells);
-    memory_release(mesh->overflows);
+        memory_release(mesh->ways[i].cells);
+    memory_release(mesh->ways);
     memory_release(mesh->sleeps);
     munmap(mesh->lanes, mesh->lanes_bytes);
     memory_release(mesh);
 }
 
-static void overflow_append(struct overflow *overflow, const struct lane_cell *cells, uint32_t count)
+static void overflow_append(struct mesh_way *overflow, const struct lane_cell *cells, uint32_t count)
 {
     if (overflow->head + overflow->count + count > overflow->capacity) {
         if (overflow->head) /* reuse the front before growing */
@@ -79,34 +73,18 @@ void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_
 {
     DCHECK(count == record_cells(cells));
     stats_count(&stats->lane_records, 1);
-    struct overflow *overflow = overflow_between(mesh, from, to);
-    if (LIKELY(overflow->count == 0) && LIKELY(lane_stage(lane_between(mesh, from, to), cells, count))) return;
+    struct mesh_way *way = &mesh_ways(mesh, from)[to];
+    if (LIKELY(way->count == 0) && LIKELY(lane_stage(way->lane, cells, count))) return;
     stats_count(&stats->lane_overflows, 1);
-    overflow_append(overflow, cells, count);
+    overflow_append(way, cells, count);
 }
 
-struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count)
-{
-    return LIKELY(overflow_between(mesh, from, to)->count == 0) ? lane_room(lane_between(mesh, from, to), count) : NULL;
-}
-
-void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats)
-{
-    stats_count(&stats->lane_records, 1);
-    lane_staged(lane_between(mesh, from, to), count);
-}
-
-bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to)
-{
-    return overflow_between(mesh, from, to)->count != 0;
-}
-
-static void overflow_stage(struct overflow *overflow, struct lane *lane)
+static void overflow_stage(struct mesh_way *overflow)
 {
     while (overflow->count) {
         const struct lane_cell *first = overflow->cells + overflow->head;
         uint32_t count = record_cells(first);
-        if (!lane_stage(lane, first, count)) return;
+        if (!lane_stage(overflow->lane, first, count)) return;
         overflow->head += count;
         overflow->count -= count;
     }
@@ -118,12 +96,11 @@ bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *ver
 {
     bool remains = false, published = false;
     bool published_to[SHARDS_MAX];
-    struct lane *lane = lane_between(mesh, from, 0);
-    struct overflow *overflow = overflow_between(mesh, from, 0);
-    for (uint32_t to = 0; to < mesh->shards_count; to++, lane += mesh->producers_count, overflow++) {
-        if (UNLIKELY(overflow->count)) overflow_stage(overflow, lane);
-        remains |= overflow->count != 0;
-        published_to[to] = lane_publish(lane);
+    struct mesh_way *way = mesh_ways(mesh, from);
+    for (uint32_t to = 0; to < mesh->shards_count; to++, way++) {
+        if (UNLIKELY(way->count)) overflow_stage(way);
+        remains |= way->count != 0;
+        published_to[to] = lane_publish(way->lane);
         published |= published_to[to];
         if (published_to[to] && to != from) stats_count(&stats->lanes_published, 1);
     }

@@ -19,6 +19,13 @@
 
 struct mesh;
 
+/* The way of one producer to one shard: for those who send much, without a call. */
+struct mesh_way {
+    struct lane *lane;
+    struct lane_cell *cells; /* records that found the lane full, in order; the producer's */
+    uint32_t head, count, capacity;
+};
+
 /* Producers that are no shards. */
 #define MESH_OUTSIDERS 2
 
@@ -44,11 +51,17 @@ void mesh_destroy(struct mesh *mesh);
 
 void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_cell *cells, uint32_t count,
                struct stats *stats);
-/* The same for records of some length, written where they leave from: cells for mesh_filled(), or NULL where it must be mesh_send(). */
-struct lane_cell *mesh_room(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count);
-void mesh_filled(struct mesh *mesh, uint32_t from, uint32_t to, uint32_t count, struct stats *stats);
-/* True while records from → to wait for room. */
-bool mesh_blocked(const struct mesh *mesh, uint32_t from, uint32_t to);
+/* A producer's ways, by the shard they lead to; good as long as the mesh. */
+struct mesh_way *mesh_ways(struct mesh *mesh, uint32_t from);
+/* As mesh_send() for records of some length, written where they leave from: cells for mesh_filled(), or NULL where it must be mesh_send(). */
+static inline struct lane_cell *mesh_room(struct mesh_way *way, uint32_t count) { return LIKELY(way->count == 0) ? lane_room(way->lane, count) : NULL; }
+static inline void mesh_filled(struct mesh_way *way, uint32_t count, struct stats *stats)
+{
+    stats_count(&stats->lane_records, 1);
+    lane_staged(way->lane, count);
+}
+/* True while records wait for room. */
+static inline bool mesh_blocked(const struct mesh_way *way) { return way->count != 0; }
 /* Publishes what was sent since the last flush and wakes those who sleep. Returns true while some overflow remains. */
 bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
                 struct stats *stats);

@@ -511,6 +511,7 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->number = number;
     CHECK(pthread_getcpuclockid(pthread_self(), &shard->cpu_clock) == 0);
     shard->group = group;
+    shard->ways = mesh_ways(group->mesh, number);
     shard->settings = settings;
     shard->above = above;
     shard->ring = group->verbs->open(number, settings, ret_error, error_bytes);

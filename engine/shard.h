@@ -82,6 +82,7 @@ struct shard {
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
     const struct shard_group *group;
+    struct mesh_way *ways; /* this shard's, by the shard they lead to */
     const struct settings *settings;
     struct kernel_ring *ring;
     const struct kernel_features *features;

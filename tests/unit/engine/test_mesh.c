@@ -38,7 +38,7 @@ Test(mesh, what_does_not_fit_waits_in_order)
     for (int round = 0; round < 500; round++) {
         for (int i = 0; i < 20; i++)
             send_number(mesh, sent++, &stats);
-        cr_assert(mesh_blocked(mesh, 0, 1));
+        cr_assert(mesh_blocked(&mesh_ways(mesh, 0)[1]));
         cr_assert(mesh_flush(mesh, 0, &verbs, NULL, &stats), "some overflow remains");
         mesh_drain(mesh, 1, 5, take, NULL, NULL, &fullest);
         cr_assert(fullest > 16 - 4 && fullest <= 16, "a lane of 16 cells that takes no more, not %u", fullest);
@@ -49,7 +49,7 @@ Test(mesh, what_does_not_fit_waits_in_order)
     }
     mesh_drain(mesh, 1, 1000, take, NULL, NULL, &fullest);
     cr_assert_eq(fullest, 0, "nothing waits");
-    cr_assert(!mesh_blocked(mesh, 0, 1));
+    cr_assert(!mesh_blocked(&mesh_ways(mesh, 0)[1]));
     cr_assert(!mesh_flush(mesh, 0, &verbs, NULL, &stats));
     cr_assert_eq(stats.lane_records, sent);
     cr_assert_gt(stats.lane_overflows, 0);
