@@ -497,7 +497,7 @@ static const struct schema_key keys[] = {
                       "told."},
     {"mqtt.max_inflight", TYPE_UNSIGNED, RELOAD, AT(mqtt.inflight_max), .min = 1, .max = 65535, .default_text = "1024",
      .documentation = "QoS 1 and 2 messages on their way to one client without its acknowledgement. The client's own receive "
-                      "maximum may lower it."},
+                      "maximum may lower it. Raise it (4096) where hundreds of thousands a second go to few clients; lower it where members of a shared group work slowly."},
     {"mqtt.max_mqueue_len", TYPE_UNSIGNED, RELOAD, AT(mqtt.queue_messages_max), .min = 1, .max = 100000000,
      .default_text = "10000",
      .documentation = "Messages that may wait for one session: it is away, or takes them more slowly than they come."},
