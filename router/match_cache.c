@@ -29,7 +29,10 @@ struct cache_set {
     struct entry *entries[WAYS]; /* NULL: empty */
     uint8_t referenced;          /* a bit per way: hit since the hand passed */
     uint8_t hand;
+    uint8_t seen_hand;
+    uint16_t seen[WAYS];         /* the last topics that came by and were not kept; 0: none */
 };
+_Static_assert(sizeof(struct cache_set) == 128, "two cache lines");
 
 struct match_cache {
     const struct route_index *index;
@@ -39,7 +42,8 @@ struct match_cache {
     uint32_t sweep_set; /* where the search for bytes goes on */
     uint16_t self;
     uint64_t bytes_max;
-    struct entry *unkept; /* the last result that was too large */
+    const struct sinks *sinks; /* match_cache_serves(); or NULL */
+    struct entry *unkept; /* the last result that was not kept */
     struct entry *last;   /* the last hit, often the next one, too; NULL: none, or it may have gone */
     struct route_match match;
     struct match_cache_stats stats;
@@ -60,6 +64,8 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
     cache->sets = memory_acquire_aligned(64, cache->sets_count * sizeof *cache->sets);
     return cache;
 }
+
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks) { cache->sinks = sinks; }
 
 static void entry_release(struct match_cache *cache, struct entry *entry)
 {
@@ -263,13 +269,57 @@ static inline bool last_is(const struct entry *entry, struct span topic)
     return end_here == end_there && memcmp(entry->topic, topic.data, topic.bytes) == 0;
 }
 
+/* Among very many filters each of these is a miss of all caches. The slots come while the match is being remembered, the filters while its message is made ready. */
+#define AHEAD 8
+
+static void slots_ahead(const struct match_cache *cache)
+{
+    const struct route_match *match = &cache->match;
+    for (uint32_t i = 0; i < match->plain_count && i < AHEAD; i++)
+        if (match->plain[i].target == cache->self) sinks_expect(cache->sinks, match->plain[i].local_id);
+}
+
+static void filters_ahead(const struct match_cache *cache, const struct match_set *set)
+{
+    for (uint32_t i = 0; i < set->local_ids_count && i < AHEAD; i++)
+        sinks_expect_more(cache->sinks, set->local_ids[i]);
+}
+
+/* Is it worth the place of another one? A topic that comes for the second time while the set still knows of the first is; one of very many that come once in a long
+ * while is not: it would be thrown out before it is asked for again, and what it throws out with it. */
+static bool is_admitted(const struct match_cache *cache, struct cache_set *set, size_t bytes, uint64_t hash)
+{
+    uint16_t name = (uint16_t)((uint16_t)hash | 1); /* other bits than the set's */
+    bool room = cache->stats.bytes + bytes <= cache->bytes_max, place = false;
+    for (uint32_t way = 0; way < WAYS; way++)
+        place |= set->entries[way] == NULL;
+    if (room && place) return true;
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (set->seen[i] != name) continue;
+        set->seen[i] = 0;
+        return true;
+    }
+    set->seen[set->seen_hand] = name;
+    set->seen_hand = (set->seen_hand + 1) % WAYS;
+    return false;
+}
+
+/* The result goes into no place. */
+static const struct match_set *unkept_build(struct match_cache *cache, const struct entry *begun, const struct shape *shape, struct span topic,
+                                            uint64_t hash)
+{
+    cache->unkept = entry_build(cache, cache->unkept, begun, shape, topic, hash);
+    return &cache->unkept->set;
+}
+
 /* way == WAYS: the topic has none yet. */
-static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
-                                           struct span topic, uint64_t hash)
+static const struct match_set *match_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
+                                          struct span topic, uint64_t hash)
 {
     struct entry begun = entry_begin(cache, topic);
     cache->last = NULL;
     route_index_match(cache->index, topic, &cache->match);
+    if (LIKELY(cache->sinks != NULL)) slots_ahead(cache);
     if (cache->match.groups_count) fold_local(cache);
     if (cache->match.plain_count > 1)
         qsort(cache->match.plain, cache->match.plain_count, sizeof *cache->match.plain, by_target);
@@ -279,8 +329,11 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
 
     if (shape.bytes > cache->bytes_max / 8) {
         if (way < WAYS) entry_evict(cache, set, way);
-        cache->unkept = entry_build(cache, cache->unkept, &begun, &shape, topic, hash);
-        return &cache->unkept->set;
+        return unkept_build(cache, &begun, &shape, topic, hash);
+    }
+    if (way == WAYS && !is_admitted(cache, set, pool_block_bytes(shape.bytes), hash)) {
+        cache->stats.passed++;
+        return unkept_build(cache, &begun, &shape, topic, hash);
     }
     struct entry *old = NULL;
     if (way < WAYS) {
@@ -297,6 +350,13 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
     cache->stats.bytes += entry->block_bytes;
     cache->stats.entries++;
     return &entry->set;
+}
+
+static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way, struct span topic, uint64_t hash)
+{
+    const struct match_set *found = match_anew(cache, set, way, topic, hash);
+    if (LIKELY(cache->sinks != NULL)) filters_ahead(cache, found);
+    return found;
 }
 
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic)

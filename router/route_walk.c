@@ -113,11 +113,22 @@ static inline const struct route_walk_level *level_at(struct route_walk *walk, c
     return level;
 }
 
+/* The other way will be gone later: what it looks at first is fetched while this one is. */
+static inline void step_ahead(struct route_walk *walk, const struct route_trie *trie, const struct step *step)
+{
+    if (step->at == NULL) return;
+    uintptr_t children = route_word_read(&step->node->children);
+    if (!route_is_table(children)) return;
+    const struct route_table *table = route_table_of(children);
+    uint32_t hash = level_at(walk, step->at, step->depth)->hash & trie->hash_mask;
+    __builtin_prefetch(&table->slots[route_slot_home(hash, table->slots_count)]);
+}
+
 static void steps_from_table(struct route_walk *walk, const struct route_trie *trie, const struct route_table *table, const uint8_t *at,
                              uint32_t depth, struct step **steps)
 {
     uintptr_t plus = route_word_read(&table->plus);
-    if (plus != 0) step_to(walk, plus, at, depth, steps);
+    if (plus != 0 && step_to(walk, plus, at, depth, steps) && !route_child_is_leaf(plus)) step_ahead(walk, trie, *steps - 1);
 
     uint32_t hash = level_at(walk, at, depth)->hash & trie->hash_mask;
     uintptr_t tag = route_slot_tag(hash);
