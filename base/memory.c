@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -77,8 +78,12 @@ void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes)
 {
     if (!pages) return memory_acquire_pages(bytes);
     huge_forget(pages, old_bytes);
+    if (old_bytes >= HUGE_BYTES) madvise(pages, old_bytes, MADV_NOHUGEPAGE); /* one mapping again, where some pieces were made huge: only such moves. They stay huge */
     void *resized = mremap(pages, old_bytes, bytes, MREMAP_MAYMOVE);
-    CHECK(resized != MAP_FAILED);
+    if (resized != MAP_FAILED) return resized;
+    resized = memory_acquire_pages(bytes);
+    memcpy(resized, pages, old_bytes < bytes ? old_bytes : bytes);
+    memory_release_pages(pages, old_bytes);
     return resized;
 }
 

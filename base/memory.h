@@ -23,7 +23,7 @@ void *memory_acquire_aligned(size_t alignment, size_t bytes);
  * more begin where a huge page can (base/huge.h). */
 void *memory_acquire_pages(size_t bytes);
 void memory_release_pages(void *pages, size_t bytes); /* pages may be NULL */
-/* Keeps what is in them; may move them, but copies nothing. What is new is zeroed and costs nothing until it is used. */
+/* Keeps what is in them; may move them, but copies nothing (unless the system will not move them). What is new is zeroed and costs nothing until it is used. */
 void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes); /* pages may be NULL */
 /* A table, zeroed: of the heap while it is small, else pages, so that a large one costs nothing before its parts are used. */
 void *memory_acquire_table(size_t bytes);

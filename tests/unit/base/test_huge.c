@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/huge.h"
@@ -67,6 +68,19 @@ Test(huge, exchanges_pages_under_who_writes_and_loses_nothing, .timeout = 120)
     for (size_t i = 0; i < WORDS; i++)
         cr_assert_eq(counter.words[i], i % 64 ? 0 : counter.rounds, "word %zu", i);
     memory_release_pages((void *)counter.words, WORDS * sizeof(uint64_t));
+}
+
+/* The system moves a mapping as a whole: pieces with other properties than the rest are no reason to lose it. */
+Test(huge, what_cannot_be_moved_is_copied)
+{
+    char *pages = memory_acquire_pages(3 * HUGE_BYTES);
+    memset(pages, 7, 3 * HUGE_BYTES);
+    cr_assert_eq(madvise(pages + HUGE_BYTES, HUGE_BYTES, MADV_DONTDUMP), 0);
+    char *resized = memory_resize_pages(pages, 3 * HUGE_BYTES, 4 * HUGE_BYTES);
+    for (size_t at = 0; at < 3 * HUGE_BYTES; at += 1024)
+        cr_assert_eq(resized[at], 7);
+    cr_assert_eq(resized[4 * HUGE_BYTES - 1], 0);
+    memory_release_pages(resized, 4 * HUGE_BYTES);
 }
 
 /* What is forgotten is never touched again, whether it waits or is at work: then its place may be anybody's. */
