@@ -47,6 +47,8 @@ struct match_cache {
     struct entry *last;   /* the last hit, often the next one, too; NULL: none, or it may have gone */
     struct route_match match;
     struct match_cache_stats stats;
+    uint64_t hits_looked, misses_looked; /* when it was last asked whether misses prevail */
+    bool wants_scout;
 };
 
 /* A topic that begins with `$` does not depend on the wildcard partition. */
@@ -312,6 +314,46 @@ static const struct match_set *unkept_build(struct match_cache *cache, const str
     return &cache->unkept->set;
 }
 
+static struct cache_set *set_of(const struct match_cache *cache, uint64_t hash) { return &cache->sets[(hash >> 32) * cache->sets_count >> 32]; }
+
+uint64_t match_cache_expect(const struct match_cache *cache, struct span topic)
+{
+    uint64_t hash = hash_span(topic);
+    const struct cache_set *set = set_of(cache, hash);
+    __builtin_prefetch(set);
+    __builtin_prefetch((const char *)set + 64);
+    return hash;
+}
+
+bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash)
+{
+    const struct cache_set *set = set_of(cache, topic_hash);
+    bool known = false;
+    for (uint32_t way = 0; way < WAYS; way++)
+        known |= set->tags[way] == (uint32_t)topic_hash;
+    return known;
+}
+
+/* Fewer filters than this lie in the processor's caches. */
+#define SCOUT_FILTERS_MIN 20000
+#define MISSES_PER_LOOK   64
+
+bool match_cache_wants_scout(const struct match_cache *cache) { return cache->wants_scout; }
+
+/* Misses turn it on, here; when there are none any more the scout notices. */
+void match_cache_scouted(struct match_cache *cache, uint32_t unknown)
+{
+    if (unknown == 0) cache->wants_scout = false;
+}
+
+static void misses_look(struct match_cache *cache)
+{
+    uint64_t hits = cache->stats.hits - cache->hits_looked;
+    cache->wants_scout = cache->sinks && hits < MISSES_PER_LOOK && sinks_filters(cache->sinks) >= SCOUT_FILTERS_MIN;
+    cache->hits_looked = cache->stats.hits;
+    cache->misses_looked = cache->stats.misses;
+}
+
 /* way == WAYS: the topic has none yet. */
 static const struct match_set *match_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
                                           struct span topic, uint64_t hash)
@@ -355,6 +397,7 @@ static const struct match_set *match_anew(struct match_cache *cache, struct cach
 static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way, struct span topic, uint64_t hash)
 {
     const struct match_set *found = match_anew(cache, set, way, topic, hash);
+    if (UNLIKELY(cache->stats.misses - cache->misses_looked >= MISSES_PER_LOOK)) misses_look(cache);
     if (LIKELY(cache->sinks != NULL)) filters_ahead(cache, found);
     return found;
 }
@@ -367,7 +410,7 @@ const struct match_set *match_cache_lookup(struct match_cache *cache, struct spa
         return &last->set;
     }
     uint64_t hash = hash_span(topic);
-    struct cache_set *set = &cache->sets[(hash >> 32) * cache->sets_count >> 32];
+    struct cache_set *set = set_of(cache, hash);
     if (UNLIKELY(cache->unkept != NULL) && cache->unkept->block_bytes > UNKEPT_BYTES_KEPT) {
         entry_release(cache, cache->unkept);
         cache->unkept = NULL;

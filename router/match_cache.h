@@ -48,6 +48,14 @@ void match_cache_destroy(struct match_cache *cache); /* accepts NULL */
 /* The shard's sinks: a topic's are fetched while its match is being remembered. They must outlive the cache; without them nothing is fetched. */
 void match_cache_serves(struct match_cache *cache, const struct sinks *sinks);
 
+/* For route_scout.c. Asks the memory for the topic's set and returns the topic's hash; then: may it be that the topic is remembered? */
+uint64_t match_cache_expect(const struct match_cache *cache, struct span topic);
+bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash);
+
+/* Do most lookups miss, among so many filters of this shard that a miss is expensive? Who then scouts says how many topics were unknown. */
+bool match_cache_wants_scout(const struct match_cache *cache);
+void match_cache_scouted(struct match_cache *cache, uint32_t unknown);
+
 /* Never NULL; nobody wants the topic: match_set_empty(). */
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic);
 

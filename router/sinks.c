@@ -360,6 +360,8 @@ uint32_t sinks_next(const struct sinks *table, uint32_t local_id)
     return slot < table->slots_count ? id_of(slot, slot_generation(table->slots[slot])) : SINKS_ID_NONE;
 }
 
+uint32_t sinks_filters(const struct sinks *table) { return table->filters_count; }
+
 struct sinks_stats sinks_stats(const struct sinks *table)
 {
     uint64_t tables = table->slots_capacity * sizeof *table->slots + (table->buckets_count + (uint64_t)table->old_count) * sizeof *table->buckets;
