@@ -11,15 +11,14 @@
 /* A step that waits for its line. */
 enum step_kind {
     LOOK,   /* the topic's set in the match cache */
-    TABLE,  /* a table's head */
-    SLOT,   /* … and the slot where the topic's level should be */
+    SLOT,   /* where the topic's level should be in a table */
     CHILD,  /* a node or a leaf */
     SINK,   /* a local id's slot */
     FILTER  /* … and its filter */
 };
 
 struct item {
-    uintptr_t what; /* table, child or local id */
+    uintptr_t what;    /* table, child or local id */
     const uint8_t *at; /* where in the topic */
     uint32_t hash;     /* of the level there */
     uint8_t kind, topic;
@@ -54,13 +53,24 @@ static inline void child_ahead(struct scout *scout, const struct item *from, uin
     put(scout, (struct item){.what = child, .at = at, .kind = CHILD, .topic = from->topic});
 }
 
+/* A table's head, unlike its slots, is likely to be there. */
+static inline void table_ahead(struct scout *scout, const struct item *from, const struct route_table *table, const uint8_t *at)
+{
+    uintptr_t plus = route_word_read(&table->plus);
+    if (plus != 0) child_ahead(scout, from, plus, at);
+    struct span level = span_of(at, route_level_bytes(at, topic_end(scout, from)));
+    uint32_t hash = (uint32_t)route_level_hash(level, scout->hash_seed); /* all of it: where tests mask some of it away there is less to find */
+    __builtin_prefetch(&table->slots[route_slot_home(hash, table->slots_count)]);
+    put(scout, (struct item){.what = (uintptr_t)table, .at = at, .hash = hash, .kind = SLOT, .topic = from->topic});
+}
+
 static inline void children_ahead(struct scout *scout, const struct item *from, uintptr_t children, const uint8_t *at)
 {
     if (children == 0) return;
-    if (!route_is_table(children)) return child_ahead(scout, from, children, at);
-    const struct route_table *table = route_table_of(children);
-    __builtin_prefetch(table);
-    put(scout, (struct item){.what = (uintptr_t)table, .at = at, .kind = TABLE, .topic = from->topic});
+    if (route_is_table(children))
+        table_ahead(scout, from, route_table_of(children), at);
+    else
+        child_ahead(scout, from, children, at);
 }
 
 static inline void route_ahead(struct scout *scout, const struct item *from, uintptr_t route)
@@ -81,17 +91,6 @@ static void look(struct scout *scout, const struct item *item)
     const struct route_trie *wildcards = route_index_wildcard_trie(scout->index);
     children_ahead(scout, item, route_word_read(&trie->root->children), topic.data);
     if (topic.data[0] != '$') children_ahead(scout, item, route_word_read(&wildcards->root->children), topic.data);
-}
-
-static void step_table(struct scout *scout, const struct item *item)
-{
-    const struct route_table *table = (const struct route_table *)item->what;
-    uintptr_t plus = route_word_read(&table->plus);
-    if (plus != 0) child_ahead(scout, item, plus, item->at);
-    struct span level = span_of(item->at, route_level_bytes(item->at, topic_end(scout, item)));
-    uint32_t hash = (uint32_t)route_level_hash(level, scout->hash_seed);
-    __builtin_prefetch(&table->slots[route_slot_home(hash, table->slots_count)]);
-    put(scout, (struct item){.what = item->what, .at = item->at, .hash = hash, .kind = SLOT, .topic = item->topic});
 }
 
 static void step_slot(struct scout *scout, const struct item *item)
@@ -139,7 +138,6 @@ static inline void step(struct scout *scout, const struct item *item)
 {
     switch ((enum step_kind)item->kind) {
     case LOOK: return look(scout, item);
-    case TABLE: return step_table(scout, item);
     case SLOT: return step_slot(scout, item);
     case CHILD: return step_child(scout, item);
     case SINK: return step_sink(scout, item);
