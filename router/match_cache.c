@@ -48,6 +48,7 @@ struct match_cache {
     struct route_match match;
     struct match_cache_stats stats;
     uint64_t hits_looked, misses_looked; /* when it was last asked whether misses prevail */
+    uint32_t scout_from;
     bool wants_scout;
 };
 
@@ -67,7 +68,11 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
     return cache;
 }
 
-void match_cache_serves(struct match_cache *cache, const struct sinks *sinks) { cache->sinks = sinks; }
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from)
+{
+    cache->sinks = sinks;
+    cache->scout_from = scout_from;
+}
 
 static void entry_release(struct match_cache *cache, struct entry *entry)
 {
@@ -334,8 +339,6 @@ bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash)
     return known;
 }
 
-/* Fewer filters than this lie in the processor's caches. */
-#define SCOUT_FILTERS_MIN 20000
 #define MISSES_PER_LOOK   64
 
 bool match_cache_wants_scout(const struct match_cache *cache) { return cache->wants_scout; }
@@ -349,7 +352,7 @@ void match_cache_scouted(struct match_cache *cache, uint32_t unknown)
 static void misses_look(struct match_cache *cache)
 {
     uint64_t hits = cache->stats.hits - cache->hits_looked;
-    cache->wants_scout = cache->sinks && hits < MISSES_PER_LOOK && sinks_filters(cache->sinks) >= SCOUT_FILTERS_MIN;
+    cache->wants_scout = cache->sinks && hits < MISSES_PER_LOOK && sinks_filters(cache->sinks) >= cache->scout_from;
     cache->hits_looked = cache->stats.hits;
     cache->misses_looked = cache->stats.misses;
 }

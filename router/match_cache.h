@@ -45,8 +45,10 @@ struct match_cache;
 struct match_cache *match_cache_create(const struct route_index *index, uint16_t self, uint32_t entries_max,
                                        uint64_t bytes_max);
 void match_cache_destroy(struct match_cache *cache); /* accepts NULL */
-/* The shard's sinks: a topic's are fetched while its match is being remembered. They must outlive the cache; without them nothing is fetched. */
-void match_cache_serves(struct match_cache *cache, const struct sinks *sinks);
+/* The shard's sinks: a topic's are fetched while its match is being remembered. They must outlive the cache; without them nothing is fetched.
+ * scout_from: so many filters make misses expensive (match_cache_wants_scout()); fewer lie in the processor's caches. */
+#define SCOUT_FILTERS_MIN 20000
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from);
 
 /* For route_scout.c. Asks the memory for the topic's set and returns the topic's hash; then: may it be that the topic is remembered? */
 uint64_t match_cache_expect(const struct match_cache *cache, struct span topic);

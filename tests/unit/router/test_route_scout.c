@@ -25,7 +25,7 @@ static void among_changing_filters(uint64_t seed, uint32_t hash_bits)
     struct sinks *sinks = sinks_create(1, 0);
     struct match_cache *cache = match_cache_create(index, 0, 256, 1 << 20);
     char filter[NAIVE_TEXT_MAX], topic[NAIVE_TEXT_MAX];
-    match_cache_serves(cache, sinks);
+    match_cache_serves(cache, sinks, SCOUT_FILTERS_MIN);
     qsbr_wake(&qsbr, 0);
     for (int step = 0; step < 3000; step++) {
         naive_filter(&random, filter);
@@ -76,7 +76,7 @@ Test(route_scout, is_wanted_while_most_topics_are_new)
     struct span topics[2];
     char name[2][32];
     int who;
-    match_cache_serves(cache, sinks);
+    match_cache_serves(cache, sinks, SCOUT_FILTERS_MIN);
     for (int filters = 0, topic = 0; filters <= 40000; filters += 40000) {
         for (int i = 0; i < filters; i++) {
             snprintf(name[0], sizeof name[0], "f/%d", i);
