@@ -6,6 +6,7 @@
 #include "router/route_walk.h"
 
 #define ITEMS       64 /* a power of two; steps that find no place are not taken */
+#define STEPS_MAX   512 /* in all: a topic may match very many filters */
 #define PROBES_MAX  8
 
 /* A step that waits for its line. */
@@ -39,7 +40,7 @@ struct scout {
 
 static inline void put(struct scout *scout, struct item item)
 {
-    if (scout->tail - scout->head < ITEMS) scout->items[scout->tail++ % ITEMS] = item;
+    if (scout->tail - scout->head < ITEMS && scout->tail < STEPS_MAX) scout->items[scout->tail++ % ITEMS] = item;
 }
 
 static inline const uint8_t *topic_end(const struct scout *scout, const struct item *item)

@@ -307,7 +307,11 @@ struct sinks_removed sinks_remove(struct sinks *table, struct span filter, struc
     return removed;
 }
 
-void sinks_expect(const struct sinks *table, uint32_t local_id) { __builtin_prefetch(&table->slots[id_slot(local_id)]); }
+void sinks_expect(const struct sinks *table, uint32_t local_id)
+{
+    uint32_t i = id_slot(local_id);
+    if (i < table->slots_count) __builtin_prefetch(&table->slots[i]);
+}
 
 void sinks_expect_more(const struct sinks *table, uint32_t local_id)
 {
