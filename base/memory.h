@@ -19,10 +19,11 @@ void memory_release(void *block);                    /* block may be NULL */
 char *memory_copy_string(struct span text);
 /* Zeroed, and aligned to a cache line (64) or a larger power of two; released by memory_release(). */
 void *memory_acquire_aligned(size_t alignment, size_t bytes);
-/* Whole pages from the system, zeroed, and back to it at once: for tables that grow by exchange, whose former selves the heap would keep. */
+/* Whole pages from the system, zeroed, and back to it at once: for tables that grow by exchange, whose former selves the heap would keep. Those of 2 MiB and
+ * more begin where a huge page can (base/huge.h). */
 void *memory_acquire_pages(size_t bytes);
 void memory_release_pages(void *pages, size_t bytes); /* pages may be NULL */
-/* Keeps what is in them; may move them, but copies nothing. What is new is zeroed and costs nothing until it is used. */
+/* Keeps what is in them; may move them, but copies nothing (unless the system will not move them). What is new is zeroed and costs nothing until it is used. */
 void *memory_resize_pages(void *pages, size_t old_bytes, size_t bytes); /* pages may be NULL */
 /* A table, zeroed: of the heap while it is small, else pages, so that a large one costs nothing before its parts are used. */
 void *memory_acquire_table(size_t bytes);

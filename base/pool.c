@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/huge.h"
 #include "base/memory.h"
 #include "base/regions.h"
 
@@ -30,9 +31,9 @@
 #endif
 
 /* A region is cut into slabs, a slab into blocks of one class, and each only as it is asked for: pages that no block has touched
- * cost nothing. A pool's first regions have small pages. One that outgrows them goes on with huge ones: what lives long (routes,
- * sessions, messages that wait) is touched in no order the processor could foresee, and with small pages half of the cost is a
- * walk through the page tables (in a guest: through two). */
+ * cost nothing. A pool's first regions have small pages. One that outgrows them goes on with huge ones, ready (base/regions.h) or made of the small ones when they
+ * are full (base/huge.h): what lives long (routes, sessions, messages that wait) is touched in no order the processor could foresee, and with small pages half of the
+ * cost is a walk through the page tables (in a guest: through two). */
 struct pool_region {
     struct pool_region *next;
     uint8_t *slabs;
@@ -94,6 +95,7 @@ static struct pool_region *region_map(bool huge)
 static uint8_t *slab_acquire(struct pool *pool)
 {
     if (pool->region_slabs == 0) {
+        if (pool->regions_count > REGIONS_SMALL) huge_soon(pool->regions->slabs, REGION_BYTES); /* nothing was ready then */
         struct pool_region *region = region_map(pool->regions_count++ >= REGIONS_SMALL);
         region->next = pool->regions;
         pool->regions = region;

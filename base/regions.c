@@ -9,6 +9,7 @@
 
 #include "base/bell.h"
 #include "base/check.h"
+#include "base/huge.h"
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14; the C library may be older */
 #define MADV_POPULATE_WRITE 23
@@ -35,7 +36,11 @@ static uint8_t *region_map(void)
     return both + before;
 }
 
-void regions_give_back(uint8_t *region) { munmap(region, REGION_BYTES); }
+void regions_give_back(uint8_t *region)
+{
+    huge_forget(region, REGION_BYTES);
+    munmap(region, REGION_BYTES);
+}
 
 /* ---- the thread ------------------------------------------------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
  *
  * The first touch of a huge page is the kernel's zeroing of 2 MiB: a fifth of a millisecond where memory is at hand, 7 ms in a guest whose host has to find
  * it first. No shard should do that in a turn, so once regions_begin() has run a thread of the lowest priority does it ahead: regions_take() hands out what it
- * has made. Is there nothing, a region with small pages is taken, which cost their 2 µs each as they are touched.
+ * has made. Is there nothing, a region with small pages is taken, which cost their 2 µs each as they are touched; whoever has filled it may say huge_soon().
  *
  * Owner: whoever takes one; it goes back with regions_give_back(). Threads: any. Memory: as many regions lie ready as shards were named, from the first
  * regions_take() on. Failure: none (as base/memory.h). */

@@ -190,6 +190,8 @@ void broker_stop_clients(struct broker_shard *broker);
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
 /* The same without a look at traces. */
 struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes);
+/* Fetches what routing the PUBLISH packets of `bytes` will touch; returns how far it has looked (publish_ahead.c). */
+size_t publish_ahead(struct broker_shard *broker, const struct session *session, struct span bytes);
 /* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
  * user properties; returns false when it is too large even so (nothing is sent). */
 bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,

@@ -44,6 +44,10 @@ static const struct option options[] = {
      .help = "connections beside them that do nothing (0)"},
     {0, "filters", "N", OPTION_NUMBER, FIELD(plan.filters), 1, 100000000,
      .help = "`wild`: filters of all subscribers (100000)"},
+    {0, "busy", "N", OPTION_NUMBER, FIELD(plan.busy), 0, 100000000,
+     .help = "`wild`: publish to the topics of so many of them alone, spread over all; 0: of all (0)"},
+    {0, "zipf", NULL, OPTION_FLAG, FIELD(plan.zipf),
+     .help = "`wild`: the r-th busiest topic gets a share of 1 / r of the messages (all the same share)"},
     {0, "messages", "N", OPTION_NUMBER, FIELD(plan.messages), 1, 100000000,
      .help = "`retain`: retained in all (100000); `burst`: queued for each subscriber (10000)"},
     {0, "outstanding", "N", OPTION_NUMBER, FIELD(plan.outstanding), 1, 1000000,
@@ -129,6 +133,8 @@ static int settle_and_run(struct bench_options *given, const struct text_list *p
         named.warm_up_seconds = whole.warm_up_seconds;
         named.credit = whole.credit < named.outstanding ? whole.credit : named.outstanding;
         named.background = whole.background;
+        named.busy = whole.busy;
+        named.zipf = whole.zipf;
         named.connect_parallel = whole.connect_parallel;
         named.ping_probes = whole.ping_probes;
         named.threads = whole.threads;

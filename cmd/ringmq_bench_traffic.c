@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,23 @@ static struct span wild_filter(const struct bench_worker *worker, uint32_t devic
     int bytes = kind == 3 ? snprintf(out, TOPIC_BYTES_MAX, kinds[3], run, device)
                           : snprintf(out, TOPIC_BYTES_MAX, kinds[kind], run, device / 1000, device);
     return span_of(out, (size_t)bytes);
+}
+
+/* Which device the next message is about. Busy ones are as far apart as can be, and one further each time, so that all subscribers and all kinds of
+ * filters have their part of them. With a share of 1 / r each, the cumulated share of the first r of n is nearly log r / log n: its inverse is
+ * n ^ u. */
+static uint32_t wild_device(struct bench_worker *worker)
+{
+    const struct bench_plan *plan = worker->plan;
+    uint32_t busy = plan->busy ? plan->busy : plan->filters, apart = plan->filters / busy, one;
+    uint64_t random = random_next(&worker->shard->random);
+    if (plan->zipf) {
+        uint64_t rank = (uint64_t)pow(busy, (double)(random >> 11) * 0x1p-53) - 1;
+        one = (uint32_t)(hash_u64(rank) % busy); /* the busiest ones are not neighbours */
+    } else {
+        one = (uint32_t)((unsigned __int128)random * busy >> 64);
+    }
+    return one * apart + one % apart;
 }
 
 /* How many filters a subscriber has, and its n-th. */
@@ -216,7 +234,7 @@ static void publish_next(struct bench_worker *worker, struct bench_publisher *pu
     char name[TOPIC_BYTES_MAX];
     struct span topic = span_of(NULL, 0);
     if (plan->shape == BENCH_WILD) {
-        uint32_t device = (uint32_t)random_below(&worker->shard->random, plan->filters);
+        uint32_t device = wild_device(worker);
         stream = stream * plan->subscribers + device % plan->subscribers;
         topic = wild_topic(worker, device, name);
     }

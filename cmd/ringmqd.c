@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/huge.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/regions.h"
@@ -403,6 +404,7 @@ static int broker_run(struct control *control)
     log_thread_attach("control");
     int answers = ringmqd_admin_prepare(settings, control->broker);
     regions_begin(control->shards_count);
+    huge_begin();
     bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
     bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
     if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
@@ -414,6 +416,7 @@ static int broker_run(struct control *control)
         log_stop();
         broker_destroy(control->broker);
         regions_end();
+        huge_end();
         return 1;
     }
     print_features(control);
@@ -443,6 +446,7 @@ static int broker_run(struct control *control)
     features_destroy(control->features);
     broker_destroy(control->broker);
     regions_end();
+    huge_end();
     door_tls_forget();
     LOG(NOTICE, "stopped", "pid=%d", (int)getpid());
     log_stop();

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "broker/broker.h"
 #include "broker/inspect.h"
 #include "engine/listener.h"
@@ -411,6 +412,76 @@ static uint64_t run(uint64_t count)
     return stats->publish_sent - before;
 }
 
+/* Very many filters, of four kinds, spread over some hundred subscribers, and topics that hardly ever come again. */
+#define WIDE_SUBSCRIBERS 500
+#define WIDE_BATCHES     1024
+#define WIDE_BATCH       16
+#define WIDE_FILTERS     50 /* to a SUBSCRIBE */
+#define WIDE_NAME_BYTES  64
+
+static struct {
+    uint8_t *bytes[WIDE_BATCHES];
+    size_t bytes_count[WIDE_BATCHES];
+    uint32_t next;
+} wide;
+
+static struct span wide_name(uint64_t device, bool is_filter, char *out)
+{
+    static const char *const kinds[4] = {"bench/site%lu/device%lu/status", "bench/site%lu/device%lu/+", "bench/site%lu/device%lu/#", "bench/+/device%lu/status"};
+    unsigned long site = device / 1000, number = device;
+    int bytes = is_filter && device % 4 == 3 ? snprintf(out, WIDE_NAME_BYTES, kinds[3], number)
+                                             : snprintf(out, WIDE_NAME_BYTES, kinds[is_filter ? device % 4 : 0], site, number);
+    return span_of(out, (size_t)bytes);
+}
+
+static void wide_subscribe(struct client client, uint64_t first, uint64_t count)
+{
+    static uint8_t packet[WIDE_FILTERS * (WIDE_NAME_BYTES + 8)];
+    char names[WIDE_FILTERS][WIDE_NAME_BYTES];
+    struct mqtt_subscription entries[WIDE_FILTERS];
+    for (uint64_t done = 0; done < count;) {
+        uint16_t some = 0;
+        for (; some < WIDE_FILTERS && done < count; some++, done++)
+            entries[some] = (struct mqtt_subscription){.full_filter = wide_name(first + done * WIDE_SUBSCRIBERS, true, names[some])};
+        struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = some, .subscriptions = entries}};
+        subscribe.subscribe.properties.present = 0;
+        feed(client.shard, client.fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
+        turns(4);
+    }
+}
+
+static void setup_wide(uint64_t size)
+{
+    struct random_source random = {11};
+    static uint8_t payload[16];
+    scene_open(0, sizeof payload, WIDE_BATCH, 0, false);
+    for (uint64_t i = 0; i < WIDE_SUBSCRIBERS; i++)
+        wide_subscribe(client_connect(0, false), i, size / WIDE_SUBSCRIBERS);
+    for (uint32_t i = 0; i < WIDE_BATCHES; i++) {
+        uint8_t *at = wide.bytes[i] = memory_acquire(WIDE_BATCH * (WIDE_NAME_BYTES + sizeof payload + 8));
+        for (uint32_t n = 0; n < WIDE_BATCH; n++) {
+            char name[WIDE_NAME_BYTES];
+            struct mqtt_packet publish = {.type = MQTT_PUBLISH, .publish = {.topic = wide_name(random_below(&random, size), false, name), .payload = span_of(payload, sizeof payload)}};
+            publish.publish.properties.present = 0;
+            publish.publish.properties.raw = span_of(NULL, 0);
+            at += mqtt_encode(at, WIDE_NAME_BYTES + sizeof payload + 8, MQTT_3_1_1, &publish);
+        }
+        wide.bytes_count[i] = (size_t)(at - wide.bytes[i]);
+    }
+}
+
+static uint64_t run_wide(uint64_t count)
+{
+    const struct stats *stats = &shards[0]->stats;
+    uint64_t before = stats->publish_sent;
+    for (uint64_t sent = 0; sent < count; sent += WIDE_BATCH, wide.next = (wide.next + 1) % WIDE_BATCHES) {
+        scene.bytes = wide.bytes[wide.next];
+        scene.bytes_count = wide.bytes_count[wide.next];
+        receive_once();
+    }
+    return stats->publish_sent - before;
+}
+
 /* A life: a connection comes, says CONNECT, SUBSCRIBE, DISCONNECT, and is closed; beside one that stays. */
 static struct {
     uint8_t bytes[3][128];
@@ -462,6 +533,9 @@ const struct micro_case micro_path[] = {
     {"path-acl-uncached-64", setup_acl_each, run, 16, 4096},
     {"path-trace-of-others-64", setup_trace_client, run, 16, 4096},
     {"path-trace-of-other-topics-64", setup_trace_topic, run, 16, 4096},
+    {"path-wide-16-1k", setup_wide, run_wide, 1000, 4096},
+    {"path-wide-16-30k", setup_wide, run_wide, 30000, 4096},
+    {"path-wide-16-1m", setup_wide, run_wide, 1000000, 16384},
     {"path-life", setup_life, run_lives, 0, 1024},
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},

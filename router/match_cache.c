@@ -29,7 +29,10 @@ struct cache_set {
     struct entry *entries[WAYS]; /* NULL: empty */
     uint8_t referenced;          /* a bit per way: hit since the hand passed */
     uint8_t hand;
+    uint8_t seen_hand;
+    uint16_t seen[WAYS];         /* the last topics that came by and were not kept; 0: none */
 };
+_Static_assert(sizeof(struct cache_set) == 128, "two cache lines");
 
 struct match_cache {
     const struct route_index *index;
@@ -39,10 +42,14 @@ struct match_cache {
     uint32_t sweep_set; /* where the search for bytes goes on */
     uint16_t self;
     uint64_t bytes_max;
-    struct entry *unkept; /* the last result that was too large */
+    const struct sinks *sinks; /* match_cache_serves(); or NULL */
+    struct entry *unkept; /* the last result that was not kept */
     struct entry *last;   /* the last hit, often the next one, too; NULL: none, or it may have gone */
     struct route_match match;
     struct match_cache_stats stats;
+    uint64_t hits_looked, misses_looked; /* when it was last asked whether misses prevail */
+    uint32_t scout_from;
+    bool wants_scout;
 };
 
 /* A topic that begins with `$` does not depend on the wildcard partition. */
@@ -59,6 +66,12 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
     if (cache->sets_count == 0) cache->sets_count = 1;
     cache->sets = memory_acquire_aligned(64, cache->sets_count * sizeof *cache->sets);
     return cache;
+}
+
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from)
+{
+    cache->sinks = sinks;
+    cache->scout_from = scout_from;
 }
 
 static void entry_release(struct match_cache *cache, struct entry *entry)
@@ -263,13 +276,95 @@ static inline bool last_is(const struct entry *entry, struct span topic)
     return end_here == end_there && memcmp(entry->topic, topic.data, topic.bytes) == 0;
 }
 
+/* Among very many filters each of these is a miss of all caches. The slots come while the match is being remembered, the filters while its message is made ready. */
+#define AHEAD 8
+
+static void slots_ahead(const struct match_cache *cache)
+{
+    const struct route_match *match = &cache->match;
+    for (uint32_t i = 0; i < match->plain_count && i < AHEAD; i++)
+        if (match->plain[i].target == cache->self) sinks_expect(cache->sinks, match->plain[i].local_id);
+}
+
+static void filters_ahead(const struct match_cache *cache, const struct match_set *set)
+{
+    for (uint32_t i = 0; i < set->local_ids_count && i < AHEAD; i++)
+        sinks_expect_more(cache->sinks, set->local_ids[i]);
+}
+
+/* Is it worth the place of another one? A topic that comes for the second time while the set still knows of the first is; one of very many that come once in a long
+ * while is not: it would be thrown out before it is asked for again, and what it throws out with it. */
+static bool is_admitted(const struct match_cache *cache, struct cache_set *set, size_t bytes, uint64_t hash)
+{
+    uint16_t name = (uint16_t)((uint16_t)hash | 1); /* other bits than the set's */
+    bool room = cache->stats.bytes + bytes <= cache->bytes_max, place = false;
+    for (uint32_t way = 0; way < WAYS; way++)
+        place |= set->entries[way] == NULL;
+    if (room && place) return true;
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (set->seen[i] != name) continue;
+        set->seen[i] = 0;
+        return true;
+    }
+    set->seen[set->seen_hand] = name;
+    set->seen_hand = (set->seen_hand + 1) % WAYS;
+    return false;
+}
+
+/* The result goes into no place. */
+static const struct match_set *unkept_build(struct match_cache *cache, const struct entry *begun, const struct shape *shape, struct span topic,
+                                            uint64_t hash)
+{
+    cache->unkept = entry_build(cache, cache->unkept, begun, shape, topic, hash);
+    return &cache->unkept->set;
+}
+
+static struct cache_set *set_of(const struct match_cache *cache, uint64_t hash) { return &cache->sets[(hash >> 32) * cache->sets_count >> 32]; }
+
+uint64_t match_cache_expect(const struct match_cache *cache, struct span topic)
+{
+    uint64_t hash = hash_span(topic);
+    const struct cache_set *set = set_of(cache, hash);
+    __builtin_prefetch(set);
+    __builtin_prefetch((const char *)set + 64);
+    return hash;
+}
+
+bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash)
+{
+    const struct cache_set *set = set_of(cache, topic_hash);
+    bool known = false;
+    for (uint32_t way = 0; way < WAYS; way++)
+        known |= set->tags[way] == (uint32_t)topic_hash;
+    return known;
+}
+
+#define MISSES_PER_LOOK   64
+
+bool match_cache_wants_scout(const struct match_cache *cache) { return cache->wants_scout; }
+
+/* Misses turn it on, here; when there are none any more the scout notices. */
+void match_cache_scouted(struct match_cache *cache, uint32_t unknown)
+{
+    if (unknown == 0) cache->wants_scout = false;
+}
+
+static void misses_look(struct match_cache *cache)
+{
+    uint64_t hits = cache->stats.hits - cache->hits_looked;
+    cache->wants_scout = cache->sinks && hits < MISSES_PER_LOOK && sinks_filters(cache->sinks) >= cache->scout_from;
+    cache->hits_looked = cache->stats.hits;
+    cache->misses_looked = cache->stats.misses;
+}
+
 /* way == WAYS: the topic has none yet. */
-static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
-                                           struct span topic, uint64_t hash)
+static const struct match_set *match_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
+                                          struct span topic, uint64_t hash)
 {
     struct entry begun = entry_begin(cache, topic);
     cache->last = NULL;
     route_index_match(cache->index, topic, &cache->match);
+    if (LIKELY(cache->sinks != NULL)) slots_ahead(cache);
     if (cache->match.groups_count) fold_local(cache);
     if (cache->match.plain_count > 1)
         qsort(cache->match.plain, cache->match.plain_count, sizeof *cache->match.plain, by_target);
@@ -279,8 +374,11 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
 
     if (shape.bytes > cache->bytes_max / 8) {
         if (way < WAYS) entry_evict(cache, set, way);
-        cache->unkept = entry_build(cache, cache->unkept, &begun, &shape, topic, hash);
-        return &cache->unkept->set;
+        return unkept_build(cache, &begun, &shape, topic, hash);
+    }
+    if (way == WAYS && !is_admitted(cache, set, pool_block_bytes(shape.bytes), hash)) {
+        cache->stats.passed++;
+        return unkept_build(cache, &begun, &shape, topic, hash);
     }
     struct entry *old = NULL;
     if (way < WAYS) {
@@ -299,6 +397,14 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
     return &entry->set;
 }
 
+static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way, struct span topic, uint64_t hash)
+{
+    const struct match_set *found = match_anew(cache, set, way, topic, hash);
+    if (UNLIKELY(cache->stats.misses - cache->misses_looked >= MISSES_PER_LOOK)) misses_look(cache);
+    if (LIKELY(cache->sinks != NULL)) filters_ahead(cache, found);
+    return found;
+}
+
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic)
 {
     struct entry *last = cache->last;
@@ -307,7 +413,7 @@ const struct match_set *match_cache_lookup(struct match_cache *cache, struct spa
         return &last->set;
     }
     uint64_t hash = hash_span(topic);
-    struct cache_set *set = &cache->sets[(hash >> 32) * cache->sets_count >> 32];
+    struct cache_set *set = set_of(cache, hash);
     if (UNLIKELY(cache->unkept != NULL) && cache->unkept->block_bytes > UNKEPT_BYTES_KEPT) {
         entry_release(cache, cache->unkept);
         cache->unkept = NULL;

@@ -1,5 +1,7 @@
 #include "router/route_children.h"
 
+#include "base/huge.h"
+
 #define TABLE_SLOTS_MIN 4
 #define BUILD_SLOTS_MIN 4096 /* a smaller table is copied at once */
 #define BUILD_A_TIME    64   /* slots: through when the table has grown by a 64th */
@@ -134,6 +136,7 @@ static void build_go_on(struct route_trie *trie, route_word *children, struct ro
     if (build->copied < table->slots_count) return;
     route_word_publish(&next->plus, route_word_own(&table->plus));
     route_word_publish(children, (uintptr_t)next | ROUTE_TABLE_TAG);
+    huge_soon(next, table_bytes(next->slots_count)); /* each walk looks somewhere else in it */
     build_end(trie, build);
     table_retire(trie, table);
 }

@@ -94,13 +94,21 @@ const _Atomic uint64_t *route_index_version_at(const struct route_index *index, 
     return &index->tries[partition].version;
 }
 
+const struct route_trie *route_index_trie(const struct route_index *index, uint64_t first_hash)
+{
+    return &index->tries[(uint32_t)(first_hash >> 32) & (index->partitions_count - 1)];
+}
+
+const struct route_trie *route_index_wildcard_trie(const struct route_index *index) { return &index->tries[index->partitions_count]; }
+uint64_t route_index_hash_seed(const struct route_index *index) { return index->hash_seed; }
+
 void route_index_match(const struct route_index *index, struct span topic, struct route_match *ret)
 {
     struct route_walk walk;
     uint64_t first_hash = route_walk_begin(&walk, topic, index->hash_seed, ret);
     route_match_clear(ret);
-    route_walk_trie(&walk, &index->tries[(uint32_t)(first_hash >> 32) & (index->partitions_count - 1)]);
-    if (topic.bytes == 0 || topic.data[0] != '$') route_walk_trie(&walk, &index->tries[index->partitions_count]);
+    route_walk_trie(&walk, route_index_trie(index, first_hash));
+    if (topic.bytes == 0 || topic.data[0] != '$') route_walk_trie(&walk, route_index_wildcard_trie(index));
     route_match_seal(ret);
 }
 

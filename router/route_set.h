@@ -20,6 +20,13 @@ void route_set_release(struct route_trie *trie, uintptr_t word);
 
 static inline bool route_is_inline(uintptr_t word) { return (word & ROUTE_INLINE_TAG) != 0; }
 
+/* Is it one plain route to that target alone? */
+static inline bool route_set_only(uintptr_t word, uint16_t target, uint32_t *ret_local_id)
+{
+    *ret_local_id = (uint32_t)(word >> 32);
+    return route_is_inline(word) && (uint16_t)(word >> 16) == target;
+}
+
 /* The same of any word. */
 static inline void route_set_match(uintptr_t word, struct route_match *ret)
 {

@@ -2,79 +2,7 @@
 
 #include "router/route_children.h"
 #include "router/route_set.h"
-
-/* Labels are short: no call. */
-static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t bytes)
-{
-    uint64_t left, right;
-    uint32_t left_half, right_half;
-    if (bytes > 64) return memcmp(a, b, bytes) == 0;
-    if (bytes >= 8) {
-        for (size_t i = 0; i + 8 < bytes; i += 8) {
-            memcpy(&left, a + i, 8);
-            memcpy(&right, b + i, 8);
-            if (left != right) return false;
-        }
-        memcpy(&left, a + bytes - 8, 8);
-        memcpy(&right, b + bytes - 8, 8);
-        return left == right;
-    }
-    if (bytes >= 4) {
-        memcpy(&left_half, a, 4);
-        memcpy(&right_half, b, 4);
-        if (left_half != right_half) return false;
-        memcpy(&left_half, a + bytes - 4, 4);
-        memcpy(&right_half, b + bytes - 4, 4);
-        return left_half == right_half;
-    }
-    for (size_t i = 0; i < bytes; i++)
-        if (a[i] != b[i]) return false;
-    return true;
-}
-
-/* How many bytes the two begin with in common, at most `bytes`. */
-static inline size_t common_bytes(const uint8_t *a, const uint8_t *b, size_t bytes)
-{
-    size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        uint64_t left, right;
-        memcpy(&left, a + i, 8);
-        memcpy(&right, b + i, 8);
-        if (left != right) break;
-    }
-    while (i < bytes && a[i] == b[i])
-        i++;
-    return i;
-}
-
-static inline size_t level_bytes(const uint8_t *at, const uint8_t *end)
-{
-    const uint8_t *slash = memchr(at, '/', (size_t)(end - at));
-    return (size_t)((slash ? slash : end) - at);
-}
-
-/* Both texts are walked by what they have in common. That ends inside a level (they differ) or in front of a wildcard, which stands
- * alone in its level, so the topic is at the start of the same level then. */
-static bool tail_matches(const uint8_t *filter, const uint8_t *filter_end, const uint8_t *topic, const uint8_t *topic_end)
-{
-    for (;;) {
-        size_t filter_bytes = (size_t)(filter_end - filter), topic_bytes = (size_t)(topic_end - topic);
-        size_t common = common_bytes(filter, topic, filter_bytes < topic_bytes ? filter_bytes : topic_bytes);
-        filter += common;
-        topic += common;
-        if (filter == filter_end) return topic == topic_end;
-        if (*filter == '#') return true;
-        if (*filter != '+') return topic == topic_end && filter_end - filter == 2 && filter[0] == '/' && filter[1] == '#'; /* a/# is for a, too */
-        topic += level_bytes(topic, topic_end);
-        filter++;
-    }
-}
-
-static bool leaf_matches(const struct route_leaf *leaf, const uint8_t *at, const uint8_t *end)
-{
-    if (leaf->wild) return tail_matches(leaf->tail, leaf->tail + leaf->tail_bytes, at, end);
-    return leaf->tail_bytes == (size_t)(end - at) && bytes_equal(leaf->tail, at, leaf->tail_bytes);
-}
+#include "router/route_text.h"
 
 /* Where the walk goes on: the node, and the topic from the level that its children stand for; NULL: the topic ends with this node. */
 struct step {
@@ -88,17 +16,14 @@ static inline bool step_to(struct route_walk *walk, uintptr_t child, const uint8
 {
     if (route_child_is_leaf(child)) {
         const struct route_leaf *leaf = route_child_leaf(child);
-        if (!leaf_matches(leaf, at, walk->end)) return false;
+        if (!route_leaf_matches(leaf, at, walk->end)) return false;
         route_set_match(route_word_read(&leaf->routes), walk->match);
         return true;
     }
     const struct route_node *node = route_child_node(child);
-    size_t rest = (size_t)(walk->end - at), bytes = node->label_bytes;
-    if (bytes == 1 && node->label[0] == '+')
-        bytes = level_bytes(at, walk->end);
-    else if (rest < bytes || (rest > bytes && at[bytes] != '/') || !bytes_equal(node->label, at, bytes))
-        return false;
-    *(*steps)++ = (struct step){node, rest == bytes ? NULL : at + bytes + 1, depth + 1};
+    const uint8_t *below;
+    if (!route_node_matches(node, at, walk->end, &below)) return false;
+    *(*steps)++ = (struct step){node, below, depth + 1};
     return true;
 }
 
@@ -108,16 +33,27 @@ static inline const struct route_walk_level *level_at(struct route_walk *walk, c
     uint64_t *known = &walk->known[depth / 64], bit = 1ull << depth % 64;
     if (*known & bit) return level;
     *known |= bit;
-    level->bytes = (uint32_t)level_bytes(at, walk->end);
+    level->bytes = (uint32_t)route_level_bytes(at, walk->end);
     level->hash = (uint32_t)route_level_hash(span_of(at, level->bytes), walk->hash_seed);
     return level;
+}
+
+/* The other way will be gone later: what it looks at first is fetched while this one is. */
+static inline void step_ahead(struct route_walk *walk, const struct route_trie *trie, const struct step *step)
+{
+    if (step->at == NULL) return;
+    uintptr_t children = route_word_read(&step->node->children);
+    if (!route_is_table(children)) return;
+    const struct route_table *table = route_table_of(children);
+    uint32_t hash = level_at(walk, step->at, step->depth)->hash & trie->hash_mask;
+    __builtin_prefetch(&table->slots[route_slot_home(hash, table->slots_count)]);
 }
 
 static void steps_from_table(struct route_walk *walk, const struct route_trie *trie, const struct route_table *table, const uint8_t *at,
                              uint32_t depth, struct step **steps)
 {
     uintptr_t plus = route_word_read(&table->plus);
-    if (plus != 0) step_to(walk, plus, at, depth, steps);
+    if (plus != 0 && step_to(walk, plus, at, depth, steps) && !route_child_is_leaf(plus)) step_ahead(walk, trie, *steps - 1);
 
     uint32_t hash = level_at(walk, at, depth)->hash & trie->hash_mask;
     uintptr_t tag = route_slot_tag(hash);
@@ -138,7 +74,7 @@ uint64_t route_walk_begin(struct route_walk *walk, struct span topic, uint64_t h
     for (size_t i = 1; i < sizeof walk->known / sizeof walk->known[0]; i++)
         walk->known[i] = 0;
     walk->known[0] = 1;
-    walk->levels[0].bytes = (uint32_t)level_bytes(walk->start, walk->end);
+    walk->levels[0].bytes = (uint32_t)route_level_bytes(walk->start, walk->end);
     uint64_t hash = route_level_hash(span_of(walk->start, walk->levels[0].bytes), hash_seed);
     walk->levels[0].hash = (uint32_t)hash;
     return hash;

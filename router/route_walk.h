@@ -24,4 +24,9 @@ uint64_t route_walk_begin(struct route_walk *walk, struct span topic, uint64_t h
 /* Appends what the trie has for the topic. */
 void route_walk_trie(struct route_walk *walk, const struct route_trie *trie);
 
+/* What walks begin with, for route_scout.c (in route_index.c): the trie of the topics whose first level has this hash; the one of the filters that begin with a wildcard. */
+const struct route_trie *route_index_trie(const struct route_index *index, uint64_t first_hash);
+const struct route_trie *route_index_wildcard_trie(const struct route_index *index);
+uint64_t route_index_hash_seed(const struct route_index *index);
+
 #endif

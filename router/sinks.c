@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/huge.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "router/local_filter.h"
@@ -10,6 +11,7 @@
 #define SLOT_GENERATION_SHIFT 48
 #define SLOT_VALUE_MASK       ((1ull << SLOT_GENERATION_SHIFT) - 1)
 #define SLOTS_MIN             512 /* a page */
+#define SLOTS_HUGE            (HUGE_BYTES / sizeof(uint64_t))
 #define BUCKETS_MIN           16
 #define BUCKET_SLOT_MASK      SINKS_FILTERS_MAX
 #define BUCKET_TAG_SHIFT      SINKS_SLOT_BITS
@@ -64,6 +66,7 @@ static uint32_t slot_acquire(struct sinks *table)
     if (table->slots_count == SINKS_FILTERS_MAX) return SLOT_NONE;
     if (table->slots_count == table->slots_capacity) slots_grow(table);
     table->slots[table->slots_count] = 1;
+    if (UNLIKELY(table->slots_count % SLOTS_HUGE == SLOTS_HUGE - 1)) huge_soon(table->slots, (table->slots_count + 1) * sizeof *table->slots);
     return table->slots_count++;
 }
 
@@ -304,6 +307,18 @@ struct sinks_removed sinks_remove(struct sinks *table, struct span filter, struc
     return removed;
 }
 
+void sinks_expect(const struct sinks *table, uint32_t local_id)
+{
+    uint32_t i = id_slot(local_id);
+    if (i < table->slots_count) __builtin_prefetch(&table->slots[i]);
+}
+
+void sinks_expect_more(const struct sinks *table, uint32_t local_id)
+{
+    uint32_t i = id_slot(local_id);
+    if (i < table->slots_count) __builtin_prefetch(slot_filter(table->slots[i])); /* a free one names nothing that could be fetched: no harm */
+}
+
 struct sinks_view sinks_get(const struct sinks *table, uint32_t local_id)
 {
     const struct local_filter *filter = filter_at(table, local_id);
@@ -348,6 +363,8 @@ uint32_t sinks_next(const struct sinks *table, uint32_t local_id)
         slot++;
     return slot < table->slots_count ? id_of(slot, slot_generation(table->slots[slot])) : SINKS_ID_NONE;
 }
+
+uint32_t sinks_filters(const struct sinks *table) { return table->filters_count; }
 
 struct sinks_stats sinks_stats(const struct sinks *table)
 {

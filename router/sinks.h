@@ -78,6 +78,9 @@ struct sinks_removed sinks_remove(struct sinks *table, struct span filter, struc
 
 /* The hot path: two loads and a compare. */
 struct sinks_view sinks_get(const struct sinks *table, uint32_t local_id);
+/* What sinks_get() and a look at the first sink will touch, asked of the memory ahead: first the id's slot, and when that is likely to be there the filter. */
+void sinks_expect(const struct sinks *table, uint32_t local_id);
+void sinks_expect_more(const struct sinks *table, uint32_t local_id);
 void sinks_hold(struct sinks *table);
 void sinks_drop(struct sinks *table);
 
@@ -95,6 +98,7 @@ struct sinks_stats {
     uint64_t filters, sinks;
     uint64_t bytes; /* asked from the allocator, texts included */
 };
+uint32_t sinks_filters(const struct sinks *table);
 struct sinks_stats sinks_stats(const struct sinks *table);
 
 #endif

@@ -123,6 +123,7 @@ Test(match_cache, bounds)
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof topic, "t/%d/%0*d", i, i % 300, i);
         match_cache_lookup(cache, text(topic));
+        match_cache_lookup(cache, text(topic)); /* the second time it may take another one's place */
         cr_assert_leq(match_cache_stats(cache).bytes, 4096);
         cr_assert_leq(match_cache_stats(cache).entries, 64);
     }
@@ -145,6 +146,30 @@ Test(match_cache, bounds)
         hot_misses += misses_after(cache, "hot");
     }
     cr_assert_eq(hot_misses, 0);
+    match_cache_destroy(cache);
+    route_index_destroy(index);
+}
+
+/* Where it would take another one's place, a topic is kept at its second coming; of a stream that never comes again nothing is. */
+Test(match_cache, first_sight_throws_nothing_out)
+{
+    struct route_index *index = index_create();
+    struct match_cache *cache = match_cache_create(index, 0, 64, 1 << 20);
+    char topic[64];
+    for (int i = 0; i < 1000; i++) { /* fills all sets */
+        snprintf(topic, sizeof topic, "old/%d", i);
+        match_cache_lookup(cache, text(topic));
+    }
+    cr_assert_eq(match_cache_stats(cache).entries, 64);
+    cr_assert_eq(match_cache_stats(cache).evicted, 0);
+    cr_assert_eq(match_cache_stats(cache).passed, 1000 - 64);
+    add(index, "new", 0, 5, "");
+    for (int i = 0; i < 3; i++) { /* a miss, a miss and kept, a hit */
+        const struct match_set *set = match_cache_lookup(cache, text("new"));
+        cr_assert(set->local_ids_count == 1 && set->local_ids[0] == 5);
+        cr_assert_eq(match_cache_stats(cache).misses, 1000 + (i == 0 ? 1 : 2));
+    }
+    cr_assert_eq(match_cache_stats(cache).evicted, 1);
     match_cache_destroy(cache);
     route_index_destroy(index);
 }
