@@ -173,15 +173,16 @@ static void *thread_main(void *argument)
     give_way(thread->crew, workers->name);
     atomic_store(&thread->id, (pid_t)syscall(SYS_gettid));
     for (;;) {
+        bool ending = atomic_load(&workers->stopping); /* then without a token for each piece: those of what waits may be in the other crew's */
         uint32_t idle_ms = on_duty(workers, thread->crew) ? workers->calls.idle_ms(workers->context, thread->number, thread->first) : AUTH_IDLE_NEVER;
-        bool woken = wait_until_woken(&workers->work[thread->crew], idle_ms);
+        bool woken = ending || wait_until_woken(&workers->work[thread->crew], idle_ms);
         struct auth_work *work = woken ? take_one(workers, thread->crew) : NULL;
         if (work)
             run_timed(workers, thread->number, work);
         else if (!woken && on_duty(workers, thread->crew))
             workers->calls.idle(workers->context, thread->number, thread->first);
         else if (woken && atomic_load(&workers->stopping))
-            break; /* a token without work: all is done */
+            break; /* all is done */
     }
     workers->calls.end(workers->context, thread->number);
     return NULL;

@@ -162,6 +162,57 @@ Test(workers, ordinary_threads_work_when_the_others_starve, .timeout = 120)
     auth_workers_release(workers);
 }
 
+static void *post_later(void *go)
+{
+    nap(300);
+    sem_post(go);
+    sem_post(go);
+    return NULL;
+}
+
+/* A stop while the ordinary crew is on duty and pieces wait: the tokens of those are the ordinary crew's, but the others help, and must end all the same. */
+Test(workers, all_end_whoever_is_on_duty, .timeout = 120)
+{
+    cpu_set_t all, one;
+    struct piece pieces[7];
+    atomic_int done = 0;
+    sem_t go;
+    sem_init(&go, 0, 0);
+    sched_getaffinity(0, sizeof all, &all);
+    CPU_ZERO(&one);
+    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+        if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
+    cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    struct idled idled = {0};
+    struct auth_workers *workers = auth_workers_start("test", 2, 64, 60000, &calls, &idled);
+    pthread_t hogs[3], poster;
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(pthread_create(&hogs[i], NULL, hog, NULL), 0);
+    sched_setaffinity(0, sizeof all, &all);
+    pieces[0] = (struct piece){.burn_us = 300000, .done = &done, .policy = -1};
+    cr_assert(auth_workers_put(workers, &pieces[0].work));
+    uint64_t now_ms = 1000;
+    for (int looks = 0; looks < 60 && atomic_load(&idled.ordinary) == 0; looks++, now_ms += 1000) {
+        auth_workers_look(workers, now_ms);
+        nap(700);
+    }
+    cr_assert_gt(atomic_load(&idled.ordinary), 0, "the ordinary crew is not on duty");
+    atomic_store(&hogging, false);
+    for (int i = 0; i < 3; i++)
+        pthread_join(hogs[i], NULL);
+    await(&done, 1, 60);
+    for (int i = 1; i < 7; i++) { /* two for the ordinary crew to be busy with, and four that wait */
+        pieces[i] = (struct piece){.work.fair = (uint64_t)i << 8, .go = i < 3 ? &go : NULL, .done = &done, .policy = -1};
+        cr_assert(auth_workers_put(workers, &pieces[i].work));
+    }
+    pthread_create(&poster, NULL, post_later, &go);
+    cr_assert(auth_workers_end(workers, AUTH_PATIENCE_FOREVER));
+    pthread_join(poster, NULL);
+    cr_assert_eq(atomic_load(&done), 7);
+    auth_workers_release(workers);
+    sem_destroy(&go);
+}
+
 /* One thread is away and stays there, another is away and comes in time. */
 Test(workers, who_is_away_too_long_is_given_up)
 {
