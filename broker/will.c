@@ -15,7 +15,9 @@ static void will_publish(struct broker_shard *broker, struct session *session)
     publication.publisher = session;
     publication.publisher_hash = session->client_hash;
     publication.publisher_conn = 0;
-    /* Until now its expiry was an interval (will_set): the life of a will begins when it is published. */
+    /* Until now its expiry was an interval (will_set): the life of a will begins when it is published, and has the ceiling of other messages. */
+    uint64_t ceiling_ms = broker->settings->mqtt.message_expiry_max_s * 1000ull;
+    if (ceiling_ms && (message->expires_ms == 0 || message->expires_ms > ceiling_ms)) message->expires_ms = ceiling_ms;
     if (message->expires_ms) publication.expires_ms = message->expires_ms += broker->shard->now_ms;
     LOG(INFO, "will published", "client=%s topic=%s", log_quoted(session_client_id(session)),
         log_quoted(publication.topic));
