@@ -165,7 +165,7 @@ enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what
 /* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
 bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id);
-bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group);
+bool durable_turns_away_subscribe(struct broker_shard *broker, bool stands); /* there is one already, whose place it takes */
 /* Is a durable session of that shard on one of these filters? By its bitmap, so now and then true for nothing. */
 bool durable_filters_any(const struct durable_shard *there, const uint32_t *ids, uint32_t count);
 

@@ -65,12 +65,9 @@ bool durable_turns_away_connect(struct broker_shard *broker, struct span client_
     return true;
 }
 
-bool durable_turns_away_subscribe(struct broker_shard *broker, const struct session *session, struct span filter, struct span group)
+bool durable_turns_away_subscribe(struct broker_shard *broker, bool stands)
 {
-    if (!(broker->durable_doors & DURABLE_STUCK)) {
-        uint32_t local_id = sinks_find(broker->sinks, filter, group);
-        if (local_id != SINKS_ID_NONE && sinks_find_sink(broker->sinks, local_id, session)) return false;
-    }
+    if (stands && !(broker->durable_doors & DURABLE_STUCK)) return false;
     COUNT(broker, durable_refused);
     return true;
 }

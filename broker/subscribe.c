@@ -321,7 +321,7 @@ static enum mqtt_reason subscription_add(struct broker_shard *broker, struct ses
     if (UNLIKELY(broker->extras_bits & EXTRA_MAX_QOS)) qos = max_qos_lower(broker, subscription->filter, qos);
     struct span filter = mount_topic(broker, session, subscription->filter);
     if (UNLIKELY(session_is_durable(session)) && durable_shut(broker) &&
-        durable_turns_away_subscribe(broker, session, filter, subscription->share_group))
+        durable_turns_away_subscribe(broker, subscription_stands(broker, session, filter, subscription->share_group)))
         return MQTT_REASON_QUOTA_EXCEEDED;
     if (UNLIKELY(exclusive) && !exclusive_claim(&broker->broker->exclusive, filter, session)) {
         COUNT(broker, exclusive_refused);
