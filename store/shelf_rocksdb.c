@@ -72,6 +72,13 @@ static uint64_t property(struct rocks *rocks, const char *name)
 #define FLUSHED_FILES_SLOW   40
 #define FLUSHED_FILES_STOP   60
 
+/* What is beyond two memtables RocksDB has written by itself. */
+static uint64_t unflushed(const struct rocks *rocks)
+{
+    uint64_t put = rocks->unflushed;
+    return put < 2 * rocks->memtable_bytes ? put : 2 * rocks->memtable_bytes;
+}
+
 /* For a flush and for compactions at the same time. */
 static uint64_t rocks_needs(void *context)
 {
@@ -79,7 +86,7 @@ static uint64_t rocks_needs(void *context)
     uint64_t most = property(rocks, "rocksdb.total-sst-files-size"), lives = rocks->lives;
     if (lives < most) most = lives; /* what was dropped is not written again */
     uint64_t at_a_time = 2 * FLUSHED_FILES_MERGED * rocks->memtable_bytes + COMPACTION_BYTES_MAX;
-    return SPACE_MARGIN_BYTES + 2 * rocks->unflushed + (most < at_a_time ? most : at_a_time);
+    return SPACE_MARGIN_BYTES + 2 * unflushed(rocks) + (most < at_a_time ? most : at_a_time);
 }
 
 /* Before whatever may begin one. While they rest, files pile up, which costs time in reading, not room. */
@@ -103,7 +110,7 @@ static bool disk_full(struct rocks *rocks)
     if (statvfs(rocks->path, &room) != 0) return false;
     uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
     compactions_allow(rocks, free_bytes >= rocks_needs(rocks));
-    if (free_bytes >= SPACE_MARGIN_BYTES + 2 * rocks->unflushed) return false;
+    if (free_bytes >= SPACE_MARGIN_BYTES + 2 * unflushed(rocks)) return false;
     snprintf(rocks->fault, sizeof rocks->fault, "less than %u MiB are free on its disk", SPACE_MARGIN_BYTES >> 20);
     return true;
 }
