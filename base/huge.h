@@ -4,7 +4,7 @@
  * tables, in a guest through two of them. But the first touch of a huge page is its zeroing, up to 7 ms where a host has to find the memory first, and no shard
  * has that time in a turn; the thread of base/regions.h that makes some ready ahead has the lowest priority, and while a storm of subscriptions lasts, which is when
  * they are wanted, it gets nothing. So what was filled in small pages is made huge afterwards, by a thread of ordinary priority, a piece of
- * HUGE_BYTES at a time with a pause between them. Whoever touches just that piece meanwhile waits for its copy, some 0.2 ms.
+ * HUGE_BYTES at a time with a pause between them. Whoever touches just that piece meanwhile waits for its copy (estimated, not measured: 0.2 ms).
  *
  * Owner: whoever mapped the memory; before it unmaps or moves it, huge_forget(). Threads: any. Memory: 16 bytes for each range that waits.
  * Failure: none. Where the system has no huge pages (or `never`), or none at hand, the pages stay as they are; the kernel's own khugepaged may come by later. */

@@ -98,6 +98,7 @@ struct sinks_stats {
     uint64_t filters, sinks;
     uint64_t bytes; /* asked from the allocator, texts included */
 };
+/* Filters alone: that one is asked for often. */
 uint32_t sinks_filters(const struct sinks *table);
 struct sinks_stats sinks_stats(const struct sinks *table);
 

@@ -104,11 +104,18 @@ static void compactions_allow(struct rocks *rocks, bool allowed)
         LOG(WARN, "the store of long queues does without compactions", "path=%s reason=\"there is little room on its disk\"", rocks->path);
 }
 
-static bool disk_full(struct rocks *rocks)
+static bool free_bytes_of(const char *path, uint64_t *ret_bytes)
 {
     struct statvfs room;
-    if (statvfs(rocks->path, &room) != 0) return false;
-    uint64_t free_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    if (statvfs(path, &room) != 0) return false;
+    *ret_bytes = (uint64_t)room.f_bavail * room.f_frsize;
+    return true;
+}
+
+static bool disk_full(struct rocks *rocks)
+{
+    uint64_t free_bytes;
+    if (!free_bytes_of(rocks->path, &free_bytes)) return false;
     compactions_allow(rocks, free_bytes >= rocks_needs(rocks));
     if (free_bytes >= SPACE_MARGIN_BYTES + 2 * unflushed(rocks)) return false;
     snprintf(rocks->fault, sizeof rocks->fault, "less than %u MiB are free on its disk", SPACE_MARGIN_BYTES >> 20);
@@ -350,10 +357,10 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
                                 .backup = rocks_backup, .size = rocks_size, .needs = rocks_needs, .compact = rocks_compact, .shrink = rocks_shrink,
                                 .fault = rocks_fault, .close = rocks_close};
     if (rocks->db) return true;
-    struct statvfs room;
-    if (error && strstr(error, "No space") && statvfs(path, &room) == 0)
+    uint64_t free_bytes;
+    if (error && strstr(error, "No space") && free_bytes_of(path, &free_bytes))
         snprintf(ret_error, error_bytes, "the disk under %s is full: %llu MiB are free, and long queues cannot be opened without room for RocksDB's own files. Make room there, or give it "
-                 "more, then start again; nothing that was acknowledged is lost", path, (unsigned long long)((uint64_t)room.f_bavail * room.f_frsize >> 20));
+                 "more, then start again; nothing that was acknowledged is lost", path, (unsigned long long)(free_bytes >> 20));
     else
         snprintf(ret_error, error_bytes, "cannot open %s, where long queues are kept: %s", path, error ? error : "?");
     rocksdb_free(error);
