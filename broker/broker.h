@@ -259,6 +259,7 @@ static inline bool pressure_any(const struct broker_shard *broker)
 
 void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
                 const struct mqtt_ack *ack);
+void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id); /* ack_handle() of a PUBACK, whatever it says */
 void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
               enum mqtt_reason reason);
 
