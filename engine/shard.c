@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -132,7 +133,7 @@ static bool completion_is_urgent(const struct shard *shard, const struct kernel_
 
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
-    if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
 }
 
 /* Input may be taken until then, from the beginning of the turn: in any case some. */
