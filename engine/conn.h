@@ -37,7 +37,8 @@ struct conn {
     uint32_t slot;
     uint32_t generation;     /* of the slot; 24 bits are used */
     uint8_t state;           /* enum conn_state */
-    uint8_t stage_log2;      /* about what the last send took: where the next stage begins */
+    uint8_t stage_log2 : 7;  /* about what the last send took: where the next stage begins */
+    bool waits_its_turn : 1; /* while a turn's completions are sorted: it has one that others may overtake, but not its own */
     uint8_t listener;        /* number in the group's list */
     uint8_t move_to;         /* MOVING: the shard */
     uint8_t in_kernel;       /* operations that will still complete; one of each kind at most */

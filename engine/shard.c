@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -125,14 +126,24 @@ static bool completion_take(struct shard *shard, struct kernel_completion *compl
     return completion_handle(shard, completion), false;
 }
 
-static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
+/* No message fits into so few bytes: a ping, an answer, a farewell. They take next to nothing, and somebody counts the time until he is answered. */
+#define RECEIVE_BYTES_SMALL 4
+
+/* To be asked of each completion in their order: what comes behind one of the same connection that is not urgent is not, either. */
+static bool completion_is_urgent(struct shard *shard, const struct kernel_completion *completion)
 {
-    return completion->user >> 56 != USER_RECEIVE || shard->conns[(uint32_t)completion->user].urgent;
+    if (completion->user >> 56 != USER_RECEIVE) return true;
+    struct conn *conn = &shard->conns[(uint32_t)completion->user];
+    if (conn->urgent) return true;
+    bool small = completion->result > 0 && completion->result <= RECEIVE_BYTES_SMALL && !(completion->flags & KERNEL_REST);
+    if (small && !conn->waits_its_turn) return true;
+    conn->waits_its_turn = true;
+    return false;
 }
 
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
-    if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
 }
 
 /* Input may be taken until then, from the beginning of the turn: in any case some. */
@@ -158,7 +169,7 @@ bool shard_step_over(struct shard *shard)
     return now_ns > shard->step_until_ns;
 }
 
-/* Handles those that must not wait behind a crowd of publishers (everything but receives, and receives of whoever has
+/* Handles those that must not wait behind a crowd of publishers (everything but receives, the smallest of these, and receives of whoever has
  * acknowledgements to send: they make room for what the others bring) and closes the gaps. Who is urgent is looked up before anything is
  * handled, so that one connection's receives keep their order. Returns how many remain. */
 static uint32_t completions_urgent(struct shard *shard, uint32_t count)
@@ -173,6 +184,7 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     phase_begin(shard, shard->budget_ns / 4 * 3);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t kind = completions[i].user >> 56;
+        if (!(completions[i].flags & KERNEL_URGENT)) shard->conns[(uint32_t)completions[i].user].waits_its_turn = false;
         bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
         bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
         if (!now || completion_take(shard, &completions[i])) completions[remaining++] = completions[i];
