@@ -5,6 +5,8 @@
  * session_deliver(). Whatever new thing has to be asked or told about deliveries must be on in one of three places, or it will miss these:
  * session->unusual (of one client), `none` in plain_begin() (of the shard), publish_write() of deliver.c (both ways count there and here).
  *
+ * Large payloads of QoS 0 are not even copied where their packet leaves as it came: see lend_sinks().
+ *
  * Owner, threads: the shard. Lifetime: the packet is of one publication at one filter. */
 #ifndef RINGMQ_BROKER_DELIVER_PLAIN_H
 #define RINGMQ_BROKER_DELIVER_PLAIN_H

@@ -143,7 +143,7 @@ static bool completion_is_urgent(struct shard *shard, const struct kernel_comple
 
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
-    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user]); /* of no connection: any address will do */
 }
 
 /* Input may be taken until then, from the beginning of the turn: in any case some. */
@@ -324,11 +324,16 @@ static void gather_learn(struct shard *shard)
     shard->turn_receives = shard->turn_packets = 0;
 }
 
+/* What was lent in the last turn is sent first, so that what comes in now finds the buffers; every other turn takes in what comes. */
 static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
     uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
     uint32_t left = shard->completions_left;
+    if (UNLIKELY(shard->lent) && shard->stats.turns != shard->settled_turn + 1) {
+        shard->settled_turn = shard->stats.turns;
+        return left + group->verbs->settle(shard->ring, shard->completions + left, COMPLETIONS_PER_TURN_MAX - left);
+    }
     if (limit_ns > 0 && shard_spin(shard)) limit_ns = 0;
     bool sleeps = limit_ns > 0 && mesh_may_sleep(group->mesh, shard->number);
     if (!sleeps)
@@ -486,7 +491,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
-    if (shard->stalled_count) stalled_receive_again(shard);
+    if (shard->stalled_count && !shard->lent) stalled_receive_again(shard); /* else in the next turn: they would find no buffers again */
     if (shard->later_count) more |= filters_later_turn(shard);
     if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
@@ -535,6 +540,7 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
+    shard->lends_from = group->lends_from ? group->lends_from : LENDS_FROM;
     shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
     shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
     shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
@@ -590,6 +596,7 @@ void shard_destroy(struct shard *shard)
 {
     wheel_stop(&shard->wheel, &shard->accept_retry);
     wheel_stop(&shard->wheel, &shard->overload.timer);
+    CHECK(shard->lent == 0);
     shard->group->verbs->close(shard->ring);
     munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);

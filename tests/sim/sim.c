@@ -200,6 +200,7 @@ static void node_make(struct sim *sim)
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4), .crowd_from = pick(sim, 0, 2),
+                                      .lends_from = hash_u64(sim->seed ^ 0x1e4d) & 3 ? 64 : 0, /* receives of the simulation have 512 bytes at most */
                                       .listeners = &sim->listener, .listeners_count = 1};
     uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
     if ((fate & 1) && !pressure_only) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
