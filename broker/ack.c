@@ -90,20 +90,25 @@ static void pubrel_handle(struct broker_shard *broker, struct session *session, 
              known ? MQTT_REASON_SUCCESS : MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
 }
 
-void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
-                const struct mqtt_ack *ack)
+static inline void last_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id)
 {
-    if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
-    if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
-
-    prefetch_message(mqtt_inflight_ahead(&session->inflight, ack->packet_id, ACKS_AHEAD));
+    prefetch_message(mqtt_inflight_ahead(&session->inflight, packet_id, ACKS_AHEAD));
     struct mqtt_inflight_entry entry;
-    enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK
-                                             ? mqtt_inflight_puback(&session->inflight, ack->packet_id, &entry)
-                                             : mqtt_inflight_pubcomp(&session->inflight, ack->packet_id, &entry);
+    enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK ? mqtt_inflight_puback(&session->inflight, packet_id, &entry)
+                                                             : mqtt_inflight_pubcomp(&session->inflight, packet_id, &entry);
     if (verdict == MQTT_INFLIGHT_WRONG_STATE)
         return packet_error(broker, session->conn, MQTT_REASON_PROTOCOL_ERROR, "acknowledgement of another QoS");
     if (verdict == MQTT_INFLIGHT_UNKNOWN) return; /* a late answer to what a former connection sent */
     delivery_done(broker, session, &entry);
     window_moved(broker, session);
+}
+
+void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id) { last_handle(broker, session, MQTT_PUBACK, packet_id); }
+
+void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
+                const struct mqtt_ack *ack)
+{
+    if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
+    if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
+    last_handle(broker, session, type, ack->packet_id);
 }

@@ -87,7 +87,7 @@ static struct settings settings_make(struct sim *sim)
     return (struct settings){
         .node = {.connections_max = 4096},
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = (uint16_t)pick(sim, 1, 12),
-                 .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = 8,
+                 .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = (uint16_t)(8 * pick(sim, 0, 1)),
                  .topic_levels_max = 128, .client_id_bytes_max = 65535, .qos_max = 2, .retain_available = true,
                  .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 6),
                  .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 1000000, .queue_bytes_max = 1u << 30,
@@ -270,7 +270,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : pressure_only ? SIM_PUBLISHER : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
+                                    .filler_max = pick(sim, 0, pick(sim, 0, 1) ? 3000 : 60), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
