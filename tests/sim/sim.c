@@ -92,7 +92,7 @@ static struct settings settings_make(struct sim *sim)
                  .topic_levels_max = 128, .client_id_bytes_max = 65535, .qos_max = 2, .retain_available = true,
                  .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 6),
                  .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 1000000, .queue_bytes_max = 1u << 30,
-                 .retained_messages_max = 0, .match_cache_topics = 64, .pause_ms = pick(sim, 0, 3),
+                 .retained_messages_max = 0, .match_cache_topics = hash_u64(sim->seed ^ 0x70b1c) & 1 ? 64 : 0 /* few */, .pause_ms = pick(sim, 0, 3),
                  .response_information = ""},
         .io = {.spin_us = 0},
         .sys = {.interval_s = 1},
@@ -579,7 +579,7 @@ int main(int argc, char **argv)
     if (pressure_only)
         printf("publishers waited %" PRIu64 " times; %" PRIu64 " runs had slow subscribers, who missed %" PRIu64 " messages\n", pressure_holds_sum, pressure_drop_runs, pressure_drops);
     if (verbose) printf("topics scouted: %" PRIu64 ", in other receives: %" PRIu64 ", matched by it: %" PRIu64 "\n", scouted_sum, scouted_across_sum, scouted_found_sum);
-    if (count >= 100 && (!scouted_across_sum || !scouted_found_sum)) return fprintf(stderr, "no topic was matched before its turn: that has not been tested\n"), 1;
+    if (count >= 100 && !pressure_only && scouted_across_sum == 0) return fprintf(stderr, "no topic was looked at before its turn: that has not been tested\n"), 1;
     if (pressure_only && count >= 100 && pressure_holds_sum == 0) return fprintf(stderr, "no publisher ever waited: this has tested nothing\n"), 1;
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;

@@ -157,6 +157,46 @@ Test(route_scout, found_ahead_and_then_changed)
     sinks_destroy(sinks);
 }
 
+/* More ways than a scout goes: what it has not seen is found when the topic comes. */
+Test(route_scout, leaves_off_where_there_are_too_many_ways)
+{
+    struct route_index *index = index_create(0);
+    struct sinks *sinks = sinks_create(1, 0);
+    struct match_cache *cache = match_cache_create(index, 0, 8, 1 << 20);
+    struct route_match match = {0};
+    char name[SCOUT_TOPICS][64];
+    struct span topics[SCOUT_TOPICS];
+    void *who[SCOUT_TOPICS];
+    int somebody;
+    bool scouts = false;
+    qsbr_wake(&qsbr, 0);
+    match_cache_serves(cache, sinks, 1, &scouts);
+    for (uint32_t way = 0; way <= 64; way++) { /* a or + at six levels, the way's number behind them, where no topic goes; and one that all go */
+        char *at = name[0];
+        for (uint32_t level = 0; level < 6; level++)
+            at += sprintf(at, "%c/", way >> level & 1 ? '+' : 'a');
+        sprintf(at, way < 64 ? "x/%u" : "+", way);
+        struct sinks_added added = sinks_add(sinks, text(name[0]), text(""), &(struct sink){.who = &somebody});
+        route_index_add(index, text(name[0]), &(struct route){.local_id = added.local_id});
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        sprintf(name[0], "b/%u", i);
+        match_cache_lookup(cache, text(name[0]));
+    }
+    for (uint32_t i = 0; i < SCOUT_TOPICS; i++) {
+        sprintf(name[i], "a/a/a/a/a/a/%u", i);
+        topics[i] = text(name[i]);
+    }
+    route_scout(index, cache, sinks, 0, topics, SCOUT_TOPICS, who);
+    for (uint32_t i = 0; i < SCOUT_TOPICS; i++)
+        as_the_index_says(index, cache, &match, topics[i], i);
+    cr_assert_lt(match_cache_stats(cache).ahead, SCOUT_TOPICS, "so many ways are not gone");
+    route_match_release(&match);
+    match_cache_destroy(cache);
+    route_index_destroy(index);
+    sinks_destroy(sinks);
+}
+
 /* A remembered topic's subscriber is found, too. */
 Test(route_scout, goes_on_from_what_is_remembered)
 {
