@@ -182,10 +182,12 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
         if (completion_is_urgent(shard, &completions[i])) completions[i].flags |= KERNEL_URGENT;
     }
     phase_begin(shard, shard->budget_ns / 4 * 3);
+    shard->completions_until = count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t kind = completions[i].user >> 56;
         if (!(completions[i].flags & KERNEL_URGENT)) shard->conns[(uint32_t)completions[i].user].waits_its_turn = false;
         bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
+        shard->completions_next = i + 1;
         bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
         if (!now || completion_take(shard, &completions[i])) completions[remaining++] = completions[i];
     }
@@ -214,12 +216,15 @@ static void completions_handle(struct shard *shard, uint32_t count)
     phase_begin(shard, shard->budget_ns);
     uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
     uint64_t user = 0;
+    shard->completions_until = count;
     for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard); i++) {
         completion_prefetch(shard, i, count);
         user = completions[i].user;
+        shard->completions_next = i + 1;
         if (UNLIKELY(completion_take(shard, &completions[i]))) break;
     }
     shard->completions_left = count - i;
+    shard->completions_next = shard->completions_until = 0;
     if (LIKELY(i == count)) return;
     memmove(completions, completions + i, (count - i) * sizeof *completions);
     if (shard->turn_spent) goes_back(shard, user);

@@ -143,6 +143,7 @@ struct shard {
     uint32_t packets_max, sorted_from; /* see PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM */
     struct kernel_completion *completions_aside; /* scratch, made at the first use */
     uint32_t completions_left; /* at the front: those the last turn had no time for */
+    uint32_t completions_next, completions_until; /* while one is handled: those of this turn behind it, for received() to look at ahead */
     struct stats stats;
     struct spread spreads[SPREADS];
     struct exemplars exemplars[SHARD_EXEMPLARS];
