@@ -1,5 +1,6 @@
 /* ack.c - PUBACK, PUBREC, PUBREL and PUBCOMP, both ways (§4.3). */
 #include "base/log.h"
+#include "base/prefetch.h"
 #include "broker/broker.h"
 #include "proto/encode.h"
 
@@ -28,8 +29,8 @@ static struct delivery delivery_of(const struct mqtt_inflight_entry *entry)
 static void prefetch_message(const void *tagged)
 {
     const char *message = (const char *)((uintptr_t)tagged & DELIVERY_POINTER_MASK);
-    __builtin_prefetch(message, 1);
-    __builtin_prefetch(message + sizeof(struct message) - 1);
+    prefetch_to_write(message);
+    prefetch(message + sizeof(struct message) - 1);
 }
 
 static void note_slow(struct broker_shard *broker, const struct session *session, const struct mqtt_inflight_entry *entry)

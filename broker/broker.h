@@ -77,6 +77,8 @@ struct broker_shard {
     struct map sessions;
     struct sinks *sinks;
     struct match_cache *matches;
+    bool scouts;                     /* the match cache wants topics to be scouted (publish_ahead.c) */
+    uint32_t packets_ahead;          /* so many that come now have been; 0 at the beginning of a turn */
     struct share_state *share;
     struct retain_store *retained;
     struct list kicked;              /* sessions to disconnect at the end of the turn */
@@ -190,8 +192,8 @@ void broker_stop_clients(struct broker_shard *broker);
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
 /* The same without a look at traces. */
 struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes);
-/* Fetches what routing the PUBLISH packets of `bytes` will touch; returns how far it has looked (publish_ahead.c). */
-size_t publish_ahead(struct broker_shard *broker, const struct session *session, struct span bytes);
+/* While broker->scouts, before the packet at the beginning of `bytes` is handled: fetches what it and the next ones will touch (publish_ahead.c), which are packets_ahead more. */
+void publish_ahead(struct broker_shard *broker, const struct session *session, struct span bytes);
 /* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
  * user properties; returns false when it is too large even so (nothing is sent). */
 bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,

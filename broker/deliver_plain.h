@@ -7,6 +7,8 @@
  *
  * A run from another shard (broker/runs.h) goes out whole where all subscribers of its filter take it as it is, with QoS 0 and room for all of it.
  *
+ * Large payloads of QoS 0 are not even copied where their packet leaves as it came: see lend_sinks().
+ *
  * Owner, threads: the shard. Lifetime: the packet is of one publication at one filter. */
 #ifndef RINGMQ_BROKER_DELIVER_PLAIN_H
 #define RINGMQ_BROKER_DELIVER_PLAIN_H

@@ -135,9 +135,10 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
     struct client_record *exchange = conn->client ? NULL : exchange_of(broker, conn);
     if (UNLIKELY(exchange != NULL)) limits.version = MQTT_5;
     struct mqtt_packet packet;
-    size_t consumed = 0, ahead = UNLIKELY(match_cache_wants_scout(broker->matches)) && conn->client ? 0 : SIZE_MAX;
+    size_t consumed = 0;
+    bool scouts = UNLIKELY(broker->scouts) && conn->client;
     while (consumed < bytes.bytes) {
-        if (UNLIKELY(consumed >= ahead)) ahead = consumed + publish_ahead(broker, conn->client, span_skip(bytes, consumed));
+        if (UNLIKELY(scouts) && broker->packets_ahead-- == 0) publish_ahead(broker, conn->client, span_skip(bytes, consumed));
         uint16_t acknowledged = puback_at(span_skip(bytes, consumed));
         if (acknowledged && LIKELY(conn->client != NULL)) {
             COUNT(broker, packets_received);
