@@ -263,13 +263,19 @@ static bool session_slice(struct broker_shard *broker, struct session *session, 
 
 /* ---- retained messages ------------------------------------------------------------------------------------------- */
 
+struct retained_slice {
+    struct broker_shard *broker;
+    uint64_t until_bytes;
+};
+
 static enum retain_answer retained_visit(void *context, struct span topic, void *stored, uint64_t bytes)
 {
-    struct broker_shard *broker = context;
+    struct retained_slice *slice = context;
+    struct broker_shard *broker = slice->broker;
     struct message *message = stored;
     if (message->expires_ms && message->expires_ms <= broker->shard->now_ms) return RETAIN_REMOVE;
     if (message->stored) store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
-    return RETAIN_NEXT;
+    return broker->durable->wal.bytes_appended > slice->until_bytes ? RETAIN_STOP : RETAIN_NEXT;
 }
 
 /* ---- slices ----------------------------------------------------------------------------------------------------- */
@@ -326,7 +332,8 @@ static void checkpoint_slice(struct broker_shard *broker)
     struct durable_shard *durable = broker->durable;
     uint64_t until_bytes = durable->wal.bytes_appended + SLICE_BYTES;
     if (!sessions_slice(broker, until_bytes)) return;
-    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, broker))
+    struct retained_slice slice = {broker, until_bytes};
+    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, &slice))
         if (durable->wal.bytes_appended > until_bytes) return;
     if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
     retain_scan_end(durable->checkpoint.retained);

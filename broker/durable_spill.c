@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/delivery_queue.h"
+#include "broker/remains.h"
 
 #define BLOCK_ENTRIES     128u
 #define BLOCK_BYTES       (64u * 1024)
@@ -129,8 +130,8 @@ bool durable_spill_congested(const struct broker_shard *broker)
 }
 
 /* A rest may have grown long while a checkpoint waited or the shelf was behind: thousands of blocks of some 20 us each. So what goes into blocks is paid for, in
- * bytes: an entry that comes pays for itself, so that no rest grows, and each turn pays for so many full blocks more. */
-#define CREDIT_BLOCKS 8
+ * bytes and entries: an entry that comes pays for itself, so that no rest grows, and each turn pays for so many full blocks more (twice as many of short messages). */
+#define CREDIT_BLOCKS 5
 #define ENTRY_COST    (BLOCK_BYTES / BLOCK_ENTRIES)
 
 static int64_t cost_of(uint64_t entries, uint64_t bytes) { return (int64_t)(entries * ENTRY_COST + bytes); }
@@ -157,7 +158,7 @@ static void rest_shorten(struct broker_shard *broker, struct durable_spill *spil
         block_write(broker, spill);
         durable->spill_credit -= cost_of(spill->until - from, spill->bytes - bytes);
     }
-    list_remove(&spill->long_link);
+    if (UNLIKELY(!list_empty(&spill->long_link))) list_remove(&spill->long_link);
 }
 
 void durable_spill_go_on(struct broker_shard *broker, struct durable_spill *spill)
@@ -485,8 +486,7 @@ void durable_spill_end(struct broker_shard *broker, struct session *session)
     if (session->spilled) UNCOUNT(broker, queues_spilled);
     session->spilled = false;
     list_remove(&spill->long_link);
-    while (spill->rest.count)
-        session_delivery_release(broker, delivery_queue_take(&spill->rest));
+    remains_queue(broker, &spill->rest);
     LIST_FOR_EACH(link, &durable->spill_writes)
     {
         struct spill_write *write = CONTAINER_OF(link, struct spill_write, link);
