@@ -165,15 +165,20 @@ enum mqtt_reason extras_rewrite_topic_as(struct broker_shard *broker, const stru
 
 #define EXCLUSIVE SPAN_LITERAL("$exclusive/")
 
+bool extras_exclusive(const struct broker_shard *broker, struct mqtt_subscription *subscription)
+{
+    struct span *filter = &subscription->filter;
+    if (!(broker->extras_bits & EXTRA_EXCLUSIVE) || !span_starts_with(*filter, EXCLUSIVE)) return false;
+    *filter = span_skip(*filter, EXCLUSIVE.bytes);
+    return true;
+}
+
 enum mqtt_reason extras_filter(struct broker_shard *broker, const struct session *session, struct mqtt_subscription *subscription,
                                bool *ret_exclusive)
 {
     struct span *filter = &subscription->filter;
-    *ret_exclusive = (broker->extras_bits & EXTRA_EXCLUSIVE) && span_starts_with(*filter, EXCLUSIVE);
-    if (*ret_exclusive) {
-        *filter = span_skip(*filter, EXCLUSIVE.bytes);
-        if (filter->bytes == 0 || subscription->share_group.bytes) return MQTT_REASON_TOPIC_FILTER_INVALID;
-    }
+    *ret_exclusive = extras_exclusive(broker, subscription);
+    if (*ret_exclusive && (filter->bytes == 0 || subscription->share_group.bytes)) return MQTT_REASON_TOPIC_FILTER_INVALID;
     if (!(broker->extras_bits & EXTRA_REWRITE_SUBSCRIBE)) return MQTT_REASON_SUCCESS;
     struct client_names names = client_names_of(session);
     return rewrite(broker, session, &names, REWRITE_SUBSCRIBE, filter);
