@@ -335,6 +335,8 @@ void retained_stop(struct broker_shard *broker);
 
 /* ---- will.c ----------------------------------------------------------------------------------------------------- */
 
+/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. */
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic);
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);

@@ -65,7 +65,7 @@ static void put_subscriptions(struct broker_shard *broker, struct record_writer 
         stored.qos = sink->qos;
         stored.no_local = sink->no_local;
         stored.retain_as_published = sink->retain_as_published;
-        stored.exclusive = exclusive_has(&broker->broker->exclusive, stored.filter, session);
+        stored.exclusive = !stored.group.bytes && exclusive_has(&broker->broker->exclusive, stored.filter, session);
         record_put_subscription(writer, &stored);
     }
 }

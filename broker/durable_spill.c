@@ -329,8 +329,8 @@ static void entry_load(struct broker_shard *broker, struct session *session, con
     shelf_front_gone(broker, spill, bytes);
 }
 
-/* Entries of one block, as far as they are wanted. False: it does not make sense. */
-static bool block_load(struct broker_shard *broker, struct session *session, uint64_t number, struct span block)
+/* Entries of one block, as far as they are wanted and make sense. */
+static void block_load(struct broker_shard *broker, struct session *session, uint64_t number, struct span block)
 {
     struct durable_spill *spill = session->durable->spill;
     struct record_reader reader = record_reader_of(block);
@@ -338,12 +338,10 @@ static bool block_load(struct broker_shard *broker, struct session *session, uin
         struct span ids;
         struct stored_message record;
         struct stored_delivery stored = record_take_entry(&reader, &ids, &record);
-        if (reader.bad) return false;
+        if (reader.bad || number > spill->from) return;
         if (number < spill->from) continue; /* loaded before, or dropped meanwhile */
-        if (number > spill->from) return true;
         entry_load(broker, session, &stored, ids, &record);
     }
-    return true;
 }
 
 /* Neither in the answer nor anywhere: the shelf has lost something. What is there behind it comes. */
@@ -362,18 +360,21 @@ static void gap_pass(struct broker_shard *broker, struct session *session, uint6
 static void answer_load(struct broker_shard *broker, struct session *session, const struct spill_request *request)
 {
     struct durable_spill *spill = session->durable->spill;
-    uint64_t before = spill->from, number = spill->until;
-    bool sound = true;
-    for (size_t at = 0; at + 12 <= request->bytes && sound;) {
+    uint64_t next = request->until; /* where what there is goes on */
+    for (size_t at = 0; at + 12 <= request->bytes;) {
+        uint64_t number;
         uint32_t length;
         memcpy(&number, request->data + at, 8);
         memcpy(&length, request->data + at + 8, 4);
-        if (number > spill->from) break; /* a block is missing */
-        sound = block_load(broker, session, number, span_of(request->data + at + 12, length));
+        if (number > spill->from) { /* a block is missing */
+            next = number;
+            break;
+        }
+        block_load(broker, session, number, span_of(request->data + at + 12, length));
         at += 12 + length;
-        number = spill->until;
     }
-    if (spill->from == before && spill->from < spill->until) gap_pass(broker, session, sound && number > spill->from ? number : spill->until);
+    /* Nothing of what was asked for first. Where the queue's front has been dropped meanwhile the answer is about what nobody wants any more, and says nothing of the rest. */
+    if (spill->from == request->from && spill->from < request->until) gap_pass(broker, session, next);
 }
 
 static void answer_take(struct broker_shard *broker, struct spill_request *request)
