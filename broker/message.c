@@ -8,7 +8,8 @@
 static size_t block_bytes(const struct message *message)
 {
     if (message->origin) return sizeof *message;
-    return message->taken ? sizeof *message + sizeof(struct message_taken) : (size_t)message_bytes(message);
+    if (LIKELY(!message->taken && !message->shelved)) return (size_t)message_bytes(message);
+    return message->taken ? sizeof *message + sizeof(struct message_taken) : sizeof(struct message_shelved) + (size_t)message_bytes(message);
 }
 
 static struct message_taken *taken_of(const struct message *message) { return (struct message_taken *)(uintptr_t)message->own; }
@@ -79,6 +80,22 @@ static struct message *message_make(struct shard *shard, struct publication *pub
     if (takes) *taken_of(message) = taken;
     account(shard, message, 1);
     message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication);
+    return message;
+}
+
+struct message *message_make_shelved(struct shard *shard, const struct publication *publication, const struct message_shelved *row)
+{
+    size_t bytes = publication->topic.bytes + publication->properties.bytes;
+    struct message *message = pool_acquire(&shard->pool, sizeof *message + sizeof *row + bytes);
+    *message = (struct message){.references = 1, .topic_bytes = (uint16_t)publication->topic.bytes, .properties_bytes = (uint32_t)publication->properties.bytes,
+                                .owner = (uint8_t)shard->number, .qos = publication->qos & 3, .retain = publication->retain, .shelved = true,
+                                .expires_ms = publication->expires_ms, .identity = publication->identity, .stored = publication->stored};
+    struct message_shelved *at = message_row(message);
+    *at = *row;
+    memcpy(at->bytes, publication->topic.data, publication->topic.bytes);
+    if (publication->properties.bytes) memcpy(at->bytes + publication->topic.bytes, publication->properties.data, publication->properties.bytes);
+    message->bytes = at->bytes;
+    account(shard, message, 1);
     return message;
 }
 
