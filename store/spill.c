@@ -64,7 +64,7 @@ struct spill *spill_create(const struct spill_config *config)
 {
     struct spill *spill = memory_acquire_zeroed(sizeof *spill);
     spill->config = *config;
-    spill->unsynced = true; /* what shelf_sweep() has removed */
+    spill->unsynced = config->swept;
     spill->wake = eventfd(0, EFD_CLOEXEC);
     if (spill->wake < 0) {
         memory_release(spill);

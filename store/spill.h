@@ -44,6 +44,7 @@ struct spill_config {
     struct shelf shelf;      /* the service's from now on */
     uint32_t shards_count;
     uint64_t sync_bytes;     /* so much is written before a sync */
+    bool swept;              /* shelf_sweep() has been there: a sync makes good what it has removed */
     struct reserve *reserve; /* the caller's, looked at when something is written; NULL: none is kept */
     void (*wake)(void *context, uint32_t shard); /* an answer or a sync is there for this shard */
     void *context;
@@ -73,7 +74,7 @@ int spill_trouble(const struct spill *spill);
  * needed by no log that is copied since. Any thread. */
 void spill_hold(struct spill *spill, bool held);
 bool spill_held(const struct spill *spill);
-/* What shelf_sweep() has removed is gone for good. Any thread. */
+/* It has been synced since it was created. Any thread. */
 bool spill_swept(const struct spill *spill);
 /* Syncs and makes a copy of the shelf; done by the thread, waited for. 0 or a negative errno. Any thread but a shard's. */
 int spill_backup(struct spill *spill, const char *directory);

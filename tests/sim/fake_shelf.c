@@ -188,3 +188,4 @@ void fake_shelf_restart(struct fake_shelf *shelf)
 }
 
 uint32_t fake_shelf_blocks(const struct fake_shelf *shelf) { return shelf->now.count; }
+uint32_t fake_shelf_rows(const struct fake_shelf *shelf) { return shelf->now.count - place_of(&shelf->now, SHELF_ROWS, 0); }

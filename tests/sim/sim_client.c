@@ -105,6 +105,8 @@ static void dial(struct sim_client *client, const struct sim_rules *rules, bool 
 
 static uint64_t user_of(uint32_t qos, uint32_t number) { return (uint64_t)qos << 32 | number; }
 
+bool sim_retains(uint32_t qos, uint32_t number) { return qos == 0 ? number % 7 == 0 : qos == 1 && number % 5 == 0; }
+
 static void send_publish(struct sim_client *client, const struct sim_rules *rules, uint32_t qos, uint32_t number,
                          uint16_t packet_id, bool dup)
 {
@@ -116,7 +118,7 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
     memset(payload + 4, (int)(number & 0xff), filler);
     struct mqtt_packet packet = {.type = MQTT_PUBLISH,
                                  .publish = {.dup = dup, .qos = (uint8_t)qos, .packet_id = packet_id,
-                                             .retain = qos == 0 && number % 7 == 0,
+                                             .retain = sim_retains(qos, number),
                                              .topic = span_of_string(topic), .payload = span_of(payload, 4 + filler)}};
     packet.publish.properties.present = 0;
     packet.publish.properties.raw = span_of(NULL, 0);
