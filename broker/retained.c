@@ -110,6 +110,7 @@ static void keep_for_a_while(struct broker_shard *broker, struct publication *pu
     kept.expires_ms = broker->shard->now_ms + broker->settings->mqtt.retained_expiry_s * 1000ull;
     keep(broker, &kept);
     publication->commit = kept.commit;
+    publication->congested |= kept.congested;
     publication_end(broker->shard, &kept);
 }
 
