@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -386,6 +387,7 @@ enum turn_part { TURN_WAIT, TURN_INPUT, TURN_LANES, TURN_ABOVE, TURN_SENDS, TURN
 struct turn_clock_marks {
     uint64_t used_ns[TURN_PARTS];
     uint32_t packets;
+    struct rusage wait; /* when the wait was over: pages that the thread has touched first, and how often it has left the processor */
 };
 #define LONG_TURN_NS (2 * NS_PER_MS)
 
@@ -395,6 +397,7 @@ static void turn_mark(struct shard *shard, enum turn_part part)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
     shard->marks->used_ns[part] = (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
     if (part == TURN_INPUT) shard->marks->packets = shard->turn_packets;
+    if (part == TURN_WAIT) getrusage(RUSAGE_THREAD, &shard->marks->wait);
 }
 
 static void marks_measure(struct shard *shard, uint32_t completions, uint64_t elapsed_ns)
@@ -406,10 +409,14 @@ static void marks_measure(struct shard *shard, uint32_t completions, uint64_t el
     spread_record(&shard->spreads[SPREAD_turn_processor], turn_ns);
     spread_record(&shard->spreads[SPREAD_round_processor], at[TURN_SENDS] - before_ns);
     if (LIKELY(turn_ns <= LONG_TURN_NS)) return;
-    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu",
+    const struct rusage *from = &shard->marks->wait;
+    struct rusage now;
+    getrusage(RUSAGE_THREAD, &now);
+    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu faults=%ld switches=%ld",
                 shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions, shard->marks->packets,
                 (unsigned long long)(at[TURN_INPUT] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_LANES] - at[TURN_INPUT]) / 1000,
-                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
+                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000, now.ru_minflt - from->ru_minflt,
+                now.ru_nvcsw + now.ru_nivcsw - from->ru_nvcsw - from->ru_nivcsw);
 }
 
 /* One more reading of the clock, about 25 ns a turn. */

@@ -58,7 +58,7 @@ struct kernel_ring {
 static struct {
     struct random_source random;
     struct fake_chances chances;
-    uint64_t now_ns;
+    uint64_t now_ns, look_ns;
     struct fake_socket sockets[FAKE_SOCKETS_MAX];
     int sockets_used;
     struct kernel_ring *rings[SHARDS_MAX];
@@ -126,6 +126,7 @@ void fake_release(void)
 }
 
 void fake_advance_ns(uint64_t ns) { world.now_ns += ns; }
+void fake_look_takes_ns(uint64_t ns) { world.look_ns = ns; }
 uint64_t fake_now_ns(void) { return world.now_ns; }
 
 int fake_connect(uint32_t shard)
@@ -194,7 +195,8 @@ static void fake_close(struct kernel_ring *ring)
 }
 
 static const struct kernel_features *fake_features(const struct kernel_ring *ring) { return &ring->features; }
-static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns; }
+static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns += world.look_ns; }
+static uint64_t fake_realtime_ns(struct kernel_ring *ring) { return world.now_ns; }
 
 static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_kind kind, int fd, uint64_t user)
 {
@@ -513,7 +515,7 @@ const struct kernel_verbs kernel_fake = {
     .close = fake_close,
     .features = fake_features,
     .monotonic_ns = fake_monotonic_ns,
-    .realtime_ns = fake_monotonic_ns,
+    .realtime_ns = fake_realtime_ns,
     .accept = fake_accept,
     .receive = fake_receive,
     .receive_done = fake_receive_done,
