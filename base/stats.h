@@ -48,6 +48,8 @@
     X(publish_sent, "PUBLISH packets to clients")                                                                    \
     X(publish_sent_bytes, "their payload")                                                                           \
     X(publish_unmatched, "PUBLISH packets that matched no subscription")                                             \
+    X(topics_scouted, "topics looked at before their message's turn came, among many filters")                       \
+    X(topics_scouted_across, "those of them in other receives than the one at hand")                                 \
     X(deliveries_queued, "deliveries that had to wait in a session's queue")                                         \
     X(queued_messages, "gauge: deliveries waiting in sessions' queues")                                              \
     X(queued_bytes, "gauge: bytes they stand for")                                                                   \

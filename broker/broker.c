@@ -64,7 +64,7 @@ static void broker_start(struct shard *shard)
     broker->sinks = sinks_create(broker->broker->hash_seed, 0);
     broker->matches = match_cache_create(broker->broker->routes, (uint16_t)shard->number,
                                          broker->settings->mqtt.match_cache_topics, MATCH_CACHE_BYTES_MAX);
-    match_cache_serves(broker->matches, broker->sinks, shard->group->packets_max ? 1 : SCOUT_FILTERS_MIN); /* tests want scouts */
+    match_cache_serves(broker->matches, broker->sinks, shard->group->packets_max ? 1 : SCOUT_FILTERS_MIN, &broker->scouts); /* tests want scouts */
     broker->share = share_create(random_next(&shard->random));
     list_init(&broker->kicked);
     list_init(&broker->requests);
@@ -217,6 +217,7 @@ static bool slow_turn(struct broker_shard *broker)
 static bool broker_turn(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
+    broker->packets_ahead = 0;
     bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(broker->lanes_blocked || !list_empty(&broker->resuming) || !list_empty(&broker->held))) more |= pressure_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) more |= kicked_disconnect(broker);

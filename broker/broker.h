@@ -77,6 +77,8 @@ struct broker_shard {
     struct map sessions;
     struct sinks *sinks;
     struct match_cache *matches;
+    bool scouts;                     /* the match cache wants topics to be scouted (publish_ahead.c) */
+    uint32_t packets_ahead;          /* so many that come now have been; 0 at the beginning of a turn */
     struct share_state *share;
     struct retain_store *retained;
     struct list kicked;              /* sessions to disconnect at the end of the turn */
@@ -191,8 +193,8 @@ void broker_stop_clients(struct broker_shard *broker);
 struct conn_progress packets_received(struct shard *shard, struct conn *conn, struct span bytes);
 /* The same without a look at traces. */
 struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes);
-/* Fetches what routing the PUBLISH packets of `bytes` will touch; returns how far it has looked (publish_ahead.c). */
-size_t publish_ahead(struct broker_shard *broker, const struct session *session, struct span bytes);
+/* While broker->scouts, before the packet at the beginning of `bytes` is handled: fetches what it and the next ones will touch (publish_ahead.c), which are packets_ahead more. */
+void publish_ahead(struct broker_shard *broker, const struct session *session, struct span bytes);
 /* Encodes a (rare) packet into the connection's stage. A packet larger than the client's maximum loses its reason string and
  * user properties; returns false when it is too large even so (nothing is sent). */
 bool packet_send(struct broker_shard *broker, struct conn *conn, enum mqtt_version version, uint32_t packet_bytes_max,
@@ -231,6 +233,9 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 /* To one of them, which wants it; false: it does not go the short way. */
 bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
+/* A run that has come from another shard to one filter's sinks, at once; false: some of them don't take it so, and nobody has got any of it. */
+struct run;
+bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {
@@ -257,6 +262,7 @@ static inline bool pressure_any(const struct broker_shard *broker)
 
 void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
                 const struct mqtt_ack *ack);
+void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id); /* ack_handle() of a PUBACK, whatever it says */
 void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
               enum mqtt_reason reason);
 

@@ -46,6 +46,8 @@ static const struct option options[] = {
      .help = "`wild`: filters of all subscribers (100000)"},
     {0, "busy", "N", OPTION_NUMBER, FIELD(plan.busy), 0, 100000000,
      .help = "`wild`: publish to the topics of so many of them alone, spread over all; 0: of all (0)"},
+    {0, "broad", NULL, OPTION_FLAG, FIELD(plan.broad),
+     .help = "`wild`: each subscriber has one filter for all of its topics: the same messages to the same clients by few filters (one each)"},
     {0, "zipf", NULL, OPTION_FLAG, FIELD(plan.zipf),
      .help = "`wild`: the r-th busiest topic gets a share of 1 / r of the messages (all the same share)"},
     {0, "messages", "N", OPTION_NUMBER, FIELD(plan.messages), 1, 100000000,
@@ -135,6 +137,7 @@ static int settle_and_run(struct bench_options *given, const struct text_list *p
         named.background = whole.background;
         named.busy = whole.busy;
         named.zipf = whole.zipf;
+        named.broad = whole.broad;
         named.connect_parallel = whole.connect_parallel;
         named.ping_probes = whole.ping_probes;
         named.threads = whole.threads;

@@ -32,6 +32,7 @@ struct bench_plan {
     uint32_t background;         /* connections that only stay */
     uint32_t filters;            /* WILD */
     uint32_t busy;               /* WILD: only so many of the filters' topics are published to, spread over all of them; 0: all */
+    bool broad;                  /* WILD: each subscriber has one filter for all topics that are its; else one for each */
     bool zipf;                   /* WILD: the r-th busiest topic gets a share of 1 / r; else all get the same */
     uint32_t messages;           /* RETAIN: in all; BURST: for each subscriber */
     uint32_t qos, payload_bytes; /* at least 16 */

@@ -37,9 +37,9 @@ static void json_histogram(const char *name, const struct histogram *histogram)
 static void json_plan(const struct bench_plan *plan)
 {
     printf("\"scenario\":\"%s\",\"protocol\":%u,\"publishers\":%u,\"subscribers\":%u,\"background\":%u,\"filters\":%u,"
-           "\"busy\":%u,\"zipf\":%s,\"messages\":%u,",
+           "\"busy\":%u,\"zipf\":%s,\"broad\":%s,\"messages\":%u,",
            plan->scenario, plan->version, plan->publishers, plan->subscribers, plan->background, plan->filters,
-           plan->busy ? plan->busy : plan->filters, plan->zipf ? "true" : "false", plan->messages);
+           plan->busy ? plan->busy : plan->filters, plan->zipf ? "true" : "false", plan->broad ? "true" : "false", plan->messages);
     printf("\"qos\":%u,\"payload_bytes\":%u,\"rate\":%u,\"outstanding\":%u,\"credit\":%u,\"relay\":%s,", plan->qos, plan->payload_bytes,
            plan->rate, plan->rate ? 0 : plan->outstanding, plan->rate ? 0 : plan->credit,
            plan->relay ? "true" : "false");
@@ -110,6 +110,7 @@ static void table_head(const struct bench_plan *plan, const struct bench_result 
     if (plan->background) printf(", %u more connections", plan->background);
     if (plan->filters) printf(", %u filters", plan->filters);
     if (plan->busy) printf(" (%u busy)", plan->busy);
+    if (plan->broad) printf(", one filter a subscriber");
     if (plan->zipf) printf(", Zipf");
     if (plan->messages) printf(", %u messages%s", plan->messages, plan->shape == BENCH_BURST ? " each" : "");
     if (plan->publishers) printf(", QoS %u, %u B", plan->qos, plan->payload_bytes);

@@ -153,8 +153,8 @@ bool scenario_check(const struct bench_plan *plan, char *ret_error, size_t error
     else if (plan->shape == BENCH_WILD && plan->filters < plan->subscribers)
         snprintf(ret_error, error_bytes, "%u filters are less than one for each of %u subscribers", plan->filters,
                  plan->subscribers);
-    else if ((plan->busy || plan->zipf) && plan->shape != BENCH_WILD)
-        snprintf(ret_error, error_bytes, "--busy and --zipf are for wild");
+    else if ((plan->busy || plan->zipf || plan->broad) && plan->shape != BENCH_WILD)
+        snprintf(ret_error, error_bytes, "--busy, --broad and --zipf are for wild");
     else if (plan->busy > plan->filters)
         snprintf(ret_error, error_bytes, "%u busy topics are more than %u filters", plan->busy, plan->filters);
     else if ((uint64_t)plan->subscribers * plan->publishers > (1u << 28) && plan->shape != BENCH_PAIRS &&

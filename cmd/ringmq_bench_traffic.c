@@ -29,21 +29,24 @@ static struct span topic_of_publisher(const struct bench_worker *worker, uint32_
     return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/%u", worker->plan->run, number));
 }
 
-/* WILD: message `device` goes to subscriber device % subscribers, which has one filter for it, of four kinds in turn. */
+/* WILD: message `device` goes to subscriber device % subscribers, whose site it is. The subscriber has one filter for it, of one of four kinds; or with `broad` one of two
+ * kinds for all of its site's devices. */
 static struct span wild_topic(const struct bench_worker *worker, uint32_t device, char *out)
 {
-    return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/site%u/device%u/status", worker->plan->run,
-                                         device / 1000, device));
+    const struct bench_plan *plan = worker->plan;
+    return span_of(out, (size_t)snprintf(out, TOPIC_BYTES_MAX, "bench/%s/site%u/device%u/status", plan->run, device % plan->subscribers, device));
 }
 
 static struct span wild_filter(const struct bench_worker *worker, uint32_t device, char *out)
 {
     static const char *const kinds[4] = {"bench/%s/site%u/device%u/status", "bench/%s/site%u/device%u/+",
                                          "bench/%s/site%u/device%u/#", "bench/%s/+/device%u/status"};
+    static const char *const broad[2] = {"bench/%s/site%u/+/status", "bench/%s/site%u/#"};
     const char *run = worker->plan->run;
-    uint32_t kind = device % 4;
-    int bytes = kind == 3 ? snprintf(out, TOPIC_BYTES_MAX, kinds[3], run, device)
-                          : snprintf(out, TOPIC_BYTES_MAX, kinds[kind], run, device / 1000, device);
+    uint32_t kind = (uint32_t)(hash_u64(device) >> 62), site = device % worker->plan->subscribers;
+    int bytes = worker->plan->broad ? snprintf(out, TOPIC_BYTES_MAX, broad[site % 2], run, site)
+                : kind == 3         ? snprintf(out, TOPIC_BYTES_MAX, kinds[3], run, device)
+                                    : snprintf(out, TOPIC_BYTES_MAX, kinds[kind], run, site, device);
     return span_of(out, (size_t)bytes);
 }
 
@@ -69,6 +72,7 @@ static uint32_t filters_of(const struct bench_worker *worker, const struct bench
 {
     const struct bench_plan *plan = worker->plan;
     if (plan->shape == BENCH_FANOUT) return plan->publishers <= FANOUT_TOPICS_MAX ? plan->publishers : 1;
+    if (plan->shape == BENCH_WILD && plan->broad) return 1;
     if (plan->shape == BENCH_WILD) return (plan->filters + plan->subscribers - 1 - client->number) / plan->subscribers;
     return 1;
 }
@@ -245,6 +249,7 @@ static void publish_next(struct bench_worker *worker, struct bench_publisher *pu
     number = stream_next(worker, stream);
     publish(worker, publisher, topic, (uint8_t)plan->qos, false, number, due_ns, plan->payload_bytes);
     publisher->sent++;
+    worker->events++;
     bench_add(&worker->lane->expected, worker->fan);
     if (!worker->measuring) return;
     tally->sent++;
@@ -338,11 +343,13 @@ void message_count(struct bench_worker *worker, enum track_verdict verdict, cons
     tally->disordered += verdict == TRACK_LATE;
     if (verdict == TRACK_REPEATED) return;
     bench_add(&worker->lane->arrived, 1);
+    /* Open loop: of those that were due in the measured time, also when they come after it; else what waits longest would not be among them. */
+    bool timed = worker->plan->rate ? stamp->due_ns >= worker->from_ns && stamp->due_ns < worker->until_ns : worker->measuring;
+    uint64_t now_ns = worker->shard->now_ns;
+    if (timed) histogram_add(&tally->latency_ns, now_ns > stamp->due_ns ? now_ns - stamp->due_ns : 0);
     if (!worker->measuring) return;
     tally->received++;
     tally->bytes_received += bytes;
-    uint64_t now_ns = worker->shard->now_ns;
-    histogram_add(&tally->latency_ns, now_ns > stamp->due_ns ? now_ns - stamp->due_ns : 0);
 }
 
 /* One member's part of a publisher's messages must come in order, too. */

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -126,14 +127,24 @@ static bool completion_take(struct shard *shard, struct kernel_completion *compl
     return completion_handle(shard, completion), false;
 }
 
-static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
+/* No message fits into so few bytes: a ping, an answer, a farewell. They take next to nothing, and somebody counts the time until he is answered. */
+#define RECEIVE_BYTES_SMALL 4
+
+/* To be asked of each completion in their order: what comes behind one of the same connection that is not urgent is not, either. */
+static bool completion_is_urgent(struct shard *shard, const struct kernel_completion *completion)
 {
-    return completion->user >> 56 != USER_RECEIVE || shard->conns[(uint32_t)completion->user].urgent;
+    if (completion->user >> 56 != USER_RECEIVE) return true;
+    struct conn *conn = &shard->conns[(uint32_t)completion->user];
+    if (conn->urgent) return true;
+    bool small = completion->result > 0 && completion->result <= RECEIVE_BYTES_SMALL && !(completion->flags & KERNEL_REST);
+    if (small && !conn->waits_its_turn) return true;
+    conn->waits_its_turn = true;
+    return false;
 }
 
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
-    if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user]); /* of no connection: any address will do */
 }
 
 /* Input may be taken until then, from the beginning of the turn: in any case some. */
@@ -159,7 +170,7 @@ bool shard_step_over(struct shard *shard)
     return now_ns > shard->step_until_ns;
 }
 
-/* Handles those that must not wait behind a crowd of publishers (everything but receives, and receives of whoever has
+/* Handles those that must not wait behind a crowd of publishers (everything but receives, the smallest of these, and receives of whoever has
  * acknowledgements to send: they make room for what the others bring) and closes the gaps. Who is urgent is looked up before anything is
  * handled, so that one connection's receives keep their order. Returns how many remain. */
 static uint32_t completions_urgent(struct shard *shard, uint32_t count)
@@ -172,9 +183,12 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
         if (completion_is_urgent(shard, &completions[i])) completions[i].flags |= KERNEL_URGENT;
     }
     phase_begin(shard, shard->budget_ns / 4 * 3);
+    shard->completions_until = count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t kind = completions[i].user >> 56;
+        if (!(completions[i].flags & KERNEL_URGENT)) shard->conns[(uint32_t)completions[i].user].waits_its_turn = false;
         bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
+        shard->completions_next = i + 1;
         bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
         if (!now || completion_take(shard, &completions[i])) completions[remaining++] = completions[i];
     }
@@ -203,12 +217,15 @@ static void completions_handle(struct shard *shard, uint32_t count)
     phase_begin(shard, shard->budget_ns);
     uint32_t budget = shard->turn_packets + shard->packets_max, i = 0;
     uint64_t user = 0;
+    shard->completions_until = count;
     for (; i < count && shard->turn_packets < budget && !shard_turn_spent(shard); i++) {
         completion_prefetch(shard, i, count);
         user = completions[i].user;
+        shard->completions_next = i + 1;
         if (UNLIKELY(completion_take(shard, &completions[i]))) break;
     }
     shard->completions_left = count - i;
+    shard->completions_next = shard->completions_until = 0;
     if (LIKELY(i == count)) return;
     memmove(completions, completions + i, (count - i) * sizeof *completions);
     if (shard->turn_spent) goes_back(shard, user);
@@ -313,11 +330,16 @@ static void gather_learn(struct shard *shard)
     shard->turn_receives = shard->turn_packets = 0;
 }
 
+/* What was lent in the last turn is sent first, so that what comes in now finds the buffers; every other turn takes in what comes. */
 static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
     uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
     uint32_t left = shard->completions_left;
+    if (UNLIKELY(shard->lent) && shard->stats.turns != shard->settled_turn + 1) {
+        shard->settled_turn = shard->stats.turns;
+        return left + group->verbs->settle(shard->ring, shard->completions + left, COMPLETIONS_PER_TURN_MAX - left);
+    }
     if (limit_ns > 0 && shard_spin(shard)) limit_ns = 0;
     bool sleeps = limit_ns > 0 && mesh_may_sleep(group->mesh, shard->number);
     if (!sleeps)
@@ -481,7 +503,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
-    if (shard->stalled_count) stalled_receive_again(shard);
+    if (shard->stalled_count && !shard->lent) stalled_receive_again(shard); /* else in the next turn: they would find no buffers again */
     if (shard->later_count) more |= filters_later_turn(shard);
     if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
@@ -530,6 +552,7 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
+    shard->lends_from = group->lends_from ? group->lends_from : LENDS_FROM;
     shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
     shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
     shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
@@ -585,6 +608,7 @@ void shard_destroy(struct shard *shard)
 {
     wheel_stop(&shard->wheel, &shard->accept_retry);
     wheel_stop(&shard->wheel, &shard->overload.timer);
+    CHECK(shard->lent == 0);
     shard->group->verbs->close(shard->ring);
     munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);

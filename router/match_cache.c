@@ -1,6 +1,7 @@
 #include "router/match_cache.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -8,6 +9,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "router/match_ahead.h"
 #include "router/share.h"
 
 #define WAYS 8
@@ -47,9 +49,12 @@ struct match_cache {
     struct entry *last;   /* the last hit, often the next one, too; NULL: none, or it may have gone */
     struct route_match match;
     struct match_cache_stats stats;
-    uint64_t hits_looked, misses_looked; /* when it was last asked whether misses prevail */
+    uint64_t misses_looked; /* when they last began a scouting */
     uint32_t scout_from;
-    bool wants_scout;
+    uint32_t scouted, scouted_cold; /* topics, since the last judgement */
+    bool *scouts;
+    uint16_t *warm;              /* topics scouted lately, by hash; NULL: none yet */
+    struct match_aheads aheads;
 };
 
 /* A topic that begins with `$` does not depend on the wildcard partition. */
@@ -68,10 +73,11 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
     return cache;
 }
 
-void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from)
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from, bool *scouts)
 {
     cache->sinks = sinks;
     cache->scout_from = scout_from;
+    cache->scouts = scouts;
 }
 
 static void entry_release(struct match_cache *cache, struct entry *entry)
@@ -88,6 +94,7 @@ void match_cache_destroy(struct match_cache *cache)
     entry_release(cache, cache->unkept);
     pool_free(&cache->pool);
     memory_release(cache->sets);
+    memory_release(cache->warm);
     route_match_release(&cache->match);
     memory_release(cache);
 }
@@ -330,34 +337,81 @@ uint64_t match_cache_expect(const struct match_cache *cache, struct span topic)
     return hash;
 }
 
-bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash)
+const struct match_set *match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash)
 {
     const struct cache_set *set = set_of(cache, topic_hash);
-    bool known = false;
     for (uint32_t way = 0; way < WAYS; way++)
-        known |= set->tags[way] == (uint32_t)topic_hash;
-    return known;
+        if (set->tags[way] == (uint32_t)topic_hash && set->entries[way]) return &set->entries[way]->set;
+    return NULL;
 }
 
-#define MISSES_PER_LOOK   64
-
-bool match_cache_wants_scout(const struct match_cache *cache) { return cache->wants_scout; }
-
-/* Misses turn it on, here; when there are none any more the scout notices. */
-void match_cache_scouted(struct match_cache *cache, uint32_t unknown)
+void match_cache_expect_known(const struct match_set *known)
 {
-    if (unknown == 0) cache->wants_scout = false;
+    const char *entry = (const char *)known - offsetof(struct entry, set);
+    for (size_t at = 0; at < sizeof(struct entry) + 64; at += 64) /* its id and its topic lie behind it */
+        __builtin_prefetch(entry + at);
+}
+
+/* ---- when to scout ----------------------------------------------------------------------------------------------- */
+
+#define MISSES_PER_LOOK   64
+#define SCOUTED_PER_LOOK  64
+#define WARM_TOPICS       8192 /* what belongs to so many is about as large as the caches that are near */
+
+struct match_aheads *match_cache_aheads(struct match_cache *cache) { return &cache->aheads; }
+
+bool match_cache_is_warm(struct match_cache *cache, uint64_t topic_hash)
+{
+    uint16_t *known = &cache->warm[topic_hash % WARM_TOPICS], name = (uint16_t)(topic_hash >> 48 | 1);
+    bool warm = *known == name;
+    *known = name;
+    return warm;
+}
+
+void match_cache_scouted(struct match_cache *cache, uint32_t topics, uint32_t cold)
+{
+    cache->scouted += topics;
+    cache->scouted_cold += cold;
+    if (cache->scouted < SCOUTED_PER_LOOK) return;
+    if (cache->scouted_cold < cache->scouted / 4) {
+        *cache->scouts = false;
+        cache->aheads.count = 0;
+    }
+    cache->scouted = cache->scouted_cold = 0;
 }
 
 static void misses_look(struct match_cache *cache)
 {
-    uint64_t hits = cache->stats.hits - cache->hits_looked;
-    cache->wants_scout = cache->sinks && hits < MISSES_PER_LOOK && sinks_filters(cache->sinks) >= cache->scout_from;
-    cache->hits_looked = cache->stats.hits;
     cache->misses_looked = cache->stats.misses;
+    if (cache->sinks == NULL || *cache->scouts || sinks_filters(cache->sinks) < cache->scout_from) return;
+    if (cache->warm == NULL) cache->warm = memory_acquire_zeroed(WARM_TOPICS * sizeof *cache->warm);
+    cache->scouted = cache->scouted_cold = 0;
+    *cache->scouts = true;
 }
 
-/* way == WAYS: the topic has none yet. */
+/* ---- looking up, continued ---------------------------------------------------------------------------------------- */
+
+/* What is in cache->match gets a place; way == WAYS: the topic has none yet. */
+static const struct match_set *entry_keep(struct match_cache *cache, struct cache_set *set, uint32_t way, const struct entry *begun, const struct shape *shape,
+                                          struct span topic, uint64_t hash)
+{
+    struct entry *old = NULL;
+    if (way < WAYS) {
+        old = set->entries[way];
+        set->entries[way] = NULL;
+        cache->stats.bytes -= old->block_bytes;
+        cache->stats.entries--;
+    }
+    bytes_make_room(cache, pool_block_bytes(shape->bytes));
+    if (way == WAYS) way = way_make_room(cache, set);
+    struct entry *entry = entry_build(cache, old, begun, shape, topic, hash);
+    set->tags[way] = (uint32_t)hash;
+    set->entries[way] = entry;
+    cache->stats.bytes += entry->block_bytes;
+    cache->stats.entries++;
+    return &entry->set;
+}
+
 static const struct match_set *match_anew(struct match_cache *cache, struct cache_set *set, uint32_t way,
                                           struct span topic, uint64_t hash)
 {
@@ -380,21 +434,7 @@ static const struct match_set *match_anew(struct match_cache *cache, struct cach
         cache->stats.passed++;
         return unkept_build(cache, &begun, &shape, topic, hash);
     }
-    struct entry *old = NULL;
-    if (way < WAYS) {
-        old = set->entries[way];
-        set->entries[way] = NULL;
-        cache->stats.bytes -= old->block_bytes;
-        cache->stats.entries--;
-    }
-    bytes_make_room(cache, pool_block_bytes(shape.bytes));
-    if (way == WAYS) way = way_make_room(cache, set);
-    struct entry *entry = entry_build(cache, old, &begun, &shape, topic, hash);
-    set->tags[way] = (uint32_t)hash;
-    set->entries[way] = entry;
-    cache->stats.bytes += entry->block_bytes;
-    cache->stats.entries++;
-    return &entry->set;
+    return entry_keep(cache, set, way, &begun, &shape, topic, hash);
 }
 
 static const struct match_set *lookup_anew(struct match_cache *cache, struct cache_set *set, uint32_t way, struct span topic, uint64_t hash)
@@ -403,6 +443,25 @@ static const struct match_set *lookup_anew(struct match_cache *cache, struct cac
     if (UNLIKELY(cache->stats.misses - cache->misses_looked >= MISSES_PER_LOOK)) misses_look(cache);
     if (LIKELY(cache->sinks != NULL)) filters_ahead(cache, found);
     return found;
+}
+
+/* The scout has been there: one filter of this shard, or none. */
+static const struct match_set *lookup_scouted(struct match_cache *cache, struct cache_set *set, const struct match_ahead *ahead, struct span topic)
+{
+    uint64_t hash = ahead->set.topic_hash;
+    struct entry begun = {.first_at = ahead->first_at, .wildcard_at = ahead->wildcard_at, .first_version = ahead->first_version, .wildcard_version = ahead->wildcard_version};
+    size_t bytes = sizeof(struct entry) + ahead->set.local_ids_count * sizeof(uint32_t) + topic.bytes;
+    cache->stats.misses++;
+    cache->stats.ahead++;
+    if (bytes > cache->bytes_max / 8 || !is_admitted(cache, set, pool_block_bytes(bytes), hash)) {
+        cache->stats.passed++;
+        return &ahead->set;
+    }
+    cache->last = NULL;
+    route_match_clear(&cache->match);
+    if (ahead->set.local_ids_count) route_match_add_plain(&cache->match, cache->self, ahead->local_id);
+    struct shape shape = shape_of(cache, topic);
+    return entry_keep(cache, set, WAYS, &begun, &shape, topic, hash);
 }
 
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic)
@@ -426,6 +485,10 @@ const struct match_set *match_cache_lookup(struct match_cache *cache, struct spa
         cache->stats.hits++;
         cache->last = entry;
         return &entry->set;
+    }
+    if (cache->aheads.count) {
+        const struct match_ahead *ahead = match_ahead_find(&cache->aheads, topic);
+        if (LIKELY(ahead != NULL)) return lookup_scouted(cache, set, ahead, topic);
     }
     return lookup_anew(cache, set, WAYS, topic, hash);
 }

@@ -46,17 +46,24 @@ struct match_cache *match_cache_create(const struct route_index *index, uint16_t
                                        uint64_t bytes_max);
 void match_cache_destroy(struct match_cache *cache); /* accepts NULL */
 /* The shard's sinks: a topic's are fetched while its match is being remembered. They must outlive the cache; without them nothing is fetched.
- * scout_from: so many filters make misses expensive (match_cache_wants_scout()); fewer lie in the processor's caches. */
+ * scout_from: so many filters make misses expensive; fewer lie in the processor's caches. *scouts (false at first) says whether topics had better be scouted
+ * (route_scout.h) before they are looked up; it must outlive the cache, too. */
 #define SCOUT_FILTERS_MIN 20000
-void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from);
+void match_cache_serves(struct match_cache *cache, const struct sinks *sinks, uint32_t scout_from, bool *scouts);
 
-/* For route_scout.c. Asks the memory for the topic's set and returns the topic's hash; then: may it be that the topic is remembered? */
+/* For route_scout.c. More topics at once than the memory can answer at once bring nothing. */
+#define SCOUT_TOPICS 16
+struct match_aheads;
+struct match_aheads *match_cache_aheads(struct match_cache *cache);
+/* Asks the memory for the topic's set and returns the topic's hash. */
 uint64_t match_cache_expect(const struct match_cache *cache, struct span topic);
-bool match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash);
-
-/* Do most lookups miss, among so many filters of this shard that a miss is expensive? Who then scouts says how many topics were unknown. */
-bool match_cache_wants_scout(const struct match_cache *cache);
-void match_cache_scouted(struct match_cache *cache, uint32_t unknown);
+/* Where the topic's match is if it is remembered; an address to fetch, then to look at: it may be another topic's. NULL: it is not remembered. */
+const struct match_set *match_cache_may_know(const struct match_cache *cache, uint64_t topic_hash);
+void match_cache_expect_known(const struct match_set *known);
+/* Was this topic scouted lately, so that what belongs to it is likely to be in the processor's caches? It is now. */
+bool match_cache_is_warm(struct match_cache *cache, uint64_t topic_hash);
+/* Misses begin it, wherever filters are many. It ends when few of the topics are cold. */
+void match_cache_scouted(struct match_cache *cache, uint32_t topics, uint32_t cold);
 
 /* Never NULL; nobody wants the topic: match_set_empty(). */
 const struct match_set *match_cache_lookup(struct match_cache *cache, struct span topic);
@@ -65,6 +72,7 @@ struct match_cache_stats {
     uint64_t hits, misses; /* a miss: not there, or there and outdated */
     uint64_t outdated, evicted;
     uint64_t passed; /* misses that were not kept, being the first */
+    uint64_t ahead;  /* misses whose match the scout had found */
     uint64_t bytes, entries;
 };
 struct match_cache_stats match_cache_stats(const struct match_cache *cache);

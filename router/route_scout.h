@@ -2,20 +2,20 @@
  *
  * Among a million filters a match is a chain of about five loads, each of which only the one before it can name and no cache has: the processor would wait for
  * them one after the other, message for message. Where several messages have come together, the scout goes down all their chains side by side, a step
- * of each in turn, and each step only asks for the line that the next one needs. The match itself then finds everything there. It decides
- * nothing: what it misses costs time and nothing else.
+ * of each in turn, and each step only asks for the line that the next one needs. A topic that the match cache remembers has such a chain, too, if a shorter one.
  *
- * Threads and lifetimes: a reader as route_index_match() is one; all it knows is forgotten when it returns. */
+ * What is found on the way is not thrown away: where a topic leads to one filter of this shard, or to none, that is its match, and the cache
+ * hands it out when the topic is looked up (router/match_ahead.h). Everything else is matched as if nobody had been there, and finds everything at hand.
+ *
+ * Threads and lifetimes: a reader as route_index_match() is one. Calls count as calls of the match cache. */
 #ifndef RINGMQ_ROUTER_ROUTE_SCOUT_H
 #define RINGMQ_ROUTER_ROUTE_SCOUT_H
 
 #include "router/match_cache.h"
 
-/* More at once than the memory can answer at once brings nothing. */
-#define SCOUT_TOPICS 16
-
-/* Topics that the cache remembers are left out; returns how many are not. `self`: the target whose ids are those of `sinks`. */
-uint32_t route_scout(const struct route_index *index, const struct match_cache *cache, const struct sinks *sinks, uint16_t self, const struct span *topics,
-                 uint32_t count);
+/* `self`: the target whose ids are those of `sinks`. ret_who[i]: one of those that topic i goes to, likely to be touched first (already asked for); NULL: it was not
+ * found. Returns how many of the topics were cold. The cache must scout (match_cache_serves()). At most SCOUT_TOPICS. */
+uint32_t route_scout(const struct route_index *index, struct match_cache *cache, const struct sinks *sinks, uint16_t self, const struct span *topics,
+                     uint32_t count, void **ret_who);
 
 #endif

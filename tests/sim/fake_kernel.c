@@ -49,7 +49,7 @@ struct kernel_ring {
     struct fake_operation **operations;
     uint32_t operations_count, operations_capacity;
     uint8_t buffers[BUFFERS][BUFFER_BYTES];
-    bool buffer_lent[BUFFERS];
+    uint32_t buffer_lent[BUFFERS];
     struct kernel_completion early[EARLY_MAX]; /* what fake_wakes() has found */
     uint32_t early_count;
     bool woken;
@@ -235,13 +235,20 @@ static void fake_receive(struct kernel_ring *ring, int fd, bool once, uint64_t u
 static void fake_receive_done(struct kernel_ring *ring, uint32_t buffer)
 {
     CHECK(buffer < BUFFERS && ring->buffer_lent[buffer]);
-    ring->buffer_lent[buffer] = false;
+    if (--ring->buffer_lent[buffer]) return;
     memset(ring->buffers[buffer], 0xdd, BUFFER_BYTES); /* whoever still looks there will notice */
 }
 
-static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
+static void fake_receive_keep(struct kernel_ring *ring, uint32_t buffer)
+{
+    CHECK(buffer < BUFFERS && ring->buffer_lent[buffer]);
+    ring->buffer_lent[buffer]++;
+}
+
+static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, bool at_once, uint64_t user)
 {
     struct fake_operation *operation = operation_add(ring, OP_SEND, fd, user);
+    operation->now = at_once;
     CHECK(count <= 1024);
     memcpy(operation->pieces, pieces, count * sizeof *pieces);
     operation->pieces_count = count;
@@ -253,7 +260,7 @@ static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iove
 static void fake_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
 {
     struct iovec piece = {(void *)(uintptr_t)data, bytes};
-    fake_send_vector(ring, fd, &piece, 1, user);
+    fake_send_vector(ring, fd, &piece, 1, false, user);
 }
 
 static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
@@ -262,9 +269,9 @@ static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, si
     ring->operations[ring->operations_count - 1]->now = true;
 }
 
-static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user)
+static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, bool at_once, uint64_t user)
 {
-    fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, user);
+    fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, at_once, user);
 }
 
 static void fake_cancel(struct kernel_ring *ring, uint64_t target)
@@ -371,7 +378,7 @@ static bool progress_receive(struct kernel_ring *ring, struct fake_operation *op
             return true;
         }
         uint32_t most = chance(world.chances.receive_short) ? 1 + (uint32_t)random_below(&world.random, 9) : BUFFER_BYTES;
-        ring->buffer_lent[buffer] = true;
+        ring->buffer_lent[buffer] = 1;
         out->result = (int)pipe_get(&socket->up, ring->buffers[buffer], most);
         out->data = ring->buffers[buffer];
         out->buffer = (uint32_t)buffer;
@@ -507,6 +514,11 @@ static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_
     return ring->early_count ? early : early + collect(ring, ret_completions + early, max - early);
 }
 
+static uint32_t fake_settle(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max)
+{
+    return fake_wait(ring, 0, 0, ret_completions, max);
+}
+
 static bool fake_ready(struct kernel_ring *ring) { return true; }
 
 const struct kernel_verbs kernel_fake = {
@@ -519,6 +531,7 @@ const struct kernel_verbs kernel_fake = {
     .accept = fake_accept,
     .receive = fake_receive,
     .receive_done = fake_receive_done,
+    .receive_keep = fake_receive_keep,
     .send = fake_send,
     .send_vector = fake_send_vector,
     .send_now = fake_send_now,
@@ -531,5 +544,6 @@ const struct kernel_verbs kernel_fake = {
     .write_sync = fake_write_sync,
     .wake = fake_wake,
     .wait = fake_wait,
+    .settle = fake_settle,
     .ready = fake_ready,
 };

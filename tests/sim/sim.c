@@ -60,6 +60,7 @@ static uint32_t layers_now;
 static bool verbose, memory_only, store_only; /* no run has a store; all have one */
 static bool pressure_only;                    /* see pressure_choose() */
 static uint64_t rows_found, rows_fetched; /* of retained messages: after starts; for subscribers */
+static uint64_t scouted_sum, scouted_across_sum, scouted_found_sum;
 static uint64_t pressure_drops, pressure_drop_runs, pressure_holds_sum;
 
 _Noreturn void sim_fail(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
@@ -89,11 +90,11 @@ static struct settings settings_make(struct sim *sim)
     return (struct settings){
         .node = {.connections_max = 4096},
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = (uint16_t)pick(sim, 1, 12),
-                 .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = 8,
+                 .inflight_max = (uint16_t)pick(sim, 1, 20), .topic_alias_max = 8, .topic_alias_out_max = (uint16_t)(8 * pick(sim, 0, 1)),
                  .topic_levels_max = 128, .client_id_bytes_max = 65535, .qos_max = 2, .retain_available = true,
                  .wildcard_available = true, .shared_available = true, .share_strategy = (uint8_t)pick(sim, 0, 6),
                  .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 1000000, .queue_bytes_max = 1u << 30,
-                 .retained_messages_max = 0, .match_cache_topics = 64, .pause_ms = pick(sim, 0, 3),
+                 .retained_messages_max = 0, .match_cache_topics = hash_u64(sim->seed ^ 0x70b1c) & 1 ? 64 : 0 /* few */, .pause_ms = pick(sim, 0, 3),
                  .response_information = ""},
         .io = {.spin_us = 0},
         .sys = {.interval_s = 1},
@@ -247,6 +248,7 @@ static void node_make(struct sim *sim)
                                       .mesh = mesh_create(shards, pick(sim, 0, 1) ? LANE_SLOTS : pick(sim, 17, 48)) /* 17: the largest record of this load */,
                                       .qsbr = &sim->broker->qsbr,
                                       .packets_max = pick(sim, 0, 3), .sorted_from = pick(sim, 0, 4), .crowd_from = pick(sim, 0, 2),
+                                      .lends_from = hash_u64(sim->seed ^ 0x1e4d) & 3 ? 64 : 0, /* receives of the simulation have 512 bytes at most */
                                       .listeners = &sim->listener, .listeners_count = 1};
     uint64_t fate = hash_u64(sim->seed ^ 0xfea7); /* not the run's own chances: those stay what they were for each seed */
     if ((fate & 1) && !pressure_only) sim->features = fake_feature_create(sim->broker, &sim->settings, fate, (uint32_t)(fate >> 8 & 127));
@@ -319,7 +321,7 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : pressure_only ? SIM_PUBLISHER : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, 3000), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
+                                    .filler_max = pick(sim, 0, pick(sim, 0, 1) ? 3000 : 60), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
@@ -519,6 +521,10 @@ static void sim_check(struct sim *sim)
                 check_flow(sim, p, qos, n);
             }
     if (pressure_only) check_pressure(sim);
+    scouted_sum += SUM(sim, topics_scouted);
+    scouted_across_sum += SUM(sim, topics_scouted_across);
+    for (uint32_t s = 0; s < sim->group.shards_count; s++)
+        scouted_found_sum += match_cache_stats(sim->broker->shards[s]->matches).ahead;
     if (verbose)
         printf("seed 0x%" PRIx64 ": %u shards, %u clients, %" PRIu64 " messages, layers %u, %" PRIu64 " moved, %" PRIu64
                " redelivered, %" PRIu64 " taken over, %" PRIu64 " paused, %" PRIu64 " limited, %" PRIu64 " deliveries limited, %" PRIu64 " found a lane full, %" PRIu64 " commits, %" PRIu64 " checkpoints, %" PRIu64 " write failures, %" PRIu64 " refused, %u crashes\n", sim->seed, sim->group.shards_count,
@@ -670,6 +676,8 @@ int main(int argc, char **argv)
     if (verbose) printf("packets that waited for a feature: %" PRIu64 ", messages to sinks: %" PRIu64 ", held: %" PRIu64 "\n", fake_feature_waited(), sunk, holds);
     if (pressure_only)
         printf("publishers waited %" PRIu64 " times; %" PRIu64 " runs had slow subscribers, who missed %" PRIu64 " messages\n", pressure_holds_sum, pressure_drop_runs, pressure_drops);
+    if (verbose) printf("topics scouted: %" PRIu64 ", in other receives: %" PRIu64 ", matched by it: %" PRIu64 "\n", scouted_sum, scouted_across_sum, scouted_found_sum);
+    if (count >= 100 && !pressure_only && scouted_across_sum == 0) return fprintf(stderr, "no topic was looked at before its turn: that has not been tested\n"), 1;
     if (pressure_only && count >= 100 && pressure_holds_sum == 0) return fprintf(stderr, "no publisher ever waited: this has tested nothing\n"), 1;
     if (store_only) printf("payloads of retained messages: %" PRIu64 " rows were on the shelf after starts, %" PRIu64 " were fetched\n", rows_found, rows_fetched);
     if (store_only && count >= 100 && (rows_found == 0 || rows_fetched == 0)) return fprintf(stderr, "no payload ever lay on the shelf: this has tested nothing\n"), 1;

@@ -125,14 +125,17 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
     send_packet(client, &packet);
 }
 
+/* One, or some of one topic at once: those may cross shards together (broker/runs.h). */
 static void publish_new(struct sim_client *client, const struct sim_rules *rules)
 {
-    uint32_t qos = (uint32_t)random_below(rules->random, 3);
+    uint32_t qos = (uint32_t)random_below(rules->random, 3), count = chance(rules, 60) ? 1 + (uint32_t)random_below(rules->random, 6) : 1;
     struct sim_flow *flow = &client->flows[qos];
-    if (flow->published == SIM_SEQUENCE_MAX || (qos && mqtt_inflight_full(&client->window))) return;
-    uint32_t number = flow->published++;
-    uint16_t packet_id = qos ? mqtt_inflight_add(&client->window, NULL, (uint8_t)qos, user_of(qos, number)) : 0;
-    send_publish(client, rules, qos, number, packet_id, false);
+    while (count--) {
+        if (flow->published == SIM_SEQUENCE_MAX || (qos && mqtt_inflight_full(&client->window))) return;
+        uint32_t number = flow->published++;
+        uint16_t packet_id = qos ? mqtt_inflight_add(&client->window, NULL, (uint8_t)qos, user_of(qos, number)) : 0;
+        send_publish(client, rules, qos, number, packet_id, false);
+    }
 }
 
 static void resend(struct sim_client *client, const struct sim_rules *rules)

@@ -93,12 +93,15 @@ static void *shard_run(void *argument)
     struct match_cache *cache = match_cache_create(route_index, (uint16_t)shard, 64, 1 << 20);
     struct sinks *sinks = sinks_create(1, 0); /* empty: a scout meets ids that are nobody's any more */
     char topic[64];
+    void *who[3];
+    bool scouts = false;
     qsbr_wake(&qsbr, shard);
+    match_cache_serves(cache, sinks, 0, &scouts);
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         for (int i = 0; i < 16; i++) {
             uint32_t first = (uint32_t)random_below(&random, FIRSTS);
             sprintf(topic, "f%u/x/y", first);
-            route_scout(route_index, cache, sinks, (uint16_t)shard, (struct span[]){text(topic), text("f1/x/y"), text("f2/other")}, 3);
+            if (scouts) route_scout(route_index, cache, sinks, (uint16_t)shard, (struct span[]){text(topic), text("f1/x/y"), text("f2/other")}, 3, who);
             route_index_match(route_index, text(topic), &match);
             expect_lasting(&match, first);
             const struct match_set *set = match_cache_lookup(cache, text(topic));
@@ -116,6 +119,7 @@ static void *shard_run(void *argument)
             qsbr_pass(&qsbr, shard);
         }
     }
+    CHECK(scouts);
     qsbr_sleep(&qsbr, shard);
     match_cache_destroy(cache);
     sinks_destroy(sinks);
