@@ -452,7 +452,7 @@ static void retained_check(const struct sim *sim, const struct message *message)
     const struct sim_flow *flow = &sim->clients[publisher].flows[qos];
     uint32_t newest = number;
     for (uint32_t n = number + 1; qos == 1 && n < flow->published; n++)
-        if (sim_retains(1, n) && flow->acknowledged[n] && !sim_client_late(publisher, qos, number)) newest = n;
+        if (sim_retains(1, n) && flow->acknowledged[n] && !sim_client_late(publisher, qos, number) && !sim_client_again(publisher, number)) newest = n;
     for (size_t i = 4; i < payload.bytes; i++)
         if (payload.data[i] != (uint8_t)number) sim_fail("a retained payload is damaged", NULL, publisher, qos, number);
     if (newest != number) sim_fail("an acknowledged retained message is lost", NULL, publisher, newest, number);

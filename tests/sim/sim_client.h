@@ -70,6 +70,7 @@ bool sim_client_leave(struct sim_client *client, const struct sim_rules *rules);
 
 /* Messages with the retain flag. */
 bool sim_retains(uint32_t qos, uint32_t number);
+bool sim_client_again(uint32_t publisher, uint32_t number);
 /* This message may come behind others of its flow: see sim_client.c. */
 bool sim_client_late(uint32_t publisher, uint32_t qos, uint32_t number);
 
