@@ -28,6 +28,7 @@ struct broker;
 struct lane_cell;
 struct sink;
 struct retain_cursor;
+struct retained_shelf;
 struct subscribe_request;
 
 /* Filters are counted by their slot's lower bits: others look there before they ask to be told. */
@@ -96,6 +97,7 @@ struct durable_shard {
     uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
+    struct retained_shelf *shelf; /* broker/retained_shelf.h; NULL: there is none */
     bool restoring;
     struct subscribe_request *restore_request;
     /* Read by other threads. The first: as of the last heartbeat or checkpoint. */

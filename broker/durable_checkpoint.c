@@ -10,6 +10,7 @@
 #include "broker/delivery_queue.h"
 #include "broker/durable.h"
 #include "broker/records.h"
+#include "broker/retained_shelf.h"
 
 #define SLICE_BYTES     (128u * 1024)      /* about what a turn adds to the log */
 #define SLICE_BACKLOG   (2u * 1024 * 1024) /* the disk is behind: not now */
@@ -273,8 +274,14 @@ static enum retain_answer retained_visit(void *context, struct span topic, void 
     struct retained_slice *slice = context;
     struct broker_shard *broker = slice->broker;
     struct message *message = stored;
-    if (message->expires_ms && message->expires_ms <= broker->shard->now_ms) return RETAIN_REMOVE;
-    if (message->stored) store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
+    bool over = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+    if (UNLIKELY(over && message->shelved))
+        store_put_retain_clear(&broker->durable->wal, topic, broker->shard->now_ms); /* its row must not be named by what is older */
+    if (over) return RETAIN_REMOVE;
+    if (UNLIKELY(message->shelved))
+        retained_shelf_snapshot(broker, message);
+    else if (message->stored)
+        store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
     return broker->durable->wal.bytes_appended > slice->until_bytes ? RETAIN_STOP : RETAIN_NEXT;
 }
 
@@ -336,6 +343,10 @@ static void checkpoint_slice(struct broker_shard *broker)
     while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, &slice))
         if (durable->wal.bytes_appended > until_bytes) return;
     if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
+    if (durable->shelf && !retained_shelf_checkpoint(broker)) {
+        durable->checkpoint.waits = true; /* for the shelf */
+        return;
+    }
     retain_scan_end(durable->checkpoint.retained);
     durable->checkpoint.retained = NULL;
     durable->checkpoint.running = false;

@@ -6,6 +6,7 @@
 #include "broker/broker.h"
 #include "broker/delivery_queue.h"
 #include "broker/remains.h"
+#include "broker/retained_shelf.h"
 
 #define BLOCK_ENTRIES     128u
 #define BLOCK_BYTES       (64u * 1024)
@@ -59,6 +60,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
 void durable_spill_consider(struct broker_shard *broker, struct session *session)
 {
     if (!service_of(broker) || session->durable->snapshotting || durable_full(broker)) return;
+    if (broker->settings->durability.queue_window == UINT32_MAX) return; /* the shelf is for retained messages */
     uint32_t window = window_entries(broker);
     if (session->queue.count < window &&
         (session->queue_bytes < broker->settings->durability.queue_window_bytes || session->queue.count < WINDOW_SCARCE / 4))
@@ -377,7 +379,7 @@ static void answer_load(struct broker_shard *broker, struct session *session, co
     if (spill->from == request->from && spill->from < request->until) gap_pass(broker, session, next);
 }
 
-static void answer_take(struct broker_shard *broker, struct spill_request *request)
+static void queue_answer_take(struct broker_shard *broker, const struct spill_request *request)
 {
     struct durable_spill *spill = request->owner;
     struct session *session = spill->session;
@@ -394,6 +396,14 @@ static void answer_take(struct broker_shard *broker, struct spill_request *reque
         durable_spill_advance(broker, session);
         session_pump(broker, session);
     }
+}
+
+static void answer_take(struct broker_shard *broker, struct spill_request *request)
+{
+    if (request->kind == SPILL_FETCH)
+        retained_fetch_answer(broker, request);
+    else
+        queue_answer_take(broker, request);
     spill_request_release(request);
 }
 

@@ -30,8 +30,37 @@ static void apply_retain(struct state *state, uint64_t id)
         return;
     }
     message->references++;
-    state_message_unref(map_remove(&state->retained, message->stored.topic));
-    map_insert(&state->retained, message);
+    state_retained_put(state, message->stored.topic, message);
+}
+
+static bool apply_shelved(struct state *state, struct record_reader *reader, void *own)
+{
+    struct stored_shelved shelved = record_take_shelved(reader);
+    if (!record_reader_whole(reader)) return false;
+    struct state_message *message = memory_acquire_zeroed(sizeof *message);
+    message->stored = shelved.message;
+    message->row = shelved.row;
+    message->payload_bytes = shelved.payload_bytes;
+    message->references = 1;
+    message->own = own;
+    state_retained_put(state, message->stored.topic, message);
+    return true;
+}
+
+static bool apply_shelf_state(struct state *state, struct record_reader *reader)
+{
+    struct stored_shelf_state shelf = {.space = record_take_u64(reader)};
+    shelf.settled = record_take_u64(reader);
+    shelf.settled_epoch = record_take_u64(reader);
+    shelf.rows_count = record_take_u32(reader);
+    struct span rows = record_take_bytes(reader, (size_t)shelf.rows_count * sizeof *shelf.rows);
+    if (!record_reader_whole(reader)) return false;
+    struct stored_row *copy = memory_acquire(rows.bytes + 1); /* they lie anywhere in the record */
+    if (rows.bytes) memcpy(copy, rows.data, rows.bytes);
+    shelf.rows = copy;
+    state_shelf_put(state, &shelf);
+    memory_release(copy);
+    return true;
 }
 
 /* ---- one record ------------------------------------------------------------------------------------------------- */
@@ -270,6 +299,14 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
         *own = kept;
         return false;
     }
+    case STORE_RETAIN_SHELVED: {
+        void *kept = *own;
+        *own = NULL;
+        if (apply_shelved(state, reader, kept)) return true;
+        *own = kept;
+        return false;
+    }
+    case STORE_SHELF_STATE: return apply_shelf_state(state, reader);
     case STORE_SESSION: {
         struct stored_session stored = record_take_session(reader);
         if (record_reader_whole(reader)) state_session_put(state, &stored);
@@ -301,7 +338,7 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
         if (record_reader_whole(reader)) apply_retain(state, id);
         break;
     }
-    case STORE_RETAIN_CLEAR: state_message_unref(map_remove(&state->retained, record_take_rest(reader))); break;
+    case STORE_RETAIN_CLEAR: state_retained_put(state, record_take_rest(reader), NULL); break;
     case STORE_QUEUE_PART: return apply_queue_part(state, reader);
     case STORE_SPILLED: {
         uint64_t id = record_take_u64(reader), from = record_take_u64(reader), until = record_take_u64(reader), bytes = record_take_u64(reader);

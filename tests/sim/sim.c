@@ -49,6 +49,7 @@ struct sim {
     bool fills; /* somebody else fills the disk now and then, and makes room again */
     struct store *store;
     struct fake_shelf *shelf; /* NULL: queues stay in memory */
+    uint32_t shelf_fails;
     struct spill *spill;
     bool sleepy;   /* shards get a turn only when something would wake them */
     uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
@@ -60,6 +61,7 @@ static bool verbose, memory_only, store_only; /* no run has a store; all have on
 static bool pressure_only;                    /* see pressure_choose() */
 static bool drops_now;                        /* see drops_choose() */
 static uint64_t dropped_before;               /* by the broker before the last crash */
+static uint64_t rows_found, rows_fetched; /* of retained messages: after starts; for subscribers */
 static uint64_t scouted_sum, scouted_across_sum, scouted_found_sum;
 static uint64_t pressure_drops, pressure_drop_runs, pressure_holds_sum;
 
@@ -168,6 +170,50 @@ static void disk_fill(struct sim *sim)
     fake_disk_set_size(sim->disk, fake_disk_used(sim->disk) + free_bytes);
 }
 
+struct row_look {
+    struct span topic, properties, payload; /* of the row */
+    uint8_t *copy;
+};
+
+static bool row_copy(void *context, uint64_t space, uint64_t number, struct span row)
+{
+    struct row_look *look = context;
+    look->copy = memory_acquire(row.bytes + 1);
+    memcpy(look->copy, row.data, row.bytes);
+    look->payload = span_of(look->copy, row.bytes);
+    return false;
+}
+
+/* The payload of a row that is there; the copy is the caller's. */
+static struct span row_payload(const struct sim *sim, struct stored_row row, struct span topic, size_t properties_bytes, uint8_t **ret_copy)
+{
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    struct row_look look = {0};
+    fake_shelf_set_fails(sim->shelf, 0);
+    CHECK(shelf.get(shelf.context, row.space, row.number, row_copy, &look) == 0);
+    fake_shelf_set_fails(sim->shelf, sim->shelf_fails);
+    if (!look.copy) sim_fail("a row that the log names is not on the shelf", NULL, 0, 0, (uint32_t)row.number);
+    if (look.payload.bytes < topic.bytes || memcmp(look.copy, topic.data, topic.bytes) != 0) sim_fail("a row is another topic's", NULL, 0, 0, (uint32_t)row.number);
+    *ret_copy = look.copy;
+    return span_skip(look.payload, topic.bytes + properties_bytes);
+}
+
+/* After a start: each row that the log names is there, and no other. */
+static void check_rows(const struct sim *sim, const struct state *state)
+{
+    uint32_t named = 0, cursor = 0;
+    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
+        if (!message->row.space) continue;
+        uint8_t *copy;
+        struct span payload = row_payload(sim, message->row, message->stored.topic, message->stored.properties.bytes, &copy);
+        if (payload.bytes != message->payload_bytes) sim_fail("a row of another size", NULL, 0, 0, (uint32_t)message->row.number);
+        memory_release(copy);
+        named++;
+    }
+    if (fake_shelf_rows(sim->shelf) != named) sim_fail("rows are left that nobody needs", NULL, fake_shelf_rows(sim->shelf), 0, named);
+    rows_found += named;
+}
+
 /* Opens the store on the disk, a new one or what a crash has left. */
 static void store_make(struct sim *sim, uint32_t shards, struct state *state)
 {
@@ -188,9 +234,10 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
     if (!sim->shelf) return;
-    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16), .reserve = sim->reserve};
-    fake_shelf_set_fails(sim->shelf, 0); /* a start that cannot read is refused */
+    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16), .swept = true, .reserve = sim->reserve};
+    fake_shelf_set_fails(sim->shelf, sim->shelf_fails = 0); /* a start that cannot read is refused */
     CHECK(shelf_sweep(&spill.shelf, state) == 0);
+    check_rows(sim, state);
     sim->spill = spill_create(&spill);
     broker_use_spill(sim->broker, sim->spill);
 }
@@ -231,7 +278,7 @@ static void node_make(struct sim *sim)
     if (sim->store) {
         state_release(&state);
         store_recovered(sim->store);
-        if (sim->shelf) fake_shelf_set_fails(sim->shelf, pick(sim, 0, 1) ? 0 : pick(sim, 0, 5)); /* each failure costs a second */
+        if (sim->shelf) fake_shelf_set_fails(sim->shelf, sim->shelf_fails = pick(sim, 0, 1) ? 0 : pick(sim, 0, 5)); /* each failure costs a second */
     }
 }
 
@@ -275,6 +322,9 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                                                 .memory_bytes = 1u << pick(sim, 10, 30), .queue_window = pick(sim, 1, 12),
                                                                 .queue_window_bytes = 1u << pick(sim, 10, 20)};
         if (pick(sim, 0, 3)) sim->shelf = fake_shelf_create(sim->seed ^ 0x5e1f);
+        uint64_t large = hash_u64(sim->seed ^ 0x4e7a); /* not the run's own chances */
+        sim->settings.mqtt.retained_shelf_above = large & 7 ? 1 + (large >> 3) % 1500 : 0;
+        sim->settings.mqtt.retained_shelf_memory_bytes = 1ull << (large >> 20) % 15;
     }
     drops_choose(sim);
     node_make(sim);
@@ -396,6 +446,50 @@ static void check_shelf(const struct sim *sim)
     if (SUM(sim, dropped_damaged)) sim_fail("messages missing on the shelf", NULL, 0, 0, (uint32_t)SUM(sim, dropped_damaged));
 }
 
+/* Each retained message is whole, wherever its payload is, and the newest that was acknowledged. */
+static void retained_check(const struct sim *sim, const struct message *message)
+{
+    struct span topic = message_topic(message), payload = message_payload(message);
+    uint32_t publisher, qos, number;
+    char text[64] = "";
+    uint8_t *copy = NULL;
+    if (topic.bytes > sizeof text - 1 || topic.bytes < 5) return;
+    memcpy(text, topic.data, topic.bytes);
+    const char *at = strncmp(text, "mounted/here/", 13) == 0 ? text + 13 : text;
+    if (sscanf(at, "s/%u/%u", &publisher, &qos) != 2 || publisher >= sim->rules.clients_count || qos > 2) return;
+    if (message->shelved) {
+        const struct message_shelved *row = message_row(message);
+        payload = row_payload(sim, (struct stored_row){row->space, row->number}, topic, message->properties_bytes, &copy);
+        if (payload.bytes != row->payload_bytes) sim_fail("a row of another size", NULL, publisher, qos, (uint32_t)row->number);
+    }
+    if (payload.bytes < 4) sim_fail("a retained message without its payload", NULL, publisher, qos, message->shelved);
+    memcpy(&number, payload.data, 4);
+    const struct sim_flow *flow = &sim->clients[publisher].flows[qos];
+    uint32_t newest = number;
+    for (uint32_t n = number + 1; qos == 1 && n < flow->published; n++)
+        if (sim_retains(1, n) && flow->acknowledged[n] && !sim_client_late(publisher, qos, number) && !sim_client_again(publisher, number)) newest = n;
+    for (size_t i = 4; i < payload.bytes; i++)
+        if (payload.data[i] != (uint8_t)number) sim_fail("a retained payload is damaged", NULL, publisher, qos, number);
+    if (newest != number) sim_fail("an acknowledged retained message is lost", NULL, publisher, newest, number);
+    memory_release(copy);
+}
+
+static enum retain_answer retained_visit(void *context, struct span topic, void *message, uint64_t bytes)
+{
+    retained_check(context, message);
+    return RETAIN_NEXT;
+}
+
+static void check_retained(struct sim *sim)
+{
+    for (uint32_t s = 0; s < sim->group.shards_count; s++) {
+        struct retain_cursor *cursor = retain_scan_begin(span_of("", 0));
+        while (retain_scan_next(sim->broker->shards[s]->retained, cursor, 1000, retained_visit, sim)) {}
+        retain_scan_end(cursor);
+    }
+    rows_fetched += SUM(sim, retained_fetched);
+}
+
 /* Under pressure what a slow subscriber's queue had no room for may be missing: each of them is counted. */
 static uint64_t missing;
 
@@ -437,10 +531,11 @@ static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, 
     if (shared_times > 1 && qos == 2) sim_fail("a QoS 2 message reached several members", NULL, publisher, qos, number);
 }
 
-static void sim_check(const struct sim *sim)
+static void sim_check(struct sim *sim)
 {
     uint64_t messages = 0;
     check_shelf(sim);
+    check_retained(sim);
     check_sinks(sim);
     for (uint32_t p = 0; p < sim->rules.clients_count; p++)
         for (uint32_t qos = 1; qos <= 2; qos++)
@@ -522,6 +617,7 @@ static void node_unmake(struct sim *sim)
 static void sim_crash(struct sim *sim)
 {
     check_shelf(sim);
+    check_retained(sim);
     check_sinks(sim);
     sim->crashes++;
     dropped_before += SUM(sim, dropped_oldest);
@@ -537,6 +633,7 @@ static void sim_crash(struct sim *sim)
     if (sim->shelf) fake_shelf_restart(sim->shelf);
     node_make(sim);
     sim->rules.shards_count = sim->group.shards_count;
+    check_retained(sim);
     sim->lazy = pick(sim, 0, 7);
 }
 
@@ -607,6 +704,8 @@ int main(int argc, char **argv)
     if (verbose) printf("topics scouted: %" PRIu64 ", in other receives: %" PRIu64 ", matched by it: %" PRIu64 "\n", scouted_sum, scouted_across_sum, scouted_found_sum);
     if (count >= 100 && !pressure_only && scouted_across_sum == 0) return fprintf(stderr, "no topic was looked at before its turn: that has not been tested\n"), 1;
     if (pressure_only && count >= 100 && pressure_holds_sum == 0) return fprintf(stderr, "no publisher ever waited: this has tested nothing\n"), 1;
+    if (store_only) printf("payloads of retained messages: %" PRIu64 " rows were on the shelf after starts, %" PRIu64 " were fetched\n", rows_found, rows_fetched);
+    if (store_only && count >= 100 && (rows_found == 0 || rows_fetched == 0)) return fprintf(stderr, "no payload ever lay on the shelf: this has tested nothing\n"), 1;
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }

@@ -69,6 +69,9 @@ bool sim_client_quiet(const struct sim_client *client);
 /* Ends its session for good: connects with a clean start and no expiry, then leaves. True when done. */
 bool sim_client_leave(struct sim_client *client, const struct sim_rules *rules);
 
+/* Messages with the retain flag. */
+bool sim_retains(uint32_t qos, uint32_t number);
+bool sim_client_again(uint32_t publisher, uint32_t number);
 /* This message may come behind others of its flow: see sim_client.c. */
 bool sim_client_late(uint32_t publisher, uint32_t qos, uint32_t number);
 
