@@ -289,6 +289,15 @@ void http_reply_release(struct http_reply *reply)
     *reply = (struct http_reply){0};
 }
 
+size_t http_encode_segment(const char *text, char *out, size_t bytes)
+{
+    size_t tildes = strspn(text, "~"), dots = strlen(text) - tildes;
+    bool step = dots > 0 && dots <= 2 && strspn(text + tildes, ".") == dots;
+    if (!step) return http_encode(text, out, bytes);
+    if (bytes > 1) *out = '~';
+    return 1 + http_encode(text, bytes > 1 ? out + 1 : out, bytes > 1 ? bytes - 1 : bytes);
+}
+
 size_t http_encode(const char *text, char *out, size_t bytes)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";

@@ -50,5 +50,7 @@ bool http_client_stream(struct http_client *client, const char *target, bool (*p
                         struct http_reply *ret_reply);
 /* Percent-encodes everything but letters, digits, - . _ ~ into `out`, NUL-terminated; cut to what fits. Returns the bytes it would need. */
 size_t http_encode(const char *text, char *out, size_t bytes);
+/* The same for a segment of a path: ".", ".." and what looks like them escaped ("~.", "~.."; docs/admin-api.md) get a "~". */
+size_t http_encode_segment(const char *text, char *out, size_t bytes);
 
 #endif

@@ -273,10 +273,10 @@ void top_sort(struct top *top)
 
 bool top_kick(struct top *top, const char *client_id)
 {
-    size_t bytes = 3 * strlen(client_id) + 32;
+    size_t bytes = 3 * strlen(client_id) + 33;
     char *target = memory_acquire(bytes);
     int used = snprintf(target, bytes, "/api/v1/clients/");
-    http_encode(client_id, target + used, bytes - (size_t)used);
+    http_encode_segment(client_id, target + used, bytes - (size_t)used);
     struct http_reply reply;
     bool answered = http_client_request(&top->client, "DELETE", target, NULL, &reply);
     memory_release(target);

@@ -6,17 +6,33 @@ export const acting = (me, { HOSTILE, shots }) => ({
   async a_client_is_kicked () {
     await me.go('clients/worker-2', 'Kick')
     await me.until('connected')
-    await me.press('Kick')
+    await me.page.focus('#kick')
+    await me.page.keyboard.press('Enter')
     await me.dialog('Disconnect worker-2?')
     await me.page.keyboard.press('Escape') // not this time
     await me.closed()
     check((await me.text()).includes('connected'), 'Escape has kicked it')
-    check(await me.page.evaluate(() => document.activeElement.id) === 'kick' || true, 'the focus')
+    check(await me.page.evaluate(() => document.activeElement.id) === 'kick', 'the focus')
     await me.page.focus('#kick')
     await me.page.keyboard.press('Enter')
     await me.dialog('Disconnect worker-2?')
     await me.page.keyboard.press('Enter') // the dialog's button has the focus
     await me.until('There is no such session')
+  },
+  async clients_whose_ids_are_steps_of_a_path () {
+    for (const id of ['.', '..', '~.']) {
+      await me.go('clients?like_clientid=.', 'Kick the chosen')
+      await me.follow(id)
+      await me.until(`steps/${id}`)
+      check((await me.text()).includes('connected'), `${id} is connected`)
+      await me.type('Subscribe it to', 'more/steps')
+      await me.press('Subscribe')
+      await me.until('more/steps')
+      await me.press('Kick')
+      await me.dialog(`Disconnect ${id}?`)
+      await me.press('Kick')
+      await me.until('There is no such session')
+    }
   },
   async several_clients_are_kicked () {
     await me.go('clients?like_clientid=worker-', 'worker-3')
