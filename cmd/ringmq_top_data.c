@@ -110,7 +110,7 @@ static void look_at_shards(struct top_sample *now, const json_t *before)
 static bool is_drop(const char *name)
 {
     static const char *const starts[] = {"dropped_", "refused_", "clients_refused", "connections_refused", "protocol_errors", "keep_alive_timeouts", "connect_timeouts", "handshake_timeouts",
-                                         "publishers_paused", "durable_refused"};
+                                         "publishers_paused", "durable_refused", "delayed_refused", "exclusive_refused", "gates_denied"};
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
         if (strncmp(name, starts[i], strlen(starts[i])) == 0) return true;
     return false;
