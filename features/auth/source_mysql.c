@@ -175,11 +175,12 @@ static struct attempt *attempt_begin(const struct auth_sql *my)
     return NULL;
 }
 
-/* Waits for an attempt, begun now or by an earlier question, until the deadline. */
+/* Waits for an attempt, begun now or by an earlier question, until the deadline. That an earlier one has failed meanwhile says nothing about now. */
 static bool connection_made(struct link *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000), .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
-    if (!link->attempt) link->attempt = attempt_begin(link->my);
+    bool earlier = link->attempt != NULL;
+    if (!earlier) link->attempt = attempt_begin(link->my);
     struct attempt *attempt = link->attempt;
     if (!attempt) return snprintf(ret_error, error_bytes, "the system gives no thread"), false;
     pthread_mutex_lock(&attempt->lock);
@@ -193,7 +194,7 @@ static bool connection_made(struct link *link, uint64_t deadline_ms, char *ret_e
     if (connected) attempt->connection = NULL;
     link->attempt = NULL;
     attempt_free(attempt);
-    return connected;
+    return connected || (earlier && connection_made(link, deadline_ms, ret_error, error_bytes));
 }
 
 /* The statement's columns, by name. */
