@@ -133,7 +133,7 @@ static void set_options(MYSQL *connection, const struct auth_sql *my)
 {
     const struct auth_source_settings *settings = my->settings;
     unsigned seconds = (settings->timeout_ms + 999) / 1000, never = 0, protocol = my->host[0] == '/' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
-    size_t packet_bytes = settings->answer_bytes_max + 1024 * 1024; /* what is asked, too, must fit */
+    size_t packet_bytes = settings->answer_bytes_max + 32 * 1024 * 1024; /* moved() cuts sooner, and says why; this is for packets that are only announced */
     mysql_options(connection, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
     mysql_options(connection, MYSQL_OPT_READ_TIMEOUT, &seconds);
     mysql_options(connection, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
@@ -342,7 +342,7 @@ static enum auth_verdict cut_off(struct link *link, struct auth_answer *answer)
     char error[160];
     unsigned code = mysql_stmt_errno(link->statement);
     if (code == 0) code = mysql_errno(link->connection); /* of reading rows it tells only there */
-    if (code == CR_NET_PACKET_TOO_LARGE) link->too_large = true;
+    if (code == CR_NET_PACKET_TOO_LARGE) link->too_large = true; /* announced only */
     bool lost = connection_lost(code);
     answer->of_client = link->too_large || !lost;
     if (lost || link->too_large) say_lost(link, code, error, sizeof error);
