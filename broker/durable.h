@@ -167,6 +167,8 @@ void durable_doors_look(struct broker_shard *broker);
 #define durable_shut(shard) (((shard)->durable_doors & (DURABLE_STUCK | DURABLE_FULL)) != 0)
 #define durable_full(shard) (((shard)->durable_doors & DURABLE_FULL) != 0)
 enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what a message does to the retained (or delayed) ones */
+/* Would such a message of ours go into a log? For what cannot be refused: wills, delayed messages that are due. */
+bool durable_would_keep(const struct broker_shard *broker, struct span topic, uint8_t qos, enum durable_keeps keeps);
 /* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
 bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id);

@@ -7,9 +7,23 @@
 #include "broker/fanout.h"
 #include "broker/mount.h"
 
+/* While nothing more may go into the logs it goes to whom it can, with QoS 0: who is connected hears of it, and what is retained under its topic is not its word from before. */
+static void will_not_kept(struct broker_shard *broker, const struct session *session, struct message *message)
+{
+    struct span topic = message_topic(message), payload = message_payload(message);
+    enum durable_keeps keeps = !message->retain ? DURABLE_KEEPS_NOT : payload.bytes ? DURABLE_KEEPS : DURABLE_CLEARS;
+    if (!durable_would_keep(broker, topic, message->qos, keeps)) return;
+    COUNT(broker, durable_refused);
+    drop_note(broker, DROP_disk, session, topic, 1);
+    LOG_LIMITED(WARN, 1000, "will not kept", "reason=%s client=%s topic=%s what=\"it is given out with QoS 0\"", broker->durable_doors & DURABLE_STUCK ? "disk" : "store_full",
+                log_quoted(session_client_id(session)), log_quoted(topic));
+    message->qos = 0;
+}
+
 static void will_publish(struct broker_shard *broker, struct session *session)
 {
     struct message *message = session_will(session)->message;
+    if (UNLIKELY(durable_shut(broker))) will_not_kept(broker, session, message);
     struct publication publication = publication_of(message);
     fanout_finish(broker); /* of a message that it may have sent before */
     publication.publisher = session;

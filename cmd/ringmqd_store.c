@@ -34,7 +34,6 @@ static void progress_show(void *context, uint64_t bytes, uint64_t bytes_all)
     progress->next_ms = now_ms + PROGRESS_EVERY_MS;
     LOG(NOTICE, "reading the store", "percent=%llu read_mib=%llu of_mib=%llu", (unsigned long long)(bytes_all ? bytes * 100 / bytes_all : 100),
         (unsigned long long)(bytes >> 20), (unsigned long long)(bytes_all >> 20));
-    log_drain();
 }
 
 static bool refuse(struct ringmqd_store *store, const char *error)
