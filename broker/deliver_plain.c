@@ -56,7 +56,7 @@ static inline uint32_t plain_copy(struct plain *plain, uint8_t *out, uint32_t ki
 
 static uint16_t into_window(struct broker_shard *broker, struct session *session, struct publication *publication)
 {
-    struct delivery delivery = delivery_make(broker, publication, &(struct delivery_options){.qos = 1});
+    struct delivery delivery = delivery_plain(message_ref(publication_message(broker->shard, publication)), 1, (uint32_t)broker->shard->now_ms);
     COUNT(broker, inflight_messages);
     session->conn->urgent = true; /* its acknowledgements make room */
     return mqtt_inflight_add(&session->inflight, (void *)(uintptr_t)delivery.tagged, 1, delivery.ids);

@@ -229,27 +229,13 @@ static inline uint64_t features_passed_key(uint32_t epoch, struct span topic, ui
 {
     return (uint64_t)epoch << 32 | (uint32_t)topic.bytes << 3 | (uint32_t)qos << 1 | retain; /* topic.bytes < 65536 */
 }
-/* Topics are short, and a call costs more than their comparison. */
-static inline bool features_topic_is(const uint8_t *one, const uint8_t *other, size_t bytes)
-{
-    uint64_t a, b;
-    if (UNLIKELY(bytes < sizeof a)) return memcmp(one, other, bytes) == 0;
-    for (size_t at = 0; at < bytes - sizeof a; at += sizeof a) {
-        memcpy(&a, one + at, sizeof a);
-        memcpy(&b, other + at, sizeof b);
-        if (a != b) return false;
-    }
-    memcpy(&a, one + bytes - sizeof a, sizeof a); /* the last eight, some of them once more */
-    memcpy(&b, other + bytes - sizeof b, sizeof b);
-    return a == b;
-}
 /* The same question as the last of the client at hand (a connected one's facts, or NULL), that was let pass and holds: nobody need be asked. */
 static inline bool features_passed(const struct features_shard *shard, const struct feature_client *client, const struct mqtt_publish *publish,
                                    struct span topic, uint64_t now_ms)
 {
     const struct feature_passed *passed = client ? &((const struct client_record *)client)->passed : NULL;
     return passed && passed->key == features_passed_key(shard->verdicts_epoch, topic, publish->qos, publish->retain) && passed->until_ms > now_ms &&
-           features_topic_is(passed->topic, topic.data, topic.bytes);
+           span_same_bytes(passed->topic, topic.data, topic.bytes);
 }
 /* Asks for all filters; GATE_PASSED: (*ret_codes)[i] is 0 or the reason code for SUBACK, until the next call. */
 enum gate_result features_subscribe(struct broker_shard *broker, struct session *session, const struct mqtt_subscribe *subscribe,

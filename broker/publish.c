@@ -143,10 +143,10 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     const struct sink *sink = &view.sinks[choice.index];
     if (UNLIKELY(((const struct session *)sink->who)->ended) && !(sink = member_that_stays(view, choice.index))) return false;
     struct session *session = sink->who;
-    struct delivery_options options = subscription_options(sink, publication);
-    options.shared = true;
     publication->filter = choice.load == SHARE_PRESSED ? local_id : SINKS_ID_NONE; /* others have room */
     if (choice.available && publication_deliver_plain(broker, publication, sink)) return true;
+    struct delivery_options options = subscription_options(sink, publication);
+    options.shared = true;
     session_deliver(broker, session, publication, &options);
     if (UNLIKELY(session->pressed) && choice.load == SHARE_WAITING && !others_wait(broker, view)) pressure_rise(broker, session, local_id);
     return true;

@@ -38,8 +38,8 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 /* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
 #define COPY_BYTES_MAX 240
 
-/* `b`: what the record's kind has there, beside the QoS. Inlined into both senders. */
-__attribute__((always_inline)) static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
+/* `b`: what the record's kind has there, beside the QoS. Not inlined: most go in a run, and need not make room for its variables. */
+__attribute__((noinline)) static bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
 {
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;

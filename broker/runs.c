@@ -18,26 +18,6 @@ static inline uint32_t further_cells(uint32_t messages, uint32_t bytes)
     return (cells > messages * RUN_CELLS_A_MESSAGE ? cells : messages * RUN_CELLS_A_MESSAGE) - 1;
 }
 
-static inline uint64_t eight_at(const uint8_t *at)
-{
-    uint64_t eight;
-    memcpy(&eight, at, sizeof eight);
-    return eight;
-}
-
-/* Topics are short: in place. Reads nothing beyond. */
-static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t bytes)
-{
-    if (bytes < 8) {
-        for (size_t at = 0; at < bytes; at++)
-            if (a[at] != b[at]) return false;
-        return true;
-    }
-    for (size_t at = 0; at + 8 < bytes; at += 8)
-        if (eight_at(a + at) != eight_at(b + at)) return false;
-    return eight_at(a + bytes - 8) == eight_at(b + bytes - 8);
-}
-
 static inline void packet_write(uint8_t *at, const struct publication *publication, uint32_t remaining)
 {
     struct span topic = publication->topic, payload = publication->payload;
@@ -75,7 +55,7 @@ bool run_send(struct shard *shard, uint32_t to, enum record_kind kind, const str
     struct lane_cell *cells = mesh_open(way);
     if (cells && LIKELY(((cells->a ^ head) & HEAD_COMMON) == 0) && LIKELY(cells->b == what) && LIKELY(cells[1].a == publication->publisher_conn)) {
         const uint8_t *first = (const uint8_t *)&cells[RUN_CELLS_HEAD], *first_topic = first + 4 + (first[1] >> 7);
-        uint8_t *at = same_bytes(first_topic, topic.data, topic.bytes) ? run_grow(way, cells, bytes) : NULL;
+        uint8_t *at = span_same_bytes(first_topic, topic.data, topic.bytes) ? run_grow(way, cells, bytes) : NULL;
         if (LIKELY(at != NULL)) {
             cells[1].b += payload.bytes;
             packet_write(at, publication, (uint32_t)remaining);

@@ -36,6 +36,12 @@ struct delivery {
 #define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
 #define DELIVERY_PAST         (1ull << 53) /* QoS 0 that was queued before a crash: it may have been sent, so it is not sent again */
 
+/* The plainest: no flags, no subscription id. The reference is the delivery's. */
+static inline struct delivery delivery_plain(const struct message *message, uint8_t qos, uint32_t now_ms)
+{
+    return (struct delivery){(uint64_t)(uintptr_t)message | (uint64_t)qos << DELIVERY_QOS_SHIFT, (uint64_t)now_ms << 32};
+}
+
 /* When it came: low half of the shard's clock. */
 static inline uint32_t delivery_stamp_ms(struct delivery delivery)
 {

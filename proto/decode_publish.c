@@ -10,7 +10,7 @@ static bool check_topic(struct decoding *decoding, struct span topic)
         return fault(decoding, MQTT_REASON_TOPIC_NAME_INVALID, "empty topic"); /* [MQTT-4.7.3-1] */
     }
     struct span known = decoding->limits->topic_known;
-    if (topic.bytes == known.bytes && memcmp(topic.data, known.data, topic.bytes) == 0) return true;
+    if (topic.bytes == known.bytes && span_same_bytes(topic.data, known.data, topic.bytes)) return true;
     struct mqtt_topic_scan scan = mqtt_topic_scan(topic);
     if (!scan.utf8) return fault(decoding, MQTT_REASON_MALFORMED_PACKET, "the topic is not UTF-8"); /* [MQTT-3.3.2-1] */
     if (scan.wildcards)

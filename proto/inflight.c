@@ -55,14 +55,15 @@ static void resize(struct mqtt_inflight *inflight, uint8_t slots_log2)
 }
 
 /* At most half of the slots are taken, except in the largest table. */
-static void make_room(struct mqtt_inflight *inflight)
+static inline void make_room(struct mqtt_inflight *inflight)
 {
-    if (inflight->slots == NULL) resize(inflight, SLOTS_LOG2_MIN);
+    if (UNLIKELY(inflight->slots == NULL)) resize(inflight, SLOTS_LOG2_MIN);
     if (inflight->slots_log2 == SLOTS_LOG2_MAX || inflight->count < 1u << inflight->slots_log2 >> 1) return;
     resize(inflight, inflight->slots_log2 + 1);
 }
 
-static struct mqtt_inflight_slot *append(struct mqtt_inflight *inflight, struct mqtt_inflight_entry entry)
+/* Inlined: an entry is built from what the caller has, and goes nowhere but into the slot. */
+__attribute__((always_inline)) static inline struct mqtt_inflight_slot *append(struct mqtt_inflight *inflight, struct mqtt_inflight_entry entry)
 {
     struct mqtt_inflight_slot *slot = slot_of(inflight, entry.packet_id);
     DCHECK(slot->packet_id == 0);
@@ -81,7 +82,7 @@ static struct mqtt_inflight_slot *append(struct mqtt_inflight *inflight, struct 
     return slot;
 }
 
-static void take_out(struct mqtt_inflight *inflight, struct mqtt_inflight_slot *slot)
+static inline void take_out(struct mqtt_inflight *inflight, struct mqtt_inflight_slot *slot)
 {
     if (slot->older)
         slot_of(inflight, slot->older)->newer = slot->newer;

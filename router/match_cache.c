@@ -280,7 +280,7 @@ static inline bool last_is(const struct entry *entry, struct span topic)
     uint64_t end_here, end_there;
     memcpy(&end_here, entry->topic + topic.bytes - 8, 8);
     memcpy(&end_there, topic.data + topic.bytes - 8, 8);
-    return end_here == end_there && memcmp(entry->topic, topic.data, topic.bytes) == 0;
+    return end_here == end_there && span_same_bytes(entry->topic, topic.data, topic.bytes);
 }
 
 /* Among very many filters each of these is a miss of all caches. The slots come while the match is being remembered, the filters while its message is made ready. */
