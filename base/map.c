@@ -9,6 +9,12 @@
 
 static void *const gone = (void *)&gone; /* the value of an old entry that was removed */
 
+static uint64_t hash_seed;
+
+void map_seed(uint64_t seed) { hash_seed = seed; }
+
+static uint64_t hash_of(struct span key) { return hash_span_seeded(key, hash_seed); }
+
 void map_init(struct map *map, struct span (*key_of)(const void *value)) { *map = (struct map){.key_of = key_of}; }
 
 static size_t table_bytes(uint32_t mask) { return ((size_t)mask + 1) * sizeof(struct map_entry); }
@@ -32,7 +38,7 @@ static struct map_entry *entry_in(const struct map *map, struct map_entry *entri
 
 void *map_find(const struct map *map, struct span key)
 {
-    uint64_t hash = hash_span(key);
+    uint64_t hash = hash_of(key);
     struct map_entry *entry = entry_in(map, map->entries, map->mask, key, hash);
     if (UNLIKELY(!entry && map->old)) entry = entry_in(map, map->old, map->old_mask, key, hash);
     return entry ? entry->value : NULL;
@@ -73,14 +79,14 @@ void map_insert(struct map *map, void *value)
 {
     DCHECK(map_find(map, map->key_of(value)) == NULL);
     if (!map->entries || (map->count + 1) * 4 > (map->mask + 1) * 3u) map_grow(map);
-    map_put(map, hash_span(map->key_of(value)), value);
+    map_put(map, hash_of(map->key_of(value)), value);
     map->count++;
     if (UNLIKELY(map->old)) map_move(map, MOVED_A_TIME);
 }
 
 void *map_remove(struct map *map, struct span key)
 {
-    uint64_t hash = hash_span(key);
+    uint64_t hash = hash_of(key);
     struct map_entry *old = UNLIKELY(map->old) ? entry_in(map, map->old, map->old_mask, key, hash) : NULL;
     struct map_entry *entry = entry_in(map, map->entries, map->mask, key, hash);
     if (!entry && !old) return NULL;

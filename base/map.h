@@ -1,5 +1,8 @@
 /* map.h - hash table from a byte string to a pointer: open addressing, keys belong to the values.
  *
+ * Keys are hashed with a seed of the process (map_seed()), for two reasons: strangers choose them (client ids, user names), and whoever knew the hash could choose
+ * such that all of them stand in one row; and the plain hash of a client id says which shard it lives on, so that a shard's sessions would share their lower bits.
+ *
  * The table stores (hash, value) only; the owner says with key_of() where a value's key lies, so a key is held once. A table that grows moves
  * a few buckets with each insertion, so that none takes long, however many there are; until it is through, the old one is looked
  * at, too. It never shrinks below what it had, except by map_free().
@@ -23,6 +26,8 @@ struct map {
     uint32_t old_mask, moved;
 };
 
+/* Before the first table of the process has an entry; without it the seed is 0, as tests want it. */
+void map_seed(uint64_t seed);
 void map_init(struct map *map, struct span (*key_of)(const void *value));
 void map_free(struct map *map); /* the values are the owner's */
 void *map_find(const struct map *map, struct span key);

@@ -36,6 +36,25 @@ static inline bool span_starts_with(struct span whole, struct span start)
     return whole.bytes >= start.bytes && (start.bytes == 0 || memcmp(whole.data, start.data, start.bytes) == 0);
 }
 
+/* In place: most are so short that the call of memcpy() is most of it. Returns the end; reads and writes nothing beyond. */
+static inline uint8_t *span_copy_short(uint8_t *out, struct span from)
+{
+    const uint8_t *in = from.data;
+    size_t bytes = from.bytes;
+    if (bytes >= 16) {
+        for (size_t at = 0; at + 16 < bytes; at += 16)
+            memcpy(out + at, in + at, 16);
+        memcpy(out + bytes - 16, in + bytes - 16, 16);
+    } else if (bytes >= 8) {
+        memcpy(out, in, 8);
+        memcpy(out + bytes - 8, in + bytes - 8, 8);
+    } else {
+        for (size_t at = 0; at < bytes; at++)
+            out[at] = in[at];
+    }
+    return out + bytes;
+}
+
 /* The span without its first `bytes`. Does not accept more than it has. */
 static inline struct span span_skip(struct span whole, size_t bytes)
 {

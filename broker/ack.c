@@ -1,5 +1,6 @@
 /* ack.c - PUBACK, PUBREC, PUBREL and PUBCOMP, both ways (§4.3). */
 #include "base/log.h"
+#include "base/prefetch.h"
 #include "broker/broker.h"
 #include "proto/encode.h"
 
@@ -28,8 +29,8 @@ static struct delivery delivery_of(const struct mqtt_inflight_entry *entry)
 static void prefetch_message(const void *tagged)
 {
     const char *message = (const char *)((uintptr_t)tagged & DELIVERY_POINTER_MASK);
-    __builtin_prefetch(message, 1);
-    __builtin_prefetch(message + sizeof(struct message) - 1);
+    prefetch_to_write(message);
+    prefetch(message + sizeof(struct message) - 1);
 }
 
 static void note_slow(struct broker_shard *broker, const struct session *session, const struct mqtt_inflight_entry *entry)
@@ -89,20 +90,25 @@ static void pubrel_handle(struct broker_shard *broker, struct session *session, 
              known ? MQTT_REASON_SUCCESS : MQTT_REASON_PACKET_IDENTIFIER_NOT_FOUND);
 }
 
-void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
-                const struct mqtt_ack *ack)
+static inline void last_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id)
 {
-    if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
-    if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
-
-    prefetch_message(mqtt_inflight_ahead(&session->inflight, ack->packet_id, ACKS_AHEAD));
+    prefetch_message(mqtt_inflight_ahead(&session->inflight, packet_id, ACKS_AHEAD));
     struct mqtt_inflight_entry entry;
-    enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK
-                                             ? mqtt_inflight_puback(&session->inflight, ack->packet_id, &entry)
-                                             : mqtt_inflight_pubcomp(&session->inflight, ack->packet_id, &entry);
+    enum mqtt_inflight_verdict verdict = type == MQTT_PUBACK ? mqtt_inflight_puback(&session->inflight, packet_id, &entry)
+                                                             : mqtt_inflight_pubcomp(&session->inflight, packet_id, &entry);
     if (verdict == MQTT_INFLIGHT_WRONG_STATE)
         return packet_error(broker, session->conn, MQTT_REASON_PROTOCOL_ERROR, "acknowledgement of another QoS");
     if (verdict == MQTT_INFLIGHT_UNKNOWN) return; /* a late answer to what a former connection sent */
     delivery_done(broker, session, &entry);
     window_moved(broker, session);
+}
+
+void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id) { last_handle(broker, session, MQTT_PUBACK, packet_id); }
+
+void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
+                const struct mqtt_ack *ack)
+{
+    if (type == MQTT_PUBREL) return pubrel_handle(broker, session, ack);
+    if (type == MQTT_PUBREC) return pubrec_handle(broker, session, ack);
+    last_handle(broker, session, type, ack->packet_id);
 }

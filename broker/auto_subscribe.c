@@ -61,6 +61,7 @@ static const char *entry_read(const struct words *words, struct auto_subscriptio
         const char *wrong = option_read(words->words[i], entry);
         if (wrong) return wrong;
     }
+    if (entry->no_local && span_starts_with(entry->filter, SPAN_LITERAL("$share/"))) return "no local is not for shared subscriptions [MQTT-3.8.3-4]";
     return NULL;
 }
 

@@ -232,6 +232,9 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 /* To one of them, which wants it; false: it does not go the short way. */
 bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
+/* A run that has come from another shard to one filter's sinks, at once; false: some of them don't take it so, and nobody has got any of it. */
+struct run;
+bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id);
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {
@@ -258,6 +261,7 @@ static inline bool pressure_any(const struct broker_shard *broker)
 
 void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
                 const struct mqtt_ack *ack);
+void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id); /* ack_handle() of a PUBACK, whatever it says */
 void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
               enum mqtt_reason reason);
 
@@ -331,6 +335,8 @@ void retained_stop(struct broker_shard *broker);
 
 /* ---- will.c ----------------------------------------------------------------------------------------------------- */
 
+/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. */
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic);
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);

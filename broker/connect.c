@@ -257,6 +257,8 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     if (UNLIKELY(broker->extras_bits & EXTRA_AUTO_SUBSCRIBE)) subscriptions_give(broker, session);
 }
 
+#define USER_FULL "the user has too many sessions"
+
 void connect_handle(struct broker_shard *broker, struct conn *conn, const struct mqtt_connect *connect, bool *ret_unread, bool *ret_exchange)
 {
     struct mqtt_connect changed;
@@ -318,18 +320,20 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
             return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_SERVER_UNAVAILABLE,
                                   "the disk takes no sessions at the moment");
     }
+    /* Before the session of that name loses its client, its will or itself. */
+    uint32_t user_limit = broker->settings->mqtt.sessions_per_user_max;
+    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
+    if (UNLIKELY(user_limit) && user_quota_refuses(&broker->broker->user_quota, session_find(broker, client_id), connect->clean_start, user_name, user_limit))
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED, USER_FULL);
     session = session_for(broker, connect, client_id, &present);
     if (!session)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
                               "the server has too many sessions");
-    session->expiry_s = session_expiry_s(broker, connect);
-    uint32_t user_limit = broker->settings->mqtt.sessions_per_user_max;
-    struct span user_name = connect->has_user_name ? connect->user_name : span_of(NULL, 0);
-    if (UNLIKELY(user_limit) && !user_quota_take(&broker->broker->user_quota, session, user_name, user_limit)) {
+    if (UNLIKELY(user_limit) && !user_quota_take(&broker->broker->user_quota, session, user_name, user_limit)) { /* another shard was quicker */
         if (!present) session_destroy(broker, session);
-        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED,
-                              "the user has too many sessions");
+        return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_QUOTA_EXCEEDED, USER_FULL);
     }
+    session->expiry_s = session_expiry_s(broker, connect);
     if (UNLIKELY(broker->durable) &&
         durable_connect(broker, conn, session, connect, written, present, connect->client_id.bytes ? span_of(NULL, 0) : client_id) ==
             DURABLE_CONNECT_WAIT) {

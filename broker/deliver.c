@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 #include "broker/broker.h"
 #include "broker/delivery_queue.h"
 #include "broker/mount.h"
@@ -482,9 +483,9 @@ static void prefetch_queued(const struct delivery_queue *queue)
 {
     struct delivery ahead = queue->entries[(queue->head + QUEUE_AHEAD) & (queue->capacity - 1)];
     const char *message = (const char *)delivery_message(ahead);
-    __builtin_prefetch(message, 1);
-    __builtin_prefetch(message + 64);
-    __builtin_prefetch(message + 128);
+    prefetch_to_write(message);
+    prefetch(message + 64);
+    prefetch(message + 128);
 }
 
 static void pump(struct broker_shard *broker, struct session *session)

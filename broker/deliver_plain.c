@@ -1,6 +1,7 @@
 /* deliver_plain.c - one filter's sinks get a message: most of them the short way. */
 #include "broker/broker.h"
 #include "broker/fanout.h"
+#include "broker/runs.h"
 #include "proto/encode.h"
 
 /* The most that surrounds topic and payload: fixed header, topic length, packet id, length of no properties. */
@@ -17,13 +18,20 @@ struct plain_packet {
     bool shared;
 };
 
-static inline struct plain_packet plain_begin(struct broker_shard *broker, struct publication *publication, bool shared)
+/* Nobody counts what goes out, or looks at it. */
+static inline bool shard_is_plain(const struct broker_shard *broker) { return !(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)); }
+
+static inline bool looks_plain(const struct broker_shard *broker, const struct publication *publication)
+{
+    return !((publication->qos == 2 && broker->durable && publication->partial) || !shard_is_plain(broker) || publication->retain ||
+             publication->properties.bytes || publication->expires_ms);
+}
+
+__attribute__((always_inline)) static inline struct plain_packet plain_begin(struct broker_shard *broker, struct publication *publication, bool shared)
 {
     struct plain_packet packet = {.publication = publication, .shared = shared};
-    bool none = (publication->qos == 2 && broker->durable && publication->partial) || (broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)) || publication->retain ||
-                publication->properties.bytes || publication->expires_ms;
     size_t bytes_max = publication->topic.bytes + publication->payload.bytes + AROUND_BYTES_MAX;
-    if (UNLIKELY(none) || publication->payload.bytes > MESSAGE_COPY_BYTES_MAX || bytes_max > PLAIN_BYTES_MAX) return packet;
+    if (UNLIKELY(!looks_plain(broker, publication)) || publication->payload.bytes > MESSAGE_COPY_BYTES_MAX || bytes_max > PLAIN_BYTES_MAX) return packet;
     packet.bytes_max = (uint32_t)bytes_max;
     memset(broker->plain.bytes, 0, sizeof broker->plain.bytes);
     return packet;
@@ -75,6 +83,46 @@ __attribute__((always_inline)) static inline bool plain_deliver(struct broker_sh
     return true;
 }
 
+/* ---- lent ------------------------------------------------------------------------------------------------------- */
+
+/* A larger payload leaves from where it was received (conn_lend()) if nothing of its packet has to be written anew. */
+
+struct received_packet {
+    struct span bytes; /* empty: it has to be written anew */
+    uint32_t kind;
+};
+
+/* The packet around topic and payload, if it lies in the receive at hand and is, byte by byte, what a QoS 0 client of the same version gets. */
+static struct received_packet as_received(const struct broker_shard *broker, const struct publication *publication)
+{
+    const struct shard *shard = broker->shard;
+    uintptr_t from = (uintptr_t)shard->receiving.data, topic = (uintptr_t)publication->topic.data, payload = (uintptr_t)publication->payload.data;
+    size_t topic_bytes = publication->topic.bytes, payload_bytes = publication->payload.bytes, between = payload - topic - topic_bytes;
+    bool inside = topic - from < shard->receiving.bytes && payload - from + payload_bytes <= shard->receiving.bytes;
+    struct received_packet none = {.bytes = {0}};
+    if (!inside || between > 1 || !looks_plain(broker, publication)) return none; /* QoS 0 has nothing there, or the length of no properties */
+    uint8_t head[MQTT_FIXED_HEADER_BYTES_MAX + 2];
+    uint8_t *end = mqtt_put_u8(head, mqtt_publish_first_byte(0, false, false));
+    end = mqtt_put_varint(end, (uint32_t)(2 + topic_bytes + between + payload_bytes));
+    size_t head_bytes = (size_t)(mqtt_put_u16(end, (uint16_t)topic_bytes) - head);
+    const uint8_t *start = publication->topic.data - head_bytes;
+    if (topic - from < head_bytes || memcmp(start, head, head_bytes) != 0 || (between && publication->payload.data[-1] != 0)) return none;
+    return (struct received_packet){span_of(start, head_bytes + topic_bytes + between + payload_bytes), (uint32_t)between << 1};
+}
+
+static bool lent_deliver(struct broker_shard *broker, const struct sink *sink, const struct received_packet *received, struct plain_packet *packet)
+{
+    struct session *session = sink->who;
+    struct conn *conn = session->conn;
+    uint32_t qos = sink->qos < packet->publication->qos ? sink->qos : packet->publication->qos, kind = qos | (uint32_t)(session->version == MQTT_5) << 1;
+    if (!conn || session->queue.count || !conn_has_room(conn) || session->unusual || sink->subscription_id || kind != received->kind) return false;
+    if (session->packet_bytes_max && session->packet_bytes_max < received->bytes.bytes) return false;
+    if (!conn_lend(broker->shard, conn, received->bytes)) return false;
+    session->queue.sent++;
+    packet->sent++;
+    return true;
+}
+
 static inline void plain_end(struct broker_shard *broker, const struct plain_packet *packet)
 {
     if (packet->sent == 0) return;
@@ -83,19 +131,35 @@ static inline void plain_end(struct broker_shard *broker, const struct plain_pac
     COUNT_BY(broker, publish_sent_bytes, packet->sent * packet->publication->payload.bytes);
 }
 
-static inline void deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
+/* `received`: the packet as it came, which may be lent to those who get it as it is; NULL: there is none. */
+__attribute__((always_inline)) static inline void give_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view,
+                                                             const struct received_packet *received)
 {
     struct plain_packet packet = plain_begin(broker, publication, view.count > 1);
     for (uint32_t i = 0; i < view.count; i++) {
         const struct sink *sink = &view.sinks[i];
         if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
         if (UNLIKELY(!subscription_wants(sink, publication))) continue;
+        if (received && lent_deliver(broker, sink, received, &packet)) continue;
         if (LIKELY(packet.bytes_max != 0) && LIKELY(plain_deliver(broker, sink, &packet))) continue;
         struct delivery_options options = subscription_options(sink, publication);
         session_deliver(broker, sink->who, publication, &options);
     }
     plain_end(broker, &packet);
     if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
+}
+
+__attribute__((noinline)) static void lend_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
+{
+    struct received_packet received = as_received(broker, publication);
+    give_sinks(broker, publication, view, received.bytes.bytes ? &received : NULL);
+}
+
+static inline void deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view)
+{
+    const struct shard *shard = broker->shard;
+    if (UNLIKELY(shard->receiving.bytes) && publication->payload.bytes >= shard->lends_from / LENDS_SHARE) return lend_sinks(broker, publication, view);
+    give_sinks(broker, publication, view, NULL);
 }
 
 void publication_deliver_filter(struct broker_shard *broker, struct publication *publication, uint32_t local_id)
@@ -116,5 +180,62 @@ bool publication_deliver_plain(struct broker_shard *broker, struct publication *
     struct plain_packet packet = plain_begin(broker, publication, false);
     if (packet.bytes_max == 0 || !plain_deliver(broker, sink, &packet)) return false;
     plain_end(broker, &packet);
+    return true;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------------------------- */
+
+_Static_assert(PLAIN_RUN_BYTES >= RUN_BYTES_MAX + 2 * RUN_MESSAGES_MAX, "a packet of 5.0 has a byte more, and its remaining length one more at most");
+
+/* Has all of the run room there, as it is? */
+static inline bool takes_run(const struct sink *sink, const struct run *run)
+{
+    const struct session *session = sink->who;
+    if (!session) return true; /* a hole */
+    const struct conn *conn = session->conn;
+    uint32_t qos = sink->qos < run->qos ? sink->qos : run->qos;
+    if (!conn || session->queue.count || session->unusual || sink->subscription_id || qos || session->packet_bytes_max - 1 < RUN_PACKET_BYTES_MAX) return false;
+    const struct outbuf *out = conn->out;
+    return !out || (out->bytes + out->pieces_bytes + run->bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX);
+}
+
+/* As 5.0 has the packets: without properties. */
+static uint32_t run_write_five(uint8_t *out, const struct run *run)
+{
+    const uint8_t *packet = run->packets;
+    uint8_t *at = out;
+    for (uint32_t i = 0; i < run->count; i++) {
+        struct span payload = run_next(run, &packet), topic = span_of(payload.data - run->topic_bytes, run->topic_bytes);
+        at += mqtt_write_publish_head(at, mqtt_publish_first_byte(0, false, false), topic, 0, payload.bytes + 1);
+        *at++ = 0;
+        at = span_copy_short(at, payload);
+    }
+    return (uint32_t)(at - out);
+}
+
+bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    if (UNLIKELY(!shard_is_plain(broker)) || (broker->durable && run->qos)) return false; /* something may have been announced about it */
+    for (uint32_t i = 0; i < view.count; i++) {
+        if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
+        if (!takes_run(&view.sinks[i], run)) return false;
+    }
+    uint32_t bytes_of_five = 0, sent = 0;
+    for (uint32_t i = 0; i < view.count; i++) {
+        struct session *session = view.sinks[i].who;
+        if (!session) continue;
+        bool five = session->version == MQTT_5;
+        if (five && bytes_of_five == 0) bytes_of_five = run_write_five(broker->plain.run, run);
+        uint32_t bytes = five ? bytes_of_five : run->bytes;
+        memcpy(conn_reserve(broker->shard, session->conn, bytes), five ? broker->plain.run : run->packets, bytes);
+        conn_commit(session->conn, bytes);
+        session->queue.sent += run->count;
+        sent++;
+    }
+    COUNT_BY(broker, packets_sent, (uint64_t)sent * run->count);
+    COUNT_BY(broker, publish_sent, (uint64_t)sent * run->count);
+    COUNT_BY(broker, publish_sent_bytes, sent * run->payload_bytes);
+    if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
     return true;
 }

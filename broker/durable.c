@@ -93,6 +93,7 @@ void durable_start(struct broker_shard *broker)
     list_init(&durable->origins);
     list_init(&durable->sessions);
     list_init(&durable->spills);
+    list_init(&durable->spills_long);
     list_init(&durable->spill_walk.mark);
     list_init(&durable->spill_writes);
     timer_init(&durable->timer, timer_fired);

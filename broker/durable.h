@@ -71,8 +71,9 @@ struct durable_shard {
     struct durable_owed owed[SHARDS_MAX];
     struct {
         bool running;
-        bool waits;            /* all sessions that are left wait for something that makes a turn */
         struct list sessions;  /* those still to be written */
+        struct list waiting;   /* those of them that wait for something that makes a turn, since it was last looked */
+        bool waits;            /* all that are left do */
         struct retain_cursor *retained;
         uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
         uint64_t segment, commit;
@@ -85,11 +86,12 @@ struct durable_shard {
     uint32_t held_count;
     struct list spills;        /* struct durable_spill */
     struct list spill_writes;  /* blocks that are not synced yet, in their order */
+    struct list spills_long;   /* those whose rest is longer than its window, and may be shortened */
+    int64_t spill_credit;      /* bytes of blocks that may still be made in this turn, see rest_shorten() */
     uint64_t spill_tickets, spill_synced;
     struct {                   /* all of `spills` are looked at, some in each turn */
         struct list mark;      /* among them: those before it are still to be looked at */
         bool retries, drops;   /* why; drops: what the last checkpoint has made superfluous goes, and no other begins before that is over */
-        bool again;            /* one of them was not done with */
     } spill_walk;
     uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
@@ -116,6 +118,7 @@ struct durable_session {
     uint32_t prepared_count;   /* CONNECT packets under way for it */
     bool lazy;
     bool snapshotting;         /* its queue is being written in parts: */
+    bool snapshot_rest;        /* … or what is behind the shelf: then nothing is taken from that, see durable_rest_pops() */
     uint32_t snapshot_passed;  /* entries at its front that have been written */
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers (a run of them in one wait), in the order they must leave: staged ones, then those that wait for other shards */
@@ -179,6 +182,8 @@ bool durable_deliver(struct broker_shard *broker, struct session *session, struc
 void durable_packet(struct broker_shard *broker, struct session *session, enum store_record type, uint16_t packet_id);
 /* The front of a queue that is being written in parts is about to leave: it is written first if it has not been. */
 void durable_queue_pops(struct broker_shard *broker, struct session *session);
+/* The front of what is behind the shelf is about to leave, or all of it to become the queue: if it was being written in parts, that begins anew. */
+void durable_rest_pops(struct session *session);
 void durable_subscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
                        const struct sink *sink, uint32_t local_id);
 void durable_unsubscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group);

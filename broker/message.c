@@ -47,8 +47,14 @@ static bool block_take(struct publication *publication, struct message_taken *re
     return true;
 }
 
-static const uint8_t *bytes_copy(uint8_t *out, const struct publication *publication)
+#define SHORT_BYTES_MAX 128
+
+static const uint8_t *bytes_copy(uint8_t *out, const struct publication *publication, size_t bytes)
 {
+    if (LIKELY(bytes <= SHORT_BYTES_MAX && publication->properties.bytes == 0)) {
+        span_copy_short(span_copy_short(out, publication->topic), publication->payload);
+        return out;
+    }
     memcpy(out, publication->topic.data, publication->topic.bytes);
     uint8_t *at = out + publication->topic.bytes;
     if (publication->properties.bytes) memcpy(at, publication->properties.data, publication->properties.bytes);
@@ -78,7 +84,7 @@ static struct message *message_make(struct shard *shard, struct publication *pub
                                 .origin = origin};
     if (takes) *taken_of(message) = taken;
     account(shard, message, 1);
-    message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication);
+    message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication, bytes);
     return message;
 }
 

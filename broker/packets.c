@@ -115,6 +115,13 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
     return packets_take(shard, conn, bytes);
 }
 
+/* The id in the PUBACK that the bytes begin with, in the form that all versions have and nearly all clients send; 0: it is none, or another one, for the decoder. */
+static inline uint16_t puback_at(struct span bytes)
+{
+    bool is = bytes.bytes >= MQTT_ACK_BYTES && bytes.data[0] == MQTT_PUBACK << 4 && bytes.data[1] == MQTT_ACK_BYTES - 2;
+    return is ? (uint16_t)(bytes.data[2] << 8 | bytes.data[3]) : 0;
+}
+
 struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -132,6 +139,16 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
     bool scouts = UNLIKELY(broker->scouts) && conn->client;
     while (consumed < bytes.bytes) {
         if (UNLIKELY(scouts) && broker->packets_ahead-- == 0) publish_ahead(broker, conn->client, span_skip(bytes, consumed));
+        uint16_t acknowledged = puback_at(span_skip(bytes, consumed));
+        if (acknowledged && LIKELY(conn->client != NULL)) {
+            COUNT(broker, packets_received);
+            shard->turn_packets++;
+            puback_handle(broker, conn->client, acknowledged);
+            consumed += MQTT_ACK_BYTES;
+            if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
+            if (UNLIKELY(conn->holds) || (UNLIKELY(shard_turn_spent(shard)) && consumed < bytes.bytes)) return (struct conn_progress){consumed, 0};
+            continue;
+        }
         struct mqtt_decoded decoded = mqtt_decode(span_skip(bytes, consumed), &limits, &packet);
         if (decoded.status == MQTT_NEED_MORE) return (struct conn_progress){consumed, decoded.bytes};
         if (UNLIKELY(decoded.status == MQTT_MALFORMED)) {

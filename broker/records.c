@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "broker/broker.h"
 #include "broker/inspect.h"
+#include "broker/runs.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
 {
@@ -36,25 +37,6 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 /* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
 #define COPY_BYTES_MAX 240
 
-/* In place: most are so short that the call of memcpy() is most of it. Reads and writes nothing beyond. */
-static inline uint8_t *copy_short(uint8_t *out, struct span from)
-{
-    const uint8_t *in = from.data;
-    size_t bytes = from.bytes;
-    if (bytes >= 16) {
-        for (size_t at = 0; at + 16 < bytes; at += 16)
-            memcpy(out + at, in + at, 16);
-        memcpy(out + bytes - 16, in + bytes - 16, 16);
-    } else if (bytes >= 8) {
-        memcpy(out, in, 8);
-        memcpy(out + bytes - 8, in + bytes - 8, 8);
-    } else {
-        for (size_t at = 0; at < bytes; at++)
-            out[at] = in[at];
-    }
-    return out + bytes;
-}
-
 /* `b`: what the record's kind has there, beside the QoS. Inlined into both senders. */
 __attribute__((always_inline)) static inline bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
 {
@@ -71,9 +53,9 @@ __attribute__((always_inline)) static inline bool send_copy(struct shard *shard,
     cells[further] = (struct lane_cell){0, 0}; /* its last bytes may be nobody's */
     uint8_t *out = (uint8_t *)&cells[2];
     if (payload.data == topic.data + topic.bytes && properties.bytes == 0) /* as QoS 0 comes from a 3.x client */
-        copy_short(out, span_of(topic.data, bytes));
+        span_copy_short(out, span_of(topic.data, bytes));
     else
-        copy_short(copy_short(copy_short(out, topic), properties), payload);
+        span_copy_short(span_copy_short(span_copy_short(out, topic), properties), payload);
     if (in_lane)
         mesh_filled(way, 1 + further, &shard->stats);
     else
@@ -83,14 +65,15 @@ __attribute__((always_inline)) static inline bool send_copy(struct shard *shard,
 
 bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
 {
-    return send_copy(shard, to, RECORD_PUBLISH_COPY, publication, id);
+    return run_send(shard, to, RECORD_PUBLISH_RUN, publication, id) || send_copy(shard, to, RECORD_PUBLISH_COPY, publication, id);
 }
 
 void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash)
 {
     uint64_t group = (uint64_t)strategy << 32 | local_id;
-    if (!share_hashes((enum share_strategy)strategy) && LIKELY(send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, group))) return;
+    if (!share_hashes((enum share_strategy)strategy) && LIKELY(run_send(shard, to, RECORD_PUBLISH_SHARED_RUN, publication, group) ||
+                                                               send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, group))) return;
     struct message *message = publication_message(shard, publication);
     struct lane_cell cells[2] = {record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), group), {publisher_hash, topic_hash}};
     shard_send(shard, to, cells, 2);
@@ -124,8 +107,12 @@ void records_flush(struct shard *shard)
 /* A receiver of this message is filling up: its publisher is asked to slow down. */
 static void report_congestion(struct broker_shard *broker, uint32_t from, const struct publication *publication)
 {
-    if (publication->congested && publication->publisher_conn)
-        record_send(broker->shard, from, RECORD_CONGESTED, NULL, publication->publisher_conn);
+    if (publication->congested) record_congested(broker, from, publication->publisher_conn);
+}
+
+void record_congested(struct broker_shard *broker, uint32_t from, uint64_t publisher_conn)
+{
+    if (publisher_conn) record_send(broker->shard, from, RECORD_CONGESTED, NULL, publisher_conn);
 }
 
 static void take_publish(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
@@ -157,18 +144,22 @@ __attribute__((always_inline)) static inline struct publication publication_of_c
     return publication;
 }
 
+void record_publication_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint32_t local_id)
+{
+    if (broker->durable) durable_adopt(broker, from, publication);
+    publication_deliver_filter(broker, publication, local_id);
+    if (broker->durable) durable_report(broker, from, publication);
+    publication_end(broker->shard, publication);
+}
+
 static void take_publish_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_copy(cells);
-    if (broker->durable) durable_adopt(broker, from, &publication);
-    publication_deliver_filter(broker, &publication, (uint32_t)cells->b);
+    record_publication_taken(broker, from, &publication, (uint32_t)cells->b);
     report_congestion(broker, from, &publication);
-    if (broker->durable) durable_report(broker, from, &publication);
-    publication_end(broker->shard, &publication);
 }
 
-/* To one member of a group: `group` has the local id and the strategy, as in the record. */
-static void take_shared(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys)
+void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys)
 {
     keys.random = random_next(&broker->shard->random);
     if (broker->durable) durable_adopt(broker, from, publication);
@@ -177,7 +168,6 @@ static void take_shared(struct broker_shard *broker, uint32_t from, struct publi
         drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s", log_quoted(publication->topic));
     }
-    report_congestion(broker, from, publication);
     if (broker->durable) durable_report(broker, from, publication);
     publication_end(broker->shard, publication);
 }
@@ -186,13 +176,15 @@ static void take_publish_shared(struct broker_shard *broker, uint32_t from, cons
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
     publication.publisher_hash = cells[1].a;
-    take_shared(broker, from, &publication, cells->b, (struct share_keys){.publisher_hash = cells[1].a, .topic_hash = cells[1].b});
+    record_shared_taken(broker, from, &publication, cells->b, (struct share_keys){.publisher_hash = cells[1].a, .topic_hash = cells[1].b});
+    report_congestion(broker, from, &publication);
 }
 
 static void take_publish_shared_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_copy(cells);
-    take_shared(broker, from, &publication, cells->b, (struct share_keys){0});
+    record_shared_taken(broker, from, &publication, cells->b, (struct share_keys){0});
+    report_congestion(broker, from, &publication);
 }
 
 static void take_release(struct broker_shard *broker, const struct lane_cell *cells)
@@ -234,8 +226,10 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     switch ((enum record_kind)record_kind(cells)) {
     case RECORD_PUBLISH: return take_publish(broker, from, cells);
     case RECORD_PUBLISH_COPY: return take_publish_copy(broker, from, cells);
+    case RECORD_PUBLISH_RUN: return run_take(broker, from, cells);
     case RECORD_PUBLISH_SHARED: return take_publish_shared(broker, from, cells);
     case RECORD_PUBLISH_SHARED_COPY: return take_publish_shared_copy(broker, from, cells);
+    case RECORD_PUBLISH_SHARED_RUN: return run_take_shared(broker, from, cells);
     case RECORD_RELEASE: return take_release(broker, cells);
     case RECORD_ROUTE_ADD:
     case RECORD_ROUTE_REMOVE:

@@ -4,8 +4,10 @@
  * PUBLISH          lent message / first local id, count                   the other ids, four to a cell
  * PUBLISH_COPY     lengths of topic, properties, payload (16 bits each)
  *                  / local id, QoS (from bit 40)                            publisher's connection, expiry; the bytes themselves
+ * PUBLISH_RUN      several such to one filter: broker/runs.h
  * PUBLISH_SHARED   lent message / local id, strategy                      publisher hash, topic hash
  * PUBLISH_SHARED_COPY  as PUBLISH_COPY / local id, strategy, QoS          as PUBLISH_COPY: no hashes, for strategies that need none
+ * PUBLISH_SHARED_RUN  several such to one group: broker/runs.h
  * RELEASE          message / second message or 0                          -
  * ROUTE_ADD        struct route_request (writer answers ROUTE_DONE) / -   -
  * ROUTE_REMOVE     struct route_request (the writer releases it) / -      -
@@ -33,12 +35,17 @@
 #define RINGMQ_BROKER_RECORDS_H
 
 #include "broker/message.h"
+#include "router/share.h"
+
+struct broker_shard;
 
 enum record_kind {
     RECORD_PUBLISH = RECORD_KIND_FIRST,
     RECORD_PUBLISH_COPY,
+    RECORD_PUBLISH_RUN,
     RECORD_PUBLISH_SHARED,
     RECORD_PUBLISH_SHARED_COPY,
+    RECORD_PUBLISH_SHARED_RUN,
     RECORD_RELEASE,
     RECORD_ROUTE_ADD,
     RECORD_ROUTE_REMOVE,
@@ -66,14 +73,21 @@ enum record_kind {
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b);
 /* Lends `message` (one of this shard's) with the ids of `to`'s filters. */
 void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count);
-/* The publication itself, when it is small: nothing is allocated, lent or returned. False: it does not fit, lend its message. */
+/* The publication itself, when it is small: in a run (broker/runs.h) or a record of its own; nothing is allocated, lent or returned. False: it does not fit,
+ * lend its message. */
 bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id);
-/* To one member of a group: as a copy, or a loan of its message. */
+/* To one member of a group: in a run, as a copy, or a loan of its message. */
 void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash);
 /* Returns a lent message to its owner; the last one of a turn leaves with records_flush(). */
 void record_send_release(struct shard *shard, struct message *lent);
 void records_flush(struct shard *shard);
+
+/* A publication that has come from `from`: to one filter's sinks, or to one member of a group (local id and strategy, as in the record). They end it. */
+void record_publication_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint32_t local_id);
+void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys);
+/* A receiver of messages of that connection there is filling up. */
+void record_congested(struct broker_shard *broker, uint32_t from, uint64_t publisher_conn);
 
 void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells);
 

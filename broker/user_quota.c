@@ -65,6 +65,17 @@ bool user_quota_take(struct user_quota *quota, struct session *session, struct s
     return granted;
 }
 
+bool user_quota_refuses(struct user_quota *quota, const struct session *session, bool ends, struct span user_name, uint32_t limit)
+{
+    if (user_name.bytes == 0) return false;
+    pthread_mutex_lock(&quota->mutex);
+    const struct quota_user *user = map_find(&quota->users, user_name);
+    bool own = user && session && session->rare && session->rare->quota_user == user;
+    bool refuses = user && !(own && !ends) && user->sessions - (own ? 1 : 0) >= limit;
+    pthread_mutex_unlock(&quota->mutex);
+    return refuses;
+}
+
 void user_quota_end(struct user_quota *quota, struct session *session)
 {
     if (!session->rare || !session->rare->quota_user) return;

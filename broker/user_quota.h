@@ -25,6 +25,8 @@ void user_quota_init(struct user_quota *quota);
 void user_quota_release(struct user_quota *quota);
 /* The session is this user's from now on (rare->quota_user). False: the user has `limit` already, and the session counts as before. */
 bool user_quota_take(struct user_quota *quota, struct session *session, struct span user_name, uint32_t limit);
+/* Would it say no? Before anything is done about the session: `session` is the one that is there (NULL: none), `ends`: it ends for the new client. */
+bool user_quota_refuses(struct user_quota *quota, const struct session *session, bool ends, struct span user_name, uint32_t limit);
 /* The session ends. */
 void user_quota_end(struct user_quota *quota, struct session *session);
 

@@ -268,7 +268,7 @@ static void take_pingresp(struct bench_worker *worker, struct bench_client *clie
 {
     if (client->role != ROLE_PING || !client->waits) return; /* of the keep-alive */
     client->waits = false;
-    if (worker->measuring) histogram_add(&worker->lane->tally.ping_ns, worker->shard->now_ns - client->since_ns);
+    if (worker->measuring) ping_count(worker, client, worker->shard->now_ns);
 }
 
 static void take_packet(struct bench_worker *worker, struct bench_client *client, const struct mqtt_packet *packet)
@@ -370,6 +370,7 @@ static struct conn_progress client_received(struct shard *shard, struct conn *co
 {
     struct bench_worker *worker = worker_of(shard);
     struct bench_client *client = conn->client;
+    worker->events++;
     if (worker->plan->relay) return records_received(worker, client, bytes);
     struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = (enum mqtt_version)worker->plan->version};
     size_t consumed = 0;

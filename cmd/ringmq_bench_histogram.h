@@ -42,13 +42,15 @@ static inline void histogram_merge(struct histogram *into, const struct histogra
     if (from->max > into->max) into->max = from->max;
 }
 
-/* The value that `per_million` of all values do not exceed; 0 when empty. */
+/* The value that `per_million` of all values do not exceed, at most a bucket's width too high; 0 when empty. */
 static inline uint64_t histogram_quantile(const struct histogram *histogram, uint32_t per_million)
 {
     uint64_t wanted = (uint64_t)((unsigned __int128)histogram->total * per_million / 1000000), seen = 0;
     for (uint32_t bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
         seen += histogram->counts[bucket];
-        if (seen > wanted || seen == histogram->total) return histogram_value(bucket);
+        if (seen <= wanted && seen != histogram->total) continue;
+        uint64_t last = histogram_value(bucket + 1) - 1; /* in this bucket */
+        return last < histogram->max ? last : histogram->max;
     }
     return histogram->max;
 }

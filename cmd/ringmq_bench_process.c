@@ -37,6 +37,12 @@ static void usage_memory(uint32_t pid, struct process_usage *usage)
     fclose(file);
 }
 
+bool process_exists(uint32_t pid)
+{
+    clockid_t clock;
+    return clock_getcpuclockid((pid_t)pid, &clock) == 0;
+}
+
 struct process_usage process_usage(uint32_t pid)
 {
     struct process_usage usage = {0};

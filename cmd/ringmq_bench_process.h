@@ -2,6 +2,7 @@
 #ifndef RINGMQ_CMD_BENCH_PROCESS_H
 #define RINGMQ_CMD_BENCH_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ struct process_usage {
     uint64_t private_bytes;              /* ... of it anonymous: what the process itself allocated */
 };
 
+bool process_exists(uint32_t pid);
 struct process_usage process_usage(uint32_t pid);
 /* The CPU time since `before`, and the memory now. */
 struct process_usage process_usage_since(uint32_t pid, const struct process_usage *before);

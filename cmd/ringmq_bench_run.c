@@ -475,6 +475,8 @@ static bool may_spin(const struct bench_plan *plan)
 
 bool bench_run(struct bench_plan *plan, struct bench_result *ret_result, char *ret_error, uint32_t error_bytes)
 {
+    if (plan->broker_pid && !process_exists(plan->broker_pid))
+        return snprintf(ret_error, error_bytes, "there is no process %u to measure (--broker-pid)", plan->broker_pid), false;
     if (!limits_fit(plan, ret_error, error_bytes) || !resolve(plan, ret_error, error_bytes)) return false;
     uint32_t run;
     log_configure(LOG_OFF, LOG_TEXT); /* what the engine would say of a connection the result says */

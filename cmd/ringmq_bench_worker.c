@@ -108,12 +108,25 @@ static void pings_turn(struct bench_worker *worker)
     if (worker->shard->now_ns < worker->next_ping_ns) return;
     for (uint32_t i = worker->role_first[ROLE_PING]; i < worker->role_first[ROLE_PING + 1]; i++) {
         struct bench_client *client = &worker->clients[i];
-        if (client->waits) continue; /* late: its answer counts from when it was due */
+        if (client->waits) { /* late: counted with the one under way, ping_count() */
+            client->life++;
+            continue;
+        }
         client->waits = true;
+        client->life = 0;
         client->since_ns = worker->next_ping_ns;
         bench_client_ping(worker, client);
     }
     worker->next_ping_ns += PING_EVERY_NS;
+}
+
+/* Those that were due while this one waited would have waited for the same answer, each from its own time on: without them a broker that stood still for
+ * a second would be one late ping among all that came in time. */
+void ping_count(struct bench_worker *worker, const struct bench_client *client, uint64_t now_ns)
+{
+    uint64_t due_ns = client->since_ns;
+    for (uint32_t i = 0; i <= client->life; i++, due_ns += PING_EVERY_NS)
+        histogram_add(&worker->lane->tally.ping_ns, now_ns > due_ns ? now_ns - due_ns : 0);
 }
 
 /* Every client pings at half its keep-alive, spread evenly over that time. */
@@ -149,7 +162,7 @@ static void measure_start(struct bench_worker *worker)
 {
     worker->measuring = true;
     worker->idle_ns = 0;
-    worker->busy_since_ns = bench_now_ns();
+    worker->busy_since_ns = worker->from_ns = bench_now_ns();
     thread_seconds(&worker->user_before, &worker->system_before);
 }
 
@@ -158,8 +171,11 @@ static void measure_end(struct bench_worker *worker)
     if (!worker->measuring) return;
     struct bench_tally *tally = &worker->lane->tally;
     worker->measuring = false;
+    worker->until_ns = bench_now_ns();
+    for (uint32_t i = worker->role_first[ROLE_PING]; i < worker->role_first[ROLE_PING + 1]; i++)
+        if (worker->clients[i].waits) ping_count(worker, &worker->clients[i], worker->until_ns);
     tally->idle_ns = worker->idle_ns;
-    tally->measured_ns = bench_now_ns() - worker->busy_since_ns;
+    tally->measured_ns = worker->until_ns - worker->busy_since_ns;
     thread_seconds(&tally->user_seconds, &tally->system_seconds);
     tally->user_seconds -= worker->user_before;
     tally->system_seconds -= worker->system_before;
@@ -241,6 +257,15 @@ static void turn_sleeping(struct bench_worker *worker)
     if (limit_ns) worker->idle_ns += worker->shard->now_ns > now_ns ? worker->shard->now_ns - now_ns : 0;
 }
 
+/* Where other workers receive what this one sends for, nothing wakes it but its own looking at what they have: turns that found nothing are idle, too. */
+static void turn_spinning(struct bench_worker *worker)
+{
+    if (!(worker->publishing && worker->shared->delivered)) return shard_turn(worker->shard, 0);
+    uint64_t start_ns = bench_now_ns(), before = worker->events;
+    shard_turn(worker->shard, 0);
+    if (worker->events == before) worker->idle_ns += bench_now_ns() - start_ns;
+}
+
 static void worker_loop(struct bench_worker *worker)
 {
     for (;;) {
@@ -252,7 +277,7 @@ static void worker_loop(struct bench_worker *worker)
             continue;
         }
         if (!worker->shard->dirty_count && !worker->listed_count) spin(worker);
-        shard_turn(worker->shard, 0);
+        turn_spinning(worker);
     }
 }
 
@@ -282,7 +307,8 @@ void worker_run(struct bench_shared *shared, uint32_t number, const struct shard
 {
     struct bench_worker worker = {.plan = shared->plan, .shared = shared, .lane = &shared->lanes[number], .number = number,
                                   .count = plan_workers(shared->plan), .fan = plan_fan(shared->plan), .spins = spins,
-                                  .next_ping_ns = UINT64_MAX, .next_alive_ns = UINT64_MAX, .phase = PHASE_START};
+                                  .next_ping_ns = UINT64_MAX, .next_alive_ns = UINT64_MAX, .from_ns = UINT64_MAX, .until_ns = UINT64_MAX,
+                                  .phase = PHASE_START};
     clients_create(&worker);
     struct settings settings = worker_settings(&worker);
     char error[256];

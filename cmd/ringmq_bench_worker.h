@@ -32,7 +32,7 @@ struct bench_client {
     uint64_t since_ns;  /* when the dial, ping or round began */
     uint32_t number;    /* of its role, over all workers */
     uint32_t place;     /* of its role, in this worker */
-    uint32_t life;      /* CHURN: how many it has had; else subscriptions asked for so far */
+    uint32_t life;      /* CHURN: how many it has had; PING: how many more were due while one waited; else subscriptions asked for so far */
     uint16_t packet_id;
     uint8_t role, state;
     bool keeps;         /* clean start 0: the session outlives the connection */
@@ -86,6 +86,8 @@ struct bench_worker {
     uint32_t next_alive;
     uint8_t *payload;
     uint64_t idle_ns, busy_since_ns;
+    uint64_t events;          /* what has come and what was sent: did a turn do anything? */
+    uint64_t from_ns, until_ns; /* the measured time, as far as it is known */
     double user_before, system_before;
 };
 
@@ -105,6 +107,8 @@ void worker_run(struct bench_shared *shared, uint32_t number, const struct shard
 /* Once a turn, from the engine: what has become due. */
 bool worker_turn(struct shard *shard);
 void worker_done(struct bench_worker *worker, enum bench_phase phase);
+/* A ping of a probe that has been answered now, or has waited until now. */
+void ping_count(struct bench_worker *worker, const struct bench_client *client, uint64_t now_ns);
 void worker_fail(struct bench_worker *worker, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- ringmq_bench_client.c ---- */

@@ -366,6 +366,13 @@ static bool signals_block(struct control *control)
 
 /* ---- main ------------------------------------------------------------------------------------------------------- */
 
+static uint64_t random_seed(void)
+{
+    uint64_t seed;
+    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    return seed;
+}
+
 static int broker_run(struct control *control)
 {
     const struct settings *settings = config_settings(control->config);
@@ -374,9 +381,7 @@ static int broker_run(struct control *control)
     if (!signals_block(control)) return 1;
     raise_descriptor_limit();
     control->shards_count = settings->node.shards ? settings->node.shards : node_cores();
-    uint64_t seed;
-    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
-    control->broker = broker_create(settings, control->shards_count, seed);
+    control->broker = broker_create(settings, control->shards_count, random_seed());
     control->features = ringmqd_features_create(control->config, control->broker);
     if (!control->features) {
         broker_destroy(control->broker);
@@ -459,6 +464,7 @@ static int broker_run(struct control *control)
 int main(int argc, char **argv)
 {
     struct control control = {.watchdog = -1, .admin_wake = -1, .events_wake = -1};
+    map_seed(random_seed()); /* before the first table */
     if (!ringmqd_features_know()) return 1;
     int status = ringmqd_arguments_parse(argc, argv, &control.arguments);
     if (status >= 0) return status;

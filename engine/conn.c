@@ -205,6 +205,16 @@ void conn_end(struct shard *shard, struct conn *conn, enum conn_end why)
     }
 }
 
+__attribute__((noinline)) static struct span received_much(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
+{
+    shard->receiving.data = completion->data;
+    shard->receiving.bytes = completion->flags & KERNEL_BUFFER ? (uint32_t)completion->result : 0;
+    shard->receiving.buffer = completion->buffer;
+    struct span rest = conn_input_cut(shard, conn, span_of(completion->data, (size_t)completion->result));
+    shard->receiving.bytes = 0;
+    return rest;
+}
+
 /* The bytes of a receive; what is left of them for the next turn. */
 static struct span received(struct shard *shard, struct conn *conn, const struct kernel_completion *completion)
 {
@@ -213,7 +223,10 @@ static struct span received(struct shard *shard, struct conn *conn, const struct
         shard->turn_receives++;
         stats_count(&shard->stats.bytes_received, (uint64_t)completion->result);
     }
-    if (LIKELY(!conn->filters)) return conn_input_cut(shard, conn, span_of(completion->data, (size_t)completion->result));
+    if (LIKELY(!conn->filters)) {
+        if (UNLIKELY((uint32_t)completion->result >= shard->lends_from)) return received_much(shard, conn, completion);
+        return conn_input_cut(shard, conn, span_of(completion->data, (size_t)completion->result));
+    }
     filters_input(shard, conn, (uint8_t *)(uintptr_t)completion->data, (size_t)completion->result);
     return span_of(NULL, 0);
 }
@@ -325,6 +338,20 @@ void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint3
     outbuf_attach(&shard->pool, conn->out, data, bytes, owner);
 }
 
+bool conn_lend(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    DCHECK(bytes.data >= shard->receiving.data && bytes.data + bytes.bytes <= shard->receiving.data + shard->receiving.bytes);
+    if (conn->send_in_kernel || conn->filters) return false;
+    conn_reserve(shard, conn, 0);
+    void *owner = outbuf_owner_lent(shard->receiving.buffer);
+    if (outbuf_extend(conn->out, bytes.data, (uint32_t)bytes.bytes, owner)) return true;
+    shard->group->verbs->receive_keep(shard->ring, shard->receiving.buffer);
+    shard->lent++;
+    outbuf_attach(&shard->pool, conn->out, bytes.data, (uint32_t)bytes.bytes, owner);
+    conn->out->lends = true;
+    return true;
+}
+
 /* More than this is likely to find no room at once in a socket's buffer. */
 #define SEND_NOW_BYTES_MAX (16 * 1024)
 
@@ -359,15 +386,17 @@ static void send_issue(struct shard *shard, struct conn *conn)
         return verbs->send(shard->ring, conn->fd, outbuf->stage + conn->sent, outbuf->bytes - conn->sent, user);
     outbuf_vector(&shard->pool, outbuf, conn->sent);
     if (shard->features->send_vectorized)
-        verbs->send_vector(shard->ring, conn->fd, outbuf->vector, outbuf->vector_count, user);
+        verbs->send_vector(shard->ring, conn->fd, outbuf->vector, outbuf->vector_count, outbuf->lends, user);
     else
-        verbs->send_message(shard->ring, conn->fd, &outbuf->message, user);
+        verbs->send_message(shard->ring, conn->fd, &outbuf->message, outbuf->lends, user);
 }
 
 void conn_release_piece(void *context, void *owner)
 {
     struct shard *shard = context;
-    shard->group->handler->release(shard, owner);
+    if (!outbuf_is_lent(owner)) return shard->group->handler->release(shard, owner);
+    shard->lent--;
+    shard->group->verbs->receive_done(shard->ring, outbuf_lent_buffer(owner));
 }
 
 static void outbuf_drop(struct shard *shard, struct outbuf **outbuf)
@@ -400,6 +429,13 @@ void conn_send_staged(struct shard *shard, struct conn *conn)
     send_issue(shard, conn);
 }
 
+/* There was no room for all of it: what was lent is given back before the peer has read. */
+static void own_rest(struct shard *shard, struct conn *conn)
+{
+    conn->sending = outbuf_own(&shard->pool, conn->sending, conn->sent, conn_release_piece, shard);
+    conn->sent = 0;
+}
+
 /* It was counted whole when it began. */
 static void sent_at_once(struct shard *shard, struct conn *conn, int result)
 {
@@ -426,7 +462,10 @@ void conn_completed_send(struct shard *shard, struct conn *conn, int result)
         outbuf_drop(shard, &conn->sending); /* its new home will hear of it */
         return conn_move_join(shard, conn);
     }
-    if (conn->sent < outbuf_bytes(conn->sending)) return send_issue(shard, conn); /* short: go on where it stopped, and wait for room */
+    if (conn->sent < outbuf_bytes(conn->sending)) { /* short: go on where it stopped, and wait for room */
+        if (conn->sending->lends) own_rest(shard, conn);
+        return send_issue(shard, conn);
+    }
     conn->stage_log2 = stage_log2_for(conn->sending->bytes);
     outbuf_drop(shard, &conn->sending);
     if (conn->state == CONN_FINISHING) return finish_join(shard, conn);

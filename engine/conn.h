@@ -56,6 +56,7 @@ struct conn {
     bool settled : 1;        /* it has moved and will not again */
     bool fd_closed : 1;      /* CLOSING: the descriptor is the kernel's again; what it still holds of it completes on its own */
     bool sends_now : 1;      /* what is in the kernel is a send_now(), counted as sent already */
+    bool waits_its_turn : 1; /* while a turn's completions are sorted: it has one that others may overtake, but not its own */
     uint32_t sent;           /* of `sending`, after a short send; of a free slot: the next one */
     struct outbuf *out;      /* being filled; NULL when nothing waits */
     struct outbuf *sending;  /* the kernel's */
@@ -102,6 +103,9 @@ static inline void conn_commit(struct conn *conn, uint32_t bytes)
 }
 /* A reference to bytes that stay where they are; `owner` goes to the handler's release() once they have left. */
 void conn_attach(struct shard *shard, struct conn *conn, const void *data, uint32_t bytes, void *owner);
+/* The same for bytes of shard->receiving (the caller has looked): they leave from the kernel's buffer at the end of the turn. False: they could not leave
+ * then and must be copied. */
+bool conn_lend(struct shard *shard, struct conn *conn, struct span bytes);
 /* More than this staged on one connection: conn_has_room() says no. */
 #define STAGE_BYTES_MAX (64 * 1024)
 /* False: too many references wait already, or too many bytes: use writable(). */

@@ -66,16 +66,20 @@ struct kernel_verbs {
     /* `once`: whatever comes first, and then it ends. */
     void (*receive)(struct kernel_ring *ring, int fd, bool once, uint64_t user);
     void (*receive_done)(struct kernel_ring *ring, uint32_t buffer);
+    /* Somebody else needs the buffer of a completion, too: one receive_done() more will come. Before that completion's own. */
+    void (*receive_keep)(struct kernel_ring *ring, uint32_t buffer);
     /* All bytes or an error, unless the kernel is too old to finish a short send: then fewer. Bytes stay the caller's until
      * the completion. */
     void (*send)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
-    void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user);
+    /* `at_once`: what the socket takes at once, fewer bytes or -EAGAIN when it has no room; it is over when the next settle() or wait() has
+     * submitted it. */
+    void (*send_vector)(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, bool at_once, uint64_t user);
     /* What the socket takes at once: fewer bytes, or -EAGAIN, when it has no room. It is over when the next wait() has submitted it, and
      * that wait() does not end because of it: its completion comes along with whatever else happens, after 50 ms at the latest. For sends
      * after which the caller has nothing to do. */
     void (*send_now)(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user);
     /* The same through a msghdr, which must stay until the completion too: where features->send_vectorized is false. */
-    void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user);
+    void (*send_message)(struct kernel_ring *ring, int fd, const struct msghdr *message, bool at_once, uint64_t user);
     /* Ends the operation started with `target`; that one completes as usual (with -ECANCELED where it was cut short). */
     void (*cancel)(struct kernel_ring *ring, uint64_t target);
     /* SHUT_WR. Where features->fd_install is false it runs on a kernel thread, which looks the descriptor up when it gets to it: the
@@ -112,6 +116,8 @@ struct kernel_verbs {
      * and gives up to `max` completions. `min_wait_ns` > 0: having found one, go on collecting for so long. */
     uint32_t (*wait)(struct kernel_ring *ring, uint64_t timeout_ns, uint64_t min_wait_ns,
                      struct kernel_completion *ret_completions, uint32_t max);
+    /* Submits what was queued and gives what is over by that. Nothing is received meanwhile, so that buffers can be given back first. */
+    uint32_t (*settle)(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max);
     /* True when wait() has something to do at once: completions to give, or operations to submit that were queued since the last
      * one. For spinning without a system call. */
     bool (*ready)(struct kernel_ring *ring);

@@ -74,6 +74,7 @@ void mesh_send(struct mesh *mesh, uint32_t from, uint32_t to, const struct lane_
     DCHECK(count == record_cells(cells));
     stats_count(&stats->lane_records, 1);
     struct mesh_way *way = &mesh_ways(mesh, from)[to];
+    way->open = 0;
     if (LIKELY(way->count == 0) && LIKELY(lane_stage(way->lane, cells, count))) return;
     stats_count(&stats->lane_overflows, 1);
     overflow_append(way, cells, count);
@@ -99,6 +100,7 @@ bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *ver
     struct mesh_way *way = mesh_ways(mesh, from);
     for (uint32_t to = 0; to < mesh->shards_count; to++, way++) {
         if (UNLIKELY(way->count)) overflow_stage(way);
+        way->open = 0;
         remains |= way->count != 0;
         published_to[to] = lane_publish(way->lane);
         published |= published_to[to];
@@ -135,14 +137,16 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
     uint32_t records = 0, fullest = 0;
     struct lane *lane = lane_between(mesh, 0, to); /* those to one shard lie side by side */
     for (uint32_t from = 0; from < mesh->producers_count; from++, lane++) {
-        uint32_t head, ready = lane_ready(lane, &head), end = head + ready;
-        for (uint32_t taken = 0; head != end && taken < budget; taken++, records++) {
+        uint32_t head, ready = lane_ready(lane, &head), end = head + ready, look_at = MESH_RECORDS_PER_LOOK;
+        for (uint32_t taken = 0; head != end && taken < budget; records++) {
             const struct lane_cell *cells = record_at(lane, head, scratch);
             uint32_t count = record_cells(cells);
             take(context, from, cells);
             head += count;
-            if (UNLIKELY(taken % MESH_RECORDS_PER_LOOK == MESH_RECORDS_PER_LOOK - 1) && enough && enough(context))
-                budget = MESH_RECORDS_PER_LOOK; /* of the lanes that follow, too: none is left out */
+            taken += (count + MESH_CELLS_A_RECORD - 1) / MESH_CELLS_A_RECORD;
+            if (LIKELY(taken < look_at)) continue;
+            look_at = taken + MESH_RECORDS_PER_LOOK;
+            if (enough && enough(context)) budget = MESH_RECORDS_PER_LOOK; /* of the lanes that follow, too: none is left out */
         }
         if (ready) lane_taken(lane, head);
         if (ready > fullest) fullest = ready;

@@ -24,6 +24,7 @@ struct mesh_way {
     struct lane *lane;
     struct lane_cell *cells; /* records that found the lane full, in order; the producer's */
     uint32_t head, count, capacity;
+    uint32_t open;           /* cells of the record staged last, while it may still grow (mesh_filled_open()); 0: it may not */
 };
 
 /* Producers that are no shards. */
@@ -40,6 +41,7 @@ static inline struct lane_cell record_first(uint8_t kind, uint8_t further, const
 }
 static inline uint8_t record_kind(const struct lane_cell *first) { return (uint8_t)(first->a >> 56); }
 static inline uint32_t record_cells(const struct lane_cell *first) { return 1 + (uint32_t)(first->a >> 48 & 0xff); }
+static inline void record_grow(struct lane_cell *first, uint32_t more) { first->a += (uint64_t)more << 48; }
 static inline void *record_pointer(const struct lane_cell *first)
 {
     return (void *)(uintptr_t)(first->a & RECORD_POINTER_MASK);
@@ -59,6 +61,27 @@ static inline void mesh_filled(struct mesh_way *way, uint32_t count, struct stat
 {
     stats_count(&stats->lane_records, 1);
     lane_staged(way->lane, count);
+    way->open = 0;
+}
+/* As mesh_filled() for a record that may grow until the next one or the next flush: mesh_open() gives it once more, or NULL; mesh_grow() adds cells at its
+ * end (false: there are none in one piece). How many it has by then the caller writes into its first cell (record_grow()). */
+static inline void mesh_filled_open(struct mesh_way *way, uint32_t count, struct stats *stats)
+{
+    mesh_filled(way, count, stats);
+    way->open = count;
+}
+static inline struct lane_cell *mesh_open(const struct mesh_way *way)
+{
+    return way->open ? &way->lane->cells[(way->lane->tail_next - way->open) & (LANE_SLOTS - 1)] : NULL;
+}
+static inline bool mesh_grow(struct mesh_way *way, uint32_t more)
+{
+    DCHECK(way->open && way->open + more <= RECORD_CELLS_MAX);
+    uint32_t at = (way->lane->tail_next - way->open) & (LANE_SLOTS - 1);
+    if (at + way->open + more > LANE_SLOTS || way->lane->tail_next + more - way->lane->head_seen > way->lane->limit) return false;
+    lane_staged(way->lane, more);
+    way->open += more;
+    return true;
 }
 /* True while records wait for room. */
 static inline bool mesh_blocked(const struct mesh_way *way) { return way->count != 0; }
@@ -66,9 +89,10 @@ static inline bool mesh_blocked(const struct mesh_way *way) { return way->count 
 bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
                 struct stats *stats);
 
-/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer. `enough` (NULL: never) is asked now and then; when it says
- * yes, no producer gets more than MESH_RECORDS_PER_LOOK any more. Returns how many there were, and in ret_fullest how many cells had waited in the
- * fullest lane. */
+/* Calls `take` for each record waiting for `to`, at most `budget` records from each producer; one of more than MESH_CELLS_A_RECORD cells counts as several.
+ * `enough` (NULL: never) is asked now and then; when it says yes, no producer gets more than MESH_RECORDS_PER_LOOK any more. Returns how many there were,
+ * and in ret_fullest how many cells had waited in the fullest lane. */
+#define MESH_CELLS_A_RECORD   4
 #define MESH_RECORDS_PER_LOOK 64
 uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
                     void (*take)(void *context, uint32_t from, const struct lane_cell *cells), bool (*enough)(void *context), void *context,

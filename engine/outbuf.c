@@ -28,7 +28,7 @@ void outbuf_attach(struct pool *pool, struct outbuf *outbuf, const void *data, u
 {
     CHECK(outbuf->pieces_count < OUTBUF_PIECES_MAX);
     if (outbuf->pieces_count == outbuf->pieces_capacity) {
-        uint16_t capacity = outbuf->pieces_capacity ? (uint16_t)(outbuf->pieces_capacity * 2) : 4;
+        uint16_t capacity = outbuf->pieces_capacity ? outbuf->pieces_capacity * 2u & 0x7fff : 4;
         struct outbuf_piece *pieces = pool_acquire(pool, capacity * sizeof *pieces);
         if (outbuf->pieces) {
             memcpy(pieces, outbuf->pieces, outbuf->pieces_count * sizeof *pieces);
@@ -66,12 +66,47 @@ void outbuf_vector(struct pool *pool, struct outbuf *outbuf, uint64_t sent)
     outbuf->message = (struct msghdr){.msg_iov = outbuf->vector, .msg_iovlen = outbuf->vector_count};
 }
 
-void outbuf_release(struct pool *pool, struct outbuf *outbuf, void (*release)(void *context, void *owner), void *context)
+__attribute__((always_inline)) static inline void outbuf_free(struct pool *pool, struct outbuf *outbuf)
 {
-    for (uint32_t i = 0; i < outbuf->pieces_count; i++)
-        release(context, outbuf->pieces[i].owner);
     if (outbuf->vector)
         pool_release(pool, outbuf->vector, (2u * outbuf->pieces_count + 1) * sizeof *outbuf->vector);
     if (outbuf->pieces) pool_release(pool, outbuf->pieces, outbuf->pieces_capacity * sizeof *outbuf->pieces);
     pool_release(pool, outbuf, sizeof *outbuf + outbuf->capacity);
+}
+
+/* Appends [data, bytes) less what `*skip` says was sent already. */
+static void copy_rest(struct outbuf *to, const uint8_t *data, uint32_t bytes, uint64_t *skip)
+{
+    uint32_t skipped = *skip < bytes ? (uint32_t)*skip : bytes;
+    *skip -= skipped;
+    memcpy(to->stage + to->bytes, data + skipped, bytes - skipped);
+    to->bytes += bytes - skipped;
+}
+
+struct outbuf *outbuf_own(struct pool *pool, struct outbuf *outbuf, uint64_t sent, void (*release)(void *context, void *owner), void *context)
+{
+    struct outbuf *own = outbuf_acquire(pool, (uint32_t)(outbuf_bytes(outbuf) - sent));
+    uint32_t staged = 0;
+    for (uint32_t i = 0; i < outbuf->pieces_count; i++) {
+        const struct outbuf_piece *piece = &outbuf->pieces[i];
+        copy_rest(own, outbuf->stage + staged, piece->at - staged, &sent);
+        staged = piece->at;
+        if (sent < piece->bytes && !outbuf_is_lent(piece->owner)) {
+            outbuf_attach(pool, own, piece->data + sent, piece->bytes - (uint32_t)sent, piece->owner);
+            sent = 0;
+        } else {
+            copy_rest(own, piece->data, piece->bytes, &sent);
+            release(context, piece->owner);
+        }
+    }
+    copy_rest(own, outbuf->stage + staged, outbuf->bytes - staged, &sent);
+    outbuf_free(pool, outbuf);
+    return own;
+}
+
+void outbuf_release(struct pool *pool, struct outbuf *outbuf, void (*release)(void *context, void *owner), void *context)
+{
+    for (uint32_t i = 0; i < outbuf->pieces_count; i++)
+        release(context, outbuf->pieces[i].owner);
+    outbuf_free(pool, outbuf);
 }

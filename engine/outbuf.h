@@ -4,6 +4,9 @@
  *     stage   [ CONNACK | head of A | head of B, payload of B | … ]
  *                                   ^ piece 0 (payload of A) goes out here: piece.at = its place in the stage
  *
+ * A piece may be lent: bytes of a receive buffer on their way out again, kept from the kernel for that time. Such a buffer is sent at the end of the turn
+ * or copied (outbuf_own()), so that no peer keeps it by not reading.
+ *
  * Owner:    the connection; while the kernel sends from it nothing in it may change. Threads: the shard's.
  * Lifetime: a piece's bytes are kept alive by its `owner`, given back to the layer above when the bytes have left.
  * Units:    bytes. Failure: none; how much may wait is the layer above's decision (conn_backlog()). */
@@ -27,7 +30,9 @@ struct outbuf {
     uint32_t capacity;   /* of the stage                     */
     uint32_t bytes;      /* in the stage                     */
     uint32_t pieces_bytes;
-    uint16_t pieces_count, pieces_capacity;
+    uint16_t pieces_count;
+    uint16_t pieces_capacity : 15;
+    uint16_t lends : 1;  /* some pieces are lent */
     struct outbuf_piece *pieces;
     struct iovec *vector; /* made by outbuf_vector() for the time of the send */
     uint32_t vector_count;
@@ -46,6 +51,22 @@ struct outbuf *outbuf_acquire(struct pool *pool, uint32_t stage_bytes);
 struct outbuf *outbuf_make_room(struct pool *pool, struct outbuf *outbuf, uint32_t bytes);
 /* Appends a reference. Does not accept more than OUTBUF_PIECES_MAX. */
 void outbuf_attach(struct pool *pool, struct outbuf *outbuf, const void *data, uint32_t bytes, void *owner);
+/* The owner of a lent piece is the number of its receive buffer. */
+static inline void *outbuf_owner_lent(uint32_t buffer) { return (void *)((uintptr_t)buffer << 1 | 1); }
+static inline bool outbuf_is_lent(const void *owner) { return (uintptr_t)owner & 1; }
+static inline uint32_t outbuf_lent_buffer(const void *owner) { return (uint32_t)((uintptr_t)owner >> 1); }
+/* True: these bytes go on where the last piece ends, and are now part of it. */
+static inline bool outbuf_extend(struct outbuf *outbuf, const void *data, uint32_t bytes, const void *owner)
+{
+    if (outbuf->pieces_count == 0) return false;
+    struct outbuf_piece *last = &outbuf->pieces[outbuf->pieces_count - 1];
+    if (last->data + last->bytes != data || last->owner != owner || last->at != outbuf->bytes) return false;
+    last->bytes += bytes;
+    outbuf->pieces_bytes += bytes;
+    return true;
+}
+/* Everything from byte `sent` on in a new buffer, lent bytes copied; the old one and what was sent of it go the way of outbuf_release(). */
+struct outbuf *outbuf_own(struct pool *pool, struct outbuf *outbuf, uint64_t sent, void (*release)(void *context, void *owner), void *context);
 static inline uint64_t outbuf_bytes(const struct outbuf *outbuf)
 {
     return outbuf ? (uint64_t)outbuf->bytes + outbuf->pieces_bytes : 0;

@@ -4,12 +4,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
@@ -125,14 +127,24 @@ static bool completion_take(struct shard *shard, struct kernel_completion *compl
     return completion_handle(shard, completion), false;
 }
 
-static bool completion_is_urgent(const struct shard *shard, const struct kernel_completion *completion)
+/* No message fits into so few bytes: a ping, an answer, a farewell. They take next to nothing, and somebody counts the time until he is answered. */
+#define RECEIVE_BYTES_SMALL 4
+
+/* To be asked of each completion in their order: what comes behind one of the same connection that is not urgent is not, either. */
+static bool completion_is_urgent(struct shard *shard, const struct kernel_completion *completion)
 {
-    return completion->user >> 56 != USER_RECEIVE || shard->conns[(uint32_t)completion->user].urgent;
+    if (completion->user >> 56 != USER_RECEIVE) return true;
+    struct conn *conn = &shard->conns[(uint32_t)completion->user];
+    if (conn->urgent) return true;
+    bool small = completion->result > 0 && completion->result <= RECEIVE_BYTES_SMALL && !(completion->flags & KERNEL_REST);
+    if (small && !conn->waits_its_turn) return true;
+    conn->waits_its_turn = true;
+    return false;
 }
 
 static void completion_prefetch(const struct shard *shard, uint32_t at, uint32_t count)
 {
-    if (at + 2 < count) __builtin_prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user % shard->conns_capacity]);
+    if (at + 2 < count) prefetch(&shard->conns[(uint32_t)shard->completions[at + 2].user]); /* of no connection: any address will do */
 }
 
 /* Input may be taken until then, from the beginning of the turn: in any case some. */
@@ -158,7 +170,7 @@ bool shard_step_over(struct shard *shard)
     return now_ns > shard->step_until_ns;
 }
 
-/* Handles those that must not wait behind a crowd of publishers (everything but receives, and receives of whoever has
+/* Handles those that must not wait behind a crowd of publishers (everything but receives, the smallest of these, and receives of whoever has
  * acknowledgements to send: they make room for what the others bring) and closes the gaps. Who is urgent is looked up before anything is
  * handled, so that one connection's receives keep their order. Returns how many remain. */
 static uint32_t completions_urgent(struct shard *shard, uint32_t count)
@@ -174,6 +186,7 @@ static uint32_t completions_urgent(struct shard *shard, uint32_t count)
     shard->completions_until = count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t kind = completions[i].user >> 56;
+        if (!(completions[i].flags & KERNEL_URGENT)) shard->conns[(uint32_t)completions[i].user].waits_its_turn = false;
         bool costs = kind == USER_RECEIVE || kind == USER_ACCEPT; /* the others take little, and what they free is needed */
         shard->completions_next = i + 1;
         bool now = completions[i].flags & KERNEL_URGENT && !(costs && shard_turn_spent(shard));
@@ -317,11 +330,16 @@ static void gather_learn(struct shard *shard)
     shard->turn_receives = shard->turn_packets = 0;
 }
 
+/* What was lent in the last turn is sent first, so that what comes in now finds the buffers; every other turn takes in what comes. */
 static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
     uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
     uint32_t left = shard->completions_left;
+    if (UNLIKELY(shard->lent) && shard->stats.turns != shard->settled_turn + 1) {
+        shard->settled_turn = shard->stats.turns;
+        return left + group->verbs->settle(shard->ring, shard->completions + left, COMPLETIONS_PER_TURN_MAX - left);
+    }
     if (limit_ns > 0 && shard_spin(shard)) limit_ns = 0;
     bool sleeps = limit_ns > 0 && mesh_may_sleep(group->mesh, shard->number);
     if (!sleeps)
@@ -391,6 +409,7 @@ enum turn_part { TURN_WAIT, TURN_INPUT, TURN_LANES, TURN_ABOVE, TURN_SENDS, TURN
 struct turn_clock_marks {
     uint64_t used_ns[TURN_PARTS];
     uint32_t packets;
+    struct rusage wait; /* when the wait was over: pages that the thread has touched first, and how often it has left the processor */
 };
 #define LONG_TURN_NS (2 * NS_PER_MS)
 
@@ -400,6 +419,7 @@ static void turn_mark(struct shard *shard, enum turn_part part)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
     shard->marks->used_ns[part] = (uint64_t)used.tv_sec * 1000 * NS_PER_MS + (uint64_t)used.tv_nsec;
     if (part == TURN_INPUT) shard->marks->packets = shard->turn_packets;
+    if (part == TURN_WAIT) getrusage(RUSAGE_THREAD, &shard->marks->wait);
 }
 
 static void marks_measure(struct shard *shard, uint32_t completions, uint64_t elapsed_ns)
@@ -411,10 +431,14 @@ static void marks_measure(struct shard *shard, uint32_t completions, uint64_t el
     spread_record(&shard->spreads[SPREAD_turn_processor], turn_ns);
     spread_record(&shard->spreads[SPREAD_round_processor], at[TURN_SENDS] - before_ns);
     if (LIKELY(turn_ns <= LONG_TURN_NS)) return;
-    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu",
+    const struct rusage *from = &shard->marks->wait;
+    struct rusage now;
+    getrusage(RUSAGE_THREAD, &now);
+    LOG_LIMITED(NOTICE, 50, "long turn", "shard=%u us=%llu elapsed_us=%llu completions=%u packets=%u input_us=%llu lanes_us=%llu timers_and_above_us=%llu sends_us=%llu faults=%ld switches=%ld",
                 shard->number, (unsigned long long)(turn_ns / 1000), (unsigned long long)(elapsed_ns / 1000), completions, shard->marks->packets,
                 (unsigned long long)(at[TURN_INPUT] - at[TURN_WAIT]) / 1000, (unsigned long long)(at[TURN_LANES] - at[TURN_INPUT]) / 1000,
-                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000);
+                (unsigned long long)(at[TURN_ABOVE] - at[TURN_LANES]) / 1000, (unsigned long long)(at[TURN_SENDS] - at[TURN_ABOVE]) / 1000, now.ru_minflt - from->ru_minflt,
+                now.ru_nvcsw + now.ru_nivcsw - from->ru_nvcsw - from->ru_nivcsw);
 }
 
 /* One more reading of the clock, about 25 ns a turn. */
@@ -479,7 +503,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_ABOVE);
-    if (shard->stalled_count) stalled_receive_again(shard);
+    if (shard->stalled_count && !shard->lent) stalled_receive_again(shard); /* else in the next turn: they would find no buffers again */
     if (shard->later_count) more |= filters_later_turn(shard);
     if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
@@ -528,6 +552,7 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     shard->random.state = seed;
     shard->packets_max = group->packets_max ? group->packets_max : PACKETS_PER_TURN_MAX;
     shard->sorted_from = group->sorted_from ? group->sorted_from : COMPLETIONS_SORTED_FROM;
+    shard->lends_from = group->lends_from ? group->lends_from : LENDS_FROM;
     shard->look_every = group->packets_max ? group->packets_max : WORK_PER_LOOK;
     shard->sends_most = group->packets_max ? group->packets_max : UINT32_MAX;
     shard->sends_uncounted = group->packets_max ? 0 : SENDS_PER_LOOK;
@@ -583,6 +608,7 @@ void shard_destroy(struct shard *shard)
 {
     wheel_stop(&shard->wheel, &shard->accept_retry);
     wheel_stop(&shard->wheel, &shard->overload.timer);
+    CHECK(shard->lent == 0);
     shard->group->verbs->close(shard->ring);
     munmap(shard->conns, (size_t)shard->conns_capacity * sizeof(struct conn));
     munmap(shard->dirty, 2 * (size_t)shard->conns_capacity * sizeof *shard->dirty);

@@ -65,6 +65,7 @@ struct shard_group {
     struct listener *listeners;        /* by number; LISTENERS_MAX of them where they come and go */
     uint32_t listeners_count;          /* at the start; the control thread opens and closes more */
     uint32_t packets_max, sorted_from; /* 0: PACKETS_PER_TURN_MAX, COMPLETIONS_SORTED_FROM; fewer in tests that want leftovers */
+    uint32_t lends_from;               /* 0: LENDS_FROM; in tests */
     uint32_t crowd_from;               /* connections that are a crowd; 0: as in accept.c */
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
@@ -93,6 +94,13 @@ struct shard {
     uint32_t conns_free;  /* head of the list of free slots, linked through `sent`; UINT32_MAX ends it */
     uint32_t *dirty;      /* slots to send for at the end of the turn */
     uint32_t dirty_count;
+    struct {              /* the receive that is being handed up, if its bytes may be lent; else bytes is 0. See conn_lend() */
+        const uint8_t *data;
+        uint32_t bytes, buffer;
+    } receiving;
+    uint32_t lends_from;
+    uint32_t lent;        /* pieces of receive buffers on their way out: given back when their sends are over, in the next turn */
+    uint64_t settled_turn; /* the last turn that began with settle() */
     uint32_t *stalled;    /* slots whose receive waits for buffers */
     uint32_t stalled_count, stalled_capacity;
     uint64_t *rested;     /* names of connections that a turn's budget has stopped in the middle of what they had, in order */
@@ -156,6 +164,9 @@ struct shard {
  * the others have used, so none starves; the clock is looked at every WORK_PER_LOOK pieces of work. */
 #define WORK_PER_LOOK    64
 #define TURN_BUDGET_US   500 /* where the settings name none */
+/* Receives of fewer bytes are copied sooner than kept until what they brought has left, and so are messages of less than a sixteenth of it. */
+#define LENDS_FROM       (8 * 1024)
+#define LENDS_SHARE      16
 /* With fewer completions than this their order makes no difference that anybody could notice. */
 #define COMPLETIONS_SORTED_FROM  32
 #define RECORDS_PER_LANE_TURN_MAX 2048

@@ -443,6 +443,18 @@ static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint
     return given;
 }
 
+static uint32_t uring_settle(struct kernel_ring *kernel, struct kernel_completion *ret_completions, uint32_t max)
+{
+    struct io_uring *ring = &kernel->ring;
+    __atomic_store_n(ring->sq.ktail, ring->sq.sqe_tail, __ATOMIC_RELEASE);
+    ring->sq.sqe_head = ring->sq.sqe_tail;
+    uint32_t submit = ring->sq.sqe_tail - __atomic_load_n(ring->sq.khead, __ATOMIC_ACQUIRE);
+    int fd = kernel->registered ? ring->enter_ring_fd : ring->ring_fd;
+    if (submit) io_uring_enter2((unsigned)fd, submit, 0, kernel->registered ? COMPAT_ENTER_REGISTERED : 0, NULL, 0); /* no GETEVENTS: no task work */
+    kernel->sends_now = 0;
+    return take_all(kernel, ret_completions, max);
+}
+
 static bool uring_ready(struct kernel_ring *kernel)
 {
     const struct io_uring_sq *queue = &kernel->ring.sq;
@@ -502,6 +514,12 @@ static void uring_receive_done(struct kernel_ring *kernel, uint32_t buffer)
     if (--buffers->lent[buffer] == 0 && buffers->used_up[buffer]) buffer_offer(buffers, buffer);
 }
 
+static void uring_receive_keep(struct kernel_ring *kernel, uint32_t buffer)
+{
+    DCHECK(kernel->buffers.lent[buffer] > 0);
+    kernel->buffers.lent[buffer]++;
+}
+
 static void uring_send(struct kernel_ring *kernel, int fd, const void *data, size_t bytes, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_next(kernel);
@@ -518,20 +536,21 @@ static void uring_send_now(struct kernel_ring *kernel, int fd, const void *data,
     kernel->sends_now++;
 }
 
-static void uring_send_vector(struct kernel_ring *kernel, int fd, const struct iovec *pieces, uint32_t count,
-                              uint64_t user)
+static int send_flags(bool at_once) { return (at_once ? MSG_DONTWAIT : MSG_WAITALL) | MSG_NOSIGNAL; }
+
+static void uring_send_vector(struct kernel_ring *kernel, int fd, const struct iovec *pieces, uint32_t count, bool at_once, uint64_t user)
 {
     DCHECK(kernel->features.send_vectorized);
     struct io_uring_sqe *sqe = sqe_next(kernel);
-    io_uring_prep_send(sqe, fd, pieces, count, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, fd, pieces, count, send_flags(at_once));
     sqe->ioprio |= COMPAT_SEND_VECTORIZED;
     sqe_finish(kernel, sqe, user);
 }
 
-static void uring_send_message(struct kernel_ring *kernel, int fd, const struct msghdr *message, uint64_t user)
+static void uring_send_message(struct kernel_ring *kernel, int fd, const struct msghdr *message, bool at_once, uint64_t user)
 {
     struct io_uring_sqe *sqe = sqe_next(kernel);
-    io_uring_prep_sendmsg(sqe, fd, message, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(sqe, fd, message, (unsigned)send_flags(at_once));
     sqe_finish(kernel, sqe, user);
 }
 
@@ -648,6 +667,7 @@ const struct kernel_verbs kernel_uring = {
     .accept = uring_accept,
     .receive = uring_receive,
     .receive_done = uring_receive_done,
+    .receive_keep = uring_receive_keep,
     .send = uring_send,
     .send_vector = uring_send_vector,
     .send_now = uring_send_now,
@@ -662,5 +682,6 @@ const struct kernel_verbs kernel_uring = {
     .write_sync = uring_write_sync,
     .wake = uring_wake,
     .wait = uring_wait,
+    .settle = uring_settle,
     .ready = uring_ready,
 };

@@ -56,6 +56,7 @@ static uint64_t loop_now(struct kernel_ring *ring) { return world.now_ns += 1000
 static void loop_accept(struct kernel_ring *ring, int listener, enum kernel_accept which, uint64_t user) { loop_of(ring)->accept_user = user; }
 static void loop_receive(struct kernel_ring *ring, int fd, bool once, uint64_t user) { loop_of(ring)->receive_user[fd] = user; }
 static void loop_receive_done(struct kernel_ring *ring, uint32_t buffer) {}
+static void loop_receive_keep(struct kernel_ring *ring, uint32_t buffer) {}
 
 static void complete(struct loop *loop, uint64_t user, int result, const void *data, uint32_t flags)
 {
@@ -89,7 +90,7 @@ static void loop_send_now(struct kernel_ring *ring, int fd, const void *data, si
     loop_send(ring, fd, data, bytes, user);
     loop_of(ring)->events--;
 }
-static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
+static void loop_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, bool at_once, uint64_t user)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -115,13 +116,14 @@ static uint32_t loop_wait(struct kernel_ring *ring, uint64_t timeout, uint64_t m
     loop->events = loop->waiting_count;
     return count;
 }
+static uint32_t loop_settle(struct kernel_ring *ring, struct kernel_completion *out, uint32_t max) { return loop_wait(ring, 0, 0, out, max); }
 static bool loop_ready(struct kernel_ring *ring) { return true; }
 
 static const struct kernel_verbs kernel_loop = {
     .name = "loop", .open = loop_open, .close = loop_close, .features = loop_features, .monotonic_ns = loop_now,
-    .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done,
+    .realtime_ns = loop_now, .accept = loop_accept, .receive = loop_receive, .receive_done = loop_receive_done, .receive_keep = loop_receive_keep,
     .send = loop_send, .send_vector = loop_send_vector, .send_now = loop_send_now, .cancel = loop_cancel, .shutdown = loop_shutdown,
-    .close_fd = loop_close_fd, .write_sync = loop_write_sync, .wake = loop_wake, .wait = loop_wait, .ready = loop_ready};
+    .close_fd = loop_close_fd, .write_sync = loop_write_sync, .wake = loop_wake, .wait = loop_wait, .settle = loop_settle, .ready = loop_ready};
 
 /* ---- the scene -------------------------------------------------------------------------------------------------- */
 
@@ -130,7 +132,7 @@ static uint32_t shards_count;
 
 static void feed(uint32_t shard, int fd, const void *data, size_t bytes)
 {
-    complete(&loops[shard], loops[shard].receive_user[fd], (int)bytes, data, KERNEL_MORE);
+    complete(&loops[shard], loops[shard].receive_user[fd], (int)bytes, data, KERNEL_MORE | KERNEL_BUFFER);
 }
 
 static void turns(uint32_t count)

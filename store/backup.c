@@ -154,8 +154,10 @@ bool store_backup(struct store *store, struct spill *spill, const char *director
     char inside[4300], shelf[4400];
     snprintf(inside, sizeof inside, "%s/store", directory);
     snprintf(shelf, sizeof shelf, "%s/" STORE_SHELF_NAME, inside);
-    if (mkdir(directory, 0750) != 0 || mkdir(inside, 0750) != 0) {
+    bool made = mkdir(directory, 0750) == 0;
+    if (!made || mkdir(inside, 0750) != 0) {
         snprintf(ret_error, error_bytes, "cannot make %.300s: %s", directory, strerror(errno));
+        if (made) rmdir(directory);
         return false;
     }
     store_hold(store, true);
@@ -164,9 +166,9 @@ bool store_backup(struct store *store, struct spill *spill, const char *director
     if (!error && spill) error = spill_backup(spill, shelf);
     if (spill) spill_hold(spill, false);
     store_hold(store, false);
-    int fd = open(inside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 && fsync(fd) != 0 && !error) error = -errno;
-    if (fd >= 0) close(fd);
+    if (!error) error = files_sync_directory(inside); /* from within: what a name stands for is there before it */
+    if (!error) error = files_sync_directory(directory);
+    if (!error) error = files_sync_above(directory);
     *ret_bytes = error ? 0 : directory_bytes(inside) + directory_bytes(shelf);
     if (!error) return true;
     snprintf(ret_error, error_bytes, "cannot copy into %.300s: %s", directory, strerror(-error));

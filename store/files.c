@@ -172,9 +172,35 @@ static int real_room(void *context, uint64_t *ret_free_bytes)
     return 0;
 }
 
+/* ---- directories ------------------------------------------------------------------------------------------------ */
+
+int files_sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno == EACCES ? 0 : -errno; /* one above ours that we may pass and not read: there is no way */
+    int error = fsync(fd) == 0 || errno == EINVAL || errno == EROFS ? 0 : -errno;
+    close(fd);
+    return error;
+}
+
+int files_sync_above(const char *path)
+{
+    char above[4096];
+    size_t bytes = strlen(path);
+    while (bytes > 1 && path[bytes - 1] == '/')
+        bytes--;
+    while (bytes > 0 && path[bytes - 1] != '/')
+        bytes--;
+    if (bytes >= sizeof above) return -ENAMETOOLONG;
+    memcpy(above, path, bytes);
+    above[bytes] = 0;
+    return files_sync_directory(bytes ? above : ".");
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-/* "data/store": each level that is not there. */
+/* "data/store": each level that is not there. Its name is durable before anything in it says so of itself; the last one's in any case, since who made it
+ * may have been killed before. */
 static bool make_directories(const char *path)
 {
     char partial[4096];
@@ -184,7 +210,10 @@ static bool make_directories(const char *path)
         if (path[i] != '/' && path[i] != 0) continue;
         memcpy(partial, path, i);
         partial[i] = 0;
-        if (mkdir(partial, DIRECTORY_MODE) != 0 && errno != EEXIST) return false;
+        bool made = mkdir(partial, DIRECTORY_MODE) == 0;
+        if (!made && errno != EEXIST) return false;
+        int error = made || i == bytes ? files_sync_above(partial) : 0;
+        if (error) return errno = -error, false;
     }
     return true;
 }

@@ -27,6 +27,10 @@ struct store_files {
  * in ret_error. `read_only`: for tools; still locked, nothing is made. */
 bool files_open(const char *directory, bool read_only, struct store_files *ret_files, char *ret_error, size_t error_bytes);
 void files_close(struct store_files *files);
+/* What was made, renamed or removed in this directory is so after a power cut, too. 0 or a negative errno. */
+int files_sync_directory(const char *path);
+/* ... in the one that `path` itself lies in. */
+int files_sync_above(const char *path);
 /* False: the filesystem refuses O_DIRECT, so writes go through the page cache. */
 bool files_direct(const struct store_files *files);
 

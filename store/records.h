@@ -137,8 +137,11 @@ void record_put_text(struct record_writer *writer, struct span text); /* two byt
  * Entries of a queue are numbered as they come, for the session's whole life. In a window or queue, a delivery whose message is
  * STORED_ON_SHELF | number is that entry, on the shelf. A queue's count STORE_QUEUE_IN_PARTS: it is in
  * the QUEUE_PART records before, and in the ENQUEUE records since the first of them; SENT and DROP in between have taken from its front.
- * A QUEUE_PART is: u64 session, u8 1: the first, count, deliveries. */
+ * So may be what is behind the shelf (its count says so): as long as its parts are being written nothing is taken from it; where that happens
+ * all the same, other parts or a SNAPSHOT with a count of its own take their place.
+ * A QUEUE_PART is: u64 session, u8 what begins with it, count, deliveries. */
 #define STORE_QUEUE_IN_PARTS UINT32_MAX
+enum { STORE_PART_NEXT, STORE_PART_OF_QUEUE, STORE_PART_OF_REST };
 #define STORED_ON_SHELF (1ull << 63)
 void record_put_session(struct record_writer *writer, const struct stored_session *session);
 void record_put_subscription(struct record_writer *writer, const struct stored_subscription *subscription);

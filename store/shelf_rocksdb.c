@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/files.h"
 #include "store/shelf.h"
 
 #define KEY_BYTES 16
@@ -255,6 +256,7 @@ static int rocks_backup(void *context, const char *directory)
 {
     struct rocks *rocks = context;
     char *error = NULL;
+    if (disk_full(rocks)) return -ENOSPC; /* it flushes */
     rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &error);
     if (error) return result(rocks, error);
     rocksdb_checkpoint_create(checkpoint, directory, 0, &error);
@@ -356,7 +358,9 @@ bool shelf_open(const char *path, bool read_only, uint64_t memory_bytes, struct 
     *ret_shelf = (struct shelf){.context = rocks, .put = rocks_put, .sync = rocks_sync, .read = rocks_read, .drop = rocks_drop, .next = rocks_next,
                                 .backup = rocks_backup, .size = rocks_size, .needs = rocks_needs, .compact = rocks_compact, .shrink = rocks_shrink,
                                 .fault = rocks_fault, .close = rocks_close};
-    if (rocks->db) return true;
+    int unsynced = rocks->db && !read_only ? files_sync_above(path) : 0; /* its directory may be new, and the log is going to name what is in it */
+    if (rocks->db && !unsynced) return true;
+    if (unsynced) error = strdup(strerror(-unsynced));
     uint64_t free_bytes;
     if (error && strstr(error, "No space") && free_bytes_of(path, &free_bytes))
         snprintf(ret_error, error_bytes, "the disk under %s is full: %llu MiB are free, and long queues cannot be opened without room for RocksDB's own files. Make room there, or give it "

@@ -73,7 +73,7 @@ void state_shadow_clear(struct state_session *session)
     for (uint32_t i = 0; i < session->tail_count; i++)
         state_delivery_release(&session->tail[i]);
     session->shadow_head = session->shadow_count = session->tail_count = 0;
-    session->parts = false;
+    session->parts = session->parts_rest = false;
 }
 
 /* All that a SNAPSHOT brings anew. */
@@ -346,10 +346,10 @@ void state_queue_spilled(struct state_session *session, uint64_t from, uint64_t 
     session->shelf_bytes += entries ? bytes * (until - from) / entries : 0;
 }
 
-/* SENT and DROP take the same one from the queue to be. */
+/* SENT and DROP take the same one from the queue to be. (A rest whose front goes is not written in parts any further, see records.h.) */
 void state_shadow_take(struct state *state, struct state_session *session)
 {
-    if (!session->parts) return;
+    if (!session->parts || session->parts_rest) return;
     if (session->shadow_head == session->shadow_count)
         state->unresolved++;
     else

@@ -78,7 +78,8 @@ struct state_session {
     struct state_delivery *rest;
     uint32_t rest_head, rest_count, rest_capacity; /* as the queue's */
     bool parts;                    /* QUEUE_PARTs have begun: */
-    struct state_delivery *shadow; /* what the queue will be when their SNAPSHOT comes */
+    bool parts_rest;               /* … of what is behind the shelf, which nothing is taken from meanwhile */
+    struct state_delivery *shadow; /* what the queue (or the rest) will be when their SNAPSHOT comes */
     uint32_t shadow_head, shadow_count, shadow_capacity;
     struct state_delivery *tail;   /* enqueued since, behind the parts still to come */
     uint32_t tail_count, tail_capacity;

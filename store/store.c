@@ -326,6 +326,7 @@ static int segment_retire(struct store *store, const char *name)
     char spare[NAME_BYTES];
     snprintf(spare, sizeof spare, "spare-%08x", ++store->spares_made);
     int error = files->rename(files->context, name, spare);
+    if (error == -ENOENT) return 0; /* an earlier try has done it, and could not sync that: the next start finds it under its new name */
     if (!error) spare_add(store, spare);
     return error;
 }

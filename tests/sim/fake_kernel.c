@@ -49,7 +49,7 @@ struct kernel_ring {
     struct fake_operation **operations;
     uint32_t operations_count, operations_capacity;
     uint8_t buffers[BUFFERS][BUFFER_BYTES];
-    bool buffer_lent[BUFFERS];
+    uint32_t buffer_lent[BUFFERS];
     struct kernel_completion early[EARLY_MAX]; /* what fake_wakes() has found */
     uint32_t early_count;
     bool woken;
@@ -58,7 +58,7 @@ struct kernel_ring {
 static struct {
     struct random_source random;
     struct fake_chances chances;
-    uint64_t now_ns;
+    uint64_t now_ns, look_ns;
     struct fake_socket sockets[FAKE_SOCKETS_MAX];
     int sockets_used;
     struct kernel_ring *rings[SHARDS_MAX];
@@ -126,6 +126,7 @@ void fake_release(void)
 }
 
 void fake_advance_ns(uint64_t ns) { world.now_ns += ns; }
+void fake_look_takes_ns(uint64_t ns) { world.look_ns = ns; }
 uint64_t fake_now_ns(void) { return world.now_ns; }
 
 int fake_connect(uint32_t shard)
@@ -194,7 +195,8 @@ static void fake_close(struct kernel_ring *ring)
 }
 
 static const struct kernel_features *fake_features(const struct kernel_ring *ring) { return &ring->features; }
-static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns; }
+static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns += world.look_ns; }
+static uint64_t fake_realtime_ns(struct kernel_ring *ring) { return world.now_ns; }
 
 static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_kind kind, int fd, uint64_t user)
 {
@@ -233,13 +235,20 @@ static void fake_receive(struct kernel_ring *ring, int fd, bool once, uint64_t u
 static void fake_receive_done(struct kernel_ring *ring, uint32_t buffer)
 {
     CHECK(buffer < BUFFERS && ring->buffer_lent[buffer]);
-    ring->buffer_lent[buffer] = false;
+    if (--ring->buffer_lent[buffer]) return;
     memset(ring->buffers[buffer], 0xdd, BUFFER_BYTES); /* whoever still looks there will notice */
 }
 
-static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, uint64_t user)
+static void fake_receive_keep(struct kernel_ring *ring, uint32_t buffer)
+{
+    CHECK(buffer < BUFFERS && ring->buffer_lent[buffer]);
+    ring->buffer_lent[buffer]++;
+}
+
+static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iovec *pieces, uint32_t count, bool at_once, uint64_t user)
 {
     struct fake_operation *operation = operation_add(ring, OP_SEND, fd, user);
+    operation->now = at_once;
     CHECK(count <= 1024);
     memcpy(operation->pieces, pieces, count * sizeof *pieces);
     operation->pieces_count = count;
@@ -251,7 +260,7 @@ static void fake_send_vector(struct kernel_ring *ring, int fd, const struct iove
 static void fake_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
 {
     struct iovec piece = {(void *)(uintptr_t)data, bytes};
-    fake_send_vector(ring, fd, &piece, 1, user);
+    fake_send_vector(ring, fd, &piece, 1, false, user);
 }
 
 static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
@@ -260,9 +269,9 @@ static void fake_send_now(struct kernel_ring *ring, int fd, const void *data, si
     ring->operations[ring->operations_count - 1]->now = true;
 }
 
-static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, uint64_t user)
+static void fake_send_message(struct kernel_ring *ring, int fd, const struct msghdr *message, bool at_once, uint64_t user)
 {
-    fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, user);
+    fake_send_vector(ring, fd, message->msg_iov, (uint32_t)message->msg_iovlen, at_once, user);
 }
 
 static void fake_cancel(struct kernel_ring *ring, uint64_t target)
@@ -369,7 +378,7 @@ static bool progress_receive(struct kernel_ring *ring, struct fake_operation *op
             return true;
         }
         uint32_t most = chance(world.chances.receive_short) ? 1 + (uint32_t)random_below(&world.random, 9) : BUFFER_BYTES;
-        ring->buffer_lent[buffer] = true;
+        ring->buffer_lent[buffer] = 1;
         out->result = (int)pipe_get(&socket->up, ring->buffers[buffer], most);
         out->data = ring->buffers[buffer];
         out->buffer = (uint32_t)buffer;
@@ -505,6 +514,11 @@ static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_
     return ring->early_count ? early : early + collect(ring, ret_completions + early, max - early);
 }
 
+static uint32_t fake_settle(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max)
+{
+    return fake_wait(ring, 0, 0, ret_completions, max);
+}
+
 static bool fake_ready(struct kernel_ring *ring) { return true; }
 
 const struct kernel_verbs kernel_fake = {
@@ -513,10 +527,11 @@ const struct kernel_verbs kernel_fake = {
     .close = fake_close,
     .features = fake_features,
     .monotonic_ns = fake_monotonic_ns,
-    .realtime_ns = fake_monotonic_ns,
+    .realtime_ns = fake_realtime_ns,
     .accept = fake_accept,
     .receive = fake_receive,
     .receive_done = fake_receive_done,
+    .receive_keep = fake_receive_keep,
     .send = fake_send,
     .send_vector = fake_send_vector,
     .send_now = fake_send_now,
@@ -529,5 +544,6 @@ const struct kernel_verbs kernel_fake = {
     .write_sync = fake_write_sync,
     .wake = fake_wake,
     .wait = fake_wait,
+    .settle = fake_settle,
     .ready = fake_ready,
 };

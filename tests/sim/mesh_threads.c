@@ -1,4 +1,4 @@
-/* mesh_threads.c - one shard that sends by all three ways (in place, staged, overflow) and another that takes and sometimes sleeps, for the thread sanitizer and
+/* mesh_threads.c - one shard that sends by all ways (in place at once or growing, staged, overflow) and another that takes and sometimes sleeps, for the thread sanitizer and
  * without it. Every record must come once, whole and in order, and whoever sleeps with something to take must have been woken. */
 #include <pthread.h>
 #include <sched.h>
@@ -19,10 +19,26 @@ static uint64_t taken;
 static void wake(struct kernel_ring *from, uint32_t to) { atomic_fetch_add(&woken, 1); }
 static const struct kernel_verbs verbs = {.wake = wake};
 
+/* Cell by cell, as far as there is room. True: whole. */
+static bool send_growing(struct mesh_way *way, uint64_t number, uint32_t count)
+{
+    struct lane_cell *cells = mesh_room(way, count); /* so that it will fit */
+    if (!cells) return false;
+    cells[0] = record_first(KIND, 0, NULL, number);
+    mesh_filled_open(way, 1, &stats);
+    for (uint32_t i = 1; i < count; i++) {
+        CHECK(mesh_open(way) == cells && mesh_grow(way, 1));
+        record_grow(cells, 1);
+        cells[i] = (struct lane_cell){number, number + i};
+    }
+    return true;
+}
+
 static void send_one(uint64_t number)
 {
     struct mesh_way *way = &mesh_ways(mesh, 0)[1];
     uint32_t count = 1 + number % CELLS_MAX;
+    if (number % 5 == 0 && send_growing(way, number, count)) return;
     struct lane_cell aside[CELLS_MAX], *in_lane = number % 3 ? mesh_room(way, count) : NULL, *cells = in_lane ? in_lane : aside;
     cells[0] = record_first(KIND, (uint8_t)(count - 1), NULL, number);
     for (uint32_t i = 1; i < count; i++)

@@ -123,14 +123,17 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
     send_packet(client, &packet);
 }
 
+/* One, or some of one topic at once: those may cross shards together (broker/runs.h). */
 static void publish_new(struct sim_client *client, const struct sim_rules *rules)
 {
-    uint32_t qos = (uint32_t)random_below(rules->random, 3);
+    uint32_t qos = (uint32_t)random_below(rules->random, 3), count = chance(rules, 60) ? 1 + (uint32_t)random_below(rules->random, 6) : 1;
     struct sim_flow *flow = &client->flows[qos];
-    if (flow->published == SIM_SEQUENCE_MAX || (qos && mqtt_inflight_full(&client->window))) return;
-    uint32_t number = flow->published++;
-    uint16_t packet_id = qos ? mqtt_inflight_add(&client->window, NULL, (uint8_t)qos, user_of(qos, number)) : 0;
-    send_publish(client, rules, qos, number, packet_id, false);
+    while (count--) {
+        if (flow->published == SIM_SEQUENCE_MAX || (qos && mqtt_inflight_full(&client->window))) return;
+        uint32_t number = flow->published++;
+        uint16_t packet_id = qos ? mqtt_inflight_add(&client->window, NULL, (uint8_t)qos, user_of(qos, number)) : 0;
+        send_publish(client, rules, qos, number, packet_id, false);
+    }
 }
 
 static void resend(struct sim_client *client, const struct sim_rules *rules)
@@ -155,6 +158,12 @@ static void note_late(const struct sim_client *client)
 
 /* ---- what the broker says --------------------------------------------------------------------------------------- */
 
+/* Half of those that may have one ask for a subscription identifier: it must come with every message, wherever that has waited. 0: none. */
+static uint32_t subscription_id_of(const struct sim_client *client)
+{
+    return client->version == MQTT_5 && client->role != SIM_CHAOTIC && client->number % 2 ? 200 + client->number : 0;
+}
+
 static void subscribe_all(struct sim_client *client)
 {
     const struct span filter = client->role == SIM_SHARED ? SPAN_LITERAL("$share/group/s/#") : SPAN_LITERAL("s/#");
@@ -166,6 +175,12 @@ static void subscribe_all(struct sim_client *client)
                                  .subscribe = {.packet_id = 1, .count = client->role == SIM_STEADY ? 2 : 1,
                                                .subscriptions = entries}};
     packet.subscribe.properties.present = 0;
+    if (subscription_id_of(client)) {
+        packet.subscribe.properties.subscription_id = subscription_id_of(client);
+        packet.subscribe.properties.subscription_ids = NULL;
+        packet.subscribe.properties.subscription_ids_count = 1;
+        mqtt_set(&packet.subscribe.properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER);
+    }
     send_packet(client, &packet);
 }
 
@@ -192,7 +207,7 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
     if (persistent && !client->subscribed) subscribe_all(client);
 }
 
-static void take_publish(struct sim_client *client, const struct mqtt_publish *publish)
+static void take_publish(struct sim_client *client, const struct sim_rules *rules, const struct mqtt_publish *publish)
 {
     uint32_t publisher, qos, number;
     char topic[64] = "";
@@ -214,12 +229,14 @@ static void take_publish(struct sim_client *client, const struct mqtt_publish *p
     if (number >= SIM_SEQUENCE_MAX) sim_fail("a message nobody published", client, publisher, qos, number);
     for (size_t i = 4; i < publish->payload.bytes; i++)
         if (publish->payload.data[i] != (uint8_t)number) sim_fail("payload damaged", client, publisher, qos, number);
+    uint32_t id = mqtt_has(&publish->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER) ? publish->properties.subscription_id : 0;
+    if (client->version == MQTT_5 && id != subscription_id_of(client)) sim_fail("not its subscription identifier", client, publisher, qos, number);
     if (publish->retain) return; /* what was there before; the live copies are counted */
     struct sim_reception *reception = &client->receptions[publisher][qos];
     bool first = reception->times[number]++ == 0;
     if (!first && qos == 2) sim_fail("QoS 2 message twice", client, publisher, qos, number);
     if (!first && qos == 0) sim_fail("QoS 0 message twice", client, publisher, qos, number);
-    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest && !late[publisher][qos][number])
+    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest && !late[publisher][qos][number] && !rules->returns)
         sim_fail("order broken", client, publisher, qos, number);
     if ((int32_t)number > reception->highest) reception->highest = (int32_t)number;
 }
@@ -251,7 +268,7 @@ static void take_packet(struct sim_client *client, const struct sim_rules *rules
     client->packets_in++;
     switch (packet->type) {
     case MQTT_CONNACK: return take_connack(client, rules, &packet->connack);
-    case MQTT_PUBLISH: return take_publish(client, &packet->publish);
+    case MQTT_PUBLISH: return take_publish(client, rules, &packet->publish);
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:

@@ -54,6 +54,7 @@ struct sim_rules {
     bool chaos;      /* connections break, chaotic clients act, new messages are published */
     bool pressure;   /* no connection breaks, and publishers alone publish: as fast as they may */
     bool fills;      /* the disk becomes full now and then: what was refused comes again behind what was sent after it */
+    bool returns;    /* what was dropped may come again behind what came after it: by its publisher, or by a crash */
     uint32_t filler_max;
     uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };

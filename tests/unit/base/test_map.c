@@ -1,6 +1,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/random.h"
 
@@ -39,6 +40,34 @@ Test(map, agrees_with_a_flag_per_value)
     cr_assert_eq(seen, count);
     cr_assert_null(map_remove(&map, SPAN_LITERAL("never there")));
     map_free(&map);
+}
+
+/* Names whose plain hashes end alike: those a stranger would choose, and (by fewer bits) all client ids of one shard. */
+Test(map, names_chosen_by_strangers_do_not_stand_in_a_row)
+{
+    enum { NAMES = 1000, SAME_BITS = 12 };
+    static struct value values[NAMES];
+    struct map map;
+    uint32_t tried = 0, farthest = 0;
+    map_seed(0x0123456789abcdef);
+    map_init(&map, key_of);
+    for (int i = 0; i < NAMES; i++) {
+        do
+            snprintf(values[i].key, sizeof values[i].key, "c%u", tried++);
+        while (hash_span(key_of(&values[i])) & ((1u << SAME_BITS) - 1));
+        map_insert(&map, &values[i]);
+    }
+    for (uint32_t at = 0; at <= map.mask; at++) {
+        if (!map.entries[at].value) continue;
+        uint32_t from_home = (at - (uint32_t)map.entries[at].hash) & map.mask;
+        if (from_home > farthest) farthest = from_home;
+    }
+    cr_assert_lt(farthest, 100, "%u entries from where it belongs", farthest);
+    for (int i = 0; i < NAMES; i++)
+        cr_assert_eq(map_remove(&map, key_of(&values[i])), &values[i]);
+    cr_assert_eq(map.count, 0);
+    map_free(&map);
+    map_seed(0);
 }
 
 /* ---- walks in slices ---- */

@@ -165,7 +165,7 @@ Test(auto_subscribe, entries)
     cr_assert_eq(auto_subscribe_filter(&entries[1], &x, buffer, sizeof buffer).bytes, 0);
     cr_assert_eq(auto_subscribe_filter(&entries[0], &x, buffer, 2).bytes, 0);
     auto_subscribe_release(list);
-    static const char *const wrong[] = {"a/#/b", "a qos=3", "a ql", "${host}/a", "\"\""};
+    static const char *const wrong[] = {"a/#/b", "a qos=3", "a ql", "${host}/a", "\"\"", "$share/g/a nl"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_assert(!auto_subscribe_create(text(wrong[i]), &users, error, sizeof error) && *error, "%s", wrong[i]);
 }

@@ -76,3 +76,62 @@ Test(mesh, a_sleeper_is_woken_once)
     cr_assert(mesh_may_sleep(mesh, 1));
     mesh_destroy(mesh);
 }
+
+/* One that may grow does so until anything else is sent, or it is published; and no further than the lane's end, its limit and the cells of a record. */
+Test(mesh, the_last_record_may_grow)
+{
+    struct stats stats = {0};
+    uint32_t fullest;
+    struct mesh *mesh = mesh_create(2, 16);
+    struct mesh_way *way = &mesh_ways(mesh, 0)[1];
+    expected = 0;
+    cr_assert_null(mesh_open(way), "nothing was sent");
+    struct lane_cell *first = mesh_room(way, 1);
+    *first = record_first(40, 0, NULL, 0);
+    mesh_filled_open(way, 1, &stats);
+    for (uint32_t i = 1; i < 16; i++) {
+        cr_assert_eq(mesh_open(way), first);
+        cr_assert(mesh_grow(way, 1));
+        record_grow(first, 1);
+        first[i] = (struct lane_cell){i, 0};
+    }
+    cr_assert(mesh_grow(way, 0), "what needs no more cells finds room");
+    cr_assert_not(mesh_grow(way, 1), "the lane is full");
+    cr_assert_eq(record_cells(first), 16);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    cr_assert_null(mesh_open(way), "it has been seen");
+    cr_assert_eq(mesh_drain(mesh, 1, 100, take, NULL, NULL, &fullest), 1);
+    cr_assert_eq(expected, 1);
+    cr_assert_eq(stats.lane_records, 1);
+
+    send_number(mesh, 1, &stats); /* the lane is known to have room again */
+    first = mesh_room(way, 1);
+    *first = record_first(40, 0, (void *)2, 0);
+    mesh_filled_open(way, 1, &stats);
+    cr_assert_not_null(mesh_open(way));
+    send_number(mesh, 3, &stats);
+    cr_assert_null(mesh_open(way), "another one lies behind it");
+    mesh_destroy(mesh);
+}
+
+static uint32_t looks;
+static bool never(void *context) { return looks++, false; }
+
+static void take_any(void *context, uint32_t from, const struct lane_cell *cells) {}
+
+/* A turn's part of a lane is measured by what the records hold. */
+Test(mesh, large_records_count_as_several)
+{
+    struct stats stats = {0};
+    uint32_t fullest;
+    struct mesh *mesh = mesh_create(2, LANE_SLOTS);
+    struct lane_cell cells[100] = {record_first(40, 99, NULL, 0)};
+    for (uint32_t i = 0; i < 10; i++)
+        mesh_send(mesh, 0, 1, cells, 100, &stats);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    looks = 0;
+    cr_assert_eq(mesh_drain(mesh, 1, 5 * 100 / MESH_CELLS_A_RECORD, take_any, never, NULL, &fullest), 5);
+    cr_assert_eq(looks, 1, "once for %u of them", MESH_RECORDS_PER_LOOK);
+    cr_assert_eq(mesh_drain(mesh, 1, 1000, take_any, never, NULL, &fullest), 5);
+    mesh_destroy(mesh);
+}

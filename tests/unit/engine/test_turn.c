@@ -151,3 +151,68 @@ static void crowd(uint32_t layers, uint32_t pipe_bytes)
 Test(turn, input_is_cut_and_goes_on_in_order) { crowd(0, 16384); }
 Test(turn, also_behind_filters) { crowd(1, 16384); }
 Test(turn, small_receives_are_left_whole) { crowd(0, 64); }
+
+/* ---- who goes first --------------------------------------------------------------------------------------------- */
+
+static int sockets[CLIENTS];
+static uint32_t sent[CLIENTS];
+
+static void clients_connect(void)
+{
+    for (uint32_t c = 0; c < CLIENTS; c++) {
+        sockets[c] = fake_connect(0);
+        one_turn();
+        sent[c] = 0;
+    }
+    cr_assert_eq(world.accepted, CLIENTS);
+}
+
+static void client_sends(uint32_t client, uint32_t records)
+{
+    for (uint32_t i = 0; i < records; i++, sent[client]++)
+        cr_assert_eq(fake_client_send(sockets[client], &sent[client], RECORD_BYTES), RECORD_BYTES);
+}
+
+static void all_end(void)
+{
+    for (uint32_t c = 0; c < CLIENTS; c++)
+        fake_hang_up(sockets[c], false);
+    for (uint32_t i = 0; i < 1000 && world.closed < CLIENTS; i++)
+        one_turn();
+    for (uint32_t c = 0; c < CLIENTS; c++)
+        cr_assert_eq(world.next[c], sent[c]);
+    world_end();
+}
+
+Test(turn, a_small_receive_goes_first)
+{
+    world_make(0, 16384);
+    world.shard->sorted_from = 2;
+    clients_connect();
+    client_sends(0, 16);
+    client_sends(1, 16);
+    client_sends(2, 1);
+    one_turn();
+    cr_assert_eq(world.heard, CLIENTS);
+    cr_assert_eq(world.order[0], 2);
+    all_end();
+}
+
+/* received() asserts the order of each client's records. */
+Test(turn, a_small_receive_overtakes_none_of_its_own_connection)
+{
+    struct random_source chances = {.state = 11};
+    uint32_t overtaken = 0;
+    world_make(0, 16384);
+    world.shard->sorted_from = 1;
+    clients_connect();
+    for (uint32_t t = 0; t < 3000; t++) {
+        for (uint32_t c = 0; c < CLIENTS; c++)
+            if (sent[c] - world.next[c] < 500) client_sends(c, random_below(&chances, 2) ? 1 : 20 + (uint32_t)random_below(&chances, 40));
+        one_turn();
+        for (uint32_t i = 0; i < world.shard->completions_left; i++) /* what was small and waits: only behind one of its own */
+            overtaken += world.shard->completions[i].result > 0 && world.shard->completions[i].result <= RECORD_BYTES;
+    }
+    cr_assert_gt(overtaken, 100, "%u small ones had to wait", overtaken);
+    all_end();
+}

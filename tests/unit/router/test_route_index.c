@@ -2,9 +2,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "naive.h"
 #include "router/route_index.h"
 
@@ -367,4 +370,92 @@ Test(route_index, leaves_open_and_fold)
     cr_assert(route_index_remove(index, text("a/b/c/d/e"), text(""), 0));
     cr_assert(route_index_remove(index, text("$s/+/x/#"), text(""), 0));
     expect_nothing_left(index);
+}
+
+/* ---- very many groups on one filter ---- */
+
+static void group_route(struct route_index *index, uint32_t number, uint16_t target, bool adds)
+{
+    char name[16];
+    int bytes = snprintf(name, sizeof name, "g%u", number);
+    struct route route = {.local_id = number + 1, .target = target, .weight = 1, .group = span_of(name, (size_t)bytes)};
+    if (adds)
+        cr_assert(route_index_add(index, text("a/b"), &route));
+    else
+        cr_assert(route_index_remove(index, text("a/b"), route.group, target));
+}
+
+/* Each of these is in the match once, with as many targets as `two` says; `plain` beside them. */
+static void groups_are(struct route_index *index, const bool *there, const bool *two, uint32_t all, bool plain)
+{
+    static uint8_t seen[70000];
+    struct route_match match = {0};
+    uint32_t expected = 0;
+    memset(seen, 0, all + 1);
+    for (uint32_t i = 0; i < all; i++)
+        expected += there[i];
+    route_index_match(index, text("a/b"), &match);
+    cr_assert_eq(match.groups_count, expected, "%u groups of %u", match.groups_count, expected);
+    cr_assert_eq(match.plain_count, plain);
+    for (uint32_t i = 0; i < match.groups_count; i++) {
+        uint32_t number = match.groups[i].targets[0].local_id - 1;
+        cr_assert(number < all && there[number] && !seen[number]++);
+        cr_assert_eq(match.groups[i].targets_count, 1u + two[number]);
+    }
+    route_match_release(&match);
+}
+
+static void many_groups(uint32_t hash_bits, uint32_t all, uint32_t steps)
+{
+    static bool there[4000], two[4000];
+    struct route_index *index = create(hash_bits);
+    struct random_source random = {hash_bits + 1};
+    struct route plain = {.local_id = 99999};
+    memset(there, 0, sizeof there);
+    memset(two, 0, sizeof two);
+    route_index_add(index, text("a/b"), &plain);
+    for (uint32_t step = 0, aim = all; step < steps; step++) {
+        uint32_t i = (uint32_t)random_below(&random, all);
+        if (step % (steps / 8) == 0) aim = aim ? 0 : all; /* it grows, and shrinks again */
+        bool adds = random_below(&random, 8) ? aim == 0 : aim != 0;
+        if (adds && !there[i])
+            group_route(index, i, 0, there[i] = true);
+        else if (adds && !two[i])
+            group_route(index, i, 1, two[i] = true);
+        else if (!adds && two[i])
+            group_route(index, i, 1, two[i] = false);
+        else if (!adds && there[i])
+            group_route(index, i, 0, there[i] = false);
+        if (step % 1000 == 0) groups_are(index, there, two, all, true);
+        if (step % 64 == 0) route_index_collect(index, 0);
+    }
+    groups_are(index, there, two, all, true);
+    for (uint32_t i = 0; i < all; i++) {
+        if (two[i]) group_route(index, i, 1, two[i] = false);
+        if (there[i]) group_route(index, i, 0, there[i] = false);
+    }
+    groups_are(index, there, two, all, true);
+    cr_assert(route_index_remove(index, text("a/b"), (struct span){0}, 0));
+    collect_all(index);
+    struct route_index_stats stats;
+    route_index_stats(index, &stats);
+    cr_assert_eq(stats.bytes, 0, "%" PRIu64 " bytes are left", stats.bytes);
+    route_index_destroy(index);
+}
+
+Test(route_index, many_groups) { many_groups(0, 3000, 100000); }
+Test(route_index, many_groups_whose_names_collide) { many_groups(3, 500, 20000); }
+Test(route_index, few_groups_more_and_less) { many_groups(0, 90, 20000); }
+
+/* A change must not copy all that are there: what it has replaced waits for the readers, who pass after all of them here. That was 1.6 GB. */
+Test(route_index, a_change_among_many_groups_is_small)
+{
+    struct route_index *index = create(0);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    for (uint32_t i = 0; i < 20000; i++)
+        group_route(index, i, 0, true);
+    getrusage(RUSAGE_SELF, &after);
+    cr_assert_lt(after.ru_maxrss - before.ru_maxrss, 400 * 1024, "%ld KiB", after.ru_maxrss - before.ru_maxrss);
+    route_index_destroy(index);
 }

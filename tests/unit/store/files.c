@@ -1,11 +1,15 @@
 /* The real directory: locked, versioned, segments made and used again. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/backup.h"
 #include "store/files.h"
 #include "store/format.h"
 
@@ -23,6 +27,26 @@ static void remove_directory(void)
     char command[128];
     snprintf(command, sizeof command, "rm -r '%s'", directory);
     cr_assert(system(command) == 0);
+}
+
+/* In place of the C library's: remembers which directories were synced. */
+static ino_t synced[64];
+static uint32_t synced_count;
+
+int fsync(int fd)
+{
+    struct stat status;
+    if (synced_count < 64 && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) synced[synced_count++] = status.st_ino;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static bool was_synced(const char *path)
+{
+    struct stat status;
+    cr_assert(stat(path, &status) == 0);
+    for (uint32_t i = 0; i < synced_count; i++)
+        if (synced[i] == status.st_ino) return true;
+    return false;
 }
 
 TestSuite(files, .init = make_directory, .fini = remove_directory);
@@ -68,4 +92,68 @@ Test(files, a_segment_is_made_and_used_again)
     cr_assert_eq(names, 2, "lock and version are left");
     memory_release(block);
     files_close(&files);
+}
+
+/* A power cut must not take the directory in which acknowledged messages lie, nor a backup that was called done. */
+Test(files, directories_that_were_made_are_synced_where_they_lie)
+{
+    struct store_files files;
+    char error[600], path[128], backup[128];
+    snprintf(path, sizeof path, "%s/data/node", directory);
+    snprintf(backup, sizeof backup, "%s/backup", directory);
+    cr_assert(files_open(path, false, &files, error, sizeof error), "%s", error);
+    cr_assert(was_synced(directory), "where data/ was made");
+    snprintf(path, sizeof path, "%s/data", directory);
+    cr_assert(was_synced(path), "where data/node was made");
+
+    struct store_config config = {.files = files, .shards_count = 1, .segment_bytes = STORE_SEGMENT_BYTES_MIN, .seed = 1};
+    uint64_t bytes;
+    struct store *store = store_open(&config, error, sizeof error);
+    cr_assert(store && store_start(store, false, error, sizeof error), "%s", error);
+    synced_count = 0;
+    cr_assert(store_backup(store, NULL, backup, &bytes, error, sizeof error), "%s", error);
+    cr_assert(was_synced(backup), "where backup/store was made");
+    cr_assert(was_synced(directory), "where backup/ was made");
+    cr_assert_not(store_backup(store, NULL, backup, &bytes, error, sizeof error), "it is there already");
+    store_close(store);
+    files_close(&files);
+}
+
+/* ---- a disk that fails between a step and its sync ---- */
+
+static struct store_files under;
+static bool fail_sync;
+
+static int rename_without_sync(void *context, const char *from, const char *to)
+{
+    int error = under.rename(context, from, to);
+    return error ? error : fail_sync ? -EIO : 0;
+}
+
+/* The segment was renamed, the directory's sync failed: the next try finds it gone, and must not stand still there for good. */
+Test(files, trimming_goes_on_after_a_sync_that_failed)
+{
+    struct store_files files;
+    char error[600];
+    cr_assert(files_open(directory, false, &files, error, sizeof error), "%s", error);
+    under = files;
+    files.rename = rename_without_sync;
+    struct store_config config = {.files = files, .shards_count = 1, .segment_bytes = STORE_SEGMENT_BYTES_MIN, .seed = 1};
+    struct store *store = store_open(&config, error, sizeof error);
+    cr_assert(store && store_start(store, false, error, sizeof error), "%s", error);
+    struct wal_segment first, second;
+    cr_assert(store_segment_take(store, 0, &first));
+    cr_assert_not(store_step(store));
+    cr_assert(store_segment_take(store, 0, &second));
+    cr_assert_not(store_step(store));
+    store_segment_done(store, 0, &first, false);
+    store_segment_done(store, 0, &second, false);
+    store_checkpointed(store, 0, 3);
+    fail_sync = true;
+    cr_assert(store_step(store), "the disk fails");
+    fail_sync = false;
+    cr_assert_not(store_step(store), "the disk is well again: %d", store_trouble(store));
+    cr_assert_eq(store_bytes(store), STORE_SEGMENT_BYTES_MIN, "one segment is left");
+    store_close(store);
+    files_close(&under);
 }

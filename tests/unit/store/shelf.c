@@ -4,6 +4,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,6 +14,18 @@
 
 static char directory[64], path[96];
 static struct shelf shelf;
+
+/* In place of the C library's: a disk that is full as far as anybody who asks can tell. */
+static bool disk_is_full;
+
+int statvfs(const char *of, struct statvfs *ret_room)
+{
+    struct statfs room;
+    if (statfs(of, &room) != 0) return -1;
+    *ret_room = (struct statvfs){.f_bsize = (unsigned long)room.f_bsize, .f_frsize = (unsigned long)room.f_frsize, .f_blocks = room.f_blocks,
+                                 .f_bavail = disk_is_full ? 0 : room.f_bavail};
+    return 0;
+}
 
 static void open_shelf(void)
 {
@@ -102,6 +116,20 @@ Test(shelf, drops_what_begins_in_a_range_and_names_the_sessions)
     cr_assert(!shelf.next(shelf.context, 10, &session));
     cr_assert_eq(shelf.drop(shelf.context, 3, 0, UINT64_MAX), 0);
     cr_assert(shelf.next(shelf.context, 0, &session) && session == 9);
+    shelf.close(shelf.context);
+}
+
+/* A copy begins with a flush, and RocksDB ends the process when that finds no room. */
+Test(shelf, a_full_disk_refuses_a_copy)
+{
+    char copy[128];
+    put(5, 10);
+    snprintf(copy, sizeof copy, "%s/copy", directory);
+    disk_is_full = true;
+    cr_assert_eq(shelf.sync(shelf.context), -ENOSPC);
+    cr_assert_eq(shelf.backup(shelf.context, copy), -ENOSPC);
+    disk_is_full = false;
+    cr_assert_eq(shelf.backup(shelf.context, copy), 0);
     shelf.close(shelf.context);
 }
 
