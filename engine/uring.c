@@ -415,9 +415,9 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 
 /* A DEFER_TASKRUN ring runs about 20 pieces of task work a call when it waits for one event: a call that brought that
  * many is followed by another (the flag alone must not be trusted, see facts §2). */
-#define WAIT_FOR_MANY    512 /* with a minimum wait: until so many, or until it is over and there is one */
+#define WAIT_FOR_MANY    4096 /* with a minimum wait: until so many, or until it is over and there is one */
 #define TASK_WORK_A_CALL 16
-#define CALLS_A_WAIT_MAX 8
+#define CALLS_A_WAIT_MAX 64
 
 /* The result of a send_now() is seen after so long at the latest, though nothing else happens: the socket may have had no room, and then it is waited for.
  * Longer than the kernel's tick: with 2 ms each wait programs the processor's timer anew, a quarter more of a message that comes alone. */
