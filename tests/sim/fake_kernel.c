@@ -53,6 +53,7 @@ struct kernel_ring {
     struct kernel_completion early[EARLY_MAX]; /* what fake_wakes() has found */
     uint32_t early_count;
     bool woken;
+    uint64_t min_wait_ns; /* of the last wait */
 };
 
 static struct {
@@ -508,11 +509,14 @@ static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_
 {
     uint32_t early = ring->early_count < max ? ring->early_count : max;
     ring->woken = false;
+    ring->min_wait_ns = min_wait_ns;
     memcpy(ret_completions, ring->early, early * sizeof *ret_completions);
     ring->early_count -= early;
     memmove(ring->early, ring->early + early, ring->early_count * sizeof *ret_completions);
     return ring->early_count ? early : early + collect(ring, ret_completions + early, max - early);
 }
+
+uint64_t fake_min_wait_ns(uint32_t shard) { return world.rings[shard]->min_wait_ns; }
 
 static uint32_t fake_settle(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max)
 {

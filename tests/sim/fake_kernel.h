@@ -34,6 +34,8 @@ void fake_advance_ns(uint64_t ns);
 void fake_look_takes_ns(uint64_t ns);
 /* Would a shard that sleeps in wait() be woken now, by something that completes or by another shard? What has completed is given with its next wait(). */
 bool fake_wakes(uint32_t shard);
+/* What the shard's last wait() asked for. */
+uint64_t fake_min_wait_ns(uint32_t shard);
 uint64_t fake_now_ns(void);
 
 /* The clients' side. A socket number is good until fake_hang_up(). */
