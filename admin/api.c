@@ -218,6 +218,16 @@ int64_t api_number(const struct api_call *call, const char *name)
     return number;
 }
 
+/* "." and ".." are no segments of a URL's path but steps in it, percent-encoded, too: browsers and proxies take them away (RFC 3986 §5.2.4). So a name that is one has
+ * "~" before it there, and one that looks like such a one ("~.") has another. */
+static size_t segment_unescape(char *text, size_t bytes)
+{
+    size_t tildes = strspn(text, "~"), dots = bytes - tildes;
+    if (tildes == 0 || dots == 0 || dots > 2 || strspn(text + tildes, ".") != dots) return bytes;
+    memmove(text, text + 1, bytes);
+    return bytes - 1;
+}
+
 /* A parameter's text, decoded and checked. False: answered. */
 static bool parameter_take(struct api_call *call, uint32_t place, struct span raw, bool plus, char **storage)
 {
@@ -230,6 +240,7 @@ static bool parameter_take(struct api_call *call, uint32_t place, struct span ra
         return false;
     }
     *storage += bytes + 1;
+    if (field->in_path) bytes = segment_unescape(text, bytes);
     if (!mqtt_utf8_payload_valid(span_of(text, bytes))) {
         api_error(call, 400, "BAD_REQUEST", "%s is not UTF-8", field->name);
         return false;

@@ -264,6 +264,8 @@ void api_get_retained(struct api_call *call)
         json_object_set_new(object, "payload", message->payload_left_out ? json_null() : base64_json(span_of(payload, message->payload_bytes)));
         json_object_set_new(object, "properties", properties_json(span_of(properties, message->properties_bytes)));
         api_reply(call, object);
+    } else if (inspect->status == INSPECT_UNREADABLE) {
+        api_error(call, 500, "UNREADABLE", "the payload is on disk and cannot be read; the log says why");
     } else {
         no_message(call);
     }

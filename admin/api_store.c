@@ -72,7 +72,8 @@ void api_get_store(struct api_call *call)
                    {"queue_memory_limit_bytes", half_bytes}, {"queue_memory_bytes", report.queue_memory_bytes},
                    {"shelf_memory_limit_bytes", report.has_shelf ? half_bytes : 0}, {"shelf_memory_bytes", report.shelf_memory_bytes},
                    {"queued_messages", sum.queued_messages}, {"queued_bytes", sum.queued_bytes}, {"shelf_queues", sum.queues_spilled},
-                   {"shelf_messages", sum.spilled_messages}, {"retained_messages", sum.retained_messages}};
+                   {"shelf_messages", sum.spilled_messages}, {"retained_messages", sum.retained_messages},
+                   {"shelf_retained_messages", sum.retained_shelved_messages}, {"shelf_retained_bytes", sum.retained_shelved_bytes}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(reply, numbers[i].name, json_integer((json_int_t)numbers[i].value));
     json_object_set_new(reply, "commit_gather_p50_ms", quantile_ms(&gather, 0.5));

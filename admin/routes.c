@@ -258,7 +258,7 @@ const struct api_route api_routes[] = {
     {METHOD_GET, "/retained", OPERATION_list_retained, ROLE_VIEWER, "retained", "retained list", PARAMETERS(retained_parameters), .answer = "RetainedHead",
      .page = true, .success = 200, .summary = "Retained messages, without their payloads."},
     {METHOD_GET, "/retained/{topic}", OPERATION_get_retained, ROLE_VIEWER, "retained", "retained get", PARAMETERS(retained_topic_parameters),
-     .answer = "Retained", .success = 200, ERRORS(404), .summary = "A retained message."},
+     .answer = "Retained", .success = 200, ERRORS(404, 500), .summary = "A retained message. Its payload may be read from disk for that."},
     {METHOD_DELETE, "/retained/{topic}", OPERATION_delete_retained, ROLE_OPERATOR, "retained", "retained delete", PARAMETERS(retained_topic_parameters),
      .success = 204, ERRORS(404), .summary = "Removes a retained message, without telling subscribers."},
     {METHOD_DELETE, "/retained", OPERATION_delete_retained_matching, ROLE_OPERATOR, "retained", "retained clear", PARAMETERS(retained_matching_parameters),

@@ -40,12 +40,18 @@ char *memory_copy_string(struct span text)
     return copy;
 }
 
+static size_t rounded_up(size_t alignment, size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+
+void *memory_acquire_aligned_raw(size_t alignment, size_t bytes)
+{
+    void *block = aligned_alloc(alignment, rounded_up(alignment, bytes));
+    CHECK(block != NULL);
+    return block;
+}
+
 void *memory_acquire_aligned(size_t alignment, size_t bytes)
 {
-    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *block = aligned_alloc(alignment, rounded);
-    CHECK(block != NULL);
-    return memset(block, 0, rounded);
+    return memset(memory_acquire_aligned_raw(alignment, bytes), 0, rounded_up(alignment, bytes));
 }
 
 static void *pages_map(size_t bytes)

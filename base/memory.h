@@ -19,6 +19,7 @@ void memory_release(void *block);                    /* block may be NULL */
 char *memory_copy_string(struct span text);
 /* Zeroed, and aligned to a cache line (64) or a larger power of two; released by memory_release(). */
 void *memory_acquire_aligned(size_t alignment, size_t bytes);
+void *memory_acquire_aligned_raw(size_t alignment, size_t bytes); /* the same, uninitialised: what is never used of it costs nothing */
 /* Whole pages from the system, zeroed, and back to it at once: for tables that grow by exchange, whose former selves the heap would keep. Those of 2 MiB and
  * more begin where a huge page can (base/huge.h). */
 void *memory_acquire_pages(size_t bytes);

@@ -137,6 +137,8 @@ struct mqtt_settings {
     uint64_t retained_messages_max;  /* per node; 0: no limit */
     uint64_t retained_bytes_max;     /* per node; 0: no limit */
     uint32_t retained_payload_bytes_max; /* 0: packet_bytes_max decides */
+    uint64_t retained_shelf_above;   /* payloads from this size on may be on disk only; 0: none */
+    uint64_t retained_shelf_memory_bytes; /* … of which the newest stay in memory: per node */
     uint32_t retained_expiry_s;      /* of retained messages that have none; 0: they stay */
     uint32_t retained_clear_s;       /* how often expired ones are looked for; 0: only when somebody asks for them */
     bool payload_format_check;       /* payload format indicator 1 means UTF-8, and is checked */

@@ -86,6 +86,10 @@
     X(deliveries_slow, "deliveries slower than slow_subs.threshold")                                                  \
     X(retained_messages, "gauge: retained messages")                                                                 \
     X(retained_bytes, "gauge: their bytes")                                                                          \
+    X(retained_shelved_messages, "gauge: of them, those whose payload is on disk only")                              \
+    X(retained_shelved_bytes, "gauge: bytes of these payloads")                                                      \
+    X(retained_shelved, "payloads of retained messages that went from memory to disk")                               \
+    X(retained_fetched, "of them: read back, for a subscriber or for the API")                                       \
     X(wills_published, "will messages published")                                                                    \
     X(protocol_errors, "connections closed for a malformed packet or a protocol error")                              \
     X(filter_errors, "connections closed for a mistake in TLS, WebSocket or the PROXY header")                       \
@@ -118,13 +122,13 @@
     X(durable_bytes, "bytes they took")                                                                              \
     X(durable_waits, "gauge: answers and messages that wait for a commit")                                           \
     X(durable_write_failures, "segments given up because a write or sync failed")                                    \
-    X(durable_read_failures, "queued messages that could not be read from the disk; they wait there")                \
+    X(durable_read_failures, "queued and retained messages that could not be read from the disk; they wait there")   \
     X(durable_refused, "PUBLISH, SUBSCRIBE and CONNECT packets refused: the disk takes nothing")                     \
     X(durable_checkpoints, "times that what lives was written once more")                                            \
     X(queues_spilled, "gauge: sessions whose queue is partly on disk only")                                          \
     X(spilled_messages, "gauge: queued messages that are on disk only")                                              \
     X(spilled_bytes, "gauge: their bytes, as queues count them")                                                     \
-    X(dropped_damaged, "queued messages lost because the store was damaged")                          \
+    X(dropped_damaged, "queued messages lost because the store was damaged; deliveries of retained ones that it has lost") \
     X(trace_records, "records for traces")                                                                           \
     X(trace_records_lost, "records that found no room on their way to a trace: it says so itself")                   \
     X(gates_denied, "CONNECT, AUTH, PUBLISH packets and filters denied by a feature")                                \

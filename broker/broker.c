@@ -73,6 +73,7 @@ static void broker_start(struct shard *shard)
     list_init(&broker->queries);
     list_init(&broker->queries_ready);
     list_init(&broker->scans);
+    list_init(&broker->scans_waiting);
     inspect_start(broker);
     pressure_start(broker);
     rates_start(broker);

@@ -98,9 +98,10 @@ struct broker_shard {
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
+    struct list scans_waiting;       /* those that wait until less is being fetched (broker/retained_shelf.h) */
     struct list inspections;         /* questions of the admin API (broker/inspect.h); and those whose addresses are on their way: */
     struct list inspections_asking;
-    struct list inspections_subscribing; /* those whose routes are being laid */
+    struct list inspections_elsewhere; /* those whose routes are being laid, or whose payload is read from the shelf */
     struct timer inspect_timer;
     uint64_t inspect_ns;             /* time spent on them so far: stats_read() */
     struct timer pause_timer, sys_timer;
@@ -317,7 +318,8 @@ void retained_seen(struct broker_shard *broker, const struct session *session, c
 bool retained_remove(struct broker_shard *broker, struct span topic);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
-/* What is kept under this very name, or NULL; the reference is the caller's. And away with it. */
+/* What is kept under this very name, or NULL; the reference is the caller's. Names of delayed messages and features only, which are never on the shelf. And away
+ * with it. */
 struct message *retained_get(struct broker_shard *broker, struct span name);
 void retained_drop(struct broker_shard *broker, struct span name);
 /* Keeps it (an empty payload: removes) on this shard, which owns the name, whatever the settings say of retained messages of clients. False: no room. */
@@ -325,8 +327,12 @@ bool retained_change(struct broker_shard *broker, struct publication *publicatio
 void retained_record(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 /* Goes on with scans and queries. True: there is more to do at once. */
 bool retained_turn(struct broker_shard *broker);
+/* Less is being fetched from the shelf. */
+void retained_scans_resume(struct broker_shard *broker);
 /* The session ends: its queries are forgotten. */
 void retained_forget(struct broker_shard *broker, struct session *session);
+/* … those for this filter: it was unsubscribed. The session has queries. */
+void retained_cancel(struct session *session, struct span filter);
 void retained_set_limits(struct broker_shard *broker);
 /* Expired ones go every retainer.msg_clear_interval: (re)starts the clock by the newest settings. */
 void retained_sweep_start(struct broker_shard *broker);
@@ -335,6 +341,8 @@ void retained_stop(struct broker_shard *broker);
 
 /* ---- will.c ----------------------------------------------------------------------------------------------------- */
 
+/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. */
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic);
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);

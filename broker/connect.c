@@ -127,13 +127,22 @@ static uint32_t session_expiry_s(const struct broker_shard *broker, const struct
     return asked_s < ceiling_s ? asked_s : ceiling_s;
 }
 
+static uint16_t keep_alive_of(const struct limits *limits, const struct mqtt_connect *connect)
+{
+    uint16_t ceiling_s = limits->keep_alive_max_s, asked_s = connect->keep_alive_s;
+    if (asked_s && asked_s < limits->keep_alive_min_s) asked_s = limits->keep_alive_min_s; /* more patience than an older client asks for */
+    if (ceiling_s == 0 || connect->version < MQTT_5) return asked_s; /* older clients cannot be told to be quicker */
+    return asked_s == 0 || asked_s > ceiling_s ? ceiling_s : asked_s;
+}
+
 /* Tells an MQTT 5 client everything that differs from what the standard lets it assume (§3.2.2.3). */
-static void connack_properties(const struct broker_shard *broker, const struct session *session,
-                               const struct mqtt_connect *connect, struct span assigned_id,
-                               struct mqtt_properties *properties)
+static void connack_properties(const struct broker_shard *broker, const struct conn *conn, const struct feature_client *facts, const struct mqtt_connect *connect,
+                               struct span assigned_id, struct mqtt_properties *properties)
 {
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
-    const struct limits *limits = limits_of(broker, session->conn);
+    const struct limits *limits = limits_of(broker, conn);
+    uint32_t expiry_s = session_expiry_s(broker, connect);
+    uint16_t keep_alive_s = keep_alive_of(limits, connect);
     const struct mqtt_properties *asked = &connect->properties;
     properties->present = 0;
 #define TELL(condition, ID, field, value)                                                                            \
@@ -141,8 +150,8 @@ static void connack_properties(const struct broker_shard *broker, const struct s
         properties->field = (value);                                                                                 \
         mqtt_set(properties, MQTT_PROPERTY_##ID);                                                                    \
     }
-    TELL(mqtt_has(asked, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) && asked->session_expiry_s != session->expiry_s,
-         SESSION_EXPIRY_INTERVAL, session_expiry_s, session->expiry_s)
+    TELL(mqtt_has(asked, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) && asked->session_expiry_s != expiry_s,
+         SESSION_EXPIRY_INTERVAL, session_expiry_s, expiry_s)
     TELL(limits->receive_max != UINT16_MAX, RECEIVE_MAXIMUM, receive_maximum, limits->receive_max)
     TELL(limits->qos_max < 2, MAXIMUM_QOS, maximum_qos, limits->qos_max)
     TELL(!limits->retain_available, RETAIN_AVAILABLE, retain_available, 0)
@@ -151,8 +160,7 @@ static void connack_properties(const struct broker_shard *broker, const struct s
     TELL(limits->topic_alias_max, TOPIC_ALIAS_MAXIMUM, topic_alias_maximum, limits->topic_alias_max)
     TELL(!limits->wildcard_available, WILDCARD_SUBSCRIPTION_AVAILABLE, wildcard_subscription_available, 0)
     TELL(!limits->shared_available, SHARED_SUBSCRIPTION_AVAILABLE, shared_subscription_available, 0)
-    TELL(session->keep_alive_s != connect->keep_alive_s, SERVER_KEEP_ALIVE, server_keep_alive_s, session->keep_alive_s)
-    const struct feature_client *facts = session->facts;
+    TELL(keep_alive_s != connect->keep_alive_s, SERVER_KEEP_ALIVE, server_keep_alive_s, keep_alive_s)
     if (UNLIKELY(facts && facts->method_satisfied)) { /* [MQTT-4.12.0-5] */
         TELL(true, AUTHENTICATION_METHOD, authentication_method, asked->authentication_method)
         TELL(facts->auth_data.data, AUTHENTICATION_DATA, authentication_data, facts->auth_data)
@@ -168,16 +176,38 @@ static bool connack_send(struct broker_shard *broker, struct session *session, c
                          struct span assigned_id, bool session_present)
 {
     struct mqtt_packet packet = {.type = MQTT_CONNACK, .connack = {.session_present = session_present}};
-    connack_properties(broker, session, connect, assigned_id, &packet.connack.properties);
+    connack_properties(broker, session->conn, session->facts, connect, assigned_id, &packet.connack.properties);
     return packet_send(broker, session->conn, connect->version, session->packet_bytes_max, &packet);
 }
 
-static uint16_t keep_alive_of(const struct limits *limits, const struct mqtt_connect *connect)
+static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
 {
-    uint16_t ceiling_s = limits->keep_alive_max_s, asked_s = connect->keep_alive_s;
-    if (asked_s && asked_s < limits->keep_alive_min_s) asked_s = limits->keep_alive_min_s; /* more patience than an older client asks for */
-    if (ceiling_s == 0 || connect->version < MQTT_5) return asked_s; /* older clients cannot be told to be quicker */
-    return asked_s == 0 || asked_s > ceiling_s ? ceiling_s : asked_s;
+    return mqtt_has(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? connect->properties.maximum_packet_bytes : 0;
+}
+
+/* Asked before anything becomes of the client's session: a client that cannot be answered changes nothing. */
+static bool connack_fits(struct broker_shard *broker, const struct conn *conn, const struct mqtt_connect *connect, struct span assigned_id)
+{
+    uint32_t bytes_max = packet_bytes_max_of(connect);
+    if (LIKELY(bytes_max == 0) || connect->version != MQTT_5) return true;
+    struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
+    struct mqtt_packet packet = {.type = MQTT_CONNACK};
+    connack_properties(broker, conn, record ? &record->facts : NULL, connect, assigned_id, &packet.connack.properties);
+    return mqtt_encoded_bytes(MQTT_5, &packet) <= bytes_max;
+}
+
+/* In silence: nothing else may be sent in CONNACK's place [MQTT-3.2.0-1]. */
+static void connect_refuse_unanswered(struct broker_shard *broker, struct conn *conn)
+{
+    static const char what[] = "CONNACK is larger than the client's maximum packet size";
+    LOG_LIMITED(INFO, 100, "connection refused", "reason=\"%s\"", what);
+    COUNT(broker, clients_refused);
+    reasons_add(&broker->reasons, REASONS_connack, MQTT_REASON_PACKET_TOO_LARGE);
+    listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_clients_refused);
+    if (UNLIKELY(broker->extras_bits & EXTRA_TRACE))
+        trace_conn(broker, TRACE_EVENT_refused, conn, &(struct trace_facts){.text = span_of_string(what), .reason = MQTT_REASON_PACKET_TOO_LARGE});
+    features_refused(broker, conn, MQTT_REASON_PACKET_TOO_LARGE);
+    conn_finish(broker->shard, conn, true);
 }
 
 /* The session this client gets: the one it had, or a new one. NULL: the node is full. */
@@ -205,11 +235,6 @@ static struct session *session_for(struct broker_shard *broker, const struct mqt
     return session_create(broker, client_id);
 }
 
-static uint32_t packet_bytes_max_of(const struct mqtt_connect *connect)
-{
-    return mqtt_has(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? connect->properties.maximum_packet_bytes : 0;
-}
-
 /* Why the listener's mount point does not go with this client's names; NULL: it does. */
 static const char *mount_refuses(struct broker_shard *broker, const struct conn *conn, const struct mqtt_connect *connect, struct span client_id)
 {
@@ -218,6 +243,13 @@ static const char *mount_refuses(struct broker_shard *broker, const struct conn 
     struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
     struct client_names names = {client_id, connect->has_user_name ? connect->user_name : span_of(NULL, 0), record ? &record->facts : NULL};
     return mount_check(mountpoint, &names);
+}
+
+/* Refused after all: a session made for this CONNECT goes, one that was there stays. */
+static void connect_undo(struct broker_shard *broker, struct session *session, bool present)
+{
+    if (!present) session->expiry_s = 0;
+    session_detach(broker, session, SESSION_END_CLIENT);
 }
 
 /* CONNACK, and what waits for the client. */
@@ -236,18 +268,15 @@ static void connect_accept(struct broker_shard *broker, struct conn *conn, const
     if (UNLIKELY((broker->extras_bits & EXTRA_USER_NAMES) || session->rare)) extras_user_name_set(broker, session, user_name);
     if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_attached(broker, session, connect, present);
     if (connect->has_will && mount_topic(broker, session, connect->will.topic).bytes == 0) {
-        session_detach(broker, session, SESSION_END_CLIENT);
+        connect_undo(broker, session, present);
         return connect_refuse(broker, conn, connect->version, packet_bytes_max_of(connect), MQTT_REASON_TOPIC_NAME_INVALID,
                               "the will's topic is too long with the mount point");
     }
     if (connect->has_will) will_set(broker, session, &connect->will);
     keep_alive_start(broker, session);
-    if (!connack_send(broker, session, connect, assigned_id, present)) { /* nothing else may be sent before it [MQTT-3.2.0-1] */
-        LOG_LIMITED(INFO, 100, "connection refused", "reason=\"CONNACK is larger than the client's maximum packet size\"");
-        COUNT(broker, clients_refused);
-        reasons_add(&broker->reasons, REASONS_connack, MQTT_REASON_PACKET_TOO_LARGE);
-        session_detach(broker, session, SESSION_END_CLIENT);
-        return conn_finish(broker->shard, conn, true);
+    if (!connack_send(broker, session, connect, assigned_id, present)) { /* it fitted: settings have changed while it waited for the disk */
+        connect_undo(broker, session, present);
+        return connect_refuse_unanswered(broker, conn);
     }
     listener_event(&broker->shard->group->listeners[conn->listener], LISTENER_clients_accepted);
     TAP_TELL(broker, connected, session->version, session->client_hash, session_client_id(session), present, session->keep_alive_s);
@@ -313,6 +342,7 @@ void connect_handle(struct broker_shard *broker, struct conn *conn, const struct
     const char *unmountable = mount_refuses(broker, conn, connect, client_id); /* behind the gates, which give attributes */
     if (unmountable)
         return connect_refuse(broker, conn, connect->version, packet_bytes_max, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, unmountable);
+    if (UNLIKELY(!connack_fits(broker, conn, connect, assigned_id))) return connect_refuse_unanswered(broker, conn);
     uint64_t written = 0;
     if (UNLIKELY(broker->durable)) {
         written = durable_written(broker);

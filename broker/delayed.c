@@ -136,6 +136,17 @@ static void publish(struct broker_shard *broker, struct message *message, struct
     COUNT(broker, delayed_published);
 }
 
+#define WAIT_MS 1000 /* and up to as long again, so that not all look at once */
+
+/* While nothing more may go into the logs it stays where it is: it was acknowledged, and has its place. */
+static bool waits_on(struct broker_shard *broker, const struct message *message, struct span topic)
+{
+    enum durable_keeps keeps = message->retain ? DURABLE_KEEPS : DURABLE_KEEPS_NOT;
+    if (LIKELY(!durable_shut(broker)) || !durable_would_keep(broker, topic, message->qos, keeps)) return false;
+    LOG_LIMITED(WARN, 1000, "delayed message waits on", "reason=%s topic=%s", broker->durable_doors & DURABLE_STUCK ? "disk" : "store_full", log_quoted(topic));
+    return true;
+}
+
 static void due(struct timer *timer, void *context)
 {
     struct delayed *delayed = CONTAINER_OF(timer, struct delayed, timer);
@@ -146,6 +157,10 @@ static void due(struct timer *timer, void *context)
     struct message *message = retained_get(broker, name); /* ours to release */
     if (message) {
         bool expired = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+        if (!expired && waits_on(broker, message, topic)) {
+            message_unref(broker->shard, message);
+            return shard_start_timer(broker->shard, timer, WAIT_MS + random_next(&broker->shard->random) % WAIT_MS);
+        }
         if (expired) {
             COUNT(broker, dropped_expired);
             drop_note(broker, DROP_expired, NULL, topic, 1);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/records.h"
+#include "broker/retained_shelf.h"
 
 /* ---- the log's life --------------------------------------------------------------------------------------------- */
 
@@ -93,6 +94,7 @@ void durable_start(struct broker_shard *broker)
     list_init(&durable->origins);
     list_init(&durable->sessions);
     list_init(&durable->spills);
+    list_init(&durable->spills_long);
     list_init(&durable->spill_walk.mark);
     list_init(&durable->spill_writes);
     timer_init(&durable->timer, timer_fired);
@@ -102,6 +104,7 @@ void durable_start(struct broker_shard *broker)
     broker->durable = durable;
     broker->answers_wait = true;
     shard_start_timer(broker->shard, &durable->heartbeat, STORE_HEARTBEAT_MS);
+    retained_shelf_start(broker);
     durable_restore(broker);
 }
 
@@ -146,6 +149,7 @@ bool durable_turn(struct broker_shard *broker)
     durable_waits_release(broker);
     durable_owed_send(broker, false);
     if (broker->broker->spill && !durable->restoring && durable_spill_turn(broker)) shard->more_next_turn = true;
+    if (durable->shelf && !durable->restoring && retained_shelf_turn(broker)) shard->more_next_turn = true;
     durable_checkpoint_turn(broker);
     if (wal_settled(&durable->wal)) return durable->restoring;
     if (wal_position(&durable->wal) != durable->gathering) {

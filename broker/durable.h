@@ -28,6 +28,7 @@ struct broker;
 struct lane_cell;
 struct sink;
 struct retain_cursor;
+struct retained_shelf;
 struct subscribe_request;
 
 /* Filters are counted by their slot's lower bits: others look there before they ask to be told. */
@@ -71,8 +72,9 @@ struct durable_shard {
     struct durable_owed owed[SHARDS_MAX];
     struct {
         bool running;
-        bool waits;            /* all sessions that are left wait for something that makes a turn */
         struct list sessions;  /* those still to be written */
+        struct list waiting;   /* those of them that wait for something that makes a turn, since it was last looked */
+        bool waits;            /* all that are left do */
         struct retain_cursor *retained;
         uint32_t barriers;     /* shards that have not answered RECORD_BARRIER */
         uint64_t segment, commit;
@@ -85,15 +87,17 @@ struct durable_shard {
     uint32_t held_count;
     struct list spills;        /* struct durable_spill */
     struct list spill_writes;  /* blocks that are not synced yet, in their order */
+    struct list spills_long;   /* those whose rest is longer than its window, and may be shortened */
+    int64_t spill_credit;      /* bytes of blocks that may still be made in this turn, see rest_shorten() */
     uint64_t spill_tickets, spill_synced;
     struct {                   /* all of `spills` are looked at, some in each turn */
         struct list mark;      /* among them: those before it are still to be looked at */
         bool retries, drops;   /* why; drops: what the last checkpoint has made superfluous goes, and no other begins before that is over */
-        bool again;            /* one of them was not done with */
     } spill_walk;
     uint64_t shelf_gone_bytes; /* taken, dropped or ended since the last checkpoint: on the shelf until the next one */
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
+    struct retained_shelf *shelf; /* broker/retained_shelf.h; NULL: there is none */
     bool restoring;
     struct subscribe_request *restore_request;
     /* Read by other threads. The first: as of the last heartbeat or checkpoint. */
@@ -116,6 +120,7 @@ struct durable_session {
     uint32_t prepared_count;   /* CONNECT packets under way for it */
     bool lazy;
     bool snapshotting;         /* its queue is being written in parts: */
+    bool snapshot_rest;        /* … or what is behind the shelf: then nothing is taken from that, see durable_rest_pops() */
     uint32_t snapshot_passed;  /* entries at its front that have been written */
     uint32_t snapshot_left;    /* entries behind them to be written; what came later has events of its own */
     struct list waits;         /* answers (a run of them in one wait), in the order they must leave: staged ones, then those that wait for other shards */
@@ -162,6 +167,8 @@ void durable_doors_look(struct broker_shard *broker);
 #define durable_shut(shard) (((shard)->durable_doors & (DURABLE_STUCK | DURABLE_FULL)) != 0)
 #define durable_full(shard) (((shard)->durable_doors & DURABLE_FULL) != 0)
 enum durable_keeps { DURABLE_KEEPS_NOT, DURABLE_CLEARS, DURABLE_KEEPS }; /* what a message does to the retained (or delayed) ones */
+/* Would such a message of ours go into a log? For what cannot be refused: wills, delayed messages that are due. */
+bool durable_would_keep(const struct broker_shard *broker, struct span topic, uint8_t qos, enum durable_keeps keeps);
 /* While durable_shut(): counted and logged. `session`: the publisher; NULL: a feature or an operator. */
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps);
 bool durable_turns_away_connect(struct broker_shard *broker, struct span client_id);
@@ -179,6 +186,8 @@ bool durable_deliver(struct broker_shard *broker, struct session *session, struc
 void durable_packet(struct broker_shard *broker, struct session *session, enum store_record type, uint16_t packet_id);
 /* The front of a queue that is being written in parts is about to leave: it is written first if it has not been. */
 void durable_queue_pops(struct broker_shard *broker, struct session *session);
+/* The front of what is behind the shelf is about to leave, or all of it to become the queue: if it was being written in parts, that begins anew. */
+void durable_rest_pops(struct session *session);
 void durable_subscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group,
                        const struct sink *sink, uint32_t local_id);
 void durable_unsubscribe(struct broker_shard *broker, struct session *session, struct span filter, struct span group);

@@ -10,6 +10,7 @@
 #include "broker/delivery_queue.h"
 #include "broker/durable.h"
 #include "broker/records.h"
+#include "broker/retained_shelf.h"
 
 #define SLICE_BYTES     (128u * 1024)      /* about what a turn adds to the log */
 #define SLICE_BACKLOG   (2u * 1024 * 1024) /* the disk is behind: not now */
@@ -19,6 +20,7 @@
 void durable_checkpoint_init(struct durable_shard *durable)
 {
     list_init(&durable->checkpoint.sessions);
+    list_init(&durable->checkpoint.waiting);
     durable->generation = 1;
 }
 
@@ -64,7 +66,7 @@ static void put_subscriptions(struct broker_shard *broker, struct record_writer 
         stored.qos = sink->qos;
         stored.no_local = sink->no_local;
         stored.retain_as_published = sink->retain_as_published;
-        stored.exclusive = exclusive_has(&broker->broker->exclusive, stored.filter, session);
+        stored.exclusive = !stored.group.bytes && exclusive_has(&broker->broker->exclusive, stored.filter, session);
         record_put_subscription(writer, &stored);
     }
 }
@@ -132,7 +134,7 @@ static void put_queue(struct broker_shard *broker, struct record_writer *writer,
     memcpy(writer->data + count_at, &written, 4);
 }
 
-static void put_numbers(struct broker_shard *broker, struct record_writer *writer, const struct session *session)
+static void put_numbers(struct broker_shard *broker, struct record_writer *writer, const struct session *session, bool in_parts)
 {
     uint64_t from, until, bytes;
     const struct durable_spill *spill = session->spilled ? session->durable->spill : NULL;
@@ -141,7 +143,9 @@ static void put_numbers(struct broker_shard *broker, struct record_writer *write
     record_put_u64(writer, from);
     record_put_u64(writer, until);
     record_put_u64(writer, bytes);
-    if (spill)
+    if (spill && in_parts)
+        record_put_u32(writer, STORE_QUEUE_IN_PARTS);
+    else if (spill)
         put_queue(broker, writer, &spill->rest, 0, spill->rest.count);
     else
         record_put_u32(writer, 0);
@@ -154,7 +158,7 @@ static void append(struct broker_shard *broker, enum store_record type, struct r
     record_writer_release(writer);
 }
 
-/* With `in_parts` the queue has been written already. */
+/* With `in_parts` the queue has been written already, or (snapshot_rest) what is behind the shelf. */
 static void snapshot_put(struct broker_shard *broker, struct session *session, bool in_parts)
 {
     struct record_writer writer = {0};
@@ -163,12 +167,12 @@ static void snapshot_put(struct broker_shard *broker, struct session *session, b
     put_subscriptions(broker, &writer, session);
     put_incoming(&writer, session);
     put_window(broker, &writer, session);
-    if (in_parts)
+    if (in_parts && !session->durable->snapshot_rest)
         record_put_u32(&writer, STORE_QUEUE_IN_PARTS);
     else
         put_queue(broker, &writer, &session->queue, 0, session->queue.count);
     durable_partials_put(&writer, session->durable);
-    put_numbers(broker, &writer, session);
+    put_numbers(broker, &writer, session, in_parts && session->durable->snapshot_rest);
     durable_spill_snapshotted(broker, session);
     append(broker, STORE_SNAPSHOT, &writer);
 }
@@ -183,50 +187,75 @@ void durable_snapshot(struct broker_shard *broker, struct session *session)
 
 #define PART_ENTRIES 64 /* a queue up to this long is written with its session */
 
-static void part_put(struct broker_shard *broker, struct session *session, bool first)
+static void part_put(struct broker_shard *broker, struct session *session, uint8_t begins)
 {
     struct durable_session *durable = session->durable;
     struct record_writer writer = {0};
     uint32_t count = durable->snapshot_left < PART_ENTRIES ? durable->snapshot_left : PART_ENTRIES;
+    const struct delivery_queue *queue = durable->snapshot_rest ? &durable->spill->rest : &session->queue;
     record_put_u64(&writer, durable->id);
-    record_put_u8(&writer, first);
-    put_queue(broker, &writer, &session->queue, durable->snapshot_passed, count);
+    record_put_u8(&writer, begins);
+    put_queue(broker, &writer, queue, durable->snapshot_passed, count);
     append(broker, STORE_QUEUE_PART, &writer);
     durable->snapshot_passed += count;
     durable->snapshot_left -= count;
 }
 
+static void parts_begin(struct broker_shard *broker, struct session *session, uint8_t begins)
+{
+    struct durable_session *durable = session->durable;
+    durable->snapshotting = true;
+    durable->snapshot_rest = begins == STORE_PART_OF_REST;
+    durable->snapshot_passed = 0;
+    durable->snapshot_left = durable->snapshot_rest ? durable->spill->rest.count : session->queue.count;
+    part_put(broker, session, begins);
+}
+
 void durable_queue_pops(struct broker_shard *broker, struct session *session)
 {
     struct durable_session *durable = session->durable;
-    if (durable->snapshot_passed == 0 && durable->snapshot_left > 0) part_put(broker, session, false);
+    if (durable->snapshot_rest) return;
+    if (durable->snapshot_passed == 0 && durable->snapshot_left > 0) part_put(broker, session, STORE_PART_NEXT);
     if (durable->snapshot_passed > 0) durable->snapshot_passed--;
 }
 
-/* Something else must come first; the others meanwhile. */
+void durable_rest_pops(struct session *session)
+{
+    struct durable_session *durable = session->durable;
+    if (durable->snapshot_rest) durable->snapshotting = false;
+}
+
+/* Something else must come first; the others meanwhile. While the shelf syncs, what comes stays behind it, and may be a lot: that is not for the
+ * SNAPSHOT to name, since the log has it anyhow; so the parts begin before. */
 static bool session_waits(struct broker_shard *broker, struct session *session)
 {
     if (session->durable->prepared_count) return true; /* between its two CONNECTs the log knows more than we do */
-    return !durable_spill_settled(broker, session);
+    if (durable_spill_settled(broker, session)) return false;
+    if (session->spilled && !session->durable->snapshotting) parts_begin(broker, session, STORE_PART_OF_REST);
+    return true;
+}
+
+/* More entries than go with the SNAPSHOT. A spilled queue's head is short. */
+static bool wants_parts(const struct session *session)
+{
+    return (session->spilled ? session->durable->spill->rest.count : session->queue.count) > PART_ENTRIES;
 }
 
 /* One session of a checkpoint, or as much of it as a turn may. True: it is done. */
 static bool session_slice(struct broker_shard *broker, struct session *session, uint64_t until_bytes)
 {
     struct durable_session *durable = session->durable;
+    if (!durable->snapshotting && !wants_parts(session)) {
+        snapshot_put(broker, session, false);
+        return true;
+    }
     if (!durable->snapshotting) {
-        if (session->queue.count <= PART_ENTRIES || session->spilled) { /* a spilled one's ends are short */
-            snapshot_put(broker, session, false);
-            return true;
-        }
-        durable->snapshotting = true;
-        durable->snapshot_passed = 0;
-        durable->snapshot_left = session->queue.count;
-        part_put(broker, session, true);
+        if (session->spilled) durable_spill_pause(session);
+        parts_begin(broker, session, session->spilled ? STORE_PART_OF_REST : STORE_PART_OF_QUEUE);
     }
     while (durable->snapshot_left > 0) {
         if (broker->durable->wal.bytes_appended > until_bytes) return false;
-        part_put(broker, session, false);
+        part_put(broker, session, STORE_PART_NEXT);
     }
     snapshot_put(broker, session, true);
     durable->snapshotting = false;
@@ -235,13 +264,25 @@ static bool session_slice(struct broker_shard *broker, struct session *session, 
 
 /* ---- retained messages ------------------------------------------------------------------------------------------- */
 
+struct retained_slice {
+    struct broker_shard *broker;
+    uint64_t until_bytes;
+};
+
 static enum retain_answer retained_visit(void *context, struct span topic, void *stored, uint64_t bytes)
 {
-    struct broker_shard *broker = context;
+    struct retained_slice *slice = context;
+    struct broker_shard *broker = slice->broker;
     struct message *message = stored;
-    if (message->expires_ms && message->expires_ms <= broker->shard->now_ms) return RETAIN_REMOVE;
-    if (message->stored) store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
-    return RETAIN_NEXT;
+    bool over = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+    if (UNLIKELY(over && message->shelved))
+        store_put_retain_clear(&broker->durable->wal, topic, broker->shard->now_ms); /* its row must not be named by what is older */
+    if (over) return RETAIN_REMOVE;
+    if (UNLIKELY(message->shelved))
+        retained_shelf_snapshot(broker, message);
+    else if (message->stored)
+        store_put_retain(&broker->durable->wal, message_id(broker, message), broker->shard->now_ms);
+    return broker->durable->wal.bytes_appended > slice->until_bytes ? RETAIN_STOP : RETAIN_NEXT;
 }
 
 /* ---- slices ----------------------------------------------------------------------------------------------------- */
@@ -271,31 +312,26 @@ static void checkpoint_begin(struct broker_shard *broker)
     list_init(&durable->sessions);
 }
 
+#define SESSIONS_PER_TURN 512 /* looked at; as many as a slice has room for are small */
+
 /* True: all sessions are written. */
 static bool sessions_slice(struct broker_shard *broker, uint64_t until_bytes)
 {
     struct durable_shard *durable = broker->durable;
-    struct list *old = &durable->checkpoint.sessions;
-    const struct durable_session *first_waiting = NULL;
+    struct list *old = &durable->checkpoint.sessions, *waiting = &durable->checkpoint.waiting;
     durable->checkpoint.waits = false;
-    while (!list_empty(old)) {
+    for (uint32_t n = 0; !list_empty(old); n++) {
         struct durable_session *session = CONTAINER_OF(old->next, struct durable_session, link);
-        if (session == first_waiting) { /* all that are left wait, and what they wait for makes a turn */
-            durable->checkpoint.waits = true;
-            return false;
-        }
-        if (session_waits(broker, session->session)) {
-            if (!first_waiting) first_waiting = session;
-            list_remove(&session->link);
-            list_append(old, &session->link);
-            continue;
-        }
-        if (!session_slice(broker, session->session, until_bytes)) return false;
+        if (n == SESSIONS_PER_TURN || durable->wal.bytes_appended > until_bytes) return false;
+        bool waits = session_waits(broker, session->session);
+        if (!waits && !session_slice(broker, session->session, until_bytes)) return false;
         list_remove(&session->link);
-        list_append(&durable->sessions, &session->link);
-        if (durable->wal.bytes_appended > until_bytes) return false;
+        list_append(waits ? waiting : &durable->sessions, &session->link);
     }
-    return true;
+    if (list_empty(waiting)) return true;
+    list_take_all(old, waiting);
+    durable->checkpoint.waits = true; /* what they wait for makes a turn, in which they are looked at again */
+    return false;
 }
 
 static void checkpoint_slice(struct broker_shard *broker)
@@ -303,9 +339,14 @@ static void checkpoint_slice(struct broker_shard *broker)
     struct durable_shard *durable = broker->durable;
     uint64_t until_bytes = durable->wal.bytes_appended + SLICE_BYTES;
     if (!sessions_slice(broker, until_bytes)) return;
-    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, broker))
+    struct retained_slice slice = {broker, until_bytes};
+    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, &slice))
         if (durable->wal.bytes_appended > until_bytes) return;
     if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
+    if (durable->shelf && !retained_shelf_checkpoint(broker)) {
+        durable->checkpoint.waits = true; /* for the shelf */
+        return;
+    }
     retain_scan_end(durable->checkpoint.retained);
     durable->checkpoint.retained = NULL;
     durable->checkpoint.running = false;

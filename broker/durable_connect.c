@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/durable.h"
+#include "broker/mount.h"
 
 struct durable_prepared {
     uint64_t conn; /* the map's key */
@@ -68,7 +69,17 @@ static void session_becomes_durable(struct broker_shard *broker, struct session 
         durable_filter_count(broker, session->subscriptions[i], true);
 }
 
-static struct stored_will will_of(const struct mqtt_connect *connect, struct record_writer *writer)
+/* As connect_accept() will set them, when the session is on disk: a start must know where the will goes. */
+static struct span will_goes(struct broker_shard *broker, struct conn *conn, struct session *session, const struct mqtt_connect *connect)
+{
+    const char *mountpoint = broker->shard->group->listeners[conn->listener].settings->mountpoint;
+    const struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
+    struct client_names names = {session_client_id(session), connect->has_user_name ? connect->user_name : span_of(NULL, 0), record ? &record->facts : NULL};
+    if (session->mounted || (mountpoint && *mountpoint)) mount_set(session, mountpoint, &names);
+    return will_topic(broker, session, &names, connect->will.topic);
+}
+
+static struct stored_will will_of(const struct mqtt_connect *connect, struct span topic, struct record_writer *writer)
 {
     const struct mqtt_will *will = &connect->will;
     const struct mqtt_properties *properties = &will->properties;
@@ -77,7 +88,7 @@ static struct stored_will will_of(const struct mqtt_connect *connect, struct rec
         writer->data = memory_acquire(bytes);
         mqtt_properties_forward(writer->data, properties->raw);
     }
-    struct stored_will stored = {.present = true, .message = {.qos = will->qos, .retain = will->retain, .topic = will->topic,
+    struct stored_will stored = {.present = topic.bytes > 0, .message = {.qos = will->qos, .retain = will->retain, .topic = topic,
                                                               .payload = will->payload, .properties = span_of(writer->data, bytes)}};
     if (mqtt_has(properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL)) stored.delay_s = properties->will_delay_s;
     if (mqtt_has(properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
@@ -85,12 +96,12 @@ static struct stored_will will_of(const struct mqtt_connect *connect, struct rec
     return stored;
 }
 
-static void session_write(struct broker_shard *broker, struct session *session, const struct mqtt_connect *connect)
+static void session_write(struct broker_shard *broker, struct conn *conn, struct session *session, const struct mqtt_connect *connect)
 {
     struct stored_session record = durable_session_record(broker, session);
     struct record_writer properties = {0};
     record.connected = true;
-    if (connect->has_will) record.will = will_of(connect, &properties);
+    if (connect->has_will) record.will = will_of(connect, will_goes(broker, conn, session, connect), &properties);
     store_put_session(&broker->durable->wal, &record, broker->shard->now_ms);
     record_writer_release(&properties);
 }
@@ -126,7 +137,7 @@ enum durable_connect durable_connect(struct broker_shard *broker, struct conn *c
         if (!known) session_becomes_durable(broker, session);
         session->durable->lazy = level == DURABILITY_LAZY;
         if (!known && present) durable_snapshot(broker, session); /* it was not kept until now; what waits in it still is not */
-        session_write(broker, session, connect);
+        session_write(broker, conn, session, connect);
     }
     bool waits = wal->bytes_appended != written_before && level != DURABILITY_LAZY && !wal_durable(wal, wal_position(wal));
     if (!waits) return DURABLE_CONNECT_GO;

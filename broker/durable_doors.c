@@ -6,10 +6,12 @@
  *     QoS 0 into a long queue                                                          dropped
  *     SUBSCRIBE, durable     0x97                                                      0x97, unless it is there already
  *     CONNECT, durable       0x88                                                      0x88, unless its session is there: it may take what is in it
+ *     a will, QoS 1, 2       is given out with QoS 0 if it would go into a log         the same (and as a retained message of QoS 0)
+ *     delayed, due           waits on, if it would go into a log                       the same
  *     all that takes away: acknowledgements, UNSUBSCRIBE, DISCONNECT, expiry           goes on
  *
- * MQTT 3 has no code for a refused PUBLISH: its client is disconnected, and sends it again on its next connection. Messages of the broker's own (wills,
- * delayed ones that are due) are few and go through. */
+ * MQTT 3 has no code for a refused PUBLISH: its client is disconnected, and sends it again on its next connection. Of a will nobody is there to be told, and many come at once when a
+ * network fails; a delayed message was acknowledged, and is kept already. */
 #include "base/log.h"
 #include "broker/broker.h"
 #include "broker/durable.h"
@@ -38,16 +40,17 @@ static bool somebody_keeps(const struct broker_shard *broker, struct span topic)
     return false;
 }
 
+bool durable_would_keep(const struct broker_shard *broker, struct span topic, uint8_t qos, enum durable_keeps keeps)
+{
+    bool stuck = (broker->durable_doors & DURABLE_STUCK) != 0;
+    if (qos == 0 || durable_level(broker, topic) == DURABILITY_NONE) return false;
+    return keeps == DURABLE_KEEPS || (keeps == DURABLE_CLEARS && stuck) || somebody_keeps(broker, topic);
+}
+
 bool durable_turns_away(struct broker_shard *broker, const struct session *session, struct span topic, uint8_t qos, enum durable_keeps keeps)
 {
     bool knows_id = qos == 2 && session && session_is_durable(session), stuck = (broker->durable_doors & DURABLE_STUCK) != 0;
-    bool concerned;
-    if (qos == 0) return false;
-    if (durable_level(broker, topic) == DURABILITY_NONE)
-        concerned = knows_id;
-    else
-        concerned = knows_id || keeps == DURABLE_KEEPS || (keeps == DURABLE_CLEARS && stuck) || somebody_keeps(broker, topic);
-    if (!concerned) return false;
+    if (!knows_id && !durable_would_keep(broker, topic, qos, keeps)) return false;
     COUNT(broker, durable_refused);
     drop_note(broker, DROP_disk, session, topic, 1);
     LOG_LIMITED(WARN, 1000, "message refused", "reason=%s client=%s topic=%s", stuck ? "disk" : "store_full",

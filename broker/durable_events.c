@@ -101,7 +101,7 @@ void durable_subscribe(struct broker_shard *broker, struct session *session, str
 {
     struct stored_subscription record = {.filter = filter, .group = group, .subscription_id = sink->subscription_id, .qos = sink->qos,
                                          .no_local = sink->no_local, .retain_as_published = sink->retain_as_published,
-                                         .exclusive = exclusive_has(&broker->broker->exclusive, filter, session)};
+                                         .exclusive = !group.bytes && exclusive_has(&broker->broker->exclusive, filter, session)};
     store_put_subscribe(wal_of(broker), session->durable->id, &record, now_ms(broker));
 }
 

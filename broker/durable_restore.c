@@ -156,6 +156,16 @@ static void sessions_restore(struct restore *restore, const struct state *state)
         if (broker_home(broker->broker, hash_span(from->stored.client_id)) == broker->shard->number) session_restore(restore, from);
 }
 
+static struct message *retained_make(struct restore *restore, const struct state_message *from)
+{
+    const struct stored_message *stored = &from->stored;
+    if (!from->row.space) return message_restore(restore, from);
+    struct publication publication = {.topic = stored->topic, .properties = stored->properties, .qos = stored->qos, .retain = stored->retain, .stored = RESTORED};
+    if (stored->expires_ms) publication.expires_ms = monotonic_ms(restore, stored->expires_ms);
+    struct message_shelved row = {.space = from->row.space, .number = from->row.number, .payload_bytes = from->payload_bytes};
+    return message_make_shelved(restore->broker->shard, &publication, &row);
+}
+
 static void retained_restore(struct restore *restore, const struct state *state)
 {
     struct broker_shard *broker = restore->broker;
@@ -163,8 +173,8 @@ static void retained_restore(struct restore *restore, const struct state *state)
     for (struct state_message *from; (from = map_next(&state->retained, &cursor));) {
         const struct stored_message *stored = &from->stored;
         if (broker_retained_owner(broker->broker, hash_span(stored->topic)) != broker->shard->number) continue;
-        if (stored->expires_ms && stored->expires_ms <= restore->realtime_ms) continue;
-        struct message *message = message_restore(restore, from);
+        if (!from->row.space && stored->expires_ms && stored->expires_ms <= restore->realtime_ms) continue;
+        struct message *message = retained_make(restore, from);
         retained_put(broker, stored->topic, message);
         message_unref(broker->shard, message);
     }

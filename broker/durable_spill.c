@@ -5,6 +5,8 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/delivery_queue.h"
+#include "broker/remains.h"
+#include "broker/retained_shelf.h"
 
 #define BLOCK_ENTRIES     128u
 #define BLOCK_BYTES       (64u * 1024)
@@ -45,6 +47,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
         spill = durable->spill = memory_acquire_zeroed(sizeof *spill);
         spill->session = session;
         spill->id = durable->id;
+        list_init(&spill->long_link);
         list_append(&broker->durable->spills, &spill->link);
     }
     DCHECK(spill->loaded == 0 && spill->rest.count == 0 && !spill->reading);
@@ -57,6 +60,7 @@ void durable_spill_begin(struct broker_shard *broker, struct session *session)
 void durable_spill_consider(struct broker_shard *broker, struct session *session)
 {
     if (!service_of(broker) || session->durable->snapshotting || durable_full(broker)) return;
+    if (broker->settings->durability.queue_window == UINT32_MAX) return; /* the shelf is for retained messages */
     uint32_t window = window_entries(broker);
     if (session->queue.count < window &&
         (session->queue_bytes < broker->settings->durability.queue_window_bytes || session->queue.count < WINDOW_SCARCE / 4))
@@ -127,21 +131,55 @@ bool durable_spill_congested(const struct broker_shard *broker)
     return spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX / 2;
 }
 
-/* At most so many blocks are made at a time, some 20 us each: a rest may have grown long while the shelf was behind. */
-#define BLOCKS_MAX 4
+/* A rest may have grown long while a checkpoint waited or the shelf was behind: thousands of blocks of some 20 us each. So what goes into blocks is paid for, in
+ * bytes and entries: an entry that comes pays for itself, so that no rest grows, and each turn pays for so many full blocks more (twice as many of short messages). */
+#define CREDIT_BLOCKS 5
+#define ENTRY_COST    (BLOCK_BYTES / BLOCK_ENTRIES)
 
-/* True: there is more to be done, and nothing in the way. */
-static bool rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
+static int64_t cost_of(uint64_t entries, uint64_t bytes) { return (int64_t)(entries * ENTRY_COST + bytes); }
+
+static bool is_long(const struct broker_shard *broker, const struct durable_spill *spill)
 {
-    if (spill->paused || durable_full(broker)) return false;
     uint32_t window = window_entries(broker), block = window < BLOCK_ENTRIES ? window : BLOCK_ENTRIES;
     uint64_t bytes_max = broker->settings->durability.queue_window_bytes;
-    for (uint32_t made = 0; spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1); made++) {
-        if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) return false; /* publishers are slowed */
-        if (made == BLOCKS_MAX) return true;
+    return spill->rest.count >= (uint64_t)window + block || (spill->rest_bytes > bytes_max + BLOCK_BYTES && spill->rest.count > 1);
+}
+
+/* As far as this turn may; the next ones go on (spills_long). */
+static void rest_shorten(struct broker_shard *broker, struct durable_spill *spill)
+{
+    struct durable_shard *durable = broker->durable;
+    bool goes_on = !spill->paused && !durable_full(broker);
+    while (goes_on && is_long(broker, spill)) {
+        if (spill_backlog_bytes(service_of(broker), broker->shard->number) > BACKLOG_BYTES_MAX) break; /* publishers are slowed */
+        if (durable->spill_credit <= 0) {
+            if (list_empty(&spill->long_link)) list_append(&durable->spills_long, &spill->long_link);
+            return;
+        }
+        uint64_t from = spill->until, bytes = spill->bytes;
         block_write(broker, spill);
+        durable->spill_credit -= cost_of(spill->until - from, spill->bytes - bytes);
     }
-    return false;
+    if (UNLIKELY(!list_empty(&spill->long_link))) list_remove(&spill->long_link);
+}
+
+void durable_spill_go_on(struct broker_shard *broker, struct durable_spill *spill)
+{
+    spill->paused = false;
+    rest_shorten(broker, spill);
+}
+
+/* True: there are more. */
+static bool long_ones_shorten(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    durable->spill_credit = CREDIT_BLOCKS * cost_of(BLOCK_ENTRIES, BLOCK_BYTES);
+    while (durable->spill_credit > 0 && !list_empty(&durable->spills_long)) {
+        struct durable_spill *spill = CONTAINER_OF(durable->spills_long.next, struct durable_spill, long_link);
+        list_remove(&spill->long_link); /* behind the others, if it is still long */
+        rest_shorten(broker, spill);
+    }
+    return !list_empty(&durable->spills_long);
 }
 
 void durable_spill_push(struct broker_shard *broker, struct session *session, struct delivery delivery)
@@ -149,7 +187,9 @@ void durable_spill_push(struct broker_shard *broker, struct session *session, st
     struct durable_spill *spill = session->durable->spill;
     DCHECK(delivery.tagged & DELIVERY_LOGGED);
     delivery_queue_put(&spill->rest, delivery);
-    spill->rest_bytes += (uint32_t)message_bytes(delivery_message(delivery));
+    uint64_t bytes = message_bytes(delivery_message(delivery));
+    spill->rest_bytes += (uint32_t)bytes;
+    broker->durable->spill_credit += cost_of(1, bytes);
     rest_shorten(broker, spill);
 }
 
@@ -159,6 +199,7 @@ void durable_spill_push(struct broker_shard *broker, struct session *session, st
 static void spill_over(struct broker_shard *broker, struct session *session)
 {
     struct durable_spill *spill = session->durable->spill;
+    durable_rest_pops(session);
     session->queue_bytes -= spill->bytes; /* what dropping from the shelf, or a crash, has counted wrongly */
     COUNT_BY(broker, queued_bytes, -spill->bytes);
     COUNT_BY(broker, spilled_bytes, -spill->bytes);
@@ -167,6 +208,7 @@ static void spill_over(struct broker_shard *broker, struct session *session)
     session->queue = spill->rest;
     spill->rest = (struct delivery_queue){0};
     spill->rest_bytes = 0;
+    list_remove(&spill->long_link);
     session->spilled = false;
     UNCOUNT(broker, queues_spilled);
 }
@@ -228,6 +270,7 @@ void durable_spill_drop(struct broker_shard *broker, struct session *session)
     if (shelf_count(spill) > 0) shelf_front_drop(broker, session);
     if (!spill->reading) durable_spill_advance(broker, session); /* the rest may be all there is now */
     if (session->spilled && shelf_count(spill) == 0 && spill->rest.count) { /* a READ is under way: its answer finds nothing to take */
+        durable_rest_pops(session);
         struct delivery delivery = delivery_queue_take(&spill->rest);
         uint64_t bytes = message_bytes(delivery_message(delivery));
         spill->rest_bytes -= (uint32_t)bytes;
@@ -288,8 +331,8 @@ static void entry_load(struct broker_shard *broker, struct session *session, con
     shelf_front_gone(broker, spill, bytes);
 }
 
-/* Entries of one block, as far as they are wanted. False: it does not make sense. */
-static bool block_load(struct broker_shard *broker, struct session *session, uint64_t number, struct span block)
+/* Entries of one block, as far as they are wanted and make sense. */
+static void block_load(struct broker_shard *broker, struct session *session, uint64_t number, struct span block)
 {
     struct durable_spill *spill = session->durable->spill;
     struct record_reader reader = record_reader_of(block);
@@ -297,12 +340,10 @@ static bool block_load(struct broker_shard *broker, struct session *session, uin
         struct span ids;
         struct stored_message record;
         struct stored_delivery stored = record_take_entry(&reader, &ids, &record);
-        if (reader.bad) return false;
+        if (reader.bad || number > spill->from) return;
         if (number < spill->from) continue; /* loaded before, or dropped meanwhile */
-        if (number > spill->from) return true;
         entry_load(broker, session, &stored, ids, &record);
     }
-    return true;
 }
 
 /* Neither in the answer nor anywhere: the shelf has lost something. What is there behind it comes. */
@@ -321,21 +362,24 @@ static void gap_pass(struct broker_shard *broker, struct session *session, uint6
 static void answer_load(struct broker_shard *broker, struct session *session, const struct spill_request *request)
 {
     struct durable_spill *spill = session->durable->spill;
-    uint64_t before = spill->from, number = spill->until;
-    bool sound = true;
-    for (size_t at = 0; at + 12 <= request->bytes && sound;) {
+    uint64_t next = request->until; /* where what there is goes on */
+    for (size_t at = 0; at + 12 <= request->bytes;) {
+        uint64_t number;
         uint32_t length;
         memcpy(&number, request->data + at, 8);
         memcpy(&length, request->data + at + 8, 4);
-        if (number > spill->from) break; /* a block is missing */
-        sound = block_load(broker, session, number, span_of(request->data + at + 12, length));
+        if (number > spill->from) { /* a block is missing */
+            next = number;
+            break;
+        }
+        block_load(broker, session, number, span_of(request->data + at + 12, length));
         at += 12 + length;
-        number = spill->until;
     }
-    if (spill->from == before && spill->from < spill->until) gap_pass(broker, session, sound && number > spill->from ? number : spill->until);
+    /* Nothing of what was asked for first. Where the queue's front has been dropped meanwhile the answer is about what nobody wants any more, and says nothing of the rest. */
+    if (spill->from == request->from && spill->from < request->until) gap_pass(broker, session, next);
 }
 
-static void answer_take(struct broker_shard *broker, struct spill_request *request)
+static void queue_answer_take(struct broker_shard *broker, const struct spill_request *request)
 {
     struct durable_spill *spill = request->owner;
     struct session *session = spill->session;
@@ -352,6 +396,14 @@ static void answer_take(struct broker_shard *broker, struct spill_request *reque
         durable_spill_advance(broker, session);
         session_pump(broker, session);
     }
+}
+
+static void answer_take(struct broker_shard *broker, struct spill_request *request)
+{
+    if (request->kind == SPILL_FETCH)
+        retained_fetch_answer(broker, request);
+    else
+        queue_answer_take(broker, request);
     spill_request_release(request);
 }
 
@@ -393,21 +445,17 @@ static bool walk(struct broker_shard *broker)
         if (!spill->session) continue;
         if (durable->spill_walk.drops) durable_spill_drop_dead(broker, spill);
         if (!durable->spill_walk.retries || !spill->session->spilled) continue;
-        durable->spill_walk.again |= rest_shorten(broker, spill);
+        rest_shorten(broker, spill);
         durable_spill_advance(broker, spill->session);
     }
     if (ended_left) return true;
     durable->spill_walk.drops = durable->spill_walk.retries = false;
     list_remove(&durable->spill_walk.mark);
-    if (!durable->spill_walk.again) return false;
-    durable->spill_walk.retries = true;
-    durable_spill_walk_begin(durable);
-    return true;
+    return false;
 }
 
 void durable_spill_walk_begin(struct durable_shard *durable)
 {
-    durable->spill_walk.again = false;
     list_remove(&durable->spill_walk.mark);
     list_append(&durable->spills, &durable->spill_walk.mark);
 }
@@ -420,6 +468,7 @@ bool durable_spill_turn(struct broker_shard *broker)
     uint32_t shard = broker->shard->number;
     uint64_t synced = spill_synced(service, shard);
     bool more = UNLIKELY(synced != broker->durable->spill_synced) && writes_synced(broker, synced);
+    more |= long_ones_shorten(broker);
     if (UNLIKELY(broker->durable->spill_walk.drops || broker->durable->spill_walk.retries)) more |= walk(broker);
     uint32_t taken = 0;
     for (struct spill_request *request; taken < ANSWERS_PER_TURN && (request = spill_take(service, shard)); taken++)
@@ -447,8 +496,8 @@ void durable_spill_end(struct broker_shard *broker, struct session *session)
     durable->shelf_gone_bytes += spill->bytes;
     if (session->spilled) UNCOUNT(broker, queues_spilled);
     session->spilled = false;
-    while (spill->rest.count)
-        session_delivery_release(broker, delivery_queue_take(&spill->rest));
+    list_remove(&spill->long_link);
+    remains_queue(broker, &spill->rest);
     LIST_FOR_EACH(link, &durable->spill_writes)
     {
         struct spill_write *write = CONTAINER_OF(link, struct spill_write, link);

@@ -25,6 +25,7 @@ struct durable_shard;
 
 struct durable_spill {
     struct list link;           /* of the shard's */
+    struct list long_link;      /* of spills_long */
     struct session *session;    /* NULL: it has ended, and a READ is under way */
     uint64_t id;                /* the session's in the log */
     uint64_t from, until;       /* entries on the shelf, or on their way there, that are not loaded */
@@ -34,7 +35,7 @@ struct durable_spill {
     uint64_t dropped;           /* … and have been dropped */
     uint32_t loaded;            /* of session->queue, at its end */
     uint32_t rest_bytes;
-    bool reading, paused;       /* paused: a checkpoint waits until all of it is flushed */
+    bool reading, paused;       /* paused: a checkpoint waits until all of it is flushed, or writes the rest in parts */
     struct delivery_queue rest;
 };
 
@@ -71,6 +72,9 @@ void durable_spill_walk_begin(struct durable_shard *durable);
 
 /* All on the shelf is there for good, so a SNAPSHOT may name it. False: not yet; no more is written there until it is. */
 bool durable_spill_settled(struct broker_shard *broker, struct session *session);
+/* No more is written there until the SNAPSHOT. */
+void durable_spill_pause(struct session *session);
+void durable_spill_go_on(struct broker_shard *broker, struct durable_spill *spill); /* and it goes on */
 /* What a SNAPSHOT says of the part on the shelf. */
 void durable_spill_range(const struct session *session, uint64_t *ret_from, uint64_t *ret_until, uint64_t *ret_bytes);
 /* A SNAPSHOT of it has been written. */

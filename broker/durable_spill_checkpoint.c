@@ -23,6 +23,8 @@ bool durable_spill_settled(struct broker_shard *broker, struct session *session)
     return false;
 }
 
+void durable_spill_pause(struct session *session) { session->durable->spill->paused = true; }
+
 void durable_spill_range(const struct session *session, uint64_t *ret_from, uint64_t *ret_until, uint64_t *ret_bytes)
 {
     const struct durable_spill *spill = session->durable->spill;
@@ -41,7 +43,7 @@ void durable_spill_snapshotted(struct broker_shard *broker, struct session *sess
 {
     struct durable_spill *spill = session->durable->spill;
     if (!spill) return;
-    spill->paused = false;
+    if (spill->paused) durable_spill_go_on(broker, spill);
     spill->dead = session->spilled ? shelf_from(spill) : spill->until;
     struct mqtt_inflight_entry entry;
     for (uint16_t cursor = 0; mqtt_inflight_next(&session->inflight, &cursor, &entry);) {

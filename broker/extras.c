@@ -130,11 +130,10 @@ void extras_user_name_set(struct broker_shard *broker, struct session *session, 
 
 /* ---- topics ----------------------------------------------------------------------------------------------------- */
 
-static enum mqtt_reason rewrite(struct broker_shard *broker, const struct session *session, enum rewrite_action action, struct span *topic)
+static enum mqtt_reason rewrite(struct broker_shard *broker, const struct session *session, const struct client_names *names, enum rewrite_action action, struct span *topic)
 {
-    struct client_names names = client_names_of(session);
     struct span before = *topic;
-    enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, &names, broker->settings->mqtt.topic_levels_max, topic);
+    enum rewrite_verdict verdict = rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, action, names, broker->settings->mqtt.topic_levels_max, topic);
     uint32_t exhausted = rewrite_exhausted(broker->rewrite_scratch);
     if (UNLIKELY(exhausted)) COUNT_BY(broker, rewrites_too_expensive, exhausted);
     switch (verdict) {
@@ -155,22 +154,34 @@ static enum mqtt_reason rewrite(struct broker_shard *broker, const struct sessio
 
 enum mqtt_reason extras_rewrite_topic(struct broker_shard *broker, const struct session *session, struct span *topic)
 {
-    return rewrite(broker, session, REWRITE_PUBLISH, topic);
+    struct client_names names = client_names_of(session);
+    return rewrite(broker, session, &names, REWRITE_PUBLISH, topic);
+}
+
+enum mqtt_reason extras_rewrite_topic_as(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span *topic)
+{
+    return rewrite(broker, session, names, REWRITE_PUBLISH, topic);
 }
 
 #define EXCLUSIVE SPAN_LITERAL("$exclusive/")
+
+bool extras_exclusive(const struct broker_shard *broker, struct mqtt_subscription *subscription)
+{
+    struct span *filter = &subscription->filter;
+    if (!(broker->extras_bits & EXTRA_EXCLUSIVE) || !span_starts_with(*filter, EXCLUSIVE)) return false;
+    *filter = span_skip(*filter, EXCLUSIVE.bytes);
+    return true;
+}
 
 enum mqtt_reason extras_filter(struct broker_shard *broker, const struct session *session, struct mqtt_subscription *subscription,
                                bool *ret_exclusive)
 {
     struct span *filter = &subscription->filter;
-    *ret_exclusive = (broker->extras_bits & EXTRA_EXCLUSIVE) && span_starts_with(*filter, EXCLUSIVE);
-    if (*ret_exclusive) {
-        *filter = span_skip(*filter, EXCLUSIVE.bytes);
-        if (filter->bytes == 0 || subscription->share_group.bytes) return MQTT_REASON_TOPIC_FILTER_INVALID;
-    }
+    *ret_exclusive = extras_exclusive(broker, subscription);
+    if (*ret_exclusive && (filter->bytes == 0 || subscription->share_group.bytes)) return MQTT_REASON_TOPIC_FILTER_INVALID;
     if (!(broker->extras_bits & EXTRA_REWRITE_SUBSCRIBE)) return MQTT_REASON_SUCCESS;
-    return rewrite(broker, session, REWRITE_SUBSCRIBE, filter);
+    struct client_names names = client_names_of(session);
+    return rewrite(broker, session, &names, REWRITE_SUBSCRIBE, filter);
 }
 
 void extras_count(struct broker_shard *broker, struct span topic, enum topic_metric metric)

@@ -263,6 +263,7 @@ enum gate_result features_subscribe(struct broker_shard *broker, struct session 
     uint32_t decided = codes_take_back(shard, record);
     for (uint32_t count = 0; mqtt_subscription_next(&rest, &subscription); count++) {
         if (count < decided) continue;
+        extras_exclusive(broker, &subscription); /* the rules are about the topic that it will be given */
         struct feature_verdict verdict = ask_subscribe(broker, record, &subscription);
         PROBE(subscribe, record->facts.client_id.data, record->facts.client_id.bytes, verdict.decision, verdict.reason);
         if (UNLIKELY(broker->extras_bits & EXTRA_TRACE)) trace_verdict(broker, &record->facts, session, MQTT_SUBSCRIBE, subscription.full_filter, verdict);

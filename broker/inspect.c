@@ -250,6 +250,12 @@ static struct mqtt_subscription subscription_of(const struct inspect *inspect)
                                       .retain_as_published = inspect->retain_as_published, .retain_handling = inspect->retain_handling};
 }
 
+void inspect_elsewhere(struct broker_shard *broker, struct inspect *inspect)
+{
+    list_remove(&inspect->link);
+    list_append(&broker->inspections_elsewhere, &inspect->link);
+}
+
 /* A publish that the asker sends after the answer must find the subscription: the answer waits where a SUBACK does. */
 static enum inspect_slice subscribe(struct broker_shard *broker, struct inspect *inspect)
 {
@@ -257,8 +263,7 @@ static enum inspect_slice subscribe(struct broker_shard *broker, struct inspect 
     inspect->status = !session ? INSPECT_NOT_FOUND : !session->conn ? INSPECT_AWAY : session_busy(broker, session) ? INSPECT_BUSY : INSPECT_DONE;
     if (inspect->status != INSPECT_DONE) return INSPECT_SLICE_FULL;
     struct mqtt_subscription subscription = subscription_of(inspect);
-    list_remove(&inspect->link);
-    list_append(&broker->inspections_subscribing, &inspect->link);
+    inspect_elsewhere(broker, inspect);
     enum mqtt_reason reason = subscription_add_for(broker, session, &subscription, inspect);
     if (!mqtt_reason_is_error(reason)) return INSPECT_SLICE_ELSEWHERE;
     inspect->status = INSPECT_REFUSED;
@@ -319,6 +324,7 @@ static void answered(struct broker_shard *broker, struct inspect *inspect)
 void inspect_begin(struct broker_shard *broker, struct inspect *inspect) { list_append(&broker->inspections, &inspect->link); }
 
 void inspect_subscribed(struct broker_shard *broker, struct inspect *inspect) { answered(broker, inspect); }
+void inspect_elsewhere_done(struct broker_shard *broker, struct inspect *inspect) { answered(broker, inspect); }
 
 static enum inspect_slice slice(struct broker_shard *broker, struct inspect *inspect)
 {
@@ -328,7 +334,7 @@ static enum inspect_slice slice(struct broker_shard *broker, struct inspect *ins
     case INSPECT_SUBSCRIPTIONS:
     case INSPECT_FILTERS: return inspect_filters_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
     case INSPECT_RETAINED: return inspect_retained_slice(broker, inspect, INSPECT_OBJECTS_PER_SLICE);
-    case INSPECT_RETAINED_ONE:
+    case INSPECT_RETAINED_ONE: return inspect_retained_one(broker, inspect);
     case INSPECT_RETAINED_DELETE:
     case INSPECT_PUBLISH: inspect->status = inspect_message_answer(broker, inspect); return INSPECT_SLICE_FULL;
     case INSPECT_SUBSCRIBE: return subscribe(broker, inspect);
@@ -451,7 +457,7 @@ void inspect_start(struct broker_shard *broker)
 {
     list_init(&broker->inspections);
     list_init(&broker->inspections_asking);
-    list_init(&broker->inspections_subscribing);
+    list_init(&broker->inspections_elsewhere);
     timer_init(&broker->inspect_timer, addresses_late);
 }
 
@@ -459,7 +465,7 @@ void inspect_stop(struct broker_shard *broker)
 {
     shard_stop_timer(broker->shard, &broker->inspect_timer);
     list_take_all(&broker->inspections, &broker->inspections_asking);
-    list_take_all(&broker->inspections, &broker->inspections_subscribing);
+    list_take_all(&broker->inspections, &broker->inspections_elsewhere);
     while (!list_empty(&broker->inspections)) {
         struct inspect *inspect = CONTAINER_OF(broker->inspections.next, struct inspect, link);
         inspect->status = INSPECT_STOPPED;

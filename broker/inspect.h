@@ -59,6 +59,7 @@ enum inspect_status {
     INSPECT_REFUSED,   /* `reason` says why */
     INSPECT_BUSY,      /* the session is just being written or restored: try again */
     INSPECT_STOPPED,
+    INSPECT_UNREADABLE, /* RETAINED_ONE: its payload is on disk and cannot be read; the log says why */
 };
 
 enum inspect_sort { INSPECT_UNSORTED, INSPECT_BY_CLIENT_ID, INSPECT_BY_CONNECTED, INSPECT_BY_QUEUE, INSPECT_BY_QUEUE_BYTES, INSPECT_BY_INFLIGHT,

@@ -25,6 +25,10 @@ void inspect_client_row_sorted(struct broker_shard *broker, struct inspect *insp
 void inspect_session_subscriptions(struct broker_shard *broker, struct inspect *inspect, const struct session *session);
 enum inspect_slice inspect_filters_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);
 enum inspect_slice inspect_retained_slice(struct broker_shard *broker, struct inspect *inspect, uint32_t budget);
+enum inspect_slice inspect_retained_one(struct broker_shard *broker, struct inspect *inspect);
+/* Somebody else answers it from now on, or inspect_stop(); and does. */
+void inspect_elsewhere(struct broker_shard *broker, struct inspect *inspect);
+void inspect_elsewhere_done(struct broker_shard *broker, struct inspect *inspect);
 enum inspect_status inspect_message_answer(struct broker_shard *broker, struct inspect *inspect);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/inspect_inside.h"
+#include "broker/retained_shelf.h"
 #include "proto/topic.h"
 
 /* ---- subscriptions ---------------------------------------------------------------------------------------------- */
@@ -100,13 +101,13 @@ enum inspect_slice inspect_filters_slice(struct broker_shard *broker, struct ins
 
 /* ---- retained messages ------------------------------------------------------------------------------------------ */
 
-static void message_row(struct broker_shard *broker, struct inspect *inspect, const struct message *message, bool with_payload)
+static void message_show(struct broker_shard *broker, struct inspect *inspect, const struct message *message, bool with_payload)
 {
     struct span topic = message_topic(message), properties = message_properties(message), payload = message_payload(message);
     size_t bytes = sizeof(struct inspect_message) + topic.bytes + properties.bytes + (with_payload ? payload.bytes : 0);
     struct inspect_message *row = memory_acquire(bytes);
     *row = (struct inspect_message){.topic_bytes = (uint16_t)topic.bytes, .qos = message->qos, .retain = message->retain, .payload_left_out = !with_payload,
-                                    .properties_bytes = (uint32_t)properties.bytes, .payload_bytes = (uint32_t)payload.bytes,
+                                    .properties_bytes = (uint32_t)properties.bytes, .payload_bytes = (uint32_t)message_payload_size(message),
                                     .shard = broker->shard->number};
     if (message->expires_ms) row->expires_ms = inspect_realtime_ms(broker, message->expires_ms);
     char *at = mempcpy(row->text, topic.data, topic.bytes);
@@ -127,7 +128,7 @@ static enum retain_answer retained_visit(void *context, struct span topic, void 
     if (message->expires_ms && message->expires_ms <= visit->broker->shard->now_ms) return RETAIN_NEXT; /* a subscriber's scan removes it */
     if (delayed_is(topic) && !delayed_is(visit->inspect->client_id)) return RETAIN_NEXT; /* nobody's retained message */
     if (inspect_full(visit->inspect)) return RETAIN_STOP_BEFORE;
-    if (!inspect_passes_over(visit->inspect)) message_row(visit->broker, visit->inspect, message, false);
+    if (!inspect_passes_over(visit->inspect)) message_show(visit->broker, visit->inspect, message, false);
     return RETAIN_NEXT;
 }
 
@@ -164,19 +165,41 @@ static enum inspect_status publish(struct broker_shard *broker, struct inspect *
     return INSPECT_DONE;
 }
 
-static enum inspect_status retained_one(struct broker_shard *broker, struct inspect *inspect)
+static void fetched(struct broker_shard *broker, void *context, struct message *message)
 {
-    const struct message *message = retain_get(broker->retained, inspect->client_id);
-    if (!message || (message->expires_ms && message->expires_ms <= broker->shard->now_ms)) return INSPECT_NOT_FOUND;
-    message_row(broker, inspect, message, message->payload_bytes <= inspect->payload_bytes_max);
-    return INSPECT_DONE;
+    message_show(broker, context, message, true);
+    message_unref(broker->shard, message);
+}
+
+static void fetch_done(struct broker_shard *broker, void *context, uint32_t lost)
+{
+    struct inspect *inspect = context;
+    inspect->status = inspect->rows_count ? INSPECT_DONE : lost ? INSPECT_UNREADABLE : INSPECT_NOT_FOUND;
+    inspect_elsewhere_done(broker, inspect);
+}
+
+enum inspect_slice inspect_retained_one(struct broker_shard *broker, struct inspect *inspect)
+{
+    struct message *message = retain_get(broker->retained, inspect->client_id);
+    bool found = message && (message->expires_ms == 0 || message->expires_ms > broker->shard->now_ms);
+    bool small = found && message_payload_size(message) <= inspect->payload_bytes_max;
+    inspect->status = found ? INSPECT_DONE : INSPECT_NOT_FOUND;
+    if (!found) return INSPECT_SLICE_FULL;
+    if (!small || !message->shelved) {
+        message_show(broker, inspect, message, small);
+        return INSPECT_SLICE_FULL;
+    }
+    inspect_elsewhere(broker, inspect);
+    struct retained_fetch *fetch = retained_fetch_begin(broker, fetched, fetch_done, inspect, true);
+    CHECK(retained_fetch_add(broker, fetch, message));
+    retained_fetch_send(broker, fetch);
+    return INSPECT_SLICE_ELSEWHERE;
 }
 
 enum inspect_status inspect_message_answer(struct broker_shard *broker, struct inspect *inspect)
 {
     switch (inspect->kind) {
     case INSPECT_PUBLISH: return publish(broker, inspect);
-    case INSPECT_RETAINED_ONE: return retained_one(broker, inspect);
     case INSPECT_RETAINED_DELETE:
         if (delayed_is(inspect->client_id)) return delayed_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;
         return retained_remove(broker, inspect->client_id) ? INSPECT_DONE : INSPECT_NOT_FOUND;

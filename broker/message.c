@@ -8,25 +8,28 @@
 static size_t block_bytes(const struct message *message)
 {
     if (message->origin) return sizeof *message;
-    return message->taken ? sizeof *message + sizeof(struct message_taken) : (size_t)message_bytes(message);
+    if (LIKELY(!message->taken && !message->shelved)) return (size_t)message_bytes(message);
+    return message->taken ? sizeof *message + sizeof(struct message_taken) : sizeof(struct message_shelved) + (size_t)message_bytes(message);
 }
 
 static struct message_taken *taken_of(const struct message *message) { return (struct message_taken *)(uintptr_t)message->own; }
 
-static void account(struct shard *shard, const struct message *message, uint64_t sign)
+/* `bytes`: of its own block. */
+static void account(struct shard *shard, const struct message *message, uint64_t bytes, uint64_t sign)
 {
     stats_count(&shard->stats.messages_stored, sign);
-    stats_count(&shard->stats.message_bytes, sign * (block_bytes(message) + (message->taken ? taken_of(message)->bytes : 0)));
+    stats_count(&shard->stats.message_bytes, sign * (bytes + (message->taken ? taken_of(message)->bytes : 0)));
 }
 
 void message_unref(struct shard *shard, struct message *message)
 {
     DCHECK(message->references > 0 && message->owner == shard->number);
     if (--message->references > 0) return;
-    account(shard, message, (uint64_t)-1);
+    size_t bytes = block_bytes(message);
+    account(shard, message, bytes, (uint64_t)-1);
     if (message->origin) record_send_release(shard, message->origin);
     if (message->taken) pool_release(&shard->pool, taken_of(message)->block, taken_of(message)->bytes);
-    pool_release(&shard->pool, message, block_bytes(message));
+    pool_release(&shard->pool, message, bytes);
 }
 
 /* The block that a large payload has gathered in, with topic and properties moved up to it: they are shorter than what stood there, unless
@@ -83,8 +86,24 @@ static struct message *message_make(struct shard *shard, struct publication *pub
                                 .stored = publication->stored,
                                 .origin = origin};
     if (takes) *taken_of(message) = taken;
-    account(shard, message, 1);
+    account(shard, message, block_bytes(message), 1);
     message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication, bytes);
+    return message;
+}
+
+struct message *message_make_shelved(struct shard *shard, const struct publication *publication, const struct message_shelved *row)
+{
+    size_t bytes = publication->topic.bytes + publication->properties.bytes;
+    struct message *message = pool_acquire(&shard->pool, sizeof *message + sizeof *row + bytes);
+    *message = (struct message){.references = 1, .topic_bytes = (uint16_t)publication->topic.bytes, .properties_bytes = (uint32_t)publication->properties.bytes,
+                                .owner = (uint8_t)shard->number, .qos = publication->qos & 3, .retain = publication->retain, .shelved = true,
+                                .expires_ms = publication->expires_ms, .identity = publication->identity, .stored = publication->stored};
+    struct message_shelved *at = message_row(message);
+    *at = *row;
+    memcpy(at->bytes, publication->topic.data, publication->topic.bytes);
+    if (publication->properties.bytes) memcpy(at->bytes + publication->topic.bytes, publication->properties.data, publication->properties.bytes);
+    message->bytes = at->bytes;
+    account(shard, message, block_bytes(message), 1);
     return message;
 }
 

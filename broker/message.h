@@ -29,6 +29,7 @@ struct message {
     uint8_t qos : 2;
     uint8_t retain : 1;
     uint8_t taken : 1;      /* `own` is a struct message_taken: the bytes lie where they were received */
+    uint8_t shelved : 1;    /* `own` is a struct message_shelved: a retained one without its payload (broker/retained_shelf.h) */
     uint64_t expires_ms;
     uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
     uint64_t publisher_conn; /* name of the publisher's connection, for back-pressure; 0: none. Of a traced one: below */
@@ -42,6 +43,16 @@ struct message_taken {
     uint8_t *block;
     uint32_t bytes;
 };
+
+struct message_shelved {
+    uint64_t space, number; /* of its row (store/shelf.h) */
+    uint64_t payload_bytes; /* there; message->payload_bytes is 0 */
+    uint8_t bytes[];        /* topic, properties */
+};
+
+/* Of `references`, which only the owner touches: the store of retained messages has it; it is on its way to the shelf. Whoever sets one has a reference. */
+#define MESSAGE_KEPT     (1u << 31)
+#define MESSAGE_SHELVING (1u << 30)
 
 /* A connection's name has 56 bits. Of a publisher that is traced (broker/trace.h) the others say so, and on which shard it is. */
 #define PUBLISHER_TRACED      (1ull << 63)
@@ -97,6 +108,20 @@ static inline uint64_t message_bytes(const struct message *message)
     return (uint64_t)sizeof *message + message->topic_bytes + message->properties_bytes + message->payload_bytes;
 }
 
+static inline struct message_shelved *message_row(const struct message *message)
+{
+    return (struct message_shelved *)(uintptr_t)message->own;
+}
+/* Of its payload, wherever that is; and all of it, as retained messages are counted. */
+static inline uint64_t message_payload_size(const struct message *message)
+{
+    return message->shelved ? message_row(message)->payload_bytes : message->payload_bytes;
+}
+static inline uint64_t message_kept_bytes(const struct message *message)
+{
+    return message_bytes(message) - message->payload_bytes + message_payload_size(message);
+}
+
 static inline struct message *message_ref(struct message *message)
 {
     message->references++;
@@ -104,6 +129,8 @@ static inline struct message *message_ref(struct message *message)
 }
 void message_unref(struct shard *shard, struct message *message);
 
+/* A retained message whose payload is in this row: the publication's topic, properties and what else there is. The reference is the caller's. */
+struct message *message_make_shelved(struct shard *shard, const struct publication *publication, const struct message_shelved *row);
 /* The publication's lasting form, made now if need be; the reference stays the publication's. */
 struct message *publication_message(struct shard *shard, struct publication *publication);
 /* A view of a message of this shard. End it with publication_end(). */

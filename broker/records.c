@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "broker/broker.h"
 #include "broker/inspect.h"
+#include "broker/retained_shelf.h"
 #include "broker/runs.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)
@@ -210,6 +211,7 @@ static void take_settings(struct broker_shard *broker, const struct settings *se
     limits_change(broker);
     retained_sweep_start(broker);
     retained_set_limits(broker);
+    retained_shelf_look_again(broker);
     features_shard_apply(broker);
     atomic_fetch_add(&broker->broker->settings_taken, 1);
 }

@@ -23,7 +23,13 @@ static void append(struct broker_shard *broker, struct remains remains)
 
 void remains_queue(struct broker_shard *broker, struct delivery_queue *queue)
 {
-    append(broker, (struct remains){.queue = *queue});
+    if (queue->count > REMAINS_MESSAGES && !broker->stopping) {
+        append(broker, (struct remains){.queue = *queue});
+    } else {
+        while (queue->count)
+            session_delivery_release(broker, delivery_queue_take(queue));
+        memory_release(queue->entries);
+    }
     *queue = (struct delivery_queue){0};
 }
 

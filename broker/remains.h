@@ -14,7 +14,7 @@
 #define REMAINS_SUBSCRIPTIONS 256
 #define REMAINS_MESSAGES      2048
 
-/* Takes over a queue that nobody counts any more. */
+/* Releases a queue that nobody counts any more: at once, or, if it is long, in the turns to come. */
 void remains_queue(struct broker_shard *broker, struct delivery_queue *queue);
 /* Takes over a session that has nothing left but subscriptions. */
 void remains_session(struct broker_shard *broker, struct session *session);

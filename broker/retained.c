@@ -10,13 +10,16 @@
  *
  *     held ──retained_go()──► ready ──a turn──► away (an owner has it) ──slice over──► ready, or released
  *                               ▲    └──no appetite──► waits ─┐
- *                               └──────retained_wake()────────┘ */
+ *                               └──────retained_wake()────────┘
+ *
+ * What of a slice is on the shelf is fetched together, and the slice is over when it has come (broker/retained_shelf.h). */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/records.h"
+#include "broker/retained_shelf.h"
 #include "proto/topic.h"
 
 /* A retained message that was delivered live while a query for its topic was under way. */
@@ -41,6 +44,8 @@ struct retained_query {
     uint32_t items_max;      /* of a slice */
     uint32_t items;          /* of this slice so far */
     struct retain_cursor *cursor;
+    struct retained_fetch *fetch; /* of this slice; NULL: nothing is on the shelf */
+    bool finished;           /* this slice is the owner's last */
     uint32_t subscription_id;
     uint8_t qos;
     uint32_t filter_bytes;
@@ -89,6 +94,8 @@ static bool keep(struct broker_shard *broker, struct publication *publication)
         log_not_kept(broker, publication, verdict == RETAIN_FULL_COUNT ? "too_many_messages" : "too_many_bytes");
     } else if (broker->durable) {
         durable_retain(broker, publication, kept_before);
+        if (broker->durable->shelf && message->payload_bytes >= broker->settings->mqtt.retained_shelf_above && publication->level != DURABILITY_NONE)
+            publication->congested |= retained_shelf_kept(broker, message);
     }
     gauges_set(broker);
     return !full(verdict);
@@ -103,6 +110,7 @@ static void keep_for_a_while(struct broker_shard *broker, struct publication *pu
     kept.expires_ms = broker->shard->now_ms + broker->settings->mqtt.retained_expiry_s * 1000ull;
     keep(broker, &kept);
     publication->commit = kept.commit;
+    publication->congested |= kept.congested;
     publication_end(broker->shard, &kept);
 }
 
@@ -139,12 +147,23 @@ static void store_here(struct broker_shard *broker, struct publication *publicat
     keep(broker, publication);
 }
 
+/* Its row goes when the log says that it is not kept any more. */
+static void put_not(struct broker_shard *broker, struct span topic, struct message *message)
+{
+    durable_retain_clear(broker, topic);
+    retained_shelf_dead(broker, (struct stored_row){message_row(message)->space, message_row(message)->number});
+}
+
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message)
 {
     bool delayed = delayed_is(topic);
     if (delayed) atomic_fetch_add_explicit(&broker->broker->delayed_count, 1, memory_order_relaxed);
-    enum retain_verdict verdict = retain_set(broker->retained, topic, message_ref(message), message_bytes(message));
+    bool over = message->expires_ms && message->expires_ms <= broker->shard->now_ms + 1; /* since before the start */
+    if (over && message->shelved) return put_not(broker, topic, message);
+    enum retain_verdict verdict = retain_set(broker->retained, topic, message_ref(message), message_kept_bytes(message));
+    if (!full(verdict) && broker->durable->shelf) retained_shelf_restored(broker, message);
     if (full(verdict)) { /* the limits are lower than in the last run */
+        if (message->shelved) put_not(broker, topic, message);
         message_unref(broker->shard, message);
         COUNT(broker, dropped_retained_full);
         LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=limit_lowered topic=%s", log_quoted(topic));
@@ -156,6 +175,7 @@ void retained_put(struct broker_shard *broker, struct span topic, struct message
 struct message *retained_get(struct broker_shard *broker, struct span name)
 {
     struct message *message = retain_get(broker->retained, name);
+    DCHECK(!message || !message->shelved);
     return message ? message_ref(message) : NULL;
 }
 
@@ -247,7 +267,37 @@ void retained_store(struct broker_shard *broker, struct publication *publication
 struct scan {
     struct broker_shard *broker;
     struct retained_query *query;
+    bool full;   /* no more is fetched in this slice */
+    bool waits;  /* … nor in this one before others have been: this shard fetches as much as it may */
 };
+
+static void slice_over(struct broker_shard *broker, struct retained_query *query)
+{
+    record_send(broker->shard, query->asker, RECORD_RETAIN_SLICE, query, query->finished);
+}
+
+static void fetched(struct broker_shard *broker, void *context, struct message *message)
+{
+    struct retained_query *query = context;
+    record_send(broker->shard, query->asker, RECORD_RETAIN_ITEM, message, (uint64_t)(uintptr_t)query);
+}
+
+static void fetch_done(struct broker_shard *broker, void *context, uint32_t lost)
+{
+    struct retained_query *query = context;
+    query->fetch = NULL;
+    slice_over(broker, query);
+}
+
+static enum retain_answer scan_fetches(struct scan *scan, struct message *shelved)
+{
+    struct retained_query *query = scan->query;
+    if (!query->fetch) query->fetch = retained_fetch_begin(scan->broker, fetched, fetch_done, query, false);
+    scan->waits = !query->fetch;
+    scan->full = query->fetch && !retained_fetch_add(scan->broker, query->fetch, shelved);
+    if (scan->waits || scan->full) return RETAIN_STOP_BEFORE;
+    return ++query->items < query->items_max ? RETAIN_NEXT : RETAIN_STOP;
+}
 
 static enum retain_answer scan_visit(void *context, struct span topic, void *stored, uint64_t bytes)
 {
@@ -255,6 +305,7 @@ static enum retain_answer scan_visit(void *context, struct span topic, void *sto
     struct message *message = stored;
     struct retained_query *query = scan->query;
     if (is_over(scan->broker, message)) return expired_remove(scan->broker, topic, message);
+    if (UNLIKELY(message->shelved)) return scan_fetches(scan, message);
     record_send(scan->broker->shard, query->asker, RECORD_RETAIN_ITEM, message_ref(message),
                 (uint64_t)(uintptr_t)query);
     return ++query->items < query->items_max ? RETAIN_NEXT : RETAIN_STOP;
@@ -263,14 +314,23 @@ static enum retain_answer scan_visit(void *context, struct span topic, void *sto
 /* One turn's share of a scan. */
 static void scan_go_on(struct broker_shard *broker, struct retained_query *query)
 {
-    struct scan scan = {broker, query};
+    struct scan scan = {broker, query, false, false};
     bool more = retain_scan_next(broker->retained, query->cursor, SLICE_TOPICS_BUDGET, scan_visit, &scan);
-    if (more && query->items < query->items_max) return list_append(&broker->scans, &query->scan_link);
+    if (UNLIKELY(scan.waits)) return list_append(&broker->scans_waiting, &query->scan_link);
+    if (more && query->items < query->items_max && !scan.full) return list_append(&broker->scans, &query->scan_link);
     if (!more) {
         retain_scan_end(query->cursor);
         query->cursor = NULL;
     }
-    record_send(broker->shard, query->asker, RECORD_RETAIN_SLICE, query, !more);
+    query->finished = !more;
+    if (UNLIKELY(query->fetch != NULL)) return retained_fetch_send(broker, query->fetch); /* then fetch_done() */
+    slice_over(broker, query);
+}
+
+void retained_scans_resume(struct broker_shard *broker)
+{
+    list_take_all(&broker->scans, &broker->scans_waiting);
+    broker->shard->more_next_turn |= !list_empty(&broker->scans);
 }
 
 static void scan_take(struct broker_shard *broker, struct retained_query *query)
@@ -471,13 +531,26 @@ static void queries_turn(struct broker_shard *broker)
     }
 }
 
+static void query_forget(struct session *session, struct retained_query *query)
+{
+    session_query_remove(session, query);
+    query->session = NULL;
+    if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */
+}
+
 void retained_forget(struct broker_shard *broker, struct session *session)
 {
-    while (session->querying) {
-        struct retained_query *query = session->rare->queries;
-        session_query_remove(session, query);
-        query->session = NULL;
-        if (!query->held && !query->away) query_release(query); /* the others: retained_go(), query_slice_over() */
+    while (session->querying)
+        query_forget(session, session->rare->queries);
+}
+
+void retained_cancel(struct session *session, struct span filter)
+{
+    struct retained_query *query = session->rare->queries;
+    for (uint32_t left = session->rare->queries_count; left > 0; left--) {
+        struct retained_query *next = session_next(query);
+        if (span_equal(span_of(query->filter, query->filter_bytes), filter)) query_forget(session, query);
+        query = next;
     }
 }
 
@@ -495,6 +568,7 @@ void retained_record(struct broker_shard *broker, uint32_t from, const struct la
     if (broker->durable) durable_adopt(broker, from, &publication);
     store_here(broker, &publication);
     if (broker->durable) durable_report(broker, from, &publication);
+    if (UNLIKELY(publication.congested) && publication.publisher_conn) record_send(broker->shard, from, RECORD_CONGESTED, NULL, publication.publisher_conn);
     publication_end(broker->shard, &publication);
 }
 
@@ -519,6 +593,7 @@ void retained_set_limits(struct broker_shard *broker)
 static void store_release(void *context, void *message)
 {
     struct broker_shard *broker = context;
+    if (UNLIKELY(((const struct message *)message)->references & MESSAGE_KEPT)) retained_shelf_gone(broker, message);
     message_unref(broker->shard, message);
 }
 
@@ -539,9 +614,12 @@ void retained_stop(struct broker_shard *broker)
     while (!list_empty(&broker->queries))
         query_release(CONTAINER_OF(broker->queries.next, struct retained_query, link));
     list_init(&broker->scans);
+    list_init(&broker->scans_waiting);
     shard_stop_timer(broker->shard, &broker->sweep_timer);
     retain_scan_end(broker->sweep);
     broker->sweep = NULL;
-    retain_destroy(broker->retained);
+    retained_shelf_stop(broker);
+    struct retain_store *store = broker->retained;
     broker->retained = NULL;
+    retain_destroy(store);
 }

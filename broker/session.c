@@ -95,16 +95,6 @@ static void release_inflight(void *context, struct mqtt_inflight_entry entry)
     delivery_queue_put(&release->messages, (struct delivery){(uint64_t)(uintptr_t)entry.message, entry.user});
 }
 
-/* At once, or in the turns to come. */
-static void messages_release(struct broker_shard *broker, struct delivery_queue *queue)
-{
-    if (queue->count > REMAINS_MESSAGES && !broker->stopping) return remains_queue(broker, queue);
-    while (queue->count)
-        session_delivery_release(broker, delivery_queue_take(queue));
-    memory_release(queue->entries);
-    *queue = (struct delivery_queue){0};
-}
-
 static void queue_release(struct broker_shard *broker, struct session *session)
 {
     struct delivery_queue *queue = &session->queue;
@@ -114,7 +104,7 @@ static void queue_release(struct broker_shard *broker, struct session *session)
     COUNT_BY(broker, queued_messages, -(uint64_t)queue->count);
     COUNT_BY(broker, queued_bytes, -session->queue_bytes);
     session->queue_bytes = 0;
-    messages_release(broker, queue);
+    remains_queue(broker, queue);
 }
 
 void session_destroy(struct broker_shard *broker, struct session *session)
@@ -133,7 +123,7 @@ void session_destroy(struct broker_shard *broker, struct session *session)
     queue_release(broker, session);
     struct inflight_release release = {.broker = broker};
     mqtt_inflight_release(&session->inflight, release_inflight, &release);
-    messages_release(broker, &release.messages);
+    remains_queue(broker, &release.messages);
     COUNT_BY(broker, dropped_session_ended, release.dropped);
     if (release.dropped) drop_note(broker, DROP_session_ended, session, span_of("", 0), (uint32_t)release.dropped);
     mqtt_incoming_release(&session->incoming);

@@ -7,9 +7,23 @@
 #include "broker/fanout.h"
 #include "broker/mount.h"
 
+/* While nothing more may go into the logs it goes to whom it can, with QoS 0: who is connected hears of it, and what is retained under its topic is not its word from before. */
+static void will_not_kept(struct broker_shard *broker, const struct session *session, struct message *message)
+{
+    struct span topic = message_topic(message), payload = message_payload(message);
+    enum durable_keeps keeps = !message->retain ? DURABLE_KEEPS_NOT : payload.bytes ? DURABLE_KEEPS : DURABLE_CLEARS;
+    if (!durable_would_keep(broker, topic, message->qos, keeps)) return;
+    COUNT(broker, durable_refused);
+    drop_note(broker, DROP_disk, session, topic, 1);
+    LOG_LIMITED(WARN, 1000, "will not kept", "reason=%s client=%s topic=%s what=\"it is given out with QoS 0\"", broker->durable_doors & DURABLE_STUCK ? "disk" : "store_full",
+                log_quoted(session_client_id(session)), log_quoted(topic));
+    message->qos = 0;
+}
+
 static void will_publish(struct broker_shard *broker, struct session *session)
 {
     struct message *message = session_will(session)->message;
+    if (UNLIKELY(durable_shut(broker))) will_not_kept(broker, session, message);
     struct publication publication = publication_of(message);
     fanout_finish(broker); /* of a message that it may have sent before */
     publication.publisher = session;
@@ -36,6 +50,15 @@ static void will_delay_over(struct timer *timer, void *context)
     will_publish(broker, will->session);
 }
 
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic)
+{
+    struct span made = topic;
+    /* One that cannot be rewritten keeps its name: the client is in already, and the log says so. */
+    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) extras_rewrite_topic_as(broker, session, names, &made);
+    struct span mounted = mount_topic(broker, session, made);
+    return mounted.bytes ? mounted : mount_topic(broker, session, topic);
+}
+
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will)
 {
     DCHECK(!session_will(session));
@@ -43,11 +66,8 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
     size_t forward_bytes = mqtt_properties_forward_bytes(properties->raw);
     uint8_t *forward = memory_acquire(forward_bytes);
     if (forward_bytes) mqtt_properties_forward(forward, properties->raw);
-    struct span topic = will->topic;
-    /* One that cannot be rewritten keeps its name: the client is in already, and the log says so. */
-    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) extras_rewrite_topic(broker, session, &topic);
-    if (mount_topic(broker, session, topic).bytes == 0) topic = will->topic;
-    struct publication publication = {.topic = mount_topic(broker, session, topic),
+    struct client_names names = client_names_of(session);
+    struct publication publication = {.topic = will_topic(broker, session, &names, will->topic),
                                       .payload = will->payload,
                                       .properties = span_of(forward, forward_bytes),
                                       .qos = will->qos,

@@ -112,10 +112,10 @@ static bool append(struct ctl_request *request, const char *text)
     return true;
 }
 
-static bool append_encoded(struct ctl_request *request, const char *text)
+static bool append_encoded(struct ctl_request *request, const char *text, size_t (*encode)(const char *text, char *out, size_t bytes))
 {
     char encoded[6144];
-    if (http_encode(text, encoded, sizeof encoded) >= sizeof encoded) {
+    if (encode(text, encoded, sizeof encoded) >= sizeof encoded) {
         say_error("that is too long");
         return false;
     }
@@ -138,7 +138,7 @@ static bool path_make(struct ctl_request *request, int *count, char ***words)
             say_error("%s wants %.*s (ringmq ctl %s --help)", route->command, (int)(at - open - 2), open + 1, route->command);
             return false;
         }
-        if (!append_encoded(request, **words)) return false;
+        if (!append_encoded(request, **words, http_encode_segment)) return false;
         --*count;
         ++*words;
     }
@@ -185,7 +185,7 @@ static bool option_take(struct ctl_request *request, const char *option, const c
     if (field && !field->in_path) {
         bool first = !*query;
         *query = true;
-        return append(request, first ? "?" : "&") && append(request, field->name) && append(request, "=") && append_encoded(request, value);
+        return append(request, first ? "?" : "&") && append(request, field->name) && append(request, "=") && append_encoded(request, value, http_encode);
     }
     field = body ? field_of(body->fields, body->fields_count, option) : NULL;
     if (field) {

@@ -14,6 +14,7 @@
 #define PORT_DEFAULT     18083
 #define BODY_BYTES_MAX   (256u << 20)
 #define CONNECT_MS       5000
+#define FRESH_MS         1000 /* a kept connection that has answered so lately will not have been closed for idling */
 
 struct http_secure {
     struct endpoint_options options;
@@ -164,7 +165,8 @@ static bool open_connection(struct http_client *client)
     return failed(client, why);
 }
 
-static bool send_all(struct http_client *client, const char *bytes, size_t count)
+/* *ret_closed: the other side has closed the connection. */
+static bool send_all(struct http_client *client, const char *bytes, size_t count, bool *ret_closed)
 {
     uint64_t until_ms = clock_now_ms() + client->timeout_ms;
     while (count) {
@@ -172,13 +174,15 @@ static bool send_all(struct http_client *client, const char *bytes, size_t count
         enum net_status status = net_send(&client->net, bytes, count, &took);
         bytes += took;
         count -= took;
-        if (status == NET_FAILED || status == NET_CLOSED) return failed(client, client->net.error);
+        *ret_closed = status == NET_FAILED || status == NET_CLOSED;
+        if (*ret_closed) return failed(client, client->net.error);
         if (status == NET_WAIT && !wait_for(client, POLLOUT, until_ms)) return false;
     }
     return true;
 }
 
-static bool receive_answer(struct http_client *client, struct answer *answer, bool *ret_nothing)
+/* *ret_closed: the other side has closed the connection, and no byte had come. */
+static bool receive_answer(struct http_client *client, struct answer *answer, bool *ret_closed)
 {
     static llhttp_settings_t settings;
     llhttp_settings_init(&settings);
@@ -188,7 +192,7 @@ static bool receive_answer(struct http_client *client, struct answer *answer, bo
     llhttp_init(&answer->llhttp, HTTP_RESPONSE, &settings);
     char bytes[65536];
     uint64_t until_ms = clock_now_ms() + client->timeout_ms;
-    *ret_nothing = true;
+    bool nothing = true;
     while (!answer->complete) {
         size_t got = 0;
         enum net_status status = net_receive(&client->net, bytes, sizeof bytes, &got);
@@ -197,18 +201,32 @@ static bool receive_answer(struct http_client *client, struct answer *answer, bo
             continue;
         }
         if (status == NET_CLOSED && llhttp_finish(&answer->llhttp) == HPE_OK && answer->complete) break;
+        *ret_closed = status != NET_DONE && nothing;
         if (status != NET_DONE) return failed(client, status == NET_CLOSED ? "the connection was closed before the answer was whole" : client->net.error);
-        *ret_nothing = false;
+        nothing = false;
         if (answer->piece) until_ms = clock_now_ms() + client->timeout_ms;
         llhttp_errno_t error = llhttp_execute(&answer->llhttp, bytes, got);
         if (answer->stopped) break;
         if (!answer->complete && error != HPE_OK) return failed(client, "this is no HTTP answer; is it the admin port?");
     }
     if (!answer->keep) http_client_close(client);
+    client->answered_ms = clock_now_ms();
     return true;
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
+
+/* A kept connection may have been closed by the server while nothing went over it; the request that finds this out is sent once more by a new one, when nothing has been answered, and
+ * doing it twice changes nothing: GET and HEAD. Not DELETE and PUT, which RFC 9110 §9.2.2 lets a client repeat: the second DELETE /clients/ID would end the connection that the client has
+ * made after the first. They and POST go by a connection that has just answered, or by a new one; and when that breaks nobody knows whether they were done. */
+static bool is_safe(const char *method) { return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0; }
+
+static void may_have_been_done(struct http_client *client)
+{
+    char why[sizeof client->error];
+    memcpy(why, client->error, sizeof why);
+    snprintf(client->error, sizeof client->error, "it may have been done all the same: %.590s", why);
+}
 
 static bool exchange(struct http_client *client, const char *method, const char *target, const char *body, struct answer *answer)
 {
@@ -221,12 +239,14 @@ static bool exchange(struct http_client *client, const char *method, const char 
         used += snprintf(request + used, room - (size_t)used, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", body_bytes, body);
     else
         used += snprintf(request + used, room - (size_t)used, "\r\n");
-    bool done = false, nothing = true;
+    bool done = false, safe = is_safe(method);
+    if (!safe && client->open && clock_now_ms() - client->answered_ms > FRESH_MS) http_client_close(client);
     for (int attempt = 0; attempt < 2 && !done; attempt++) {
-        bool kept = client->open;
+        bool kept = client->open, closed = false;
         if (!kept && !open_connection(client)) break;
-        done = send_all(client, request, (size_t)used) && receive_answer(client, answer, &nothing);
-        if (!kept || !nothing) break; /* only a connection that had gone stale is worth another attempt */
+        done = send_all(client, request, (size_t)used, &closed) && receive_answer(client, answer, &closed);
+        if (!done && !safe) may_have_been_done(client);
+        if (!kept || !closed || !safe) break;
     }
     memory_release(request);
     return done;
@@ -267,6 +287,15 @@ void http_reply_release(struct http_reply *reply)
 {
     memory_release(reply->body);
     *reply = (struct http_reply){0};
+}
+
+size_t http_encode_segment(const char *text, char *out, size_t bytes)
+{
+    size_t tildes = strspn(text, "~"), dots = strlen(text) - tildes;
+    bool step = dots > 0 && dots <= 2 && strspn(text + tildes, ".") == dots;
+    if (!step) return http_encode(text, out, bytes);
+    if (bytes > 1) *out = '~';
+    return 1 + http_encode(text, bytes > 1 ? out + 1 : out, bytes > 1 ? bytes - 1 : bytes);
 }
 
 size_t http_encode(const char *text, char *out, size_t bytes)

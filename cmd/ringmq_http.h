@@ -26,6 +26,7 @@ struct http_client {
     struct http_secure *secure; /* NULL: plain */
     struct net net;
     bool open;
+    uint64_t answered_ms;     /* clock_now_ms() of the last answer by this connection */
     char error[640];
 };
 
@@ -40,7 +41,8 @@ struct http_reply {
 bool http_client_init(struct http_client *client, const char *url, const struct http_trust *trust);
 void http_client_close(struct http_client *client);   /* the connection; the next request opens another */
 void http_client_release(struct http_client *client); /* all of it */
-/* body NULL: none. A kept connection that the server has closed meanwhile is opened once more. */
+/* body NULL: none. GET is sent once more, by a new connection, when a kept one turns out to have been closed before anything was answered; nothing else ever is, and when it was sent and
+ * not answered, client->error says that it may have been done. */
 bool http_client_request(struct http_client *client, const char *method, const char *target, const char *body, struct http_reply *ret_reply);
 void http_reply_release(struct http_reply *reply);
 /* GET; each piece of the body goes to piece(), which answers false to end. ret_reply has the status, and the body when it was an error. */
@@ -48,5 +50,7 @@ bool http_client_stream(struct http_client *client, const char *target, bool (*p
                         struct http_reply *ret_reply);
 /* Percent-encodes everything but letters, digits, - . _ ~ into `out`, NUL-terminated; cut to what fits. Returns the bytes it would need. */
 size_t http_encode(const char *text, char *out, size_t bytes);
+/* The same for a segment of a path: ".", ".." and what looks like them escaped ("~.", "~.."; docs/admin-api.md) get a "~". */
+size_t http_encode_segment(const char *text, char *out, size_t bytes);
 
 #endif

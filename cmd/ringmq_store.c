@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "cmd/ringmq.h"
 #include "cmd/ringmq_options.h"
 #include "store/rewrite.h"
@@ -106,6 +107,7 @@ static void close_store(struct opened *opened)
 /* ---- stat ------------------------------------------------------------------------------------------------------- */
 
 struct sums {
+    uint64_t retained_shelved, retained_shelved_bytes;
     uint64_t sessions, subscriptions, queued, shelved, window, incoming, wills, partial;
 };
 
@@ -123,6 +125,11 @@ static struct sums sums_of(const struct state *state)
         sums.incoming += session->incoming_count;
         sums.wills += session->stored.will.present;
     }
+    cursor = 0;
+    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
+        sums.retained_shelved += message->row.space != 0;
+        sums.retained_shelved_bytes += message->payload_bytes;
+    }
     return sums;
 }
 
@@ -137,22 +144,28 @@ static void print_stat(const struct opened *opened)
                 {"commits", report->commits}, {"records", report->records}, {"bytes", report->bytes},
                 {"torn_ends", report->torn}, {"holes", report->holes}, {"sessions", sums.sessions},
                 {"subscriptions", sums.subscriptions}, {"queued_messages", sums.queued + sums.shelved}, {"queued_on_shelf", sums.shelved}, {"window_messages", sums.window},
-                {"incoming_packet_ids", sums.incoming}, {"wills", sums.wills}, {"partial_messages", sums.partial}, {"retained_messages", opened->state.retained.count}};
+                {"incoming_packet_ids", sums.incoming}, {"wills", sums.wills}, {"partial_messages", sums.partial}, {"retained_messages", opened->state.retained.count},
+                {"retained_on_shelf", sums.retained_shelved}, {"retained_on_shelf_bytes", sums.retained_shelved_bytes}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         printf("%s %llu\n", rows[i].name, (unsigned long long)rows[i].value);
 }
 
 /* ---- compact and import ------------------------------------------------------------------------------------------- */
 
+/* The new log will say that of rows nothing is left that it does not name. */
+static bool sweep(struct opened *opened, char *ret_error, size_t error_bytes)
+{
+    const struct shelf *shelf = &opened->shelf;
+    if (!opened->has_shelf || (shelf_sweep(shelf, &opened->state) == 0 && shelf->sync(shelf->context) == 0)) return true;
+    snprintf(ret_error, error_bytes, "%s", shelf->fault(shelf->context));
+    return false;
+}
+
 /* The state becomes the store's newest and only log. */
 static bool write_anew(struct opened *opened)
 {
     char error[600];
-    bool done = store_start(opened->store, false, error, sizeof error) && store_rewrite(opened->store, &opened->state, error, sizeof error);
-    if (done && opened->has_shelf && shelf_sweep(&opened->shelf, &opened->state) != 0) {
-        snprintf(error, sizeof error, "%s", opened->shelf.fault(opened->shelf.context));
-        done = false;
-    }
+    bool done = sweep(opened, error, sizeof error) && store_start(opened->store, false, error, sizeof error) && store_rewrite(opened->store, &opened->state, error, sizeof error);
     if (done && opened->has_shelf && opened->shelf.compact(opened->shelf.context) != 0) {
         snprintf(error, sizeof error, "%s", opened->shelf.fault(opened->shelf.context));
         done = false;
@@ -190,8 +203,30 @@ static bool import(struct opened *opened)
 
 /* ---- the subcommand --------------------------------------------------------------------------------------------- */
 
+/* Each row the log names is read. */
+static uint64_t rows_missing(const struct opened *opened, uint64_t *ret_rows)
+{
+    uint64_t missing = 0;
+    uint32_t cursor = 0;
+    *ret_rows = 0;
+    for (const struct state_message *message; (message = map_next(&opened->state.retained, &cursor));) {
+        struct span payload;
+        void *memory;
+        if (!message->row.space) continue;
+        missing += !store_retained_read(opened->has_shelf ? &opened->shelf : NULL, message, &payload, &memory);
+        memory_release(memory);
+        ++*ret_rows;
+    }
+    return missing;
+}
+
 static bool check(struct opened *opened)
 {
+    uint64_t rows, missing = rows_missing(opened, &rows);
+    if (missing) {
+        printf("damaged: %llu of %llu payloads of retained messages are not on the shelf\n", (unsigned long long)missing, (unsigned long long)rows);
+        return false;
+    }
     printf("%s: %llu commits, %u sessions, %u retained messages\n", opened->report.salvaged ? "damaged" : "whole",
            (unsigned long long)opened->report.commits, opened->state.sessions.count, opened->state.retained.count);
     return true;

@@ -12,6 +12,8 @@
 
 /* shelf: NULL when there is none. False: something the log names is not on the shelf, or standard output failed. */
 bool store_export(const struct state *state, const struct shelf *shelf);
+/* The payload of a retained message that has a row. *ret_memory is to be released (memory_release) in any case. False: it is not there, which has been said. */
+bool store_retained_read(const struct shelf *shelf, const struct state_message *message, struct span *ret_payload, void **ret_memory);
 
 /* ---- import ------------------------------------------------------------------------------------------------------ */
 

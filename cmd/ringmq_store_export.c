@@ -107,6 +107,53 @@ static bool print_row(const struct state_session *session, const struct shelf *s
     return true;
 }
 
+/* ---- retained messages ------------------------------------------------------------------------------------------- */
+
+struct row_copy {
+    uint8_t *data;
+    size_t bytes;
+};
+
+static bool row_take(void *context, uint64_t space, uint64_t number, struct span row)
+{
+    struct row_copy *copy = context;
+    copy->data = memory_acquire(row.bytes + 1);
+    memcpy(copy->data, row.data, row.bytes);
+    copy->bytes = row.bytes;
+    return false;
+}
+
+/* A row is topic, properties and payload. */
+bool store_retained_read(const struct shelf *shelf, const struct state_message *message, struct span *ret_payload, void **ret_memory)
+{
+    struct row_copy copy = {0};
+    struct span topic = message->stored.topic, properties = message->stored.properties;
+    int error = shelf ? shelf->get(shelf->context, message->row.space, message->row.number, row_take, &copy) : 0;
+    *ret_memory = copy.data;
+    size_t known = topic.bytes + properties.bytes;
+    bool sound = copy.data && copy.bytes == known + message->payload_bytes && memcmp(copy.data, topic.data, topic.bytes) == 0 &&
+                 (properties.bytes == 0 || memcmp(copy.data + topic.bytes, properties.data, properties.bytes) == 0);
+    if (sound) *ret_payload = span_of(copy.data + known, message->payload_bytes);
+    if (sound && !error) return true;
+    say_error("the payload of the retained message of %.*s cannot be read from the shelf, although the log says that it is there: %s", (int)topic.bytes,
+              (const char *)topic.data, error ? shelf->fault(shelf->context) : !shelf ? "there is no shelf" : !copy.data ? "its row is missing" : "its row is another one's");
+    return false;
+}
+
+static bool print_retained(const struct state_message *message, const struct shelf *shelf)
+{
+    struct stored_message stored = message->stored;
+    void *memory = NULL;
+    bool whole = message->row.space == 0 || store_retained_read(shelf, message, &stored.payload, &memory);
+    if (whole) {
+        printf("{\"kind\":\"%s\"", span_starts_with(stored.topic, SPAN_LITERAL(STORE_DELAYED_PREFIX)) ? "delayed" : "retained");
+        print_message(&stored);
+        printf("}\n");
+    }
+    memory_release(memory);
+    return whole;
+}
+
 /* ---- sessions ---------------------------------------------------------------------------------------------------- */
 
 
@@ -160,10 +207,7 @@ bool store_export(const struct state *state, const struct shelf *shelf)
     for (const struct state_session *session; (session = state_session_next(state, &cursor));)
         whole &= print_session(session, shelf);
     cursor = 0;
-    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
-        printf("{\"kind\":\"%s\"", span_starts_with(message->stored.topic, SPAN_LITERAL(STORE_DELAYED_PREFIX)) ? "delayed" : "retained");
-        print_message(&message->stored);
-        printf("}\n");
-    }
+    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));)
+        whole &= print_retained(message, shelf);
     return fflush(stdout) == 0 && whole;
 }

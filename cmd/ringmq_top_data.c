@@ -110,7 +110,7 @@ static void look_at_shards(struct top_sample *now, const json_t *before)
 static bool is_drop(const char *name)
 {
     static const char *const starts[] = {"dropped_", "refused_", "clients_refused", "connections_refused", "protocol_errors", "keep_alive_timeouts", "connect_timeouts", "handshake_timeouts",
-                                         "publishers_paused", "durable_refused"};
+                                         "publishers_paused", "durable_refused", "delayed_refused", "exclusive_refused", "gates_denied"};
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
         if (strncmp(name, starts[i], strlen(starts[i])) == 0) return true;
     return false;
@@ -273,10 +273,10 @@ void top_sort(struct top *top)
 
 bool top_kick(struct top *top, const char *client_id)
 {
-    size_t bytes = 3 * strlen(client_id) + 32;
+    size_t bytes = 3 * strlen(client_id) + 33;
     char *target = memory_acquire(bytes);
     int used = snprintf(target, bytes, "/api/v1/clients/");
-    http_encode(client_id, target + used, bytes - (size_t)used);
+    http_encode_segment(client_id, target + used, bytes - (size_t)used);
     struct http_reply reply;
     bool answered = http_client_request(&top->client, "DELETE", target, NULL, &reply);
     memory_release(target);

@@ -1,7 +1,7 @@
 /* ringmqd.c - the broker's program: configuration, threads, signals.
  *
  * The main thread is the control thread (design §4): it writes the log, takes signals and tells systemd how things stand.
- *   SIGTERM, SIGINT   stop: MQTT 5 clients are told (DISCONNECT 0x8B), wills are held back; a second one ends at once
+ *   SIGTERM, SIGINT   stop: MQTT 5 clients are told (DISCONNECT 0x8B), wills are held back; a second one ends at once, and so does one while the store is being read
  *   SIGUSR1           make a copy of the store in node.data_dir/backup-TIME (docs/durability.md)
  *   SIGHUP            read the configuration again; what can change at run time does, the rest is listed in the log */
 #include <errno.h>
@@ -31,6 +31,7 @@
 #include "cmd/ringmqd_config.h"
 #include "cmd/ringmqd_features.h"
 #include "cmd/ringmqd_notify.h"
+#include "cmd/ringmqd_start.h"
 #include "cmd/ringmqd_store.h"
 #include "cmd/ringmqd_tls.h"
 
@@ -373,6 +374,16 @@ static uint64_t random_seed(void)
     return seed;
 }
 
+static bool shards_start(void *context)
+{
+    struct control *control = context;
+    char error[512];
+    if (!ringmqd_store_open(&control->store, config_settings(control->config), control->broker, control->shards_count)) return false;
+    bool started = node_start(control->node, broker_aboves(control->broker), error, sizeof error);
+    if (!started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+    return started;
+}
+
 static int broker_run(struct control *control)
 {
     const struct settings *settings = config_settings(control->config);
@@ -410,9 +421,7 @@ static int broker_run(struct control *control)
     int answers = ringmqd_admin_prepare(settings, control->broker);
     regions_begin(control->shards_count);
     huge_begin();
-    bool stored = ringmqd_store_open(&control->store, settings, control->broker, control->shards_count);
-    bool started = stored && node_start(control->node, broker_aboves(control->broker), error, sizeof error);
-    if (stored && !started) LOG(ERROR, "cannot start", "what=%s", log_quoted(span_of_string(error)));
+    bool started = settings->durability.enable ? ringmqd_start(shards_start, control, control->log_wake) : shards_start(control);
     if (!started) {
         node_destroy(control->node);
         ringmqd_store_close(&control->store);

@@ -34,7 +34,6 @@ static void progress_show(void *context, uint64_t bytes, uint64_t bytes_all)
     progress->next_ms = now_ms + PROGRESS_EVERY_MS;
     LOG(NOTICE, "reading the store", "percent=%llu read_mib=%llu of_mib=%llu", (unsigned long long)(bytes_all ? bytes * 100 / bytes_all : 100),
         (unsigned long long)(bytes >> 20), (unsigned long long)(bytes_all >> 20));
-    log_drain();
 }
 
 static bool refuse(struct ringmqd_store *store, const char *error)
@@ -76,6 +75,15 @@ static uint64_t shelved_messages(const struct state *state)
     return count;
 }
 
+static uint64_t shelved_retained(const struct state *state)
+{
+    uint64_t count = 0;
+    uint32_t cursor = 0;
+    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));)
+        count += message->row.space != 0;
+    return count;
+}
+
 /* Half of durability.memory is the shelf's: of that, the cache and the memtables; a sync comes when one memtable is full. */
 static bool spill_open(struct ringmqd_store *store, const char *path, const struct settings *settings, struct broker *broker, uint32_t shards_count,
                        char *ret_error, size_t error_bytes)
@@ -83,14 +91,14 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
     char shelf_path[4300];
     snprintf(shelf_path, sizeof shelf_path, "%s/" STORE_SHELF_NAME, path);
     bool exists = access(shelf_path, F_OK) == 0;
-    uint64_t shelved = shelved_messages(&store->state), memory_bytes = settings->durability.memory_bytes / 2;
-    if (!exists && settings->durability.queue_window == UINT32_MAX && !shelved) return true;
-    if (!exists && shelved && settings->durability.on_damage != DAMAGE_SALVAGE) {
-        snprintf(ret_error, error_bytes, "%.400s is missing, where %llu queued messages are kept; restore a backup, or set durability.on_damage = salvage to "
-                 "start without them", shelf_path, (unsigned long long)shelved);
+    uint64_t shelved = shelved_messages(&store->state), retained = shelved_retained(&store->state), memory_bytes = settings->durability.memory_bytes / 2;
+    if (!exists && settings->durability.queue_window == UINT32_MAX && settings->mqtt.retained_shelf_above == 0 && !shelved && !retained) return true;
+    if (!exists && (shelved || retained) && settings->durability.on_damage != DAMAGE_SALVAGE) {
+        snprintf(ret_error, error_bytes, "%.400s is missing, where %llu queued messages and the payloads of %llu retained ones are kept; restore a backup, or set "
+                 "durability.on_damage = salvage to start without them", shelf_path, (unsigned long long)shelved, (unsigned long long)retained);
         return false;
     }
-    struct spill_config config = {.shards_count = shards_count, .sync_bytes = memory_bytes / 8, .reserve = store->reserve, .wake = broker_spill_wake,
+    struct spill_config config = {.shards_count = shards_count, .sync_bytes = memory_bytes / 8, .swept = true, .reserve = store->reserve, .wake = broker_spill_wake,
                                   .context = broker};
     if (!shelf_open(shelf_path, false, memory_bytes, &config.shelf, ret_error, error_bytes)) return false;
     abort_watch(shelf_path);
@@ -107,8 +115,8 @@ static bool spill_open(struct ringmqd_store *store, const char *path, const stru
         return false;
     }
     reserve_use_shelf(store->reserve, spill_shelf(store->spill));
-    LOG(NOTICE, "long queues are kept on disk", "path=%s queue_window=%u memory_mib=%llu shelved=%llu", shelf_path,
-        settings->durability.queue_window, (unsigned long long)(settings->durability.memory_bytes >> 20), (unsigned long long)shelved);
+    LOG(NOTICE, "long queues are kept on disk", "path=%s queue_window=%u memory_mib=%llu shelved=%llu retained=%llu", shelf_path,
+        settings->durability.queue_window, (unsigned long long)(settings->durability.memory_bytes >> 20), (unsigned long long)shelved, (unsigned long long)retained);
     return true;
 }
 

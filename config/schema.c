@@ -15,6 +15,7 @@ static const struct schema_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct schema_word unlimited[] = {{"infinity", 0}, {NULL, 0}};
 static const struct schema_word inherit_rate[] = {{"inherit", RATE_INHERIT}, {"infinity", 0}, {NULL, 0}};
 static const struct schema_word turn_clocks[] = {{"elapsed", TURN_CLOCK_ELAPSED}, {"processor", TURN_CLOCK_PROCESSOR}, {NULL, 0}};
+static const struct schema_word never[] = {{"disabled", 0}, {NULL, 0}};
 static const struct schema_word itself[] = {{"auto", UINT64_MAX}, {NULL, 0}};
 static const struct schema_word all_of_it[] = {{"infinity", UINT32_MAX}, {NULL, 0}};
 static const struct schema_word never_ends[] = {{"never", UINT32_MAX}, {"infinity", UINT32_MAX}, {NULL, 0}};
@@ -531,7 +532,15 @@ static const struct schema_key keys[] = {
      .documentation = "Retained messages the node keeps. A message for one more topic is delivered but not kept."},
     {"retainer.max_bytes", TYPE_SIZE, RELOAD, AT(mqtt.retained_bytes_max), .min = 0, .max = 1024 * TIB, .words = unlimited,
      .default_text = "1GiB",
-     .documentation = "The same in bytes of topic, properties and payload."},
+     .documentation = "The same in bytes of topic, properties and payload, whether that is in memory or on disk only (retainer.shelf_above)."},
+    {"retainer.shelf_above", TYPE_SIZE, RELOAD, AT(mqtt.retained_shelf_above), .min = 0, .max = 16 * MIB, .words = never,
+     .default_text = "1KiB",
+     .documentation = "With durability.enable: payloads of retained messages from this size on (and up to 16 MiB) are kept on disk only, beside the long queues, and read back when "
+                      "somebody subscribes; topics and properties stay in memory. Those of level none, delayed messages and values of features are kept in memory, too. A change counts for "
+                      "what is in memory; what is on disk already stays there. disabled: all payloads stay in memory."},
+    {"retainer.shelf_memory", TYPE_SIZE, RELOAD, AT(mqtt.retained_shelf_memory_bytes), .min = 64 * KIB, .max = TIB, .default_text = "64MiB",
+     .documentation = "Of these payloads the newest stay in memory until they are more than this on the whole node. So those of topics that change often, and those of a node that has "
+                      "few, never go to disk only."},
     {"retainer.max_payload_size", TYPE_SIZE, RELOAD, AT(mqtt.retained_payload_bytes_max), .min = 0, .max = 256 * MIB,
      .words = unlimited, .default_text = "infinity",
      .documentation = "Largest payload that is retained. infinity: whatever mqtt.max_packet_size lets in."},

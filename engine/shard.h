@@ -94,6 +94,12 @@ struct shard {
     uint32_t conns_free;  /* head of the list of free slots, linked through `sent`; UINT32_MAX ends it */
     uint32_t *dirty;      /* slots to send for at the end of the turn */
     uint32_t dirty_count;
+    struct {              /* the sends of a fan-out that takes several turns: dirty_send_some() */
+        uint32_t left;    /* at the front of `dirty`: those that were there when the round began */
+        bool over;        /* with the last turn; how long it took is known when its sends have been submitted */
+        uint64_t began_ns, sends, messages;
+        uint64_t rest_until_ns; /* 0: it does not rest */
+    } round;
     struct {              /* the receive that is being handed up, if its bytes may be lent; else bytes is 0. See conn_lend() */
         const uint8_t *data;
         uint32_t bytes, buffer;

@@ -415,13 +415,27 @@ static uint32_t take_all(struct kernel_ring *kernel, struct kernel_completion *o
 
 /* A DEFER_TASKRUN ring runs about 20 pieces of task work a call when it waits for one event: a call that brought that
  * many is followed by another (the flag alone must not be trusted, see facts §2). */
-#define WAIT_FOR_MANY    512 /* with a minimum wait: until so many, or until it is over and there is one */
+#define WAIT_FOR_MANY    4096 /* with a minimum wait: until so many, or until it is over and there is one */
 #define TASK_WORK_A_CALL 16
-#define CALLS_A_WAIT_MAX 8
+#define CALLS_A_WAIT     8
+#define CALLS_A_WAIT_MAX 64 /* while each of them brings other connections' bytes */
 
 /* The result of a send_now() is seen after so long at the latest, though nothing else happens: the socket may have had no room, and then it is waited for.
  * Longer than the kernel's tick: with 2 ms each wait programs the processor's timer anew, a quarter more of a message that comes alone. */
 #define SENDS_UNSEEN_NS_MAX 50000000u
+
+/* True: the first connection that had received something has received again. A crowd is heard whole in one wait, since what a thousand have sent meanwhile
+ * would be a queue of several turns; but whoever answers as fast as it is heard would never let a wait end, and send ever less at a time. */
+static bool came_round(const struct kernel_completion *completions, uint32_t count, uint32_t *from)
+{
+    uint32_t first = 0;
+    while (first < count && !(completions[first].flags & KERNEL_BUFFER))
+        first++;
+    if (*from <= first) *from = first + 1;
+    for (; *from < count; ++*from)
+        if (completions[*from].user == completions[first].user) return true;
+    return false;
+}
 
 static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint64_t min_wait_ns,
                            struct kernel_completion *ret_completions, uint32_t max)
@@ -434,8 +448,9 @@ static uint32_t uring_wait(struct kernel_ring *kernel, uint64_t timeout_ns, uint
     else
         ring_enter(kernel, (kernel->features.min_wait && min_wait_ns ? WAIT_FOR_MANY : 1) + sends_now, timeout_ns,
                    kernel->features.min_wait ? min_wait_ns : 0);
-    uint32_t given = take_all(kernel, ret_completions, max), brought = given;
+    uint32_t given = take_all(kernel, ret_completions, max), brought = given, looked = 0;
     for (uint32_t calls = 1; brought >= TASK_WORK_A_CALL && given < max && calls < CALLS_A_WAIT_MAX; calls++) {
+        if (calls >= CALLS_A_WAIT && came_round(ret_completions, given, &looked)) break;
         ring_enter(kernel, 0, 0, 0);
         brought = take_all(kernel, ret_completions + given, max - given);
         given += brought;

@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-#define STORE_FORMAT_VERSION 2 /* 1: no numbers and no shelf; it is read, too */
+#define STORE_FORMAT_VERSION 3 /* 2: what is behind the shelf never in parts, no retained messages on the shelf; 1: no numbers and no shelf; they are read, too */
 #define STORE_BLOCK_BYTES    4096u
 #define STORE_SEGMENT_MAGIC  0x31534c514d474e52ull /* "RNGMQLS1" */
 #define STORE_COMMIT_MAGIC   0x54494d43u           /* "CMIT"     */

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "store/shelf.h"
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
@@ -151,6 +152,20 @@ uint64_t store_put_spilled(struct wal *wal, uint64_t session, uint64_t from, uin
     uint64_t numbers[] = {session, from, until, bytes};
     struct span body = span_of(numbers, sizeof numbers);
     return wal_append(wal, STORE_SPILLED, &body, 1, now_ms);
+}
+
+uint64_t store_put_retain_shelved(struct wal *wal, const struct stored_shelved *shelved, uint64_t now_ms)
+{
+    struct message_head head = message_head_of(&shelved->message);
+    struct span parts[] = {span_of(&shelved->row, sizeof shelved->row), span_of(&shelved->payload_bytes, 4), span_of(head.bytes, head.used),
+                           shelved->message.topic, shelved->message.properties};
+    return wal_append(wal, STORE_RETAIN_SHELVED, parts, 5, now_ms);
+}
+
+uint64_t store_put_shelf_state(struct wal *wal, const struct stored_shelf_state *shelf, uint64_t now_ms)
+{
+    struct span parts[] = {span_of(shelf, 24), span_of(&shelf->rows_count, 4), span_of(shelf->rows, shelf->rows_count * sizeof *shelf->rows)};
+    return wal_append(wal, STORE_SHELF_STATE, parts, 3, now_ms);
 }
 
 uint64_t store_put_retain_clear(struct wal *wal, struct span topic, uint64_t now_ms)
@@ -317,6 +332,16 @@ static struct stored_message take_message(struct record_reader *reader, size_t p
 }
 
 struct stored_message record_take_message(struct record_reader *reader) { return take_message(reader, SIZE_MAX); }
+
+struct stored_shelved record_take_shelved(struct record_reader *reader)
+{
+    struct stored_shelved shelved = {.row = {.space = record_take_u64(reader)}};
+    shelved.row.number = record_take_u64(reader);
+    shelved.payload_bytes = record_take_u32(reader);
+    shelved.message = take_message(reader, 0);
+    if (!record_reader_whole(reader) || shelved.row.space < SHELF_ROWS || shelved.payload_bytes == 0) reader->bad = true;
+    return shelved;
+}
 
 struct stored_session record_take_session(struct record_reader *reader)
 {

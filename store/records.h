@@ -34,6 +34,8 @@ enum store_record {
     STORE_SNAPSHOT,        /* a whole session: replaces what came before                                  */
     STORE_CHECKPOINT,      /* everything live has been written again since segment `number`               */
     STORE_SPILLED,         /* entries of a queue, by number, are on the shelf (store/shelf.h) from now on */
+    STORE_RETAIN_SHELVED,  /* the retained message of its topic, whose payload is a row of the shelf      */
+    STORE_SHELF_STATE,     /* of a checkpoint: which rows nobody needs any more                           */
 };
 
 /* Whose QoS 2 message it is: a receiver's shard may have it on disk before the publisher's shard has STORE_INCOMING on disk. */
@@ -84,6 +86,26 @@ struct stored_delivery {
     bool shared; /* it came through a shared subscription */
 };
 
+/* A row of the shelf. */
+struct stored_row {
+    uint64_t space, number;
+};
+
+/* A retained message without its payload: `message` has the topic, the properties and what else there is. */
+struct stored_shelved {
+    struct stored_message message;
+    struct stored_row row;
+    uint32_t payload_bytes;
+};
+
+/* Rows of `space` below `settled`, and all rows of epochs before `settled_epoch`, are named by the log or gone from the shelf for good; but for `rows`, of
+ * whatever space, which were still to be removed. */
+struct stored_shelf_state {
+    uint64_t space, settled, settled_epoch;
+    uint32_t rows_count;
+    const struct stored_row *rows;
+};
+
 enum stored_inflight_state { STORED_PUBLISHED = 1, STORED_RELEASING = 2 };
 
 /* By what a partial message (store/state.h) is known when it comes again, and a group that one of its members has got it for. */
@@ -107,6 +129,8 @@ uint64_t store_put_incoming(struct wal *wal, uint64_t session, uint16_t packet_i
 uint64_t store_put_spilled(struct wal *wal, uint64_t session, uint64_t from, uint64_t until, uint64_t bytes, uint64_t now_ms);
 uint64_t store_put_retain(struct wal *wal, uint64_t message, uint64_t now_ms);
 uint64_t store_put_retain_clear(struct wal *wal, struct span topic, uint64_t now_ms);
+uint64_t store_put_retain_shelved(struct wal *wal, const struct stored_shelved *shelved, uint64_t now_ms);
+uint64_t store_put_shelf_state(struct wal *wal, const struct stored_shelf_state *shelf, uint64_t now_ms);
 uint64_t store_put_checkpoint(struct wal *wal, uint64_t segment, uint64_t now_ms);
 
 /* ---- a record of many parts, made in memory --------------------------------------------------------------------- */
@@ -137,12 +161,17 @@ void record_put_text(struct record_writer *writer, struct span text); /* two byt
  * Entries of a queue are numbered as they come, for the session's whole life. In a window or queue, a delivery whose message is
  * STORED_ON_SHELF | number is that entry, on the shelf. A queue's count STORE_QUEUE_IN_PARTS: it is in
  * the QUEUE_PART records before, and in the ENQUEUE records since the first of them; SENT and DROP in between have taken from its front.
- * A QUEUE_PART is: u64 session, u8 1: the first, count, deliveries. */
+ * So may be what is behind the shelf (its count says so): as long as its parts are being written nothing is taken from it; where that happens
+ * all the same, other parts or a SNAPSHOT with a count of its own take their place.
+ * A QUEUE_PART is: u64 session, u8 what begins with it, count, deliveries. */
 #define STORE_QUEUE_IN_PARTS UINT32_MAX
+enum { STORE_PART_NEXT, STORE_PART_OF_QUEUE, STORE_PART_OF_REST };
 #define STORED_ON_SHELF (1ull << 63)
 void record_put_session(struct record_writer *writer, const struct stored_session *session);
 void record_put_subscription(struct record_writer *writer, const struct stored_subscription *subscription);
 void record_put_delivery(struct record_writer *writer, const struct stored_delivery *delivery);
+/* RETAIN_SHELVED: u64 space, u64 number, u32 bytes of the payload, and a message without one. SHELF_STATE: u64 space, u64 settled, u64 settled epoch, count and
+ * rows (u64 space, u64 number). */
 /* An entry of a block on the shelf: delivery, message. */
 void record_put_entry(struct record_writer *writer, const struct stored_delivery *delivery, const struct stored_message *message);
 
@@ -166,6 +195,7 @@ struct span record_take_bytes(struct record_reader *reader, size_t bytes);
 struct span record_take_text(struct record_reader *reader);
 struct span record_take_rest(struct record_reader *reader);
 struct stored_message record_take_message(struct record_reader *reader); /* takes all that is left */
+struct stored_shelved record_take_shelved(struct record_reader *reader); /* takes all that is left */
 struct stored_session record_take_session(struct record_reader *reader);
 struct stored_subscription record_take_subscription(struct record_reader *reader);
 /* `ids` is left NULL: *ret_ids has their ids_count * 4 bytes. */

@@ -160,9 +160,17 @@ static bool state_put(struct rewriting *rewriting)
         if (!session_put(rewriting, session) || (wal_backlog_bytes(&rewriting->wal) > BACKLOG_BYTES && !settle(rewriting))) return false;
     cursor = 0;
     for (const struct state_message *message; (message = map_next(&rewriting->state->retained, &cursor));) {
-        store_put_retain(&rewriting->wal, message_put(rewriting, message), rewriting->now_ms);
+        struct stored_shelved shelved = {.message = message->stored, .row = message->row, .payload_bytes = message->payload_bytes};
+        shelved.message.id = 0;
+        shelved.message.origin = (struct stored_origin){0};
+        if (message->row.space)
+            store_put_retain_shelved(&rewriting->wal, &shelved, rewriting->now_ms);
+        else
+            store_put_retain(&rewriting->wal, message_put(rewriting, message), rewriting->now_ms);
         if (wal_backlog_bytes(&rewriting->wal) > BACKLOG_BYTES && !settle(rewriting)) return false;
     }
+    struct stored_shelf_state shelf = {.space = shelf_space(store_epoch(rewriting->store), 0), .settled = 1, .settled_epoch = store_epoch(rewriting->store)};
+    store_put_shelf_state(&rewriting->wal, &shelf, rewriting->now_ms); /* the caller has swept it */
     store_put_checkpoint(&rewriting->wal, 1, rewriting->now_ms);
     return settle(rewriting);
 }

@@ -13,10 +13,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/records.h"
 
 /* Between one shard and the thread. Requests and answers are stacks that are taken whole and turned around. */
 struct spill_desk {
-    _Atomic(struct spill_request *) sent, answered;
+    _Atomic(struct spill_request *) sent, fetches, answered;
     struct spill_request *taken;      /* answers in order (shard) */
     struct spill_request *todo, **todo_end; /* in order (thread) */
     uint64_t tickets;                 /* given (shard) */
@@ -49,7 +50,7 @@ struct spill {
     struct backup backup;
     pthread_t thread;
     bool has_thread;
-    _Atomic bool held;
+    _Atomic bool held, swept;
     struct spill_request *kept; /* DROPs while held (thread) */
     struct spill_drop dropped[DROPS_MAX]; /* since the shelf was last asked to give their room back (thread) */
     uint32_t dropped_count;
@@ -63,6 +64,7 @@ struct spill *spill_create(const struct spill_config *config)
 {
     struct spill *spill = memory_acquire_zeroed(sizeof *spill);
     spill->config = *config;
+    spill->unsynced = config->swept;
     spill->wake = eventfd(0, EFD_CLOEXEC);
     if (spill->wake < 0) {
         memory_release(spill);
@@ -116,11 +118,11 @@ static struct spill_request *stack_take(_Atomic(struct spill_request *) *stack)
 void spill_send(struct spill *spill, uint32_t shard, struct spill_request *request)
 {
     struct spill_desk *desk = &spill->desks[shard];
-    if (request->kind == SPILL_WRITE) {
+    if (request->kind == SPILL_WRITE || request->kind == SPILL_REMOVE) {
         request->ticket = ++desk->tickets;
         atomic_fetch_add_explicit(&desk->backlog_bytes, request->bytes, memory_order_relaxed);
     }
-    if (stack_push(&desk->sent, request)) wake(spill); /* a later one is taken with the first */
+    if (stack_push(request->kind == SPILL_FETCH ? &desk->fetches : &desk->sent, request)) wake(spill); /* a later one is taken with the first */
 }
 
 struct spill_request *spill_take(struct spill *spill, uint32_t shard)
@@ -185,6 +187,76 @@ static void answer(struct spill *spill, uint32_t shard, struct spill_request *re
     if (spill->config.wake) spill->config.wake(spill->config.context, shard);
 }
 
+/* ---- rows ---- */
+
+struct fetching {
+    uint8_t *data;
+    size_t bytes, capacity;
+    bool found;
+};
+
+static void fetched_put(struct fetching *fetching, const void *data, size_t bytes)
+{
+    if (fetching->bytes + bytes > fetching->capacity) {
+        fetching->capacity = (fetching->bytes + bytes) * 2;
+        fetching->data = memory_resize(fetching->data, fetching->capacity);
+    }
+    if (bytes) memcpy(fetching->data + fetching->bytes, data, bytes);
+    fetching->bytes += bytes;
+}
+
+static bool row_take(void *context, uint64_t space, uint64_t number, struct span row)
+{
+    struct fetching *fetching = context;
+    uint32_t length = (uint32_t)row.bytes;
+    fetched_put(fetching, &length, 4);
+    fetched_put(fetching, row.data, row.bytes);
+    fetching->found = true;
+    return false;
+}
+
+/* `until`: about so many bytes are expected. */
+static void fetch_do(struct spill *spill, uint32_t shard, struct spill_request *request)
+{
+    const struct shelf *shelf = &spill->config.shelf;
+    const struct stored_row *rows = (const struct stored_row *)(const void *)request->data;
+    struct fetching fetching = {.capacity = request->until + 1};
+    fetching.data = memory_acquire(fetching.capacity);
+    for (size_t i = 0; i < request->bytes / sizeof *rows && !request->error; i++) {
+        const uint32_t none = SPILL_NO_ROW;
+        fetching.found = false;
+        request->error = shelf->get(shelf->context, rows[i].space, rows[i].number, row_take, &fetching);
+        if (!fetching.found) fetched_put(&fetching, &none, 4);
+    }
+    memory_release(request->data);
+    request->data = fetching.data;
+    request->bytes = fetching.bytes;
+    answer(spill, shard, request);
+}
+
+static void fetches_serve(struct spill *spill)
+{
+    for (uint32_t s = 0; s < spill->config.shards_count; s++) {
+        struct spill_desk *desk = &spill->desks[s];
+        if (!atomic_load_explicit(&desk->fetches, memory_order_relaxed)) continue;
+        for (struct spill_request *request = stack_take(&desk->fetches), *next; request; request = next) {
+            next = request->next;
+            fetch_do(spill, s, request);
+        }
+    }
+}
+
+static int rows_remove(const struct shelf *shelf, const struct spill_request *request)
+{
+    const struct stored_row *rows = (const struct stored_row *)(const void *)request->data;
+    int error = 0;
+    for (size_t i = 0; i < request->bytes / sizeof *rows && !error; i++)
+        error = shelf->remove(shelf->context, rows[i].space, rows[i].number);
+    return error;
+}
+
+/* ---- blocks ---- */
+
 struct last_before {
     uint64_t number, found;
     bool any;
@@ -248,9 +320,9 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
     if (request->kind == SPILL_SYNC) {
         spill->sync_wanted = true;
     } else {
-        bool nothing = request->kind == SPILL_WRITE && request->bytes == 0; /* writes_forget() */
+        bool ticket = request->kind != SPILL_DROP, nothing = ticket && request->bytes == 0; /* writes_forget(), drops_serve() */
         int error = nothing ? 0 : request->kind == SPILL_WRITE ? shelf->put(shelf->context, request->session, request->from, span_of(request->data, request->bytes))
-                                                 : drop(shelf, request);
+                                : request->kind == SPILL_REMOVE ? rows_remove(shelf, request) : drop(shelf, request);
         if (error) {
             trouble_set(spill, error);
             return false;
@@ -259,7 +331,7 @@ static bool request_do(struct spill *spill, uint32_t shard, struct spill_request
         if (!spill->unsynced) spill->unsynced_since_ms = now_ms;
         spill->unsynced = true;
         spill->unsynced_bytes += request->bytes;
-        if (request->kind == SPILL_WRITE) {
+        if (ticket) {
             atomic_fetch_sub_explicit(&desk->backlog_bytes, request->bytes, memory_order_relaxed);
             desk->written = request->ticket;
         }
@@ -306,7 +378,7 @@ static void writes_forget(struct spill_desk *desk, const struct spill_request *d
     }
 }
 
-/* DROPs stand behind WRITEs that wait, too, and are what makes room for those. */
+/* DROPs and REMOVEs stand behind WRITEs that wait, too, and are what makes room for those. A REMOVE stays, with nothing to do, so that its ticket comes in its turn. */
 static void drops_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
 {
     struct spill_desk *desk = &spill->desks[shard];
@@ -316,9 +388,14 @@ static void drops_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
             if (request->until == UINT64_MAX) writes_forget(desk, request);
             if (!request_do(spill, shard, request, now_ms)) break;
             *at = next;
-        } else {
-            at = &request->next;
+            continue;
         }
+        if (request->kind == SPILL_REMOVE && request->bytes) {
+            if (rows_remove(&spill->config.shelf, request)) break;
+            atomic_fetch_sub_explicit(&desk->backlog_bytes, request->bytes, memory_order_relaxed);
+            request->bytes = 0;
+        }
+        at = &request->next;
     }
     desk->todo_end = &desk->todo;
     while (*desk->todo_end)
@@ -340,11 +417,14 @@ static void desk_wait(struct spill *spill, uint32_t shard, uint64_t now_ms)
     drops_serve(spill, shard, now_ms);
 }
 
+#define REQUESTS_PER_LOOK 32 /* then those who wait for rows are looked at */
+
 static void desk_serve(struct spill *spill, uint32_t shard, uint64_t now_ms)
 {
     struct spill_desk *desk = &spill->desks[shard];
     desk_take(desk);
-    while (desk->todo) {
+    for (uint32_t n = 1; desk->todo; n++) {
+        if (n % REQUESTS_PER_LOOK == 0) fetches_serve(spill);
         struct spill_request *request = desk->todo, *next = request->next;
         if (!request_do(spill, shard, request, now_ms)) {
             spill->again_ms = now_ms + FAILED_AGAIN_MS;
@@ -371,6 +451,7 @@ static void sync_now(struct spill *spill, uint64_t now_ms)
     if (error) return;
     spill->unsynced = spill->sync_wanted = false;
     spill->unsynced_bytes = 0;
+    atomic_store_explicit(&spill->swept, true, memory_order_release);
     for (uint32_t s = 0; s < spill->config.shards_count; s++) {
         struct spill_desk *desk = &spill->desks[s];
         if (atomic_load(&desk->synced) == desk->written) continue;
@@ -406,6 +487,7 @@ static void backup_do(struct spill *spill, uint64_t now_ms)
 uint64_t spill_step(struct spill *spill, uint64_t now_ms)
 {
     if (UNLIKELY(spill->kept != NULL) && !atomic_load(&spill->held)) kept_again(spill);
+    fetches_serve(spill);
     bool again = now_ms >= spill->again_ms; /* else only what can be read meanwhile */
     for (uint32_t s = 0; s < spill->config.shards_count; s++) {
         if (again)
@@ -488,6 +570,9 @@ void spill_hold(struct spill *spill, bool held)
     atomic_store(&spill->held, held);
     if (!held) wake(spill);
 }
+
+bool spill_held(const struct spill *spill) { return atomic_load(&spill->held); }
+bool spill_swept(const struct spill *spill) { return atomic_load_explicit(&spill->swept, memory_order_acquire); }
 
 int spill_backup(struct spill *spill, const char *directory)
 {

@@ -27,6 +27,40 @@ void state_message_unref(struct state_message *message)
     memory_release(message);
 }
 
+static void dead_add(struct state *state, struct stored_row row)
+{
+    if (state->dead_count == state->dead_capacity) {
+        state->dead_capacity = state->dead_capacity ? state->dead_capacity * 2 : 64;
+        state->dead = memory_resize(state->dead, state->dead_capacity * sizeof *state->dead);
+    }
+    state->dead[state->dead_count++] = row;
+}
+
+/* `message` NULL: the topic has none any more. What it had goes, its row, too: unless that is the new one's, as a checkpoint names it again. */
+void state_retained_put(struct state *state, struct span topic, struct state_message *message)
+{
+    struct state_message *before = map_remove(&state->retained, topic);
+    bool same = before && message && before->row.space == message->row.space && before->row.number == message->row.number;
+    if (before && before->row.space && !same) dead_add(state, before->row);
+    state_message_unref(before);
+    if (message) map_insert(&state->retained, message);
+}
+
+void state_shelf_put(struct state *state, const struct stored_shelf_state *shelf)
+{
+    uint32_t i = 0;
+    while (i < state->spaces_count && state->spaces[i].space != shelf->space)
+        i++;
+    if (i == state->spaces_count) {
+        state->spaces = memory_resize(state->spaces, (state->spaces_count + 1) * sizeof *state->spaces);
+        state->spaces[state->spaces_count++] = (struct state_space){shelf->space, 0};
+    }
+    if (shelf->settled > state->spaces[i].settled) state->spaces[i].settled = shelf->settled;
+    if (shelf->settled_epoch > state->settled_epoch) state->settled_epoch = shelf->settled_epoch;
+    for (uint32_t row = 0; row < shelf->rows_count; row++)
+        dead_add(state, shelf->rows[row]);
+}
+
 struct state_message *state_message_find(const struct state *state, uint64_t id)
 {
     return map_find(&state->messages, span_of(&id, 8));
@@ -73,7 +107,7 @@ void state_shadow_clear(struct state_session *session)
     for (uint32_t i = 0; i < session->tail_count; i++)
         state_delivery_release(&session->tail[i]);
     session->shadow_head = session->shadow_count = session->tail_count = 0;
-    session->parts = false;
+    session->parts = session->parts_rest = false;
 }
 
 /* All that a SNAPSHOT brings anew. */
@@ -346,10 +380,10 @@ void state_queue_spilled(struct state_session *session, uint64_t from, uint64_t 
     session->shelf_bytes += entries ? bytes * (until - from) / entries : 0;
 }
 
-/* SENT and DROP take the same one from the queue to be. */
+/* SENT and DROP take the same one from the queue to be. (A rest whose front goes is not written in parts any further, see records.h.) */
 void state_shadow_take(struct state *state, struct state_session *session)
 {
-    if (!session->parts) return;
+    if (!session->parts || session->parts_rest) return;
     if (session->shadow_head == session->shadow_count)
         state->unresolved++;
     else
@@ -425,6 +459,8 @@ void state_release(struct state *state)
     messages_forget(state);
     origins_forget(state);
     memory_release(state->origins);
+    memory_release(state->dead);
+    memory_release(state->spaces);
     uint32_t cursor = 0;
     for (struct state_session *session, *next = map_next(&state->sessions, &cursor); (session = next);) {
         next = map_next(&state->sessions, &cursor);

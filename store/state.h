@@ -18,6 +18,8 @@
 struct state_message {
     struct stored_message stored;
     uint64_t key; /* stored.id; a map's key must lie in its value */
+    struct stored_row row;    /* a retained one whose payload is on the shelf; space 0: none */
+    uint32_t payload_bytes;   /* its */
     uint32_t references;
     uint32_t receivers_count; /* only of those with an origin: sessions that have got it */
     struct state_receiver *receivers;
@@ -78,10 +80,16 @@ struct state_session {
     struct state_delivery *rest;
     uint32_t rest_head, rest_count, rest_capacity; /* as the queue's */
     bool parts;                    /* QUEUE_PARTs have begun: */
-    struct state_delivery *shadow; /* what the queue will be when their SNAPSHOT comes */
+    bool parts_rest;               /* … of what is behind the shelf, which nothing is taken from meanwhile */
+    struct state_delivery *shadow; /* what the queue (or the rest) will be when their SNAPSHOT comes */
     uint32_t shadow_head, shadow_count, shadow_capacity;
     struct state_delivery *tail;   /* enqueued since, behind the parts still to come */
     uint32_t tail_count, tail_capacity;
+};
+
+/* How far a space of rows is settled (store/records.h). */
+struct state_space {
+    uint64_t space, settled;
 };
 
 struct state {
@@ -90,6 +98,11 @@ struct state {
     struct map messages; /* of the log being read: struct state_message by id */
     struct state_message **origins; /* those of this epoch that have one */
     uint32_t origins_count, origins_capacity;
+    struct stored_row *dead; /* rows that what came later has replaced, or that were still to be removed */
+    uint32_t dead_count, dead_capacity;
+    struct state_space *spaces;
+    uint32_t spaces_count;
+    uint64_t settled_epoch;
     uint64_t last_ms;    /* realtime of the newest commit of this epoch */
     uint64_t records, unresolved;
     uint64_t session_id_last; /* the largest seen */

@@ -30,8 +30,37 @@ static void apply_retain(struct state *state, uint64_t id)
         return;
     }
     message->references++;
-    state_message_unref(map_remove(&state->retained, message->stored.topic));
-    map_insert(&state->retained, message);
+    state_retained_put(state, message->stored.topic, message);
+}
+
+static bool apply_shelved(struct state *state, struct record_reader *reader, void *own)
+{
+    struct stored_shelved shelved = record_take_shelved(reader);
+    if (!record_reader_whole(reader)) return false;
+    struct state_message *message = memory_acquire_zeroed(sizeof *message);
+    message->stored = shelved.message;
+    message->row = shelved.row;
+    message->payload_bytes = shelved.payload_bytes;
+    message->references = 1;
+    message->own = own;
+    state_retained_put(state, message->stored.topic, message);
+    return true;
+}
+
+static bool apply_shelf_state(struct state *state, struct record_reader *reader)
+{
+    struct stored_shelf_state shelf = {.space = record_take_u64(reader)};
+    shelf.settled = record_take_u64(reader);
+    shelf.settled_epoch = record_take_u64(reader);
+    shelf.rows_count = record_take_u32(reader);
+    struct span rows = record_take_bytes(reader, (size_t)shelf.rows_count * sizeof *shelf.rows);
+    if (!record_reader_whole(reader)) return false;
+    struct stored_row *copy = memory_acquire(rows.bytes + 1); /* they lie anywhere in the record */
+    if (rows.bytes) memcpy(copy, rows.data, rows.bytes);
+    shelf.rows = copy;
+    state_shelf_put(state, &shelf);
+    memory_release(copy);
+    return true;
 }
 
 /* ---- one record ------------------------------------------------------------------------------------------------- */
@@ -106,23 +135,23 @@ static bool take_window(struct state *state, struct record_reader *reader, struc
 }
 
 /* What the parts and the events since have made of it. */
-static bool queue_from_parts(struct state *state, struct state_session *session)
+static bool queue_from_parts(struct state *state, struct state_session *session, bool rest)
 {
-    if (!session->parts) state->unresolved++; /* trimmed away: another snapshot follows */
+    if (!session->parts || session->parts_rest != rest) state->unresolved++; /* trimmed away: another snapshot follows */
     for (uint32_t i = session->shadow_head; i < session->shadow_count; i++)
         state_queue_put(session, session->shadow[i]);
     for (uint32_t i = 0; i < session->tail_count; i++)
         state_queue_put(session, session->tail[i]);
     session->shadow_head = session->shadow_count = session->tail_count = 0;
-    session->parts = false;
+    session->parts = session->parts_rest = false;
     return true;
 }
 
 static bool take_queue(struct state *state, struct record_reader *reader, struct state_session *session)
 {
     uint32_t count = record_take_u32(reader);
-    if (count == STORE_QUEUE_IN_PARTS) return queue_from_parts(state, session);
-    state_shadow_clear(session);
+    if (count == STORE_QUEUE_IN_PARTS) return queue_from_parts(state, session, false);
+    if (!session->parts_rest) state_shadow_clear(session);
     for (; count > 0 && !reader->bad; count--) {
         struct span ids;
         struct stored_delivery stored = record_take_delivery(reader, &ids);
@@ -158,7 +187,10 @@ static bool take_numbers(struct state *state, struct record_reader *reader, stru
     session->shelf_until = record_take_u64(reader);
     session->shelf_bytes = record_take_u64(reader);
     session->shelved = session->shelf_from < session->shelf_until;
-    for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
+    uint32_t count = record_take_u32(reader);
+    if (count == STORE_QUEUE_IN_PARTS) return queue_from_parts(state, session, true) && record_reader_whole(reader);
+    state_shadow_clear(session);
+    for (; count > 0 && !reader->bad; count--) {
         struct span ids;
         struct stored_delivery stored = record_take_delivery(reader, &ids);
         struct state_message *message = reader->bad ? NULL : state_message_find(state, stored.message);
@@ -187,16 +219,19 @@ static bool apply_snapshot(struct state *state, struct record_reader *reader)
 static bool apply_queue_part(struct state *state, struct record_reader *reader)
 {
     uint64_t id = record_take_u64(reader);
-    bool first = record_take_u8(reader) == 1;
-    if (reader->bad) return false;
+    uint8_t begins = record_take_u8(reader);
+    if (reader->bad || begins > STORE_PART_OF_REST) return false;
     struct state_session *session = map_find(&state->sessions, span_of(&id, 8));
     if (!session) { /* its SESSION was trimmed away: the SNAPSHOT will tell the rest */
         session = memory_acquire_zeroed(sizeof *session);
         session->key = id;
         map_insert(&state->sessions, session);
     }
-    if (first) state_shadow_clear(session);
-    session->parts |= first;
+    if (begins) {
+        state_shadow_clear(session);
+        session->parts = true;
+        session->parts_rest = begins == STORE_PART_OF_REST;
+    }
     for (uint32_t count = record_take_u32(reader); count > 0 && !reader->bad; count--) {
         struct span ids;
         struct stored_delivery stored = record_take_delivery(reader, &ids);
@@ -264,6 +299,14 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
         *own = kept;
         return false;
     }
+    case STORE_RETAIN_SHELVED: {
+        void *kept = *own;
+        *own = NULL;
+        if (apply_shelved(state, reader, kept)) return true;
+        *own = kept;
+        return false;
+    }
+    case STORE_SHELF_STATE: return apply_shelf_state(state, reader);
     case STORE_SESSION: {
         struct stored_session stored = record_take_session(reader);
         if (record_reader_whole(reader)) state_session_put(state, &stored);
@@ -295,7 +338,7 @@ static bool apply(struct state *state, uint32_t type, struct record_reader *read
         if (record_reader_whole(reader)) apply_retain(state, id);
         break;
     }
-    case STORE_RETAIN_CLEAR: state_message_unref(map_remove(&state->retained, record_take_rest(reader))); break;
+    case STORE_RETAIN_CLEAR: state_retained_put(state, record_take_rest(reader), NULL); break;
     case STORE_QUEUE_PART: return apply_queue_part(state, reader);
     case STORE_SPILLED: {
         uint64_t id = record_take_u64(reader), from = record_take_u64(reader), until = record_take_u64(reader), bytes = record_take_u64(reader);

@@ -7,6 +7,8 @@
 
 void state_message_unref(struct state_message *message);
 struct state_message *state_message_find(const struct state *state, uint64_t id);
+void state_retained_put(struct state *state, struct span topic, struct state_message *message);
+void state_shelf_put(struct state *state, const struct stored_shelf_state *shelf);
 void state_origin_add(struct state *state, struct state_message *message);
 void state_receiver_add(struct state_message *message, uint64_t session, bool shared);
 struct state_session *state_session_find(struct state *state, uint64_t id);

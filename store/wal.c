@@ -13,7 +13,6 @@ struct wal_chunk {
     uint64_t first_ms; /* when its first record came */
 };
 
-#define CHUNK_BYTES_FIRST (128u * 1024)
 #define SPARE_BYTES_MAX (4u * 1024 * 1024)
 
 /* ---- chunks: commits in memory ---------------------------------------------------------------------------------- */
@@ -28,9 +27,8 @@ static struct wal_chunk *chunk_acquire(struct wal *wal, uint64_t now_ms)
     struct wal_chunk *chunk;
     if (list_empty(&wal->spare)) {
         chunk = memory_acquire_zeroed(sizeof *chunk);
-        uint32_t most = wal->config.commit_bytes_max;
-        chunk->capacity = most < CHUNK_BYTES_FIRST ? (uint32_t)store_round_up(most) : CHUNK_BYTES_FIRST;
-        chunk->data = memory_acquire_aligned(STORE_BLOCK_BYTES, chunk->capacity);
+        chunk->capacity = (uint32_t)store_round_up(wal->config.commit_bytes_max); /* its pages come as they are filled: to let it grow would touch them all at once */
+        chunk->data = memory_acquire_aligned_raw(STORE_BLOCK_BYTES, chunk->capacity);
     } else {
         chunk = CONTAINER_OF(wal->spare.next, struct wal_chunk, link);
         list_remove(&chunk->link);
@@ -59,12 +57,13 @@ static void chunk_release(struct wal *wal, struct wal_chunk *chunk)
     wal->spare_bytes += chunk->capacity;
 }
 
+/* For a record that is larger than a commit should be. */
 static void chunk_grow(const struct wal *wal, struct wal_chunk *chunk, uint32_t bytes)
 {
     uint32_t capacity = chunk->capacity;
     while (capacity < bytes)
         capacity *= 2;
-    uint8_t *data = memory_acquire_aligned(STORE_BLOCK_BYTES, capacity);
+    uint8_t *data = memory_acquire_aligned_raw(STORE_BLOCK_BYTES, capacity);
     memcpy(data, chunk->data, chunk->bytes);
     memory_release(chunk->data);
     chunk->data = data;

@@ -4,10 +4,10 @@ import { time } from './format.js'
 import { act, confirm, dialog } from './dialog.js'
 import { ask, expiry, field, select } from './form.js'
 import { table } from './table.js'
-import { get, post, put, remove, session, query } from './api.js'
+import { get, post, put, remove, session, query, segment } from './api.js'
 
 const ROLES = [['viewer', 'viewer: sees'], ['operator', 'operator: and acts on clients and messages'], ['administrator', 'administrator: and changes configuration and users']]
-const user = (name) => `/users/${encodeURIComponent(name)}`
+const user = (name) => `/users/${segment(name)}`
 const password = (required) => h('input', { type: 'password', required, minlength: 8, autocomplete: 'new-password' })
 
 function usersTable (rows, load) {
@@ -27,10 +27,10 @@ function usersTable (rows, load) {
 }
 
 function keysTable (rows, load) {
-  const turn = (row) => act(async () => { await put(`/api_keys/${encodeURIComponent(row.name)}`, { enable: !row.enable }); await load() })
+  const turn = (row) => act(async () => { await put(`/api_keys/${segment(row.name)}`, { enable: !row.enable }); await load() })
   const drop = (row) => act(async () => {
     if (!await confirm(`Remove the key ${row.name}? Programs that use it are refused from now on.`, 'Remove')) return
-    await remove(`/api_keys/${encodeURIComponent(row.name)}`)
+    await remove(`/api_keys/${segment(row.name)}`)
     await load()
   })
   return table('API keys', [{ name: 'name', label: 'Name', class: 'text' }, { name: 'api_key', label: 'Key', class: 'text' }, { name: 'role', label: 'Role' },

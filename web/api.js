@@ -45,6 +45,9 @@ export const post = (path, body) => call('POST', path, body)
 export const put = (path, body) => call('PUT', path, body)
 export const remove = (path) => call('DELETE', path)
 
+// A name as a segment of a path. "." and ".." are steps there, percent-encoded, too: they get a "~", and so does what looks like them then (docs/admin-api.md).
+export const segment = (name) => (/^~*\.\.?$/.test(name) ? '~' : '') + encodeURIComponent(name)
+
 // ?name=value&… of what has a value.
 export function query (values) {
   const pairs = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined && value !== null && value !== ''))

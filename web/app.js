@@ -2,7 +2,7 @@
 import { h, fill } from './dom.js'
 import { act, toast } from './dialog.js'
 import { ask, field } from './form.js'
-import { loggedIn, login, logout, may, session, get, post } from './api.js'
+import { loggedIn, login, logout, may, session, get, post, segment } from './api.js'
 import * as live from './live.js'
 import { PAGES, GROUPS } from './pages.js'
 
@@ -58,7 +58,7 @@ const changePassword = act(async () => {
   const done = await ask('Change your password', [['old_password', 'The one in force', secret('current-password')], ['new_password', 'New password', secret('new-password'), 'At least 8 characters.'], ['again', 'New password again', secret('new-password')]], 'Change',
     async ({ again, ...passwords }) => {
       if (again !== passwords.new_password) throw new Error('The new passwords are not the same.')
-      await post(`/users/${encodeURIComponent(session.username)}/change_password`, passwords)
+      await post(`/users/${segment(session.username)}/change_password`, passwords)
       await login(session.username, passwords.new_password) // the change has ended all tokens of the user
     })
   return done ?? false

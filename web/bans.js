@@ -4,7 +4,7 @@ import { time, relative } from './format.js'
 import { act, confirm } from './dialog.js'
 import { listing } from './listing.js'
 import { ban, KINDS } from './ban.js'
-import { remove, may } from './api.js'
+import { remove, may, segment } from './api.js'
 
 const kind = Object.fromEntries(KINDS)
 
@@ -29,7 +29,7 @@ export const bans = (root, context) => listing(root, context, {
     { label: 'Since', cell: (row) => time(row.at) }, { label: 'Until', cell: (row) => row.until ? [time(row.until), ` (${relative(row.until)})`] : 'for good' }, { name: 'by', label: 'Banned by', class: 'text' },
     may('operator') && { label: '', cell: (row) => button('End the ban', act(async () => {
       if (!await confirm(`End the ban of ${row.who}?`, 'End it')) return
-      await remove(`/banned/${encodeURIComponent(row.as)}/${encodeURIComponent(row.who)}`)
+      await remove(`/banned/${segment(row.as)}/${segment(row.who)}`)
       await load()
     }), { name: `End the ban of ${row.who}` }) }]
 })

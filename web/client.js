@@ -7,13 +7,13 @@ import { table, pager } from './table.js'
 import { ban } from './ban.js'
 import { startTrace } from './trace.js'
 import { clientRates } from './rates.js'
-import { get, post, remove, query, may } from './api.js'
+import { get, post, remove, query, may, segment } from './api.js'
 
 function buttons (id, load, now) {
   return h('div', { class: 'buttons' },
     button('Kick', act(async () => {
       if (!await confirm(`Disconnect ${id}? Its session lives on as its expiry says.`, 'Kick')) return
-      await remove(`/clients/${encodeURIComponent(id)}`)
+      await remove(`/clients/${segment(id)}`)
       toast('Disconnected.')
       await load()
     }), { kind: 'danger', id: 'kick' }),
@@ -21,7 +21,7 @@ function buttons (id, load, now) {
     button('Ban this client', act(async () => { if (await ban(now())) await load() }), { kind: 'danger', id: 'ban' }),
     button('End the session', act(async () => {
       if (!await confirm(`End the session of ${id}? Its subscriptions and what waits for it are lost.`, 'End it')) return
-      await remove(`/sessions/${encodeURIComponent(id)}`)
+      await remove(`/sessions/${segment(id)}`)
       window.location.hash = '#/clients'
     }), { kind: 'danger' }))
 }
@@ -39,7 +39,7 @@ function about (one, rate) {
 }
 
 export async function client (root, context) {
-  const id = context.rest; const path = `/clients/${encodeURIComponent(id)}`
+  const id = context.rest; const path = `/clients/${segment(id)}`
   const now = h('section'); const list = h('section'); const rates = clientRates(); let last; const view = { page: 1, limit: 50 }
   const filter = h('input', { required: true, placeholder: 'sensors/+/state' })
   const qos = select([['0', '0'], ['1', '1'], ['2', '2']])

@@ -1,5 +1,5 @@
 // console.js - a message console: a client of MQTT over the broker's own WebSocket listener. It goes on while other pages are looked at.
-import { h, fill, badge } from './dom.js'
+import { h, fill, refill, badge } from './dom.js'
 import { bytes } from './format.js'
 import { act } from './dialog.js'
 import { field, select } from './form.js'
@@ -79,18 +79,31 @@ export async function messages (root, context) {
 
   let drawn = 0 // at most ten times a second, however many messages come
   let due = null
-  function draw () {
-    due = null
-    drawn = Date.now()
+  let shown; let chips // what stands there: a button that is drawn anew ten times a second cannot be clicked
+  function drawConnection () {
+    const now = `${kept.good} ${kept.state}`
+    if (now === shown) return
+    shown = now
     fill(connection, kept.good
       ? h('div', { class: 'buttons' }, badge('connected', 'good'), kept.url, h('button', { type: 'button', onclick: () => kept.client?.close() }, 'Disconnect'))
       : h('form', { class: 'filters', onsubmit: connect }, field('Broker', url), field('Client id', clientId), field('User', username), field('Password', password), h('button', { class: 'primary' }, 'Connect'), h('p', { class: 'problem', role: 'status' }, kept.state)))
+  }
+  function drawFilters () {
+    const now = JSON.stringify([...kept.filters])
+    if (now === chips) return
+    chips = now
     fill(filters, [...kept.filters].map(([name, granted]) => h('li', null, h('span', { class: 'text' }, name), ` QoS ${granted} `, h('button', { type: 'button', class: 'plain', 'aria-label': `Unsubscribe ${name}`, onclick: using(async () => {
       await kept.client.unsubscribe(name)
       kept.filters.delete(name)
     }) }, '✕'))))
+  }
+  function draw () {
+    due = null
+    drawn = Date.now()
+    drawConnection()
+    drawFilters()
     count.textContent = `${kept.all} received, the last ${kept.messages.length} shown${kept.paused ? ', paused' : ''}`
-    fill(list, kept.messages.map(one))
+    refill(list, kept.messages.map(one))
   }
   let state
   kept.show = () => {

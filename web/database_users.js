@@ -3,44 +3,44 @@ import { h, fill, refill, badge, button } from './dom.js'
 import { act, confirm, toast } from './dialog.js'
 import { ask, field, select } from './form.js'
 import { table } from './table.js'
-import { get, post, put, remove, query, save } from './api.js'
+import { get, post, put, remove, query, save, segment } from './api.js'
 
 const LIMIT = 100
 const password = (required) => h('input', { type: 'password', required, autocomplete: 'new-password' })
 const superuser = (value) => select([['false', 'no'], ['true', 'yes: rules are not asked']], { value: String(value) })
 
 export async function databaseUsers (root, context) {
-  const name = context.rest; const path = `/authentication/${encodeURIComponent(name)}/users`
+  const name = context.rest; const path = `/authentication/${segment(name)}/users`
   const before = [] // where the pages so far began
   const view = { after: '' }
   const from = h('input', { type: 'search', placeholder: 'beginning of a name', spellcheck: 'false', autocomplete: 'off' })
   const place = h('section')
   const add = act(async () => {
     const made = await ask('New user', [['user_id', 'User', h('input', { required: true, maxlength: 511, autocomplete: 'off', spellcheck: 'false' })], ['password', 'Password', password(true)], ['is_superuser', 'Superuser', superuser(false)]], 'Add',
-      (wanted) => post(`/authentication/${encodeURIComponent(name)}/users`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }))
+      (wanted) => post(`/authentication/${segment(name)}/users`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }))
     if (made) await load()
   }, 'Added.')
   const bring = act(async () => {
     const file = h('input', { type: 'file', accept: '.csv,.json', required: true })
     const done = await ask('Import users', [['file', 'File', file, 'CSV with a header, or JSON: user_id, password or password_hash and salt, is_superuser.'], ['override', 'Who is there already', select([['false', 'stays as it is'], ['true', 'is replaced']])]], 'Import',
-      async ({ override }) => post(`/authentication/${encodeURIComponent(name)}/import_users`, { users: await file.files[0].text(), override: override === 'true' }), { about: 'All of them are taken, or none.' })
+      async ({ override }) => post(`/authentication/${segment(name)}/import_users`, { users: await file.files[0].text(), override: override === 'true' }), { about: 'All of them are taken, or none.' })
     if (!done) return
     toast(`${done.added} added, ${done.changed} replaced, ${done.skipped} stayed as they were.`)
     await load()
   })
   const take = act(async () => {
-    const { users } = await get(`/authentication/${encodeURIComponent(name)}/export_users`)
+    const { users } = await get(`/authentication/${segment(name)}/export_users`)
     save(new Blob([users], { type: 'application/json' }), `users-${name.replace(/[^A-Za-z0-9_-]/g, '_')}.json`)
   })
   const change = (row) => act(async () => {
     const done = await ask(`Change ${row.user_id}`, [['password', 'New password', password(false), 'Empty: the old one stays.'], ['is_superuser', 'Superuser', superuser(row.is_superuser)]], 'Change',
-      (wanted) => put(`/authentication/${encodeURIComponent(name)}/users/${encodeURIComponent(row.user_id)}`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }), { about: 'Holds from the next login on; who is connected stays.' })
+      (wanted) => put(`/authentication/${segment(name)}/users/${segment(row.user_id)}`, { ...wanted, is_superuser: wanted.is_superuser === 'true' }), { about: 'Holds from the next login on; who is connected stays.' })
     if (!done) return false
     await load()
   }, 'Changed.')
   const drop = (row) => act(async () => {
     if (!await confirm(`Remove the user ${row.user_id}? Who is connected stays.`, 'Remove')) return false
-    await remove(`/authentication/${encodeURIComponent(name)}/users/${encodeURIComponent(row.user_id)}`)
+    await remove(`/authentication/${segment(name)}/users/${segment(row.user_id)}`)
     await load()
   }, 'Removed.')
   fill(root, h('p', null, h('a', { href: '#/authentication' }, '← Access control')), h('h1', { class: 'text' }, `Users of ${name}`),

@@ -4,10 +4,10 @@ import { bytes, duration, time } from './format.js'
 import { act, confirm, dialog, toast } from './dialog.js'
 import { listing } from './listing.js'
 import { readable } from './payload.js'
-import { get, remove, may } from './api.js'
+import { get, remove, may, segment } from './api.js'
 
 async function show (row) {
-  const message = await get(`/delayed/${encodeURIComponent(row.id)}`)
+  const message = await get(`/delayed/${segment(row.id)}`)
   await dialog('Delayed message', () => h('div', null, facts([['Topic', h('span', { class: 'text' }, message.topic)], ['QoS', message.qos], ['Retain', message.retain ? 'yes' : 'no'], ['Due', time(message.due_at)], ['Size', bytes(message.payload_bytes)]]),
     typeof message.payload === 'string' ? h('pre', { class: 'payload', tabindex: '0' }, readable(message.payload)) : h('p', null, 'The payload is larger than admin.max_payload.')), { wide: true })
 }
@@ -32,7 +32,7 @@ export const delayed = (root, context) => listing(root, context, {
     { name: 'qos', label: 'QoS', number: true }, { label: 'Retain', cell: (row) => row.retain ? 'yes' : '' }, { label: 'Size', number: true, cell: (row) => bytes(row.payload_bytes) }, { name: 'shard', label: 'Shard', number: true },
     may('operator') && { label: '', cell: (row) => button('Remove', act(async () => {
       if (!await confirm(`Remove the delayed message to ${row.topic}? It is never published.`, 'Remove it')) return
-      await remove(`/delayed/${encodeURIComponent(row.id)}`)
+      await remove(`/delayed/${segment(row.id)}`)
       await load()
     }), { name: `Remove ${row.topic}` }) }]
 })

@@ -4,7 +4,7 @@ import { short, seconds, time } from './format.js'
 import { act, confirm } from './dialog.js'
 import { listing } from './listing.js'
 import { ask } from './form.js'
-import { post, put, remove, may } from './api.js'
+import { post, put, remove, may, segment } from './api.js'
 
 export const slowSubscribers = (root, context) => listing(root, context, {
   title: 'Slow subscribers',
@@ -47,7 +47,7 @@ export const topicMetrics = (root, context) => listing(root, context, {
     { label: 'Counted', cell: (row) => h('ul', { class: 'chips' }, Object.entries(row.metrics).filter(([, count]) => count > 0).map(([name, count]) => h('li', null, `${name} `, h('b', null, short(count))))) },
     may('operator') && { label: '', cell: (row) => button('Remove', act(async () => {
       if (!await confirm(`Count ${row.topic} no longer? Its counts are gone.`, 'Remove it')) return
-      await remove(`/mqtt/topic_metrics/${encodeURIComponent(row.topic)}`)
+      await remove(`/mqtt/topic_metrics/${segment(row.topic)}`)
       await load()
     }), { name: `Remove ${row.topic}` }) }]
 })

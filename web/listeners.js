@@ -2,7 +2,7 @@
 import { h, fill, refill, badge, button } from './dom.js'
 import { act, confirm } from './dialog.js'
 import { table } from './table.js'
-import { get, post, query, may } from './api.js'
+import { get, post, query, may, segment } from './api.js'
 
 export async function listeners (root, context) {
   const place = h('section')
@@ -11,7 +11,7 @@ export async function listeners (root, context) {
     const { data } = await get('/listeners', context.signal)
     const action = (row, name, question) => button(name, act(async () => {
       if (question && !await confirm(question, name)) return false
-      await post(`/listeners/${encodeURIComponent(row.id)}/${name}`)
+      await post(`/listeners/${segment(row.id)}/${name}`)
       await load()
     }, 'Done.'), { name: `${name} ${row.id}` })
     const share = (row) => row.max_connections ? ` (${Math.round(100 * row.current_connections / row.max_connections)} %)` : ''

@@ -3,7 +3,7 @@ import { h, fill, badge } from './dom.js'
 import { act, confirm, dialog } from './dialog.js'
 import { field, select } from './form.js'
 import { table, pager } from './table.js'
-import { get, post, put, remove, query, openapi, may } from './api.js'
+import { get, post, put, remove, query, openapi, may, segment } from './api.js'
 
 const OWN = /^\/(login|logout|whoami|status|nodes|stats|metrics|clients|sessions|subscriptions|topics|retained|publish|listeners|configs|alarms|users|api_keys|audit|banned|authentication|authorization|features|mqtt|slow_subscriptions|trace|why|drops|delayed)(\/|$)/
 const PREFIX = '/api/v1'
@@ -46,7 +46,7 @@ function typed (schema, text) {
 
 async function run (document, route, values) {
   const body = resolve(document, route.operation.requestBody?.content?.['application/json']?.schema)
-  const path = route.path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(values[name]))
+  const path = route.path.replace(/\{(\w+)\}/g, (_, name) => segment(values[name]))
   if (route.method === 'delete') {
     if (!await confirm(`${route.operation.summary} (${path})`, 'Do it')) return false
     await remove(path)
@@ -85,7 +85,7 @@ async function group (root, context, document, { name, routes }) {
   async function load () {
     const list = view.inside ?? top
     const paged = list?.operation.parameters?.some((one) => one.name === 'page')
-    const path = list?.path.replace(/\{(\w+)\}/g, (_, one) => encodeURIComponent(view.of[one]))
+    const path = list?.path.replace(/\{(\w+)\}/g, (_, one) => segment(view.of[one]))
     let answer; let missing // what is switched off answers 404 and says how to switch it on
     try {
       answer = list && await get(`${path}${paged ? query({ page: view.page, limit: view.limit }) : ''}`, context.signal)

@@ -90,7 +90,7 @@ export class MqttClient {
       if (username) packet.text(username)
       if (password) packet.text(password)
       this.send(packet.packet(CONNECT, 0))
-      this.pinging = setInterval(() => this.send(new Writer().packet(PINGREQ, 0)), keepAlive * 700)
+      this.keepAlive = keepAlive
     }
     this.socket.onmessage = ({ data }) => {
       try { this.take(new Uint8Array(data)) } catch (error) { this.end(error.message) }
@@ -141,6 +141,9 @@ export class MqttClient {
         const code = reader.byte(); const properties = reader.properties()
         if (code) return this.end(`The broker refuses: ${reason(code)}${this.says(properties)}`)
         this.acknowledged = true
+        const told = properties.find(([name]) => name === 'server keep alive') // and not ours, then [MQTT-3.2.2-21]
+        const keepAlive = told ? told[1] : this.keepAlive
+        if (keepAlive) this.pinging = setInterval(() => this.send(new Writer().packet(PINGREQ, 0)), keepAlive * 700)
         return this.on.open(properties)
       }
       case PUBLISH: return this.message(flags, reader)

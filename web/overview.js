@@ -6,7 +6,7 @@ import { get } from './api.js'
 import { chart } from './chart.js'
 import { history, changes } from './live.js'
 
-const DROPS = /^(dropped_|publishers_paused$|clients_refused|connections_refused|refused_|protocol_errors|keep_alive_timeouts|connect_timeouts|handshake_timeouts)/
+const DROPS = /^dropped_|refused|^(gates_denied|publishers_paused|protocol_errors|keep_alive_timeouts|connect_timeouts|handshake_timeouts)$/
 const rate = (name) => (sample) => sample.rates[name]
 const value = (name) => (sample) => sample.stats.counters[name]
 const dropsPerSecond = (sample) => Object.keys(sample.rates).length

@@ -4,10 +4,10 @@ import { bytes, time } from './format.js'
 import { act, confirm, dialog, toast } from './dialog.js'
 import { listing } from './listing.js'
 import { readable } from './payload.js'
-import { get, remove, query, may } from './api.js'
+import { get, remove, query, may, segment } from './api.js'
 
 async function show (row) {
-  const message = await get(`/retained/${encodeURIComponent(row.topic)}`)
+  const message = await get(`/retained/${segment(row.topic)}`)
   const properties = Object.entries(message.properties).flatMap(([name, value]) => name === 'user_properties' ? value.map((one) => [one.name, one.value]) : [[name, String(value)]])
   await dialog('Retained message', () => h('div', null,
     facts([['Topic', h('span', { class: 'text' }, message.topic)], ['QoS', message.qos], ['Size', bytes(message.payload_bytes)], ['Expires', message.expires_at ? time(message.expires_at) : 'never'], ...properties]),
@@ -33,7 +33,7 @@ export const retained = (root, context) => listing(root, context, {
     { label: 'Expires', cell: (row) => row.expires_at ? time(row.expires_at) : 'never' }, { name: 'shard', label: 'Shard', number: true },
     may('operator') && { label: '', cell: (row) => button('Remove', act(async () => {
       if (!await confirm(`Remove the retained message of ${row.topic}?`, 'Remove it')) return
-      await remove(`/retained/${encodeURIComponent(row.topic)}`)
+      await remove(`/retained/${segment(row.topic)}`)
       await load()
     }), { name: `Remove ${row.topic}` }) }
   ],

@@ -4,14 +4,14 @@ import { bytes, relative, time } from './format.js'
 import { act, confirm } from './dialog.js'
 import { ask, select } from './form.js'
 import { listing } from './listing.js'
-import { post, remove } from './api.js'
+import { post, remove, segment } from './api.js'
 
 const TYPES = [['clientid', 'client id'], ['topic', 'topic filter'], ['ip_address', 'address'], ['username', 'user name'], ['clientid_pattern', 'client ids like'], ['username_pattern', 'user names like']]
 const HINTS = { clientid: 'sensor-7', topic: 'site/+/state', ip_address: '192.0.2.7 or 10.0.0.0/8', username: 'ann', clientid_pattern: 'bot-*: * any characters, ? one', username_pattern: 'guest-*: * any characters, ? one' }
 const ENDS = { time: 'its time was over', size: 'its file was full', stopped: 'stopped', restart: 'the broker was restarted', disk: 'the disk failed' }
 export const typeName = Object.fromEntries(TYPES)
 
-export const path = (name) => `/trace/${encodeURIComponent(name)}`
+export const path = (name) => `/trace/${segment(name)}`
 export const state = (one) => one.status === 'running' ? badge('running', 'good') : badge(one.end ? `over: ${ENDS[one.end] ?? one.end}` : 'over')
 
 // "sensor-7-143005": part of what is traced, and the time.
@@ -51,7 +51,7 @@ export const traces = (root, context) => listing(root, context, {
     { label: 'Traces', cell: (row) => typeName[row.type] ?? row.type }, { name: 'value', label: 'Which', class: 'text' }, { label: 'State', cell: state },
     { label: 'Started', cell: (row) => time(row.started_at) }, { label: 'Ends', cell: (row) => row.status === 'running' ? row.ends_at && relative(row.ends_at) : time(row.stopped_at) },
     { name: 'records', label: 'Records', number: true }, { label: 'Size', number: true, cell: (row) => bytes(row.bytes) }, { label: 'Lost', number: true, cell: (row) => row.lost ? badge(row.lost, 'warn') : '0' },
-    { label: '', cell: (row) => h('div', { class: 'buttons' }, row.status === 'running' && button('Stop', act(async () => { await post(`/trace/${encodeURIComponent(row.name)}/stop`); await load() }), { name: `Stop ${row.name}` }),
+    { label: '', cell: (row) => h('div', { class: 'buttons' }, row.status === 'running' && button('Stop', act(async () => { await post(`/trace/${segment(row.name)}/stop`); await load() }), { name: `Stop ${row.name}` }),
       button('Delete', act(async () => {
         if (!await confirm(`Delete the trace ${row.name}?`, 'Delete')) return
         await remove(path(row.name))

@@ -4,7 +4,7 @@ import { bytes, relative, time } from './format.js'
 import { act, confirm } from './dialog.js'
 import { field, select } from './form.js'
 import { path, state, typeName } from './trace.js'
-import { download, get, post, query, remove } from './api.js'
+import { download, get, post, query, remove, segment } from './api.js'
 
 const KEPT = 2000 // records in the page; the file has all of them
 const BATCH = 1000
@@ -51,8 +51,8 @@ export async function trace (root, context) {
       ['Lost', last.lost ? badge(`${last.lost}: they came faster than they could be written`, 'warn') : '0']]))
     stop.hidden = last.status !== 'running'
   }
-  const stop = button('Stop', act(async () => { last = await post(`/trace/${encodeURIComponent(name)}/stop`); show(); await load() }), { kind: 'danger' })
-  const file = (format, ending) => act(() => download(`/trace/${encodeURIComponent(name)}/download${query({ format })}`, `${name}.${ending}`))
+  const stop = button('Stop', act(async () => { last = await post(`/trace/${segment(name)}/stop`); show(); await load() }), { kind: 'danger' })
+  const file = (format, ending) => act(() => download(`/trace/${segment(name)}/download${query({ format })}`, `${name}.${ending}`))
   fill(root, h('p', null, h('a', { href: '#/trace' }, '← Trace')), h('h1', { class: 'text' }, name),
     h('div', { class: 'buttons' }, stop, button('Download as text', file('text', 'txt')), button('Download as JSON', file('json', 'ndjson')), button('Delete', act(async () => {
       if (!await confirm(`Delete the trace ${name}?`, 'Delete')) return
@@ -62,10 +62,10 @@ export async function trace (root, context) {
     h('form', { class: 'filters', role: 'search', onsubmit: (event) => event.preventDefault() }, field('Lines with', part), field('Event', event), field('Follow', follow)), count, list)
 
   async function load () {
-    last = await get(`/trace/${encodeURIComponent(name)}`, context.signal)
+    last = await get(`/trace/${segment(name)}`, context.signal)
     show()
     for (;;) {
-      const some = await get(`/trace/${encodeURIComponent(name)}/log${query({ position, limit: BATCH })}`, context.signal)
+      const some = await get(`/trace/${segment(name)}/log${query({ position, limit: BATCH })}`, context.signal)
       position = some.position
       if (some.data.length) add(some.data)
       if (!some.hasnext || context.signal.aborted) break

@@ -41,6 +41,8 @@ static const struct schema_word ldap_methods[] = {{"bind", AUTH_LDAP_BIND}, {"ha
     {S ".on_full", TYPE_ENUM, SOURCE(on_full), .words = policies, .default_text = "deny", .documentation = "the same when too many logins wait for it"}, \
     {S ".timeout", TYPE_DURATION, SOURCE(timeout_ms), .unit_us = SCHEMA_MS, .min = 10, .max = 60000, .default_text = "3s",                             \
      .documentation = "how long one question may take, connecting included"},                                                                          \
+    {S ".answer_max", TYPE_SIZE, SOURCE(answer_bytes_max), .min = 1024, .max = 1073741824, .default_text = "1MiB",                                      \
+     .documentation = "bytes of an answer: rows, entries, the body of HTTP; the source of a larger one is down"},                                      \
     {S ".pool_size", TYPE_UNSIGNED, SOURCE(pool_size), .min = 1, .max = 256, .default_text = "4", .documentation = "threads, each with a connection of its own"}, \
     {S ".queue", TYPE_UNSIGNED, SOURCE(queue_max), .min = 8, .max = 1000000, .default_text = "4096",                                                   \
      .documentation = "logins that may wait for it; at most an eighth of them from one address"},                                                    \

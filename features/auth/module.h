@@ -57,6 +57,12 @@ static inline const char *auth_rule_row(const struct auth_tools *tools, struct a
     return tools->rule_words(answer, permission, action, topic, mask ? mask : 7, tools->retain_word(retain));
 }
 
+/* What an answer says that has no end, or too late a one. */
+static inline void auth_too_large(const char *server, size_t bytes_max, char *ret_error, size_t error_bytes)
+{
+    snprintf(ret_error, error_bytes, "%.100s: the answer is larger than %zu bytes (answer_max)", server, bytes_max);
+}
+
 /* The verdict of rules of which one was broken: `wrong` says how. NULL: all are there. */
 static inline enum auth_verdict auth_rules_verdict(const struct auth_tools *tools, struct auth_answer *answer, const char *wrong)
 {

@@ -3,16 +3,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "features/auth/module.h"
@@ -24,9 +20,13 @@ struct redis_tls {
 
 struct redis_wire {
     const struct auth_tools *tools;
+    const char *host;
     int fd;
     SSL *ssl; /* NULL: plain */
     redisReader *reader;
+    redisReplyObjectFunctions plain, bounded; /* how the reader makes what it has read: the library's, and those with an end to arrays */
+    size_t answer_bytes_max, got_bytes;       /* and what of the answer at hand has come */
+    bool too_large;
 };
 
 /* ---- certificates ------------------------------------------------------------------------------------------------ */
@@ -102,43 +102,6 @@ static ssize_t move_some(struct redis_wire *wire, void *in, const void *out, siz
 
 /* ---- connecting --------------------------------------------------------------------------------------------------- */
 
-static bool connect_to(struct redis_wire *wire, const struct sockaddr *address, socklen_t bytes, uint64_t deadline_ms)
-{
-    int one = 1, error = 0;
-    socklen_t error_bytes = sizeof error;
-    wire->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (wire->fd < 0) return false;
-    if (address->sa_family != AF_UNIX) setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    bool fine = connect(wire->fd, address, bytes) == 0;
-    if (!fine && errno == EINPROGRESS)
-        fine = wait_for(wire, POLLOUT, deadline_ms) ? getsockopt(wire->fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) == 0 && (errno = error) == 0
-                                                    : (errno = ETIMEDOUT, false);
-    if (fine) return true;
-    error = errno;
-    close(wire->fd);
-    wire->fd = -1;
-    errno = error;
-    return false;
-}
-
-static bool connect_any(struct redis_wire *wire, const char *host, const char *port, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
-{
-    if (host[0] == '/') {
-        struct sockaddr_un path = {.sun_family = AF_UNIX};
-        if (strlen(host) >= sizeof path.sun_path) return snprintf(ret_error, error_bytes, "the socket's path is too long"), false;
-        strcpy(path.sun_path, host);
-        if (connect_to(wire, (const struct sockaddr *)&path, sizeof path, deadline_ms)) return true;
-        return snprintf(ret_error, error_bytes, "%m"), false;
-    }
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all = NULL;
-    int wrong = getaddrinfo(host, port, &hints, &all);
-    if (wrong) return snprintf(ret_error, error_bytes, "%s", gai_strerror(wrong)), false;
-    for (const struct addrinfo *one = all; one && wire->fd < 0; one = one->ai_next)
-        if (!connect_to(wire, one->ai_addr, one->ai_addrlen, deadline_ms)) snprintf(ret_error, error_bytes, "%m");
-    freeaddrinfo(all);
-    return wire->fd >= 0;
-}
-
 static bool shake_hands(struct redis_wire *wire, const struct redis_tls *tls, const char *host, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     uint8_t address[16];
@@ -162,17 +125,44 @@ static bool shake_hands(struct redis_wire *wire, const struct redis_tls *tls, co
     return true;
 }
 
-struct redis_wire *redis_wire_open(const char *host, const char *port, const struct redis_tls *tls, const struct auth_tools *tools, uint64_t deadline_ms, char *ret_error,
-                                   size_t error_bytes)
+/* ---- answers ------------------------------------------------------------------------------------------------------ */
+
+#if HIREDIS_MAJOR < 1
+#define ELEMENTS int
+#else
+#define ELEMENTS size_t
+#endif
+
+/* An array says how many elements will follow, and the reader makes room for all of them at once. Each takes four bytes at least (":1\r\n"), so no answer of a size that
+ * is taken has more. NULL: the reader gives up. */
+static void *array_create(const redisReadTask *task, ELEMENTS elements)
+{
+    struct redis_wire *wire = task->privdata;
+    if (elements > 0 && (size_t)elements > wire->answer_bytes_max / 4) return wire->too_large = true, NULL;
+    return wire->plain.createArray(task, elements);
+}
+
+static redisReader *reader_create(struct redis_wire *wire)
+{
+    redisReader *reader = redisReaderCreate();
+    if (!reader) abort(); /* no memory: as everywhere */
+    wire->plain = wire->bounded = *reader->fn;
+    wire->bounded.createArray = array_create;
+    reader->fn = &wire->bounded;
+    reader->privdata = wire;
+    return reader;
+}
+
+struct redis_wire *redis_wire_open(const char *host, const char *port, const struct redis_tls *tls, const struct auth_tools *tools, size_t answer_bytes_max,
+                                   uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     struct redis_wire *wire = calloc(1, sizeof *wire);
     wire->tools = tools;
-    wire->fd = -1;
-    wire->reader = redisReaderCreate();
-    snprintf(ret_error, error_bytes, "no memory");
-    if (wire->reader && connect_any(wire, host, port, deadline_ms, ret_error, error_bytes) &&
-        (!tls || shake_hands(wire, tls, host, deadline_ms, ret_error, error_bytes)))
-        return wire;
+    wire->host = host;
+    wire->answer_bytes_max = answer_bytes_max;
+    wire->reader = reader_create(wire);
+    wire->fd = tools->dial(host, port, deadline_ms, ret_error, error_bytes);
+    if (wire->fd >= 0 && (!tls || shake_hands(wire, tls, host, deadline_ms, ret_error, error_bytes))) return wire;
     redis_wire_close(wire);
     return NULL;
 }
@@ -188,7 +178,8 @@ void redis_wire_close(struct redis_wire *wire)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
-redisReply *redis_wire_ask(struct redis_wire *wire, int argc, const char **argv, const size_t *bytes, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
+redisReply *redis_wire_ask(struct redis_wire *wire, int argc, const char **argv, const size_t *bytes, uint64_t deadline_ms, bool *ret_too_large, char *ret_error,
+                           size_t error_bytes)
 {
     char *command = NULL, piece[16384];
     int total = redisFormatCommandArgv(&command, argc, argv, bytes);
@@ -198,13 +189,20 @@ redisReply *redis_wire_ask(struct redis_wire *wire, int argc, const char **argv,
         fine = (count = move_some(wire, NULL, command + done, (size_t)(total - done), deadline_ms)) > 0;
     if (total > 0) explicit_bzero(command, (size_t)total); /* perhaps with a password */
     redisFreeCommand(command);
+    wire->got_bytes = 0;
+    wire->too_large = false;
     while (fine && !reply) {
         fine = redisReaderGetReply(wire->reader, &reply) == REDIS_OK;
         if (!fine || reply) break;
         ssize_t count = move_some(wire, piece, NULL, sizeof piece, deadline_ms);
-        fine = count > 0 && redisReaderFeed(wire->reader, piece, (size_t)count) == REDIS_OK;
+        wire->got_bytes += count > 0 ? (size_t)count : 0;
+        wire->too_large = wire->got_bytes > wire->answer_bytes_max;
+        fine = count > 0 && !wire->too_large && redisReaderFeed(wire->reader, piece, (size_t)count) == REDIS_OK;
     }
     explicit_bzero(piece, sizeof piece);
-    if (!reply) snprintf(ret_error, error_bytes, wire->tools->now_ms() >= deadline_ms ? "timed out" : "the connection was lost");
-    return reply;
+    *ret_too_large = !reply && wire->too_large;
+    if (reply) return reply;
+    if (wire->too_large) auth_too_large(wire->host, wire->answer_bytes_max, ret_error, error_bytes);
+    else snprintf(ret_error, error_bytes, wire->tools->now_ms() >= deadline_ms ? "timed out" : "the connection was lost");
+    return NULL;
 }

@@ -18,12 +18,14 @@ struct redis_wire;
 struct redis_tls *redis_tls_open(const struct auth_source_settings *settings, char *ret_error, size_t error_bytes);
 void redis_tls_close(struct redis_tls *tls); /* accepts NULL */
 
-/* `host` with a slash in front: a Unix socket. `tls` NULL: plain. NULL with a sentence. */
-struct redis_wire *redis_wire_open(const char *host, const char *port, const struct redis_tls *tls, const struct auth_tools *tools, uint64_t deadline_ms,
-                                   char *ret_error, size_t error_bytes);
+/* `host` (which stays the caller's) with a slash in front: a Unix socket. `tls` NULL: plain. An answer of more bytes is none. NULL with a sentence. */
+struct redis_wire *redis_wire_open(const char *host, const char *port, const struct redis_tls *tls, const struct auth_tools *tools, size_t answer_bytes_max,
+                                   uint64_t deadline_ms, char *ret_error, size_t error_bytes);
 void redis_wire_close(struct redis_wire *wire); /* accepts NULL */
 
-/* Sends the command and waits for its answer, which freeReplyObject() releases. NULL with a sentence: the connection is of no more use. */
-redisReply *redis_wire_ask(struct redis_wire *wire, int argc, const char **argv, const size_t *bytes, uint64_t deadline_ms, char *ret_error, size_t error_bytes);
+/* Sends the command and waits for its answer, which freeReplyObject() releases. NULL with a sentence: the connection is of no more use.
+ * *ret_too_large: because the answer was. */
+redisReply *redis_wire_ask(struct redis_wire *wire, int argc, const char **argv, const size_t *bytes, uint64_t deadline_ms, bool *ret_too_large, char *ret_error,
+                           size_t error_bytes);
 
 #endif

@@ -6,6 +6,7 @@
 #define RINGMQ_FEATURES_AUTH_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum auth_backend {
@@ -31,6 +32,7 @@ struct auth_source_settings {
     char *listeners;          /* "tcp.default, wss.*"; "": all */
     uint8_t on_error, on_full; /* enum auth_policy */
     uint32_t timeout_ms, pool_size, queue_max;
+    size_t answer_bytes_max;
     uint32_t breaker_failures, breaker_rest_ms;
     uint8_t user_id_type;
     uint8_t ask;              /* enum auth_ask; of an authorizer */

@@ -19,7 +19,7 @@
 #include "features/auth/settings.h"
 #include "features/auth/template.h"
 
-#define AUTH_SOURCE_ABI 4u /* raised with every change of struct auth_source_kind, struct auth_tools or of what they are given */
+#define AUTH_SOURCE_ABI 5u /* raised with every change of struct auth_source_kind, struct auth_tools or of what they are given */
 
 struct auth_tools {
     void (*log)(bool warning, const char *event, const char *source, const char *what); /* limited to a line a second */
@@ -41,6 +41,9 @@ struct auth_tools {
     void (*text_release)(struct auth_text *text);
     /* A JSON object or form (features/auth/reply.h); false with a reason: nonsense. */
     bool (*reply)(struct span body, bool json, struct auth_answer *answer, char *ret_error, size_t error_bytes);
+    /* features/auth/dial.h */
+    bool (*resolve)(const char *host, uint64_t deadline_ms, struct auth_text *ret_addresses, char *ret_error, size_t error_bytes);
+    int (*dial)(const char *host, const char *port, uint64_t deadline_ms, char *ret_error, size_t error_bytes);
 };
 
 struct auth_source_kind {
@@ -60,7 +63,7 @@ struct auth_source_kind {
     bool (*probe)(void *instance, void *link, uint64_t deadline_ms, char *ret_error, size_t error_bytes);
     /* About every 100 ms on one of its threads while nobody is asked. NULL: nothing to do. */
     void (*tick)(void *instance);
-    /* The HTTP source only: what a GET answers with 200, at most 1 MiB, by the TLS settings given. For key sets. */
+    /* The HTTP source only: what a GET answers with 200, at most answer_max, by the TLS settings given. For key sets. */
     bool (*fetch)(const struct auth_source_settings *settings, const char *url, const struct auth_tools *tools, uint64_t deadline_ms, struct auth_text *ret_body,
                   char *ret_error, size_t error_bytes);
 };

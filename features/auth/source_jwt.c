@@ -17,7 +17,6 @@
 #define CLOCK_LEEWAY_S 60 /* nbf and iat are another machine's time */
 #define EARLY_MS       10000
 #define CLAIMS_MAX     32
-#define FETCH_BYTES_MAX (1024 * 1024)
 
 struct wanted_claim {
     char *name;
@@ -141,10 +140,10 @@ static bool fetch(struct jwt_source *source, bool must, uint64_t deadline_ms, ch
 {
     struct auth_text body = {0};
     uint64_t begun_ms = auth_now_ms();
-    if (must)
-        pthread_mutex_lock(&source->fetching);
-    else if (pthread_mutex_trylock(&source->fetching) != 0)
-        return true;
+    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000), .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    if (must && pthread_mutex_clocklock(&source->fetching, CLOCK_MONOTONIC, &until) != 0)
+        return snprintf(ret_error, error_bytes, "jwks_endpoint: another thread's request for the key set takes longer than timeout"), false;
+    if (!must && pthread_mutex_trylock(&source->fetching) != 0) return true;
     if (must && atomic_load(&source->fetched_ms) >= begun_ms && source->fetched_ms) { /* another has while we waited */
         pthread_mutex_unlock(&source->fetching);
         return true;

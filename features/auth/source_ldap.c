@@ -8,6 +8,7 @@
 #define LDAP_DEPRECATED 0
 #include <errno.h>
 #include <ldap.h>
+#include <openldap.h> /* ldap_init_fd() */
 #include <openssl/evp.h>
 #include <poll.h>
 #include <strings.h>
@@ -20,7 +21,7 @@ struct dir {
     const struct auth_source_settings *settings;
     const struct auth_tools *tools;
     struct template *base, *filter; /* filter NULL: the base is the entry */
-    char uri[300];
+    char uri[300], host[256], port[16];
     void *tls;                      /* certificates and keys, for all connections; NULL: no TLS */
 };
 
@@ -28,8 +29,10 @@ struct link {
     struct dir *dir;
     LDAP *service, *tried; /* NULL: none */
     char error[160];       /* what the last connection that failed said about it */
-    struct ldap_conncb connected; /* see below */
     uint64_t deadline_ms;  /* of the question at hand */
+    size_t room_bytes;     /* that may still come in answer to it */
+    bool too_large;        /* more came */
+    bool shaking_hands;    /* which is no answer */
 };
 
 /* The library has no public way to give back what LDAP_OPT_X_TLS_CTX has got; Debian's has this one. Some 3 MiB with the system's authorities. */
@@ -65,14 +68,13 @@ static bool read_certificates(struct dir *dir, char *ret_error, size_t error_byt
 static void *dir_open(const struct auth_source_settings *settings, const struct auth_tools *tools, char *ret_error, size_t error_bytes)
 {
     struct dir *dir = calloc(1, sizeof *dir);
-    char host[256], port[16];
     dir->settings = settings;
     dir->tools = tools;
-    bool fine = auth_server_parse(settings->server, settings->tls_enable && !settings->starttls ? "636" : "389", host, port) && host[0] != '/';
+    bool fine = auth_server_parse(settings->server, settings->tls_enable && !settings->starttls ? "636" : "389", dir->host, dir->port) && dir->host[0] != '/';
     if (!fine) snprintf(ret_error, error_bytes, "server must be HOST or HOST:PORT");
     if (fine && !*settings->base_dn) fine = (snprintf(ret_error, error_bytes, "backend ldap needs base_dn, such as \"uid=${username},ou=people,dc=example,dc=org\""), false);
-    bool v6 = strchr(host, ':') != NULL;
-    snprintf(dir->uri, sizeof dir->uri, v6 ? "%s://[%s]:%s" : "%s://%s:%s", settings->tls_enable && !settings->starttls ? "ldaps" : "ldap", host, port);
+    bool v6 = strchr(dir->host, ':') != NULL;
+    snprintf(dir->uri, sizeof dir->uri, v6 ? "%s://[%s]:%s" : "%s://%s:%s", settings->tls_enable && !settings->starttls ? "ldaps" : "ldap", dir->host, dir->port);
     if (fine && (settings->tls_enable || settings->starttls)) fine = read_certificates(dir, ret_error, error_bytes);
     if (fine) dir->base = tools->template_compile(span_of_string(settings->base_dn), ret_error, error_bytes);
     fine = fine && dir->base;
@@ -84,9 +86,11 @@ static void *dir_open(const struct auth_source_settings *settings, const struct 
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------ */
 
-/* A layer of ours right above the socket, and below TLS: whatever the library does there ends at the deadline. By itself, with GnuTLS, it asks a server that takes
+/* The connection is made by us (the library would look the server's name up without an end), and a layer of ours is right above the socket, and below TLS: whatever the
+ * library does there ends at the deadline, and when more has come than an answer may have. By itself, with GnuTLS, it asks a server that takes
  * the connection and says nothing for the rest of the handshake again and again, without end and without a pause. */
-#define OUR_LEVEL (LBER_SBIOD_LEVEL_PROVIDER + 5)
+#define OUR_LEVEL           (LBER_SBIOD_LEVEL_PROVIDER + 5)
+#define HANDSHAKE_BYTES_MAX (1024 * 1024)
 
 static bool wait_for(Sockbuf_IO_Desc *layer, short events)
 {
@@ -103,6 +107,7 @@ static bool again(ber_slen_t count) { return count < 0 && (errno == EAGAIN || er
 
 static ber_slen_t layer_read(Sockbuf_IO_Desc *layer, void *data, ber_len_t bytes)
 {
+    struct link *link = layer->sbiod_pvt;
     bool buffered = LBER_SBIOD_CTRL_NEXT(layer, LBER_SB_OPT_DATA_READY, NULL) > 0;
     ber_slen_t count = -1;
     do {
@@ -110,6 +115,13 @@ static ber_slen_t layer_read(Sockbuf_IO_Desc *layer, void *data, ber_len_t bytes
         count = LBER_SBIOD_READ_NEXT(layer, data, bytes);
         buffered = false;
     } while (again(count));
+    if (count > 0 && (size_t)count > link->room_bytes) {
+        link->too_large = true;
+        if (link->shaking_hands) snprintf(link->error, sizeof link->error, "%.100s: the TLS handshake is larger than %d bytes", link->dir->host, HANDSHAKE_BYTES_MAX);
+        else auth_too_large(link->dir->host, link->dir->settings->answer_bytes_max, link->error, sizeof link->error);
+        return errno = EMSGSIZE, -1;
+    }
+    if (count > 0) link->room_bytes -= (size_t)count;
     return count;
 }
 
@@ -131,18 +143,10 @@ static int layer_close(Sockbuf_IO_Desc *layer) { return 0; }
 static Sockbuf_IO our_layer = {.sbi_setup = layer_setup, .sbi_remove = layer_remove, .sbi_ctrl = layer_ctrl, .sbi_read = layer_read, .sbi_write = layer_write,
                                .sbi_close = layer_close};
 
-static int connected(LDAP *connection, Sockbuf *socket, LDAPURLDesc *server, struct sockaddr *address, struct ldap_conncb *callbacks)
-{
-    return ber_sockbuf_add_io(socket, &our_layer, OUR_LEVEL, callbacks->lc_arg);
-}
-
-static void disconnected(LDAP *connection, Sockbuf *socket, struct ldap_conncb *callbacks) {}
-
 static void *dir_attach(void *instance)
 {
     struct link *link = calloc(1, sizeof *link);
     link->dir = instance;
-    link->connected = (struct ldap_conncb){.lc_add = connected, .lc_del = disconnected, .lc_arg = link};
     return link;
 }
 
@@ -175,6 +179,13 @@ static void dir_detach(void *instance)
     free(link);
 }
 
+static void begin(struct link *link, uint64_t deadline_ms)
+{
+    link->deadline_ms = deadline_ms;
+    link->too_large = false;
+    link->error[0] = '\0';
+}
+
 static struct timeval left(const struct dir *dir, uint64_t deadline_ms)
 {
     uint64_t now_ms = dir->tools->now_ms(), ms = deadline_ms > now_ms ? deadline_ms - now_ms : 1;
@@ -187,8 +198,10 @@ static bool lost(int code)
 }
 
 /* The result code of an operation sent; LDAP_TIMEOUT when none came in time. */
-static int result_of(struct dir *dir, LDAP *connection, int message, uint64_t deadline_ms, LDAPMessage **ret_result)
+static int result_of(struct link *link, LDAP *connection, int message, uint64_t deadline_ms, LDAPMessage **ret_result)
 {
+    struct dir *dir = link->dir;
+    link->room_bytes = dir->settings->answer_bytes_max;
     struct timeval time = left(dir, deadline_ms);
     LDAPMessage *result = NULL;
     int code, kind = ldap_result(connection, message, LDAP_MSG_ALL, &time, &result);
@@ -204,19 +217,32 @@ static int result_of(struct dir *dir, LDAP *connection, int message, uint64_t de
     return code;
 }
 
-static int bind_as(struct dir *dir, LDAP *connection, const char *dn, struct span password, uint64_t deadline_ms)
+static int bind_as(struct link *link, LDAP *connection, const char *dn, struct span password, uint64_t deadline_ms)
 {
     struct berval credentials = {.bv_val = (char *)password.data, .bv_len = password.bytes};
     int message, code = ldap_sasl_bind(connection, dn, LDAP_SASL_SIMPLE, &credentials, NULL, NULL, &message);
-    return code == LDAP_SUCCESS ? result_of(dir, connection, message, deadline_ms, NULL) : code;
+    return code == LDAP_SUCCESS ? result_of(link, connection, message, deadline_ms, NULL) : code;
 }
 
 /* On the plain port (RFC 4511 §4.14). Nothing has been said there yet that could be heard. */
-static int start_tls(struct dir *dir, LDAP *connection, uint64_t deadline_ms)
+static int start_tls(struct link *link, LDAP *connection, uint64_t deadline_ms)
 {
     int message, code = ldap_start_tls(connection, NULL, NULL, &message);
-    if (code == LDAP_SUCCESS) code = result_of(dir, connection, message, deadline_ms, NULL);
-    return code == LDAP_SUCCESS ? ldap_install_tls(connection) : code;
+    return code == LDAP_SUCCESS ? result_of(link, connection, message, deadline_ms, NULL) : code;
+}
+
+/* LDAP_SUCCESS: connected, and nothing said yet. */
+static int open_connection(struct link *link, LDAP **ret_connection, uint64_t deadline_ms)
+{
+    struct dir *dir = link->dir;
+    Sockbuf *socket = NULL;
+    int fd = dir->tools->dial(dir->host, dir->port, deadline_ms, link->error, sizeof link->error);
+    if (fd < 0) return LDAP_CONNECT_ERROR;
+    int code = ldap_init_fd(fd, LDAP_PROTO_TCP, dir->uri, ret_connection); /* the URI for the name in the certificate */
+    if (code != LDAP_SUCCESS) return close(fd), code;
+    ldap_get_option(*ret_connection, LDAP_OPT_SOCKBUF, &socket);
+    ber_sockbuf_add_io(socket, &our_layer, OUR_LEVEL, link);
+    return LDAP_SUCCESS;
 }
 
 static int connect_new(struct link *link, LDAP **ret_connection, uint64_t deadline_ms)
@@ -226,23 +252,26 @@ static int connect_new(struct link *link, LDAP **ret_connection, uint64_t deadli
     LDAP *connection = NULL;
     int version = LDAP_VERSION3, demand = settings->tls_verify ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_NEVER;
     struct timeval time = left(dir, deadline_ms);
-    int code = ldap_initialize(&connection, dir->uri);
+    int code = open_connection(link, &connection, deadline_ms);
     if (code != LDAP_SUCCESS) return code;
     ldap_set_option(connection, LDAP_OPT_PROTOCOL_VERSION, &version);
     ldap_set_option(connection, LDAP_OPT_NETWORK_TIMEOUT, &time);
     ldap_set_option(connection, LDAP_OPT_TIMEOUT, &time);
     ldap_set_option(connection, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_option(connection, LDAP_OPT_RESTART, LDAP_OPT_ON);
-    ldap_set_option(connection, LDAP_OPT_CONNECT_CB, &link->connected);
     if (dir->tls) {
         ldap_set_option(connection, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
         ldap_set_option(connection, LDAP_OPT_X_TLS_CTX, dir->tls);
     }
-    if (settings->starttls) code = start_tls(dir, connection, deadline_ms);
+    if (settings->starttls) code = start_tls(link, connection, deadline_ms);
+    link->room_bytes = HANDSHAKE_BYTES_MAX;
+    link->shaking_hands = true;
+    if (code == LDAP_SUCCESS && dir->tls) code = ldap_install_tls(connection);
+    link->shaking_hands = false;
     if (code == LDAP_SUCCESS) {
         *ret_connection = connection;
     } else {
-        remember(link, connection, code);
+        if (!link->too_large) remember(link, connection, code);
         ldap_unbind_ext_s(connection, NULL, NULL);
     }
     return code;
@@ -254,8 +283,8 @@ static int service_ready(struct link *link, uint64_t deadline_ms)
     if (link->service) return LDAP_SUCCESS;
     int code = connect_new(link, &link->service, deadline_ms);
     if (code == LDAP_SUCCESS) {
-        code = bind_as(link->dir, link->service, settings->username, span_of_string(settings->password), deadline_ms);
-        if (code != LDAP_SUCCESS) remember(link, link->service, code);
+        code = bind_as(link, link->service, settings->username, span_of_string(settings->password), deadline_ms);
+        if (code != LDAP_SUCCESS && !link->too_large) remember(link, link->service, code);
     }
     if (code != LDAP_SUCCESS) drop(&link->service);
     return code;
@@ -275,7 +304,7 @@ static int search_once(struct link *link, const struct auth_query *query, char *
     else
         dir->tools->text_add(&filter, SPAN_LITERAL("(objectClass=*)"));
     code = ldap_search_ext(link->service, base.data, dir->filter ? LDAP_SCOPE_SUBTREE : LDAP_SCOPE_BASE, filter.data, attributes, 0, NULL, NULL, &time, 2, &message);
-    if (code == LDAP_SUCCESS) code = result_of(dir, link->service, message, deadline_ms, ret_result);
+    if (code == LDAP_SUCCESS) code = result_of(link, link->service, message, deadline_ms, ret_result);
     dir->tools->text_release(&base);
     dir->tools->text_release(&filter);
     if (lost(code)) { /* an answer, too: "busy" comes as one, and the library's functions for it want the connection */
@@ -291,7 +320,7 @@ static int search(struct link *link, const struct auth_query *query, char **attr
     bool was_open = link->service != NULL;
     *ret_result = NULL;
     int code = search_once(link, query, attributes, deadline_ms, ret_result);
-    if (lost(code) && was_open && link->dir->tools->now_ms() < deadline_ms) code = search_once(link, query, attributes, deadline_ms, ret_result);
+    if (lost(code) && was_open && !link->too_large && link->dir->tools->now_ms() < deadline_ms) code = search_once(link, query, attributes, deadline_ms, ret_result);
     return code;
 }
 
@@ -365,7 +394,7 @@ static enum auth_verdict by_bind(struct link *link, LDAPMessage *entry, struct s
     for (int tries = 0; dn && tries < 2; tries++) { /* the connection may have died while nobody logged in */
         bool fresh = !link->tried;
         code = fresh ? connect_new(link, &link->tried, deadline_ms) : LDAP_SUCCESS;
-        if (code == LDAP_SUCCESS) code = bind_as(dir, link->tried, dn, password, deadline_ms);
+        if (code == LDAP_SUCCESS) code = bind_as(link, link->tried, dn, password, deadline_ms);
         if (lost(code)) drop(&link->tried);
         if (!lost(code) || fresh) break;
     }
@@ -382,6 +411,13 @@ static bool true_attribute(struct link *link, LDAPMessage *entry, const char *na
     bool is = values && values[0] && link->dir->tools->truth(span_of(values[0]->bv_val, values[0]->bv_len));
     ldap_value_free_len(values);
     return is;
+}
+
+/* An entry that is too large is this client's trouble alone. */
+static enum auth_verdict unanswered(struct link *link, struct auth_answer *answer, int code)
+{
+    answer->of_client = link->too_large;
+    return link->dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
 }
 
 /* Whose password, whose rules? */
@@ -401,7 +437,7 @@ static enum auth_verdict dir_authenticate(void *instance, void *thread, const st
     if (!hash && *settings->superuser_attribute) attributes[0] = settings->superuser_attribute;
     LDAPMessage *result;
     if (query->password.bytes == 0) return dir->tools->say(answer, AUTH_DENY, "an empty password");
-    link->deadline_ms = deadline_ms;
+    begin(link, deadline_ms);
     int code = search(link, query, attributes, deadline_ms, &result);
     int entries = result ? ldap_count_entries(link->service, result) : 0;
     LDAPMessage *entry = entries > 0 ? ldap_first_entry(link->service, result) : NULL;
@@ -411,7 +447,7 @@ static enum auth_verdict dir_authenticate(void *instance, void *thread, const st
     else if (code == LDAP_SIZELIMIT_EXCEEDED || entries > 1)
         verdict = several(dir, answer);
     else if (code != LDAP_SUCCESS)
-        verdict = dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
+        verdict = unanswered(link, answer, code);
     else
         verdict = hash ? by_hash(link, entry, query->password, answer) : by_bind(link, entry, query->password, deadline_ms, answer);
     if (verdict == AUTH_ALLOW) answer->superuser = true_attribute(link, entry, settings->superuser_attribute);
@@ -429,7 +465,7 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
     } kinds[] = {{settings->publish_attribute, "publish"}, {settings->subscribe_attribute, "subscribe"}, {settings->all_attribute, "all"}};
     char *attributes[] = {settings->publish_attribute, settings->subscribe_attribute, settings->all_attribute, NULL};
     LDAPMessage *result;
-    link->deadline_ms = deadline_ms;
+    begin(link, deadline_ms);
     int code = search(link, query, attributes, deadline_ms, &result), entries = result ? ldap_count_entries(link->service, result) : 0;
     LDAPMessage *entry = entries == 1 && code == LDAP_SUCCESS ? ldap_first_entry(link->service, result) : NULL;
     bool asked = code == LDAP_SUCCESS || code == LDAP_NO_SUCH_OBJECT || code == LDAP_INVALID_DN_SYNTAX;
@@ -442,13 +478,13 @@ static enum auth_verdict dir_authorize(void *instance, void *thread, const struc
     }
     ldap_msgfree(result);
     if (code == LDAP_SIZELIMIT_EXCEEDED || entries > 1) return several(dir, answer);
-    return asked ? auth_rules_verdict(dir->tools, answer, wrong) : dir->tools->say(answer, AUTH_DOWN, "%s", sentence(link, code));
+    return asked ? auth_rules_verdict(dir->tools, answer, wrong) : unanswered(link, answer, code);
 }
 
 static bool dir_probe(void *instance, void *thread, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
     struct link *link = thread;
-    link->deadline_ms = deadline_ms;
+    begin(link, deadline_ms);
     drop(&link->service);
     drop(&link->tried);
     int code = service_ready(link, deadline_ms);

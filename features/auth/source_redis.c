@@ -24,6 +24,7 @@ struct redis {
 struct link {
     struct redis *redis;
     struct redis_wire *wire; /* NULL: none */
+    bool too_large;          /* the last question failed because of its answer's size */
     bool by_value;           /* the last question failed because of a value of the client's: it names a key of another kind */
 };
 
@@ -90,10 +91,11 @@ static void redis_detach(void *instance)
 /* One command whose answer is only OK or an error. */
 static bool settle(struct link *link, int argc, const char **argv, uint64_t deadline_ms, char *ret_error, size_t error_bytes)
 {
-    char error[100] = "";
-    redisReply *reply = redis_wire_ask(link->wire, argc, argv, NULL, deadline_ms, error, sizeof error);
+    char error[160] = "";
+    bool too_large;
+    redisReply *reply = redis_wire_ask(link->wire, argc, argv, NULL, deadline_ms, &too_large, error, sizeof error);
     bool fine = reply && reply->type == REDIS_REPLY_STATUS;
-    if (!fine) snprintf(ret_error, error_bytes, "%s failed: %.60s", argv[0], reply && reply->str ? reply->str : error);
+    if (!fine) snprintf(ret_error, error_bytes, "%s failed: %.150s", argv[0], reply && reply->str ? reply->str : error);
     if (reply) freeReplyObject(reply);
     return fine;
 }
@@ -103,7 +105,7 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     const struct redis *redis = link->redis;
     const struct auth_source_settings *settings = redis->settings;
     if (link->wire) return true;
-    link->wire = redis_wire_open(redis->host, redis->port, redis->tls, redis->tools, deadline_ms, ret_error, error_bytes);
+    link->wire = redis_wire_open(redis->host, redis->port, redis->tls, redis->tools, settings->answer_bytes_max, deadline_ms, ret_error, error_bytes);
     bool fine = link->wire != NULL;
     const char *auth[] = {"AUTH", *settings->username ? settings->username : settings->password, settings->password};
     if (fine && *settings->password) fine = settle(link, *settings->username ? 3 : 2, auth, deadline_ms, ret_error, error_bytes);
@@ -119,14 +121,14 @@ static redisReply *ask_once(struct link *link, const struct auth_query *query, u
     struct auth_text words[WORDS_MAX] = {0};
     const char *argv[WORDS_MAX];
     size_t bytes[WORDS_MAX];
-    link->by_value = false;
+    link->by_value = link->too_large = false;
     if (!connect_now(link, deadline_ms, ret_error, error_bytes)) return NULL;
     for (uint32_t i = 0; i < redis->words_count; i++) {
         redis->tools->template_render(redis->words[i], query, TEMPLATE_PLAIN, &words[i]);
         argv[i] = words[i].data ? words[i].data : "";
         bytes[i] = words[i].bytes;
     }
-    redisReply *reply = redis_wire_ask(link->wire, (int)redis->words_count, argv, bytes, deadline_ms, ret_error, error_bytes);
+    redisReply *reply = redis_wire_ask(link->wire, (int)redis->words_count, argv, bytes, deadline_ms, &link->too_large, ret_error, error_bytes);
     for (uint32_t i = 0; i < redis->words_count; i++)
         redis->tools->text_release(&words[i]);
     if (reply && reply->type != REDIS_REPLY_ERROR) return reply;
@@ -141,7 +143,7 @@ static redisReply *ask(struct link *link, const struct auth_query *query, uint64
 {
     bool was_open = link->wire != NULL;
     redisReply *reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
-    if (!reply && !link->by_value && was_open && link->redis->tools->now_ms() < deadline_ms) reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
+    if (!reply && !link->by_value && !link->too_large && was_open && link->redis->tools->now_ms() < deadline_ms) reply = ask_once(link, query, deadline_ms, ret_error, error_bytes);
     return reply;
 }
 
@@ -158,12 +160,19 @@ static struct span field(const struct redis *redis, const redisReply *reply, con
     return span_of(NULL, 0);
 }
 
+/* A key of another kind is nobody's entry; one that is too large is this client's trouble alone. */
+static enum auth_verdict unanswered(const struct link *link, struct auth_answer *answer, enum auth_verdict by_value, const char *error)
+{
+    answer->of_client = link->too_large;
+    return link->redis->tools->say(answer, link->by_value ? by_value : AUTH_DOWN, "%s", error);
+}
+
 static enum auth_verdict redis_authenticate(void *instance, void *thread, const struct auth_query *query, uint64_t deadline_ms, struct auth_answer *answer)
 {
     struct redis *redis = instance;
     char error[160] = "";
     redisReply *reply = ask(thread, query, deadline_ms, error, sizeof error);
-    if (!reply) return redis->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_NEXT : AUTH_DOWN, "%s", error);
+    if (!reply) return unanswered(thread, answer, AUTH_NEXT, error);
     struct span stored = field(redis, reply, "password_hash");
     enum auth_verdict verdict = !stored.data ? redis->tools->say(answer, AUTH_NEXT, "no such user")
                                              : auth_check_row(redis->tools, redis->settings, query, stored, field(redis, reply, "salt"), field(redis, reply, "is_superuser"), answer);
@@ -177,7 +186,7 @@ static enum auth_verdict redis_authorize(void *instance, void *thread, const str
     char error[160] = "";
     if (!redis->all) return redis->tools->say(answer, AUTH_DOWN, "query of an authorization must be HGETALL KEY");
     redisReply *reply = ask(thread, query, deadline_ms, error, sizeof error);
-    if (!reply) return redis->tools->say(answer, ((struct link *)thread)->by_value ? AUTH_DENY : AUTH_DOWN, "%s", error);
+    if (!reply) return unanswered(thread, answer, AUTH_DENY, error);
     const char *wrong = reply->type == REDIS_REPLY_ARRAY ? NULL : "the answer is no hash";
     for (size_t i = 0; !wrong && i + 1 < (size_t)reply->elements; i += 2)
         wrong = redis->tools->rule_words(answer, SPAN_LITERAL("allow"), text_of(reply->element[i + 1]), text_of(reply->element[i]), 7, -1);

@@ -1,5 +1,6 @@
 /* tools.c - what sources in shared objects reach the broker through; see source.h. */
 #include "base/log.h"
+#include "features/auth/dial.h"
 #include "features/auth/reply.h"
 #include "features/auth/source.h"
 
@@ -32,4 +33,6 @@ const struct auth_tools auth_tools = {
     .text_add = auth_text_add,
     .text_release = auth_text_release,
     .reply = auth_reply,
+    .resolve = auth_resolve,
+    .dial = auth_dial,
 };

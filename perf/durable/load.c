@@ -83,6 +83,15 @@ static int sleeper(int port, uint32_t number, bool stays)
     static const uint8_t disconnect_packet[] = {0xe0, 0};
     if (number) connect_packet[20] = (uint8_t)('0' + number);
     subscribe_packet[8] = (uint8_t)('a' + number);
+    if (stays) { /* not one that an earlier run has left something for */
+        int before = dial(port);
+        connect_packet[9] = 2;
+        put(before, connect_packet, sizeof connect_packet);
+        get(before, 4);
+        put(before, disconnect_packet, sizeof disconnect_packet);
+        close(before);
+        connect_packet[9] = 0;
+    }
     int fd = dial(port);
     put(fd, connect_packet, sizeof connect_packet);
     get(fd, 4);

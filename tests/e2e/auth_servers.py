@@ -174,7 +174,7 @@ class MariaDB(Server):
         if not os.path.exists(os.path.join(self.folder, "db")):
             me = pwd.getpwuid(os.geteuid()).pw_name
             self.run("mariadb-install-db", "--no-defaults", "--datadir=" + self.folder + "/db", "--auth-root-authentication-method=normal",
-                     "--user=" + me, "--skip-test-db")
+                     "--user=" + me, "--skip-test-db", env={**os.environ, "TMPDIR": self.folder})  # one that starts clears away the temporary tables of all others in /tmp
             super().start()
             self.run("mariadb", "--no-defaults", "-S", self.folder + "/s", "-u", "root", input="CREATE DATABASE mqtt; USE mqtt;\n" + SQL.format(
                 ann=hashed("ann"), root=hashed("root")) + f"CREATE USER t@'%' IDENTIFIED BY 'db-secret'{' REQUIRE X509' if self.tls else ''}; GRANT SELECT ON mqtt.* TO t@'%';")
@@ -182,7 +182,7 @@ class MariaDB(Server):
         return super().start()
 
     def command(self):
-        return ["mariadbd", "--no-defaults", "--user=" + pwd.getpwuid(os.geteuid()).pw_name, "--datadir=" + self.folder + "/db", f"--port={self.port}",
+        return ["mariadbd", "--no-defaults", "--user=" + pwd.getpwuid(os.geteuid()).pw_name, "--datadir=" + self.folder + "/db", "--tmpdir=" + self.folder, f"--port={self.port}",
                 "--bind-address=127.0.0.1", "--socket=" + self.folder + "/s", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M",
                 "--skip-name-resolve"] + ([f"--ssl-cert={self.path('server.pem')}", f"--ssl-key={self.path('server.key')}", f"--ssl-ca={self.path('ca.pem')}"] if self.tls else [])
 

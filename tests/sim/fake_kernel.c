@@ -53,12 +53,13 @@ struct kernel_ring {
     struct kernel_completion early[EARLY_MAX]; /* what fake_wakes() has found */
     uint32_t early_count;
     bool woken;
+    uint64_t min_wait_ns; /* of the last wait */
 };
 
 static struct {
     struct random_source random;
     struct fake_chances chances;
-    uint64_t now_ns;
+    uint64_t now_ns, look_ns;
     struct fake_socket sockets[FAKE_SOCKETS_MAX];
     int sockets_used;
     struct kernel_ring *rings[SHARDS_MAX];
@@ -126,6 +127,7 @@ void fake_release(void)
 }
 
 void fake_advance_ns(uint64_t ns) { world.now_ns += ns; }
+void fake_look_takes_ns(uint64_t ns) { world.look_ns = ns; }
 uint64_t fake_now_ns(void) { return world.now_ns; }
 
 int fake_connect(uint32_t shard)
@@ -194,7 +196,8 @@ static void fake_close(struct kernel_ring *ring)
 }
 
 static const struct kernel_features *fake_features(const struct kernel_ring *ring) { return &ring->features; }
-static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns; }
+static uint64_t fake_monotonic_ns(struct kernel_ring *ring) { return world.now_ns += world.look_ns; }
+static uint64_t fake_realtime_ns(struct kernel_ring *ring) { return world.now_ns; }
 
 static struct fake_operation *operation_add(struct kernel_ring *ring, enum fake_kind kind, int fd, uint64_t user)
 {
@@ -506,11 +509,14 @@ static uint32_t fake_wait(struct kernel_ring *ring, uint64_t timeout_ns, uint64_
 {
     uint32_t early = ring->early_count < max ? ring->early_count : max;
     ring->woken = false;
+    ring->min_wait_ns = min_wait_ns;
     memcpy(ret_completions, ring->early, early * sizeof *ret_completions);
     ring->early_count -= early;
     memmove(ring->early, ring->early + early, ring->early_count * sizeof *ret_completions);
     return ring->early_count ? early : early + collect(ring, ret_completions + early, max - early);
 }
+
+uint64_t fake_min_wait_ns(uint32_t shard) { return world.rings[shard]->min_wait_ns; }
 
 static uint32_t fake_settle(struct kernel_ring *ring, struct kernel_completion *ret_completions, uint32_t max)
 {
@@ -525,7 +531,7 @@ const struct kernel_verbs kernel_fake = {
     .close = fake_close,
     .features = fake_features,
     .monotonic_ns = fake_monotonic_ns,
-    .realtime_ns = fake_monotonic_ns,
+    .realtime_ns = fake_realtime_ns,
     .accept = fake_accept,
     .receive = fake_receive,
     .receive_done = fake_receive_done,

@@ -30,8 +30,12 @@ void fake_reset(uint64_t seed, const struct fake_chances *chances);
 /* Releases everything; CHECKs that the broker closed every socket it was given. */
 void fake_release(void);
 void fake_advance_ns(uint64_t ns);
+/* From now on each look at the monotonic clock takes so long (0 after fake_reset()): what a turn does between two looks is its measure then. */
+void fake_look_takes_ns(uint64_t ns);
 /* Would a shard that sleeps in wait() be woken now, by something that completes or by another shard? What has completed is given with its next wait(). */
 bool fake_wakes(uint32_t shard);
+/* What the shard's last wait() asked for. */
+uint64_t fake_min_wait_ns(uint32_t shard);
 uint64_t fake_now_ns(void);
 
 /* The clients' side. A socket number is good until fake_hang_up(). */

@@ -116,6 +116,27 @@ static int shelf_drop(void *context, uint64_t session, uint64_t from, uint64_t u
     return 0;
 }
 
+static int shelf_get(void *context, uint64_t space, uint64_t number, shelf_block *each, void *argument)
+{
+    struct fake_shelf *shelf = context;
+    if (!shelf->frozen && fails(shelf)) return -EIO;
+    uint32_t place = place_of(&shelf->now, space, number);
+    if (place == shelf->now.count) return 0;
+    const struct block *row = &shelf->now.rows[place];
+    if (row->session == space && row->number == number) each(argument, space, number, span_of(row->data, row->bytes));
+    return 0;
+}
+
+static int shelf_remove(void *context, uint64_t space, uint64_t number)
+{
+    struct fake_shelf *shelf = context;
+    if (shelf->frozen) return 0;
+    if (fails(shelf)) return -EIO;
+    uint32_t place = place_of(&shelf->now, space, number);
+    if (place < shelf->now.count && shelf->now.rows[place].session == space && shelf->now.rows[place].number == number) remove_at(&shelf->now, place);
+    return 0;
+}
+
 static bool shelf_next(void *context, uint64_t session, uint64_t *ret_session)
 {
     const struct fake_shelf *shelf = context;
@@ -153,7 +174,7 @@ void fake_shelf_destroy(struct fake_shelf *shelf)
 
 struct shelf fake_shelf_verbs(struct fake_shelf *shelf)
 {
-    return (struct shelf){.context = shelf, .put = shelf_put, .sync = shelf_sync, .read = shelf_read, .drop = shelf_drop, .next = shelf_next,
+    return (struct shelf){.context = shelf, .put = shelf_put, .sync = shelf_sync, .read = shelf_read, .drop = shelf_drop, .get = shelf_get, .remove = shelf_remove, .next = shelf_next,
                           .backup = shelf_backup, .size = shelf_size, .needs = shelf_needs, .compact = shelf_compact, .shrink = shelf_shrink,
                           .fault = shelf_fault, .close = shelf_close};
 }
@@ -167,3 +188,4 @@ void fake_shelf_restart(struct fake_shelf *shelf)
 }
 
 uint32_t fake_shelf_blocks(const struct fake_shelf *shelf) { return shelf->now.count; }
+uint32_t fake_shelf_rows(const struct fake_shelf *shelf) { return shelf->now.count - place_of(&shelf->now, SHELF_ROWS, 0); }

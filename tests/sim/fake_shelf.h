@@ -16,5 +16,6 @@ void fake_shelf_freeze(struct fake_shelf *shelf);
 /* It is as it was at its last sync, and works. */
 void fake_shelf_restart(struct fake_shelf *shelf);
 uint32_t fake_shelf_blocks(const struct fake_shelf *shelf);
+uint32_t fake_shelf_rows(const struct fake_shelf *shelf); /* what is behind SHELF_ROWS */
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/records.h"
 #include "store/spill.h"
 #include "tests/sim/fake_shelf.h"
 
@@ -54,25 +55,90 @@ static void check_answer(uint32_t shard, const struct spill_request *request)
     CHECK(expected >= request->until);
 }
 
+/* ---- rows: one every ROW_EVERY rounds, by its ticket ---- */
+
+#define ROW_EVERY   5
+#define ROWS_KEPT   20
+#define SPACE(shard) shelf_space(1, shard)
+
+struct rows {
+    uint64_t tickets[4096]; /* of row n + 1 */
+    uint32_t count, removed;
+};
+
+static void row_write(uint32_t shard, struct rows *rows, uint64_t ticket)
+{
+    uint8_t *data = memory_acquire(16);
+    rows->tickets[rows->count++] = ticket;
+    memcpy(data, (const uint64_t[]){shard, rows->count}, 16);
+    send_request(shard, (struct spill_request){.kind = SPILL_WRITE, .session = SPACE(shard), .from = rows->count, .data = data, .bytes = 16});
+}
+
+static void rows_send(uint32_t shard, enum spill_kind kind, const struct stored_row *rows, uint32_t count)
+{
+    uint8_t *data = memory_acquire(count * sizeof *rows);
+    memcpy(data, rows, count * sizeof *rows);
+    send_request(shard, (struct spill_request){.kind = kind, .data = data, .bytes = count * sizeof *rows, .from = rows[0].number});
+}
+
+/* The newest one that is there for good, and one that never was. False: there is none yet. */
+static bool row_fetch(uint32_t shard, const struct rows *rows)
+{
+    uint32_t n = rows->count;
+    while (n > rows->removed && rows->tickets[n - 1] > spill_synced(spill, shard))
+        n--;
+    if (n == rows->removed) return false;
+    rows_send(shard, SPILL_FETCH, (const struct stored_row[]){{SPACE(shard), n}, {SPACE(shard), UINT64_MAX}}, 2);
+    return true;
+}
+
+static void check_rows(uint32_t shard, const struct spill_request *request)
+{
+    uint32_t length, none;
+    uint64_t is[2];
+    memcpy(&length, request->data, 4);
+    CHECK(length == 16 && request->bytes == 24);
+    memcpy(is, request->data + 4, 16);
+    memcpy(&none, request->data + 20, 4);
+    CHECK(is[0] == shard && is[1] == request->from && none == SPILL_NO_ROW);
+}
+
 static void *shard_run(void *context)
 {
     uint32_t shard = (uint32_t)(uintptr_t)context, asked = 0, failed = 0;
+    uint64_t tickets = 0;
+    struct rows *rows = memory_acquire_zeroed(sizeof *rows);
+    CHECK(rounds / ROW_EVERY < sizeof rows->tickets / sizeof rows->tickets[0]);
     log_thread_attach("shard");
     for (uint64_t round = 0, answered = 0; round < rounds || answered < asked;) {
         if (round < rounds) {
             write_block(shard, round * BLOCK);
+            tickets++;
+            if (round % ROW_EVERY == 0) row_write(shard, rows, ++tickets);
+            if (round % 11 == 10) asked += row_fetch(shard, rows);
+            if (round % 60 == 59 && rows->count > rows->removed + ROWS_KEPT && !spill_held(spill)) {
+                const struct stored_row dead[] = {{SPACE(shard), rows->removed + 1}, {SPACE(shard), rows->removed + 2}};
+                if (rows->tickets[rows->removed + ROWS_KEPT] <= spill_synced(spill, shard)) { /* nobody has asked for these */
+                    rows_send(shard, SPILL_REMOVE, dead, 2);
+                    rows->removed += 2;
+                    tickets++;
+                }
+            }
             if (round % 7 == 6) {
                 send_request(shard, (struct spill_request){.kind = SPILL_READ, .session = shard + 1, .from = (round - 3) * BLOCK + 5, .until = round * BLOCK});
                 asked++;
             }
             if (round % 50 == 49) send_request(shard, (struct spill_request){.kind = SPILL_DROP, .session = shard + 1, .until = (round - 20) * BLOCK});
             if (round % 90 == 89) send_request(shard, (struct spill_request){.kind = SPILL_SYNC});
-            CHECK(spill_synced(spill, shard) <= ++round);
+            CHECK(spill_synced(spill, shard) <= tickets);
+            round++;
             (void)spill_backlog_bytes(spill, shard);
         }
         for (struct spill_request *request; (request = spill_take(spill, shard)); answered++) {
             if (request->error)
                 failed++;
+            else if (request->kind == SPILL_FETCH)
+                check_rows(shard, request);
             else
                 check_answer(shard, request);
             spill_request_release(request);
@@ -80,8 +146,10 @@ static void *shard_run(void *context)
         if (round % 16 == 0) poll(NULL, 0, 1);
     }
     send_request(shard, (struct spill_request){.kind = SPILL_SYNC});
-    while (spill_synced(spill, shard) < rounds)
+    while (spill_synced(spill, shard) < tickets)
         poll(NULL, 0, 1);
+    CHECK(spill_swept(spill));
+    memory_release(rows);
     CHECK(failed < asked && woken[shard] > 0 && spill_backlog_bytes(spill, shard) == 0);
     return NULL;
 }

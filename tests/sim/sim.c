@@ -49,6 +49,7 @@ struct sim {
     bool fills; /* somebody else fills the disk now and then, and makes room again */
     struct store *store;
     struct fake_shelf *shelf; /* NULL: queues stay in memory */
+    uint32_t shelf_fails;
     struct spill *spill;
     bool sleepy;   /* shards get a turn only when something would wake them */
     uint32_t lazy; /* a shard that seldom gets its turn (or none), so that lanes fill up */
@@ -58,6 +59,9 @@ static uint64_t seed_now;
 static uint32_t layers_now;
 static bool verbose, memory_only, store_only; /* no run has a store; all have one */
 static bool pressure_only;                    /* see pressure_choose() */
+static bool drops_now;                        /* see drops_choose() */
+static uint64_t dropped_before;               /* by the broker before the last crash */
+static uint64_t rows_found, rows_fetched; /* of retained messages: after starts; for subscribers */
 static uint64_t scouted_sum, scouted_across_sum, scouted_found_sum;
 static uint64_t pressure_drops, pressure_drop_runs, pressure_holds_sum;
 
@@ -144,6 +148,17 @@ static void pressure_choose(struct sim *sim)
     sim->settings.mqtt.pause_ms = pick(sim, 1, 3);
 }
 
+/* In a quarter of the runs with a shelf queues are short, and what has waited longest goes: also from the shelf, and while it is being read. */
+static void drops_choose(struct sim *sim)
+{
+    uint64_t fate = hash_u64(sim->seed ^ 0xd709);
+    drops_now = sim->shelf && (fate & 3) == 0;
+    dropped_before = 0;
+    if (!drops_now) return;
+    sim->settings.mqtt.queue_policy = QUEUE_DROP_OLDEST;
+    sim->settings.mqtt.queue_messages_max = 10 + (uint32_t)(fate >> 8 & 127);
+}
+
 #define RESERVE_BYTES (16 * STORE_SEGMENT_BYTES_MIN)
 #define FILL_NS       40000000ull /* so long the disk stays as it is */
 
@@ -153,6 +168,50 @@ static void disk_fill(struct sim *sim)
     uint64_t fate = sim->rules.chaos ? hash_u64(sim->seed ^ (fake_now_ns() / FILL_NS) * 0x9e37) : 1;
     uint64_t free_bytes = fate & 3 ? 4 * RESERVE_BYTES : fate & 12 ? RESERVE_BYTES / 2 : 0;
     fake_disk_set_size(sim->disk, fake_disk_used(sim->disk) + free_bytes);
+}
+
+struct row_look {
+    struct span topic, properties, payload; /* of the row */
+    uint8_t *copy;
+};
+
+static bool row_copy(void *context, uint64_t space, uint64_t number, struct span row)
+{
+    struct row_look *look = context;
+    look->copy = memory_acquire(row.bytes + 1);
+    memcpy(look->copy, row.data, row.bytes);
+    look->payload = span_of(look->copy, row.bytes);
+    return false;
+}
+
+/* The payload of a row that is there; the copy is the caller's. */
+static struct span row_payload(const struct sim *sim, struct stored_row row, struct span topic, size_t properties_bytes, uint8_t **ret_copy)
+{
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    struct row_look look = {0};
+    fake_shelf_set_fails(sim->shelf, 0);
+    CHECK(shelf.get(shelf.context, row.space, row.number, row_copy, &look) == 0);
+    fake_shelf_set_fails(sim->shelf, sim->shelf_fails);
+    if (!look.copy) sim_fail("a row that the log names is not on the shelf", NULL, 0, 0, (uint32_t)row.number);
+    if (look.payload.bytes < topic.bytes || memcmp(look.copy, topic.data, topic.bytes) != 0) sim_fail("a row is another topic's", NULL, 0, 0, (uint32_t)row.number);
+    *ret_copy = look.copy;
+    return span_skip(look.payload, topic.bytes + properties_bytes);
+}
+
+/* After a start: each row that the log names is there, and no other. */
+static void check_rows(const struct sim *sim, const struct state *state)
+{
+    uint32_t named = 0, cursor = 0;
+    for (const struct state_message *message; (message = map_next(&state->retained, &cursor));) {
+        if (!message->row.space) continue;
+        uint8_t *copy;
+        struct span payload = row_payload(sim, message->row, message->stored.topic, message->stored.properties.bytes, &copy);
+        if (payload.bytes != message->payload_bytes) sim_fail("a row of another size", NULL, 0, 0, (uint32_t)message->row.number);
+        memory_release(copy);
+        named++;
+    }
+    if (fake_shelf_rows(sim->shelf) != named) sim_fail("rows are left that nobody needs", NULL, fake_shelf_rows(sim->shelf), 0, named);
+    rows_found += named;
 }
 
 /* Opens the store on the disk, a new one or what a crash has left. */
@@ -175,9 +234,10 @@ static void store_make(struct sim *sim, uint32_t shards, struct state *state)
     fake_disk_set_chances(sim->disk, &chances);
     broker_use_store(sim->broker, sim->store, state);
     if (!sim->shelf) return;
-    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16), .reserve = sim->reserve};
-    fake_shelf_set_fails(sim->shelf, 0); /* a start that cannot read is refused */
+    struct spill_config spill = {.shelf = fake_shelf_verbs(sim->shelf), .shards_count = shards, .sync_bytes = 1u << pick(sim, 8, 16), .swept = true, .reserve = sim->reserve};
+    fake_shelf_set_fails(sim->shelf, sim->shelf_fails = 0); /* a start that cannot read is refused */
     CHECK(shelf_sweep(&spill.shelf, state) == 0);
+    check_rows(sim, state);
     sim->spill = spill_create(&spill);
     broker_use_spill(sim->broker, sim->spill);
 }
@@ -218,7 +278,7 @@ static void node_make(struct sim *sim)
     if (sim->store) {
         state_release(&state);
         store_recovered(sim->store);
-        if (sim->shelf) fake_shelf_set_fails(sim->shelf, pick(sim, 0, 1) ? 0 : pick(sim, 0, 5)); /* each failure costs a second */
+        if (sim->shelf) fake_shelf_set_fails(sim->shelf, sim->shelf_fails = pick(sim, 0, 1) ? 0 : pick(sim, 0, 5)); /* each failure costs a second */
     }
 }
 
@@ -262,7 +322,11 @@ static void sim_create(struct sim *sim, uint64_t seed)
                                                                 .memory_bytes = 1u << pick(sim, 10, 30), .queue_window = pick(sim, 1, 12),
                                                                 .queue_window_bytes = 1u << pick(sim, 10, 20)};
         if (pick(sim, 0, 3)) sim->shelf = fake_shelf_create(sim->seed ^ 0x5e1f);
+        uint64_t large = hash_u64(sim->seed ^ 0x4e7a); /* not the run's own chances */
+        sim->settings.mqtt.retained_shelf_above = large & 7 ? 1 + (large >> 3) % 1500 : 0;
+        sim->settings.mqtt.retained_shelf_memory_bytes = 1ull << (large >> 20) % 15;
     }
+    drops_choose(sim);
     node_make(sim);
     sim->lazy = pick(sim, 0, 7);
     sim->sleepy = pressure_only && (hash_u64(seed ^ 0x51ee) & 1); /* without threads that have ways of their own to wake a shard */
@@ -271,7 +335,8 @@ static void sim_create(struct sim *sim, uint64_t seed)
         sim_client_init(&sim->clients[c], c, c < 2 ? SIM_STEADY : c < 4 ? SIM_SHARED : pressure_only ? SIM_PUBLISHER : c % 2 ? SIM_CHAOTIC : SIM_STEADY,
                         &sim->random);
     sim->rules = (struct sim_rules){.random = &sim->random, .shards_count = sim->group.shards_count, .clients_count = clients,
-                                    .filler_max = pick(sim, 0, pick(sim, 0, 1) ? 3000 : 60), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills};
+                                    .filler_max = pick(sim, 0, pick(sim, 0, 1) ? 3000 : 60), .layers = layers_now, .pressure = pressure_only, .fills = sim->fills,
+                                    .returns = drops_now};
 }
 
 /* ---- running it ------------------------------------------------------------------------------------------------- */
@@ -381,12 +446,56 @@ static void check_shelf(const struct sim *sim)
     if (SUM(sim, dropped_damaged)) sim_fail("messages missing on the shelf", NULL, 0, 0, (uint32_t)SUM(sim, dropped_damaged));
 }
 
+/* Each retained message is whole, wherever its payload is, and the newest that was acknowledged. */
+static void retained_check(const struct sim *sim, const struct message *message)
+{
+    struct span topic = message_topic(message), payload = message_payload(message);
+    uint32_t publisher, qos, number;
+    char text[64] = "";
+    uint8_t *copy = NULL;
+    if (topic.bytes > sizeof text - 1 || topic.bytes < 5) return;
+    memcpy(text, topic.data, topic.bytes);
+    const char *at = strncmp(text, "mounted/here/", 13) == 0 ? text + 13 : text;
+    if (sscanf(at, "s/%u/%u", &publisher, &qos) != 2 || publisher >= sim->rules.clients_count || qos > 2) return;
+    if (message->shelved) {
+        const struct message_shelved *row = message_row(message);
+        payload = row_payload(sim, (struct stored_row){row->space, row->number}, topic, message->properties_bytes, &copy);
+        if (payload.bytes != row->payload_bytes) sim_fail("a row of another size", NULL, publisher, qos, (uint32_t)row->number);
+    }
+    if (payload.bytes < 4) sim_fail("a retained message without its payload", NULL, publisher, qos, message->shelved);
+    memcpy(&number, payload.data, 4);
+    const struct sim_flow *flow = &sim->clients[publisher].flows[qos];
+    uint32_t newest = number;
+    for (uint32_t n = number + 1; qos == 1 && n < flow->published; n++)
+        if (sim_retains(1, n) && flow->acknowledged[n] && !sim_client_late(publisher, qos, number) && !sim_client_again(publisher, number)) newest = n;
+    for (size_t i = 4; i < payload.bytes; i++)
+        if (payload.data[i] != (uint8_t)number) sim_fail("a retained payload is damaged", NULL, publisher, qos, number);
+    if (newest != number) sim_fail("an acknowledged retained message is lost", NULL, publisher, newest, number);
+    memory_release(copy);
+}
+
+static enum retain_answer retained_visit(void *context, struct span topic, void *message, uint64_t bytes)
+{
+    retained_check(context, message);
+    return RETAIN_NEXT;
+}
+
+static void check_retained(struct sim *sim)
+{
+    for (uint32_t s = 0; s < sim->group.shards_count; s++) {
+        struct retain_cursor *cursor = retain_scan_begin(span_of("", 0));
+        while (retain_scan_next(sim->broker->shards[s]->retained, cursor, 1000, retained_visit, sim)) {}
+        retain_scan_end(cursor);
+    }
+    rows_fetched += SUM(sim, retained_fetched);
+}
+
 /* Under pressure what a slow subscriber's queue had no room for may be missing: each of them is counted. */
 static uint64_t missing;
 
 static void missed(const char *what, const struct sim_client *client, uint32_t publisher, uint32_t qos, uint32_t number)
 {
-    if (!pressure_only) sim_fail(what, client, publisher, qos, number);
+    if (!pressure_only && !drops_now) sim_fail(what, client, publisher, qos, number);
     missing++;
 }
 
@@ -398,6 +507,14 @@ static void check_pressure(const struct sim *sim)
     pressure_drops += dropped;
     pressure_drop_runs += dropped != 0;
     pressure_holds_sum += SUM(sim, publishers_held);
+    missing = 0;
+}
+
+/* A message that is dropped may come from before a crash, after which it was there again, or be a chaotic client's: no more are missing than were dropped. */
+static void check_drops(const struct sim *sim)
+{
+    uint64_t dropped = dropped_before + SUM(sim, dropped_oldest);
+    if (missing > dropped) sim_fail("a message is missing that no counter knows of", NULL, (uint32_t)missing, 0, (uint32_t)dropped);
     missing = 0;
 }
 
@@ -414,10 +531,11 @@ static void check_flow(const struct sim *sim, uint32_t publisher, uint32_t qos, 
     if (shared_times > 1 && qos == 2) sim_fail("a QoS 2 message reached several members", NULL, publisher, qos, number);
 }
 
-static void sim_check(const struct sim *sim)
+static void sim_check(struct sim *sim)
 {
     uint64_t messages = 0;
     check_shelf(sim);
+    check_retained(sim);
     check_sinks(sim);
     for (uint32_t p = 0; p < sim->rules.clients_count; p++)
         for (uint32_t qos = 1; qos <= 2; qos++)
@@ -426,6 +544,7 @@ static void sim_check(const struct sim *sim)
                 check_flow(sim, p, qos, n);
             }
     if (pressure_only) check_pressure(sim);
+    if (drops_now) check_drops(sim);
     scouted_sum += SUM(sim, topics_scouted);
     scouted_across_sum += SUM(sim, topics_scouted_across);
     for (uint32_t s = 0; s < sim->group.shards_count; s++)
@@ -498,8 +617,10 @@ static void node_unmake(struct sim *sim)
 static void sim_crash(struct sim *sim)
 {
     check_shelf(sim);
+    check_retained(sim);
     check_sinks(sim);
     sim->crashes++;
+    dropped_before += SUM(sim, dropped_oldest);
     fake_crash_disk();
     if (sim->shelf) fake_shelf_freeze(sim->shelf);
     for (uint32_t c = 0; c < sim->rules.clients_count; c++)
@@ -512,6 +633,7 @@ static void sim_crash(struct sim *sim)
     if (sim->shelf) fake_shelf_restart(sim->shelf);
     node_make(sim);
     sim->rules.shards_count = sim->group.shards_count;
+    check_retained(sim);
     sim->lazy = pick(sim, 0, 7);
 }
 
@@ -582,6 +704,8 @@ int main(int argc, char **argv)
     if (verbose) printf("topics scouted: %" PRIu64 ", in other receives: %" PRIu64 ", matched by it: %" PRIu64 "\n", scouted_sum, scouted_across_sum, scouted_found_sum);
     if (count >= 100 && !pressure_only && scouted_across_sum == 0) return fprintf(stderr, "no topic was looked at before its turn: that has not been tested\n"), 1;
     if (pressure_only && count >= 100 && pressure_holds_sum == 0) return fprintf(stderr, "no publisher ever waited: this has tested nothing\n"), 1;
+    if (store_only) printf("payloads of retained messages: %" PRIu64 " rows were on the shelf after starts, %" PRIu64 " were fetched\n", rows_found, rows_fetched);
+    if (store_only && count >= 100 && (rows_found == 0 || rows_fetched == 0)) return fprintf(stderr, "no payload ever lay on the shelf: this has tested nothing\n"), 1;
     printf("sim: %" PRIu64 " seeds passed\n", count);
     return 0;
 }

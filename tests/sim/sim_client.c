@@ -30,6 +30,9 @@ static void send_ack(struct sim_client *client, enum mqtt_packet_type type, uint
  * it) and the one behind it not. MQTT 3 clients are disconnected by a refusal, so that nothing behind it is taken. */
 static bool late[SIM_CLIENTS_MAX][3][SIM_SEQUENCE_MAX];
 
+/* By publisher and number: retained QoS 1 messages that were sent once more when a later one had its acknowledgement: so they are the topic's again. */
+static bool again[SIM_CLIENTS_MAX][SIM_SEQUENCE_MAX];
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role role, struct random_source *random)
@@ -37,6 +40,7 @@ void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role r
     static const enum mqtt_version versions[] = {MQTT_3_1, MQTT_3_1_1, MQTT_5, MQTT_5};
     memset(client, 0, sizeof *client);
     memset(late[number], 0, sizeof late[number]);
+    memset(again[number], 0, sizeof again[number]);
     client->number = number;
     client->role = role;
     client->version = versions[random_below(random, 4)];
@@ -105,10 +109,21 @@ static void dial(struct sim_client *client, const struct sim_rules *rules, bool 
 
 static uint64_t user_of(uint32_t qos, uint32_t number) { return (uint64_t)qos << 32 | number; }
 
+bool sim_retains(uint32_t qos, uint32_t number) { return qos == 0 ? number % 7 == 0 : qos == 1 && number % 5 == 0; }
+
+bool sim_client_again(uint32_t publisher, uint32_t number) { return again[publisher][number]; }
+
+static void note_again(const struct sim_client *client, uint32_t number)
+{
+    for (uint32_t n = number + 1; n < client->flows[1].published; n++)
+        if (sim_retains(1, n) && client->flows[1].acknowledged[n]) again[client->number][number] = true;
+}
+
 static void send_publish(struct sim_client *client, const struct sim_rules *rules, uint32_t qos, uint32_t number,
                          uint16_t packet_id, bool dup)
 {
     static uint8_t payload[8192];
+    if (dup && qos == 1 && sim_retains(qos, number)) note_again(client, number);
     char topic[32];
     snprintf(topic, sizeof topic, "s/%u/%u", client->number, qos);
     uint32_t filler = number * 37 % (rules->filler_max + 1); /* the same each time the message is sent */
@@ -116,7 +131,7 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
     memset(payload + 4, (int)(number & 0xff), filler);
     struct mqtt_packet packet = {.type = MQTT_PUBLISH,
                                  .publish = {.dup = dup, .qos = (uint8_t)qos, .packet_id = packet_id,
-                                             .retain = qos == 0 && number % 7 == 0,
+                                             .retain = sim_retains(qos, number),
                                              .topic = span_of_string(topic), .payload = span_of(payload, 4 + filler)}};
     packet.publish.properties.present = 0;
     packet.publish.properties.raw = span_of(NULL, 0);
@@ -158,6 +173,12 @@ static void note_late(const struct sim_client *client)
 
 /* ---- what the broker says --------------------------------------------------------------------------------------- */
 
+/* Half of those that may have one ask for a subscription identifier: it must come with every message, wherever that has waited. 0: none. */
+static uint32_t subscription_id_of(const struct sim_client *client)
+{
+    return client->version == MQTT_5 && client->role != SIM_CHAOTIC && client->number % 2 ? 200 + client->number : 0;
+}
+
 static void subscribe_all(struct sim_client *client)
 {
     const struct span filter = client->role == SIM_SHARED ? SPAN_LITERAL("$share/group/s/#") : SPAN_LITERAL("s/#");
@@ -169,6 +190,12 @@ static void subscribe_all(struct sim_client *client)
                                  .subscribe = {.packet_id = 1, .count = client->role == SIM_STEADY ? 2 : 1,
                                                .subscriptions = entries}};
     packet.subscribe.properties.present = 0;
+    if (subscription_id_of(client)) {
+        packet.subscribe.properties.subscription_id = subscription_id_of(client);
+        packet.subscribe.properties.subscription_ids = NULL;
+        packet.subscribe.properties.subscription_ids_count = 1;
+        mqtt_set(&packet.subscribe.properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER);
+    }
     send_packet(client, &packet);
 }
 
@@ -195,7 +222,7 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
     if (persistent && !client->subscribed) subscribe_all(client);
 }
 
-static void take_publish(struct sim_client *client, const struct mqtt_publish *publish)
+static void take_publish(struct sim_client *client, const struct sim_rules *rules, const struct mqtt_publish *publish)
 {
     uint32_t publisher, qos, number;
     char topic[64] = "";
@@ -217,12 +244,14 @@ static void take_publish(struct sim_client *client, const struct mqtt_publish *p
     if (number >= SIM_SEQUENCE_MAX) sim_fail("a message nobody published", client, publisher, qos, number);
     for (size_t i = 4; i < publish->payload.bytes; i++)
         if (publish->payload.data[i] != (uint8_t)number) sim_fail("payload damaged", client, publisher, qos, number);
+    uint32_t id = mqtt_has(&publish->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER) ? publish->properties.subscription_id : 0;
+    if (client->version == MQTT_5 && id != subscription_id_of(client)) sim_fail("not its subscription identifier", client, publisher, qos, number);
     if (publish->retain) return; /* what was there before; the live copies are counted */
     struct sim_reception *reception = &client->receptions[publisher][qos];
     bool first = reception->times[number]++ == 0;
     if (!first && qos == 2) sim_fail("QoS 2 message twice", client, publisher, qos, number);
     if (!first && qos == 0) sim_fail("QoS 0 message twice", client, publisher, qos, number);
-    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest && !late[publisher][qos][number])
+    if (first && client->role == SIM_STEADY && (int32_t)number < reception->highest && !late[publisher][qos][number] && !rules->returns)
         sim_fail("order broken", client, publisher, qos, number);
     if ((int32_t)number > reception->highest) reception->highest = (int32_t)number;
 }
@@ -254,7 +283,7 @@ static void take_packet(struct sim_client *client, const struct sim_rules *rules
     client->packets_in++;
     switch (packet->type) {
     case MQTT_CONNACK: return take_connack(client, rules, &packet->connack);
-    case MQTT_PUBLISH: return take_publish(client, &packet->publish);
+    case MQTT_PUBLISH: return take_publish(client, rules, &packet->publish);
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:

@@ -54,6 +54,7 @@ struct sim_rules {
     bool chaos;      /* connections break, chaotic clients act, new messages are published */
     bool pressure;   /* no connection breaks, and publishers alone publish: as fast as they may */
     bool fills;      /* the disk becomes full now and then: what was refused comes again behind what was sent after it */
+    bool returns;    /* what was dropped may come again behind what came after it: by its publisher, or by a crash */
     uint32_t filler_max;
     uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };
@@ -68,6 +69,9 @@ bool sim_client_quiet(const struct sim_client *client);
 /* Ends its session for good: connects with a clean start and no expiry, then leaves. True when done. */
 bool sim_client_leave(struct sim_client *client, const struct sim_rules *rules);
 
+/* Messages with the retain flag. */
+bool sim_retains(uint32_t qos, uint32_t number);
+bool sim_client_again(uint32_t publisher, uint32_t number);
 /* This message may come behind others of its flow: see sim_client.c. */
 bool sim_client_late(uint32_t publisher, uint32_t qos, uint32_t number);
 

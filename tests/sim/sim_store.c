@@ -5,7 +5,8 @@
  * Each run is a few lives of a store. In each, one to three shards do operations on 24 buckets (a retained message and a session's
  * queue each), with checkpoints and recycling, while writes, syncs and the making of segments fail by chance; then the machine stops
  * at any point, often in the middle of a write. Afterwards, whatever the number of shards, each bucket must be as it was after
- * some operation not older than the last one that was acknowledged. In some lives a bit of a durable commit is flipped: the start
+ * some operation not older than the last one that was acknowledged. Retained payloads go to a shelf that fails and forgets what was not synced, as the broker
+ * does it (broker/retained_shelf.h): after each start the rows the log names are there and right, and no others are. In some lives a bit of a durable commit is flipped: the start
  * must refuse, unless the commit was the last one of its log, which cannot be told from one that was being written. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +18,9 @@
 #include "base/memory.h"
 #include "store/replay.h"
 #include "store/store.h"
+#include "store/shelf.h"
 #include "tests/sim/fake_disk.h"
+#include "tests/sim/fake_shelf.h"
 
 #define BUCKETS_COUNT 24
 #define SHARDS_LIMIT 3
@@ -37,6 +40,18 @@ struct bucket {
     uint64_t commits[HISTORY_MAX]; /* of the shard's log; 0: recovered */
     uint32_t count;
     bool session; /* its session was recovered */
+    struct stored_row row; /* of the newest content's retained message; space 0: it is not on the shelf */
+};
+
+#define ROWS_MAX 4096
+
+/* A row on its way to the shelf (commit 0, and not unnamed), or dead: by the record in that commit. */
+struct moving_row {
+    struct stored_row row;
+    uint32_t bucket, message;
+    uint64_t commit;
+    bool unnamed; /* dead, since it was replaced before it was named */
+    bool removed; /* dead, and not there any more until a crash */
 };
 
 struct sim_shard {
@@ -46,6 +61,9 @@ struct sim_shard {
     uint64_t message_id;
     bool writing;
     struct { int fd; const void *data; uint32_t bytes; uint64_t offset; } write;
+    uint64_t row_number;
+    struct moving_row rows[ROWS_MAX];
+    uint32_t rows_count;
     uint32_t checkpoint_bucket; /* BUCKETS_COUNT: none under way */
     uint64_t checkpoint_segment, checkpoint_commit;
 };
@@ -56,6 +74,8 @@ struct sim_store {
     struct fake_disk *disk;
     struct store_files files;
     struct store *store;
+    struct fake_shelf *shelf;
+    bool swept; /* in this life, and synced since */
     struct sim_shard shards[SHARDS_LIMIT];
     uint32_t shards_count;
     struct bucket buckets[BUCKETS_COUNT];
@@ -64,7 +84,11 @@ struct sim_store {
     uint64_t operations, crashes, flips, refused;
 };
 
+static uint64_t rows_found;
+
 static bool verbose;
+
+static struct content *content_now(struct bucket *bucket) { return &bucket->history[bucket->count - 1]; }
 
 _Noreturn static void sim_fail(const struct sim_store *sim, const char *what, uint32_t bucket)
 {
@@ -99,9 +123,8 @@ static uint64_t put_message(struct sim_shard *shard, uint32_t bucket, uint32_t n
     return message.id;
 }
 
-static uint32_t message_number(const struct sim_store *sim, const struct state_message *message, uint32_t bucket)
+static uint32_t payload_number(const struct sim_store *sim, struct span payload, uint32_t bucket)
 {
-    struct span payload = message->stored.payload;
     uint32_t number;
     if (payload.bytes < 4) sim_fail(sim, "a message without its number", bucket);
     memcpy(&number, payload.data, 4);
@@ -111,9 +134,130 @@ static uint32_t message_number(const struct sim_store *sim, const struct state_m
     return number;
 }
 
-/* ---- operations ------------------------------------------------------------------------------------------------- */
+static uint32_t message_number(const struct sim_store *sim, const struct state_message *message, uint32_t bucket)
+{
+    return payload_number(sim, message->stored.payload, bucket);
+}
 
-static struct content *content_now(struct bucket *bucket) { return &bucket->history[bucket->count - 1]; }
+/* ---- the shelf ---------------------------------------------------------------------------------------------------- */
+
+static void moving_add(struct sim_shard *shard, struct moving_row row)
+{
+    if (shard->rows_count == ROWS_MAX) sim_fail(shard->sim, "too many rows", row.bucket);
+    shard->rows[shard->rows_count++] = row;
+}
+
+/* What the bucket had is replaced by the record that was just put. */
+static void row_dies(struct sim_shard *shard, struct bucket *bucket)
+{
+    if (bucket->row.space) moving_add(shard, (struct moving_row){.row = bucket->row, .commit = wal_position(&shard->wal)});
+    bucket->row = (struct stored_row){0};
+}
+
+static void row_write(struct sim_shard *shard, uint32_t b)
+{
+    struct sim_store *sim = shard->sim;
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    uint32_t number = content_now(&sim->buckets[b])->retained;
+    uint32_t bytes = payload_bytes(number) + 4;
+    if (number == 0 || sim->buckets[b].row.space || bytes > 4096) return; /* each sync of the fake copies all of them */
+    uint8_t *payload = memory_acquire(bytes);
+    memset(payload, (int)(number & 0xff), bytes);
+    memcpy(payload, &number, 4);
+    struct stored_row row = {shelf_space(store_epoch(sim->store), shard->number), shard->row_number + 1};
+    if (shelf.put(shelf.context, row.space, row.number, span_of(payload, bytes)) == 0) {
+        shard->row_number++;
+        moving_add(shard, (struct moving_row){.row = row, .bucket = b, .message = number});
+    }
+    memory_release(payload);
+}
+
+static void shelved_put(struct sim_shard *shard, uint32_t b)
+{
+    char topic[16];
+    snprintf(topic, sizeof topic, "t/%u", b);
+    struct stored_shelved record = {.message = {.qos = 1, .topic = span_of_string(topic)}, .row = shard->sim->buckets[b].row,
+                                    .payload_bytes = payload_bytes(content_now(&shard->sim->buckets[b])->retained) + 4};
+    store_put_retain_shelved(&shard->wal, &record, shard->sim->now_ms);
+}
+
+/* Of all shards at the same time. */
+static void shelf_sync(struct sim_store *sim)
+{
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    if (shelf.sync(shelf.context) != 0) return;
+    sim->swept = true;
+    for (uint32_t s = 0; s < sim->shards_count; s++) {
+        struct sim_shard *shard = &sim->shards[s];
+        uint32_t before = shard->rows_count, kept = 0;
+        for (uint32_t i = 0; i < before; i++) {
+            struct moving_row moving = shard->rows[i];
+            struct bucket *bucket = &sim->buckets[moving.bucket];
+            if (moving.removed) continue;
+            bool under_way = moving.commit == 0 && !moving.unnamed;
+            if (under_way && content_now(bucket)->retained == moving.message && bucket->row.space == 0) {
+                bucket->row = moving.row;
+                shelved_put(shard, moving.bucket);
+                continue;
+            }
+            moving.unnamed |= under_way;
+            shard->rows[kept++] = moving;
+        }
+        shard->rows_count = kept;
+    }
+}
+
+static void rows_remove(struct sim_shard *shard)
+{
+    struct shelf shelf = fake_shelf_verbs(shard->sim->shelf);
+    for (uint32_t i = 0; i < shard->rows_count; i++) {
+        struct moving_row *moving = &shard->rows[i];
+        if (!moving->removed && (moving->unnamed || (moving->commit && wal_durable(&shard->wal, moving->commit))))
+            moving->removed = shelf.remove(shelf.context, moving->row.space, moving->row.number) == 0;
+    }
+}
+
+static void shelf_state_put(struct sim_shard *shard)
+{
+    static struct stored_row rows[ROWS_MAX];
+    uint64_t epoch = store_epoch(shard->sim->store);
+    struct stored_shelf_state state = {.space = shelf_space((uint32_t)epoch, shard->number), .settled = shard->row_number + 1,
+                                       .settled_epoch = shard->sim->swept ? epoch : 0, .rows = rows};
+    for (uint32_t i = 0; i < shard->rows_count; i++) {
+        const struct moving_row *moving = &shard->rows[i];
+        if (moving->commit || moving->unnamed)
+            rows[state.rows_count++] = moving->row;
+        else if (moving->row.number < state.settled)
+            state.settled = moving->row.number;
+    }
+    store_put_shelf_state(&shard->wal, &state, shard->sim->now_ms);
+}
+
+struct row_look {
+    const struct sim_store *sim;
+    uint32_t bucket, number;
+};
+
+static bool row_take(void *context, uint64_t space, uint64_t number, struct span row)
+{
+    struct row_look *look = context;
+    look->number = payload_number(look->sim, row, look->bucket);
+    return false;
+}
+
+static uint32_t retained_number(const struct sim_store *sim, const struct state_message *message, uint32_t bucket)
+{
+    struct row_look look = {sim, bucket, 0};
+    if (!message->row.space) return message_number(sim, message, bucket);
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    CHECK(shelf.get(shelf.context, message->row.space, message->row.number, row_take, &look) == 0);
+    if (look.number == 0) sim_fail(sim, "a row that the log names is not there", bucket);
+    if (message->payload_bytes != payload_bytes(look.number) + 4) sim_fail(sim, "a row of another size", bucket);
+    rows_found++;
+    return look.number;
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------- */
 
 static struct content *content_next(struct sim_store *sim, struct bucket *bucket)
 {
@@ -132,11 +276,13 @@ static void operate(struct sim_store *sim, uint32_t b)
     if (what < 3) {
         uint64_t id = put_message(shard, b, content->retained = ++sim->number);
         store_put_retain(&shard->wal, id, now_ms);
+        row_dies(shard, bucket);
     } else if (what == 3) {
         char topic[16];
         snprintf(topic, sizeof topic, "t/%u", b);
         content->retained = 0;
         store_put_retain_clear(&shard->wal, span_of_string(topic), now_ms);
+        row_dies(shard, bucket);
     } else if (what < 8 && content->queue_count < QUEUE_MAX) {
         struct stored_delivery delivery = {.message = put_message(shard, b, ++sim->number), .qos = 1};
         content->queue[content->queue_count++] = sim->number;
@@ -155,7 +301,10 @@ static void snapshot(struct sim_shard *shard, uint32_t b)
     struct sim_store *sim = shard->sim;
     const struct content *content = content_now(&sim->buckets[b]);
     uint64_t ids[QUEUE_MAX];
-    if (content->retained) store_put_retain(&shard->wal, put_message(shard, b, content->retained), sim->now_ms);
+    if (sim->buckets[b].row.space)
+        shelved_put(shard, b);
+    else if (content->retained)
+        store_put_retain(&shard->wal, put_message(shard, b, content->retained), sim->now_ms);
     for (uint32_t i = 0; i < content->queue_count; i++)
         ids[i] = put_message(shard, b, content->queue[i]);
     struct record_writer writer = {0};
@@ -190,6 +339,7 @@ static void checkpoint_step(struct sim_shard *shard)
     }
     uint32_t b = shard->checkpoint_bucket++;
     if (b % sim->shards_count == shard->number) snapshot(shard, b);
+    if (shard->checkpoint_bucket == BUCKETS_COUNT) shelf_state_put(shard);
     if (shard->checkpoint_bucket == BUCKETS_COUNT)
         shard->checkpoint_commit = store_put_checkpoint(&shard->wal, shard->checkpoint_segment, sim->now_ms);
 }
@@ -240,7 +390,7 @@ static struct content content_of(const struct sim_store *sim, const struct state
     char topic[16];
     snprintf(topic, sizeof topic, "t/%u", b);
     const struct state_message *retained = map_find(&state->retained, span_of_string(topic));
-    if (retained) content.retained = message_number(sim, retained, b);
+    if (retained) content.retained = retained_number(sim, retained, b);
     uint64_t id = b + 1;
     const struct state_session *session = map_find(&state->sessions, span_of(&id, 8));
     for (uint32_t i = session ? session->queue_head : 0; session && i < session->queue_count; i++) {
@@ -272,6 +422,10 @@ static void bucket_check(struct sim_store *sim, const struct state *state, uint3
             bucket->count = 1;
             uint64_t id = b + 1;
             bucket->session = map_find(&state->sessions, span_of(&id, 8)) != NULL;
+            char topic[16];
+            snprintf(topic, sizeof topic, "t/%u", b);
+            const struct state_message *retained = map_find(&state->retained, span_of_string(topic));
+            bucket->row = retained ? retained->row : (struct stored_row){0};
             return;
         }
     if (verbose)
@@ -296,8 +450,17 @@ static void life_begin(struct sim_store *sim)
     struct store_report report;
     state_init(&state);
     if (!store_recover(sim->store, &state, no_groups, NULL, sim, &report, error, sizeof error)) sim_fail(sim, error, 0);
-    for (uint32_t b = 0; b < BUCKETS_COUNT; b++)
+    struct shelf shelf = fake_shelf_verbs(sim->shelf);
+    fake_shelf_set_fails(sim->shelf, 0);
+    sim->swept = false;
+    if (shelf_sweep(&shelf, &state) != 0) sim_fail(sim, "the shelf cannot be swept", 0);
+    uint32_t rows_named = 0;
+    for (uint32_t b = 0; b < BUCKETS_COUNT; b++) {
         bucket_check(sim, &state, b, before ? committed[b % before] : 0);
+        rows_named += sim->buckets[b].row.space != 0;
+    }
+    if (fake_shelf_rows(sim->shelf) != rows_named) sim_fail(sim, "rows are left that the log does not name", fake_shelf_rows(sim->shelf) - rows_named);
+    fake_shelf_set_fails(sim->shelf, pick(sim, 0, 1) ? pick(sim, 0, 40) : 0);
     state_release(&state);
     store_recovered(sim->store);
     struct fake_disk_chances none = {0}, chances = {.write_fails = pick(sim, 0, 12), .sync_fails = pick(sim, 0, 12),
@@ -342,6 +505,9 @@ static void life(struct sim_store *sim)
         if (pick(sim, 0, 2) == 0) write_complete(shard, false);
         if (pick(sim, 0, 3) == 0) checkpoint_step(shard);
         if (pick(sim, 0, 7) == 0) store_step(sim->store);
+        if (pick(sim, 0, 2) == 0) row_write(shard, pick(sim, 0, BUCKETS_COUNT / sim->shards_count - 1) * sim->shards_count + shard->number);
+        if (pick(sim, 0, 19) == 0) shelf_sync(sim);
+        if (pick(sim, 0, 5) == 0) rows_remove(shard);
         if (pick(sim, 0, 50) == 0) wal_touch(&shard->wal, sim->now_ms);
     }
 }
@@ -356,6 +522,7 @@ static void life_end(struct sim_store *sim)
         shard->wal.committed = committed;
     }
     store_close(sim->store);
+    fake_shelf_restart(sim->shelf);
     fake_disk_crash(sim->disk);
     sim->crashes++;
 }
@@ -417,6 +584,7 @@ static void sim_run(uint64_t seed)
     struct fake_disk_chances none = {0};
     sim->disk = fake_disk_create(seed ^ 0xd15c, &none);
     sim->files = fake_disk_files(sim->disk);
+    sim->shelf = fake_shelf_create(seed ^ 0x5e1f);
     for (uint32_t b = 0; b < BUCKETS_COUNT; b++)
         sim->buckets[b].count = 1;
     for (uint32_t lives = pick(sim, 1, 5); lives > 0; lives--) {
@@ -430,6 +598,7 @@ static void sim_run(uint64_t seed)
         printf("seed 0x%" PRIx64 ": %" PRIu64 " operations, %" PRIu64 " crashes, %" PRIu64 " flips (%" PRIu64 " noticed)\n", seed, sim->operations,
                sim->crashes, sim->flips, sim->refused);
     fake_disk_release(sim->disk);
+    fake_shelf_destroy(sim->shelf);
     memory_release(sim);
 }
 
@@ -449,6 +618,7 @@ int main(int argc, char **argv)
     for (uint64_t seed = first; seed < first + count; seed++)
         sim_run(seed);
     fake_disk_release_pool();
-    printf("sim_store: %" PRIu64 " seeds\n%" PRIu64 " passed, 0 failed\n", count, count);
+    if (count >= 100 && rows_found == 0) return fprintf(stderr, "no row was on the shelf at a start: this has tested nothing\n"), 1;
+    printf("sim_store: %" PRIu64 " seeds, %" PRIu64 " rows of the shelf found at starts\n%" PRIu64 " passed, 0 failed\n", count, rows_found, count);
     return 0;
 }

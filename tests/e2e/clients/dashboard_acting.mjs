@@ -1,22 +1,38 @@
 // The pages that do something: kicking, banning, users, messages, listeners, configuration.
 import { writeFileSync } from 'node:fs'
-import { check } from './person.mjs'
+import { check, sleep } from './person.mjs'
 
 export const acting = (me, { HOSTILE, shots }) => ({
   async a_client_is_kicked () {
     await me.go('clients/worker-2', 'Kick')
     await me.until('connected')
-    await me.press('Kick')
+    await me.page.focus('#kick')
+    await me.page.keyboard.press('Enter')
     await me.dialog('Disconnect worker-2?')
     await me.page.keyboard.press('Escape') // not this time
     await me.closed()
     check((await me.text()).includes('connected'), 'Escape has kicked it')
-    check(await me.page.evaluate(() => document.activeElement.id) === 'kick' || true, 'the focus')
+    check(await me.page.evaluate(() => document.activeElement.id) === 'kick', 'the focus')
     await me.page.focus('#kick')
     await me.page.keyboard.press('Enter')
     await me.dialog('Disconnect worker-2?')
     await me.page.keyboard.press('Enter') // the dialog's button has the focus
     await me.until('There is no such session')
+  },
+  async clients_whose_ids_are_steps_of_a_path () {
+    for (const id of ['.', '..', '~.']) {
+      await me.go('clients?like_clientid=.', 'Kick the chosen')
+      await me.follow(id)
+      await me.until(`steps/${id}`)
+      check((await me.text()).includes('connected'), `${id} is connected`)
+      await me.type('Subscribe it to', 'more/steps')
+      await me.press('Subscribe')
+      await me.until('more/steps')
+      await me.press('Kick')
+      await me.dialog(`Disconnect ${id}?`)
+      await me.press('Kick')
+      await me.until('There is no such session')
+    }
   },
   async several_clients_are_kicked () {
     await me.go('clients?like_clientid=worker-', 'worker-3')
@@ -212,6 +228,7 @@ export const acting = (me, { HOSTILE, shots }) => ({
     await me.visit('Messages', 'Connect')
     await me.press('Connect')
     await me.until('connected')
+    const since = Date.now()
     await me.type('Filter', 'console/#')
     await me.type('QoS', '2')
     await me.press('Subscribe')
@@ -223,6 +240,19 @@ export const acting = (me, { HOSTILE, shots }) => ({
       await me.press('Publish')
       await me.until(`<b>payload ${qos}</b>`)
     }
+    await me.type('Filter', 'talk/#') // hundreds of messages a second
+    await me.press('Subscribe')
+    await me.page.waitForFunction(() => document.querySelector('.chips')?.textContent.includes('talk/#'))
+    const stay = await me.page.evaluate(async () => {
+      const find = () => [...document.querySelectorAll('#main button')].filter((one) => ['Disconnect', '✕'].includes(one.textContent))
+      const received = () => Number(document.getElementById('main').textContent.match(/(\d+) received/)[1])
+      const before = find(); const from = received()
+      while (received() < from + 200) await new Promise((resolve) => setTimeout(resolve, 20))
+      return [before.length, before.filter((one) => one.isConnected).length]
+    })
+    check(stay.join() === '3,3', `buttons, and those that are still there after some messages: ${stay}`)
+    await me.press('Unsubscribe talk/#')
+    await me.page.waitForFunction(() => !document.querySelector('.chips')?.textContent.includes('talk/#'))
     await me.page.$eval('#main summary', (one) => one.click())
     await me.type('Content type', 'text/x-hostile; <b>')
     await me.type('User properties', 'colour = <i>red</i>\nempty =')
@@ -234,6 +264,8 @@ export const acting = (me, { HOSTILE, shots }) => ({
     check(await me.page.$$eval('.messages b:not(.text)', (found) => found.length) === 0, 'a payload became markup')
     await me.go('overview'); await me.go('console', 'payload 2') // it goes on meanwhile
     await me.shot('console')
+    await sleep(Math.max(0, since + 3500 - Date.now())) // longer than 1.5 times the keep-alive of 2 s that the broker has told it
+    check((await me.text()).includes('connected') && !(await me.text()).includes('The broker disconnected'), 'keep-alive')
     await me.press('Disconnect')
     await me.until('Connect')
   },

@@ -81,6 +81,7 @@ export const seeing = (me, { url, HOSTILE }) => ({
     check(await me.page.$$eval('#main img, #main script', (found) => found.length) === 0, 'a topic became markup')
     await me.press('kept/json')
     await me.dialog('"value": 7')
+    await me.dialog('"id": 12345678901234567890') // as it came
     await me.page.keyboard.press('Escape')
     await me.press('kept/binary')
     await me.dialog('00 ff fe 3c')

@@ -76,7 +76,7 @@ static void world_make(uint32_t layers, uint32_t pipe_bytes)
     world.layers = layers;
     world.listener_settings = (struct listener_settings){.name = "x", .enable = true};
     world.listener = (struct listener){.settings = &world.listener_settings, .admits = layers != 0};
-    world.settings = (struct settings){.node = {.connections_max = 64}, .io = {.receive_buffers_bytes = 1 << 20, .turn_budget_us = BUDGET_US},
+    world.settings = (struct settings){.node = {.connections_max = 1024}, .io = {.receive_buffers_bytes = 1 << 20, .turn_budget_us = BUDGET_US},
                                        .listeners = &world.listener_settings, .listeners_count = 1};
     qsbr_init(&world.qsbr, 1);
     world.group = (struct shard_group){.shards_count = 1, .verbs = &kernel_fake, .handler = &handler, .mesh = mesh_create(1, LANE_SLOTS),
@@ -215,4 +215,67 @@ Test(turn, a_small_receive_overtakes_none_of_its_own_connection)
     }
     cr_assert_gt(overtaken, 100, "%u small ones had to wait", overtaken);
     all_end();
+}
+
+/* ---- rest ------------------------------------------------------------------------------------------------------- */
+
+#define CROWD 600 /* more than two turns' sends */
+
+static uint32_t messages_each; /* that whatever comes becomes for everybody */
+
+static struct conn_progress received_for_all(struct shard *shard, struct conn *conn, struct span bytes)
+{
+    for (uint32_t slot = 0; slot < CROWD; slot++) {
+        memset(conn_reserve(shard, &shard->conns[slot], 8), 0, 8);
+        conn_commit(&shard->conns[slot], 8);
+    }
+    shard->stats.publish_sent += (uint64_t)CROWD * messages_each;
+    return (struct conn_progress){bytes.bytes, 1};
+}
+
+/* The longest minimum wait while a message (and, in the middle of its sends, perhaps another one) goes to the crowd. */
+static uint64_t longest_rest(uint32_t each, bool another)
+{
+    struct shard_handler to_all = handler;
+    uint64_t longest_ns = 0, rests_until_ns = 0;
+    world_make(0, 16384);
+    world.accepted = 0;
+    int first = fake_connect(0);
+    for (uint32_t i = 1; i < CROWD; i++)
+        fake_connect(0);
+    for (uint32_t i = 0; i < 10000 && world.accepted < CROWD; i++)
+        one_turn();
+    cr_assert_eq(world.accepted, CROWD);
+    for (uint32_t i = 0; i < 50; i++) { /* a crowd that has just come is gathered, too: accept.c */
+        fake_advance_ns(20000000);
+        one_turn();
+    }
+    to_all.received = received_for_all;
+    world.group.handler = &to_all;
+    messages_each = each;
+    uint64_t sends = stats_read(&world.shard->stats.sends);
+    fake_client_send(first, "1", 1);
+    for (uint32_t turns = 0; turns < 60; turns++) {
+        uint64_t before = stats_read(&world.shard->stats.sends);
+        shard_turn(world.shard, 1000000000);
+        uint64_t now_ns = fake_now_ns(), wait_ns = fake_min_wait_ns(0), after = stats_read(&world.shard->stats.sends);
+        if (wait_ns > 60000 && wait_ns > longest_ns) rests_until_ns = now_ns + wait_ns;
+        if (wait_ns > longest_ns) longest_ns = wait_ns;
+        if (now_ns + 30000 < rests_until_ns) cr_assert_lt(after - before, 100, "it sends while it rests (but for what had found no room)");
+        if (another && after - sends > CROWD / 2 && after - sends < CROWD) another = fake_client_send(first, "2", 1) != 1;
+        bool rests = world.shard->dirty_count && after - before < 100;
+        fake_advance_ns(rests ? 100000 : 600000);
+    }
+    cr_assert_eq(world.shard->dirty_count, 0, "all has been sent");
+    world.group.handler = &handler;
+    world_end();
+    return longest_ns;
+}
+
+Test(turn, a_round_of_sends_behind_which_the_next_waits_is_followed_by_a_rest)
+{
+    uint64_t rest_ns = longest_rest(1, true);
+    cr_assert(rest_ns > 200000 && rest_ns < 600000, "a fifth of some turns of 600 us: %llu", (unsigned long long)rest_ns);
+    cr_assert_lt(longest_rest(1, false), 60000, "nothing waits");
+    cr_assert_lt(longest_rest(16, true), 60000, "many messages a send");
 }

@@ -149,6 +149,86 @@ Test(records, a_queue_in_parts_takes_what_happens_in_between)
     state_release(&state);
 }
 
+static void rest_part_put(struct memory_log *log, uint8_t begins, uint64_t message)
+{
+    struct record_writer part = {0};
+    struct stored_delivery delivery = {.message = message, .qos = 1};
+    record_put_u64(&part, 7);
+    record_put_u8(&part, begins);
+    record_put_u32(&part, 1);
+    record_put_delivery(&part, &delivery);
+    struct span whole = span_of(part.data, part.bytes);
+    wal_append(&log->wal, STORE_QUEUE_PART, &whole, 1, 0);
+    record_writer_release(&part);
+}
+
+/* Its queue: message 1, then entries 11 and 12 on the shelf, then what the parts say, or (rest > 0) that message alone. */
+static void spilled_snapshot_put(struct memory_log *log, uint64_t rest)
+{
+    struct record_writer snapshot = {0};
+    struct stored_session session = session_of(7, "client");
+    struct stored_delivery first = {.message = 1, .qos = 1}, last = {.message = rest, .qos = 1};
+    record_put_session(&snapshot, &session);
+    for (int i = 0; i < 3; i++)
+        record_put_u32(&snapshot, 0); /* subscriptions, incoming, window */
+    record_put_u32(&snapshot, 1);
+    record_put_delivery(&snapshot, &first);
+    record_put_u32(&snapshot, 0); /* partial messages */
+    for (uint64_t number = 10; number < 14; number++) /* front; on the shelf: from, until */
+        if (number != 12) record_put_u64(&snapshot, number);
+    record_put_u64(&snapshot, 100);
+    record_put_u32(&snapshot, rest ? 1 : STORE_QUEUE_IN_PARTS);
+    if (rest) record_put_delivery(&snapshot, &last);
+    struct span whole = span_of(snapshot.data, snapshot.bytes);
+    wal_append(&log->wal, STORE_SNAPSHOT, &whole, 1, 0);
+    record_writer_release(&snapshot);
+}
+
+static void rest_is(const struct state *state, uint64_t first, uint32_t count)
+{
+    const struct state_session *found = find(state, 7);
+    cr_assert(found->queue_count - found->queue_head == 1 && found->queue[found->queue_head].message->stored.id == 1);
+    cr_assert(found->shelved && found->shelf_from == 11 && found->shelf_until == 13);
+    cr_assert_eq(found->rest_count - found->rest_head, count);
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_eq(found->rest[found->rest_head + i].message->stored.id, first + i);
+}
+
+/* What is behind the shelf comes before the SNAPSHOT that says so, and in the events since; the front of the queue has nothing to do with it. */
+Test(records, what_is_behind_the_shelf_in_parts)
+{
+    struct memory_log log;
+    struct state state;
+    log_open(&log);
+    state_init(&state);
+    for (uint64_t id = 1; id <= 6; id++) {
+        struct stored_message message = {.id = id, .qos = 1, .topic = SPAN_LITERAL("t")};
+        store_put_message(&log.wal, &message, 0);
+    }
+    struct stored_delivery fourth = {.message = 4, .qos = 1}, fifth = {.message = 5, .qos = 1}, sixth = {.message = 6, .qos = 1};
+    rest_part_put(&log, STORE_PART_OF_REST, 6); /* these begin anew */
+    rest_part_put(&log, STORE_PART_OF_REST, 2);
+    store_put_packet(&log.wal, STORE_SENT, 7, 50, 0);
+    store_put_delivery(&log.wal, 7, &fourth, 0, 0);
+    rest_part_put(&log, STORE_PART_NEXT, 3);
+    store_put_packet(&log.wal, STORE_DROP, 7, 0, 0);
+    spilled_snapshot_put(&log, 0);
+    store_put_delivery(&log.wal, 7, &fifth, 0, 0);
+    log_apply(&log, &state);
+    rest_is(&state, 2, 4);
+    log_close(&log);
+
+    log_open(&log); /* and parts that a SNAPSHOT with a count of its own has made superfluous */
+    rest_part_put(&log, STORE_PART_OF_REST, 3);
+    store_put_delivery(&log.wal, 7, &sixth, 0, 0);
+    spilled_snapshot_put(&log, 5);
+    log_apply(&log, &state);
+    rest_is(&state, 5, 1);
+    cr_assert(!find(&state, 7)->parts && find(&state, 7)->shadow_count == 0 && find(&state, 7)->tail_count == 0);
+    log_close(&log);
+    state_release(&state);
+}
+
 static void group_of_member(void *context, const struct state_session *session, const struct state_message *message,
                             struct state_partial *partial)
 {
