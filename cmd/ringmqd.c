@@ -453,6 +453,7 @@ static int broker_run(struct control *control)
         stop(control);
     }
     runs &= control_run(control);
+    ringmqd_store_shards_end(&control->store);
     node_destroy(control->node);
     admin_destroy(control->admin);
     if (answers >= 0) close(answers);

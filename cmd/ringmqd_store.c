@@ -229,6 +229,11 @@ bool ringmqd_store_backup(struct ringmqd_store *store, char *ret_error, size_t e
     return snprintf(ret_error, error_bytes, "%s", backup.error), false;
 }
 
+void ringmqd_store_shards_end(struct ringmqd_store *store)
+{
+    if (store->spill) spill_shards_end(store->spill);
+}
+
 void ringmqd_store_close(struct ringmqd_store *store)
 {
     if (store->has_backup) pthread_join(store->backup, NULL);

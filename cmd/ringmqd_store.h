@@ -32,6 +32,8 @@ bool ringmqd_store_started(struct ringmqd_store *store);
 bool ringmqd_store_backup(struct ringmqd_store *store, char *ret_error, size_t error_bytes);
 /* Any thread. */
 void ringmqd_store_last_backup(struct ringmqd_store *store, struct admin_backup *ret_backup);
+/* Before the shards go, whose threads have ended: the store's own threads go on until ringmqd_store_close(). */
+void ringmqd_store_shards_end(struct ringmqd_store *store);
 /* After the node has gone. Also after a start that failed. */
 void ringmqd_store_close(struct ringmqd_store *store);
 

@@ -46,6 +46,7 @@ struct spill {
     uint64_t again_ms; /* after a failure */
     _Atomic int trouble;
     pthread_mutex_t lock;       /* of backup alone */
+    pthread_mutex_t wake_lock;  /* of config.wake */
     pthread_cond_t backed_up;
     struct backup backup;
     pthread_t thread;
@@ -73,6 +74,7 @@ struct spill *spill_create(const struct spill_config *config)
     for (uint32_t s = 0; s < SHARDS_MAX; s++)
         spill->desks[s].todo_end = &spill->desks[s].todo;
     pthread_mutex_init(&spill->lock, NULL);
+    pthread_mutex_init(&spill->wake_lock, NULL);
     pthread_cond_init(&spill->backed_up, NULL);
     return spill;
 }
@@ -82,6 +84,20 @@ static void wake(struct spill *spill)
     uint64_t one = 1;
     ssize_t written = write(spill->wake, &one, sizeof one);
     (void)written; /* a full counter wakes it, too */
+}
+
+static void shard_wake(struct spill *spill, uint32_t shard)
+{
+    pthread_mutex_lock(&spill->wake_lock);
+    if (spill->config.wake) spill->config.wake(spill->config.context, shard);
+    pthread_mutex_unlock(&spill->wake_lock);
+}
+
+void spill_shards_end(struct spill *spill)
+{
+    pthread_mutex_lock(&spill->wake_lock);
+    spill->config.wake = NULL;
+    pthread_mutex_unlock(&spill->wake_lock);
 }
 
 void spill_request_release(struct spill_request *request)
@@ -184,7 +200,7 @@ static bool block_take(void *context, uint64_t session, uint64_t number, struct 
 static void answer(struct spill *spill, uint32_t shard, struct spill_request *request)
 {
     stack_push(&spill->desks[shard].answered, request);
-    if (spill->config.wake) spill->config.wake(spill->config.context, shard);
+    shard_wake(spill, shard);
 }
 
 /* ---- rows ---- */
@@ -456,7 +472,7 @@ static void sync_now(struct spill *spill, uint64_t now_ms)
         struct spill_desk *desk = &spill->desks[s];
         if (atomic_load(&desk->synced) == desk->written) continue;
         atomic_store_explicit(&desk->synced, desk->written, memory_order_release);
-        if (spill->config.wake) spill->config.wake(spill->config.context, s);
+        shard_wake(spill, s);
     }
 }
 
@@ -541,7 +557,7 @@ void spill_destroy(struct spill *spill)
         wake(spill);
         pthread_join(spill->thread, NULL);
     }
-    spill->config.wake = NULL;
+    spill_shards_end(spill);
     spill->again_ms = 0;
     atomic_store(&spill->held, false);
     spill->sync_wanted = true;
@@ -559,6 +575,7 @@ void spill_destroy(struct spill *spill)
     close(spill->wake);
     pthread_cond_destroy(&spill->backed_up);
     pthread_mutex_destroy(&spill->lock);
+    pthread_mutex_destroy(&spill->wake_lock);
     memory_release(spill);
 }
 

@@ -53,6 +53,8 @@ struct spill_config {
 /* NULL, with errno: there is no descriptor to be had; the shelf stays the caller's. */
 struct spill *spill_create(const struct spill_config *config);
 bool spill_start(struct spill *spill); /* its thread; false: there is none to be had */
+/* The shards are about to go: none is woken from now on. Any thread. */
+void spill_shards_end(struct spill *spill);
 /* Ends the thread when everything sent is done and synced, as far as the shelf can. */
 void spill_destroy(struct spill *spill);
 
