@@ -58,10 +58,11 @@ void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait,
     list_append(&broker->durable->committing, &wait->commit_link);
 }
 
-/* The connection an answer is for, if it still stands. */
+/* The connection an answer is for, if it still stands. One that is about to end gets no more: behind a refusal that its client learns by that alone, an acknowledgement
+ * would say that what came later is done, and the client would send the refused message again behind that. */
 static struct conn *wait_conn(const struct durable_wait *wait)
 {
-    struct conn *conn = wait->session ? wait->session->conn : NULL;
+    struct conn *conn = wait->session && !wait->session->kicked ? wait->session->conn : NULL;
     return conn && conn_name(conn) == wait->conn && conn->state == CONN_OPEN ? conn : NULL;
 }
 
