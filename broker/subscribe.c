@@ -582,8 +582,10 @@ static enum mqtt_reason subscription_remove(struct broker_shard *broker, struct 
     struct sinks_removed removed = sinks_remove(broker->sinks, filter, subscription->share_group, session);
     if (!removed.found) return MQTT_REASON_NO_SUBSCRIPTION_EXISTED;
     session_subscription_remove(session, removed.local_id);
-    if (!subscription->share_group.bytes) exclusive_drop(&broker->broker->exclusive, filter, session);
-    if (UNLIKELY(session->querying) && !is_shared(subscription->share_group)) retained_cancel(session, filter);
+    if (!is_shared(subscription->share_group)) {
+        exclusive_drop(&broker->broker->exclusive, filter, session);
+        if (UNLIKELY(session->querying)) retained_cancel(session, filter);
+    }
     if (UNLIKELY(session_is_durable(session))) {
         durable_filter_count(broker, removed.local_id, false);
         durable_unsubscribe(broker, session, filter, subscription->share_group);
