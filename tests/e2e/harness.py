@@ -122,8 +122,10 @@ class Broker:
             self.start(wait)
 
     def write_config(self, text):
-        with open(self.config_file, "w", encoding="utf-8") as file:
+        """At once: a broker that is still at an earlier SIGHUP reads the old file or the new one, never half of it."""
+        with open(self.config_file + ".new", "w", encoding="utf-8") as file:
             file.write(text)
+        os.replace(self.config_file + ".new", self.config_file)
 
     def start(self, wait=True):
         check(os.access(self.program, os.X_OK), f"{self.program} is not there; build it first")
