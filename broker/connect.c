@@ -7,6 +7,7 @@
 #include "broker/broker.h"
 #include "broker/doors.h"
 #include "broker/mount.h"
+#include "proto/encode.h"
 
 /* ---- keep-alive ------------------------------------------------------------------------------------------------- */
 
