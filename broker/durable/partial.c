@@ -123,7 +123,7 @@ void durable_groups(void *context, const struct state_session *session, const st
                     struct state_partial *partial)
 {
     for (uint32_t i = 0; i < session->subscriptions_count; i++) {
-        const struct stored_subscription *stored = &session->subscriptions[i].stored;
+        const struct stored_subscription *stored = &session->subscriptions[i]->stored;
         if (stored->group.bytes && mqtt_topic_matches_filter(message->stored.topic, stored->filter))
             state_partial_group(partial, stored_group_hash(stored->filter, stored->group));
     }

@@ -134,7 +134,7 @@ static void session_restore(struct restore *restore, const struct state_session 
     session->expiry_s = stored->expiry_s;
     session->version = MQTT_5; /* until its client says otherwise */
     for (uint32_t i = 0; i < from->subscriptions_count; i++)
-        subscription_restore(broker, session, &from->subscriptions[i].stored, broker->durable->restore_request);
+        subscription_restore(broker, session, &from->subscriptions[i]->stored, broker->durable->restore_request);
     for (uint32_t i = 0; i < from->incoming_count; i++)
         mqtt_incoming_restore(&session->incoming, from->incoming[i]);
     for (uint32_t i = 0; i < from->partials_count; i++)

@@ -24,7 +24,7 @@ struct shelf_write {
 struct shelf_removal {
     struct list link;
     uint64_t commit; /* when it is durable nothing names them any more */
-    uint64_t ticket; /* 0: not sent yet */
+    uint64_t ticket; /* once it is sent */
     uint32_t count;
     struct stored_row rows[];
 };
@@ -271,20 +271,20 @@ static void removal_send(struct broker_shard *broker, struct shelf_removal *remo
     removal->ticket = ++broker->durable->spill_tickets;
 }
 
-/* Those that are gone for good, and those that can go. */
+/* Those that can go, and those that are gone for good. Only the fronts are looked at: between two syncs of the shelf each turn makes one. */
 static void removals_turn(struct broker_shard *broker, uint64_t synced)
 {
     struct retained_shelf *shelf = shelf_of(broker);
-    LIST_FOR_EACH(link, &shelf->removals)
-    {
-        struct shelf_removal *removal = CONTAINER_OF(link, struct shelf_removal, link);
-        if (removal->ticket) continue;
-        if (!wal_durable(&broker->durable->wal, removal->commit) || spill_held(service_of(broker))) break;
-        removal_send(broker, removal);
-    }
     while (!list_empty(&shelf->removals)) {
         struct shelf_removal *removal = CONTAINER_OF(shelf->removals.next, struct shelf_removal, link);
-        if (removal->ticket == 0 || removal->ticket > synced) break;
+        if (!wal_durable(&broker->durable->wal, removal->commit) || spill_held(service_of(broker))) break;
+        removal_send(broker, removal);
+        list_remove(&removal->link);
+        list_append(&shelf->removing, &removal->link);
+    }
+    while (!list_empty(&shelf->removing)) {
+        struct shelf_removal *removal = CONTAINER_OF(shelf->removing.next, struct shelf_removal, link);
+        if (removal->ticket > synced) break;
         shelf->removals_rows -= removal->count;
         list_remove(&removal->link);
         memory_release(removal);
@@ -306,6 +306,17 @@ static uint64_t settled_below(const struct retained_shelf *shelf)
     return list_empty(&shelf->writes) ? shelf->number + 1 : CONTAINER_OF(shelf->writes.next, struct shelf_write, link)->number;
 }
 
+/* Returns where the next row would go. */
+static struct stored_row *removals_list(const struct list *removals, struct stored_row *rows)
+{
+    LIST_FOR_EACH(link, removals)
+    {
+        const struct shelf_removal *removal = CONTAINER_OF(link, struct shelf_removal, link);
+        rows = mempcpy(rows, removal->rows, removal->count * sizeof *rows);
+    }
+    return rows;
+}
+
 bool retained_shelf_checkpoint(struct broker_shard *broker)
 {
     struct retained_shelf *shelf = shelf_of(broker);
@@ -317,11 +328,8 @@ bool retained_shelf_checkpoint(struct broker_shard *broker)
     if (count == 0 && shelf->number == 0 && broker_stats(broker)->retained_shelved_messages == 0) return true;
     struct stored_row *rows = memory_acquire((count + 1) * sizeof *rows), *at = rows;
     if (shelf->dead_count) at = mempcpy(at, shelf->dead, shelf->dead_count * sizeof *rows);
-    LIST_FOR_EACH(link, &shelf->removals)
-    {
-        const struct shelf_removal *removal = CONTAINER_OF(link, struct shelf_removal, link);
-        at = mempcpy(at, removal->rows, removal->count * sizeof *rows);
-    }
+    at = removals_list(&shelf->removing, at);
+    removals_list(&shelf->removals, at);
     struct stored_shelf_state record = {.space = shelf->space, .settled = settled_below(shelf), .rows_count = count, .rows = rows,
                                         .settled_epoch = spill_swept(service_of(broker)) ? shelf_space_epoch(shelf->space) : 0};
     store_put_shelf_state(&broker->durable->wal, &record, broker->shard->now_ms);
@@ -337,7 +345,7 @@ bool retained_shelf_turn(struct broker_shard *broker)
     uint64_t synced = spill_synced(service_of(broker), broker->shard->number);
     bool more = UNLIKELY(synced != shelf->synced) && writes_synced(broker, synced);
     if (UNLIKELY(shelf->dead_count > 0)) removal_make(broker);
-    if (UNLIKELY(!list_empty(&shelf->removals))) removals_turn(broker, shelf->synced);
+    if (UNLIKELY(shelf->removals_rows > 0)) removals_turn(broker, shelf->synced);
     if (UNLIKELY(shelf->young.bytes > young_bytes_max(broker))) more |= young_shorten(broker);
     if (UNLIKELY(shelf->left || shelf->walk)) more |= walk(broker);
     return more;
@@ -350,6 +358,7 @@ void retained_shelf_start(struct broker_shard *broker)
     shelf->space = shelf_space(store_epoch(broker->broker->store), broker->shard->number);
     list_init(&shelf->writes);
     list_init(&shelf->removals);
+    list_init(&shelf->removing);
     list_init(&shelf->fetches);
 }
 
@@ -373,6 +382,7 @@ void retained_shelf_stop(struct broker_shard *broker)
         let_go(broker, CONTAINER_OF(link, struct shelf_write, link)->message);
     links_release(&shelf->writes);
     links_release(&shelf->removals);
+    links_release(&shelf->removing);
     retain_scan_end(shelf->walk);
     memory_release(shelf->young.rows);
     memory_release(shelf->dead);

@@ -17,8 +17,9 @@ struct retained_shelf {
     struct list writes;       /* struct shelf_write, by ticket */
     struct stored_row *dead;  /* since the last turn */
     uint32_t dead_count, dead_capacity;
-    struct list removals;     /* struct shelf_removal, by commit; those sent come first */
-    uint32_t removals_rows;
+    struct list removals;     /* struct shelf_removal, by commit: those that are not sent yet … */
+    struct list removing;     /* … and those that are, by ticket */
+    uint32_t removals_rows;   /* of both */
     uint64_t synced;          /* tickets that were looked at */
     bool left;                /* some that could be shelved are not among the young */
     bool sync_asked;
