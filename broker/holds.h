@@ -16,6 +16,10 @@ enum conn_hold_reason {
     HOLD_TRACE = 1 << 6      /* a trace by address wants to know where it comes from, before its CONNECT (broker/watch/trace.h) */
 };
 
+/* It is disconnected at the end of this turn or a later one (session_kick()): never released. The bits are all given away, and this one is free again when
+ * there is a session that can be kicked. */
+#define HOLD_KICKED HOLD_CONNECT
+
 /* Those in which it is we who do not listen: keep-alive is not counted meanwhile. */
 #define HOLDS_OURS (HOLD_PACE | HOLD_SUBSCRIBE | HOLD_CONNECT | HOLD_GATE | HOLD_RATE)
 

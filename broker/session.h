@@ -179,7 +179,8 @@ void session_detach(struct broker_shard *broker, struct session *session, enum s
 /* Disconnects the client: DISCONNECT with the reason to MQTT 5 clients, then the end of the connection. */
 void session_disconnect(struct broker_shard *broker, struct session *session, uint8_t reason, const char *what,
                         enum session_end end);
-/* The same at the end of the turn: for places where a session must not vanish under the caller. */
+/* The same at the end of the turn: for places where a session must not vanish under the caller. Until then nothing more is read from its connection, and
+ * no answer leaves that waited for something: behind a message that was refused it would say that what came later is done. */
 void session_kick(struct broker_shard *broker, struct session *session, uint8_t reason);
 
 /* ---- its queue -------------------------------------------------------------------------------------------------- */

@@ -174,6 +174,7 @@ static void session_abandon(struct broker_shard *broker, struct session *session
 void durable_connect_ready(struct broker_shard *broker, struct durable_wait *wait)
 {
     struct conn *conn = conn_find(broker->shard, wait->conn);
+    DCHECK(!conn || !conn->client); /* HOLD_KICKED */
     if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_CONNECT); /* handles the CONNECT again */
     struct durable_prepared *prepared = prepared_find(broker, wait->conn);
     if (!prepared) return;

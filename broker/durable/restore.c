@@ -213,6 +213,7 @@ void durable_restored(struct broker_shard *broker)
     }
     for (uint32_t i = 0; i < durable->held_count; i++) {
         struct conn *conn = conn_find(broker->shard, durable->held[i]);
+        DCHECK(!conn || !conn->client); /* HOLD_KICKED */
         if (conn && conn->state == CONN_OPEN) conn_release(broker->shard, conn, HOLD_CONNECT);
     }
     memory_release(durable->held);
