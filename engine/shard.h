@@ -245,6 +245,9 @@ static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn
     return (uint64_t)kind << 56 | (uint64_t)(conn->generation & 0xffffff) << 32 | conn->slot;
 }
 void shard_mark_dirty(struct shard *shard, struct conn *conn);
+/* One send for each that is marked, or, when they are very many, for some of them: the end of the turn (shard_sends.c). */
+void shard_sends(struct shard *shard);
+#define SENDS_PER_LOOK 32 /* so many are not counted, nor is the clock looked at: those of filters are encrypted there */
 void shard_mark_stalled(struct shard *shard, struct conn *conn);
 struct conn *shard_conn_acquire(struct shard *shard);
 void shard_conn_release(struct shard *shard, struct conn *conn);

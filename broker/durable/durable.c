@@ -1,4 +1,4 @@
-/* durable.c - the log's place in a shard's life and turn. */
+/* durable/durable.c - the log's place in a shard's life and turn. */
 #include "broker/durable/durable.h"
 
 #include <errno.h>

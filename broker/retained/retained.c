@@ -1,4 +1,4 @@
-/* retained.c - retained messages: kept by the shard that owns the topic's hash, asked for by SUBSCRIBE (design §7).
+/* retained/retained.c - retained messages: kept by the shard that owns the topic's hash, asked for by SUBSCRIBE (design §7).
  *
  *     session's shard                                  owner of (some of) the topics
  *     retained_ask ─► has it appetite? ── RETAIN_SCAN ──► a slice of the scan
