@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/resolve.h"
 #include "broker/broker.h"
 #include "config/otlp.h"
 
@@ -207,12 +208,22 @@ static void failed(struct otlp *otlp, const struct job *job)
         give_up(otlp, job, why);
 }
 
+_Static_assert(OTLP_HTTP_ADDRESSES_BYTES >= RESOLVE_TEXT_BYTES, "room for all of them");
+
+static bool addresses_of(const char *host, uint64_t deadline_ms, const _Atomic bool *given_up, char *ret_text, size_t bytes, char *ret_error, size_t error_bytes)
+{
+    struct resolve_addresses found;
+    if (!resolve(host, "0", deadline_ms, given_up, &found, ret_error, error_bytes)) return false;
+    resolve_text(&found, ret_text, bytes);
+    return true;
+}
+
 static void post(struct otlp *otlp, const struct job *job, uint32_t timeout_ms)
 {
     struct otlp_http_request request = {.url = job->url, .headers = (const char *const *)job->headers, .body = otlp->pending.data, .bytes = otlp->pending.bytes,
                                         .gzip = job->settings.otlp.compression == OTLP_COMPRESSION_GZIP, .ca_file = job->settings.otlp.ca_file,
                                         .certificate_file = job->settings.otlp.certificate_file, .key_file = job->settings.otlp.key_file,
-                                        .verify = job->settings.otlp.verify, .timeout_ms = timeout_ms};
+                                        .verify = job->settings.otlp.verify, .timeout_ms = timeout_ms, .resolve = addresses_of};
     pthread_mutex_lock(&otlp->lock);
     otlp->posting = true;
     pthread_mutex_unlock(&otlp->lock);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
 struct instance {
@@ -83,6 +84,39 @@ static struct curl_slist *headers_of(const struct otlp_http_request *request, bo
     return list;
 }
 
+/* ---- the host's addresses ---------------------------------------------------------------------------------------------- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* What CURLOPT_RESOLVE wants: "HOST:PORT:ADDRESS,ADDRESS". False with a sentence: there are no addresses. An empty list: the host is an address, or what is wrong with
+ * the URL is for the library to say. */
+static bool find_host(struct instance *instance, const struct otlp_http_request *request, uint64_t deadline_ms, struct curl_slist **ret_list, char *ret_error, size_t error_bytes)
+{
+    char *host = NULL, *port = NULL, addresses[OTLP_HTTP_ADDRESSES_BYTES], entry[256 + 8 + OTLP_HTTP_ADDRESSES_BYTES], why[160];
+    CURLU *parts = curl_url();
+    bool named = parts && curl_url_set(parts, CURLUPART_URL, request->url, 0) == CURLUE_OK && curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                 curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK && host[0] != '[' && strlen(host) < 256;
+    bool found = !named || request->resolve(host, deadline_ms, &instance->interrupted, addresses, sizeof addresses, why, sizeof why);
+    *ret_list = NULL;
+    if (!found) {
+        snprintf(ret_error, error_bytes, "%.80s: %s", host, why);
+    } else if (named) {
+        snprintf(entry, sizeof entry, "%s:%s:%s", host, port, addresses);
+        *ret_list = curl_slist_append(NULL, entry);
+    }
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(parts);
+    return found;
+}
+
+/* ---- the request ------------------------------------------------------------------------------------------------------- */
+
 static void set_options(CURL *curl, const struct otlp_http_request *request, const uint8_t *body, size_t bytes, struct curl_slist *headers, struct otlp_http_answer *answer)
 {
     curl_easy_reset(curl); /* the connection stays */
@@ -91,7 +125,6 @@ static void set_options(CURL *curl, const struct otlp_http_request *request, con
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "ringmq");
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_POST, 1L);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes);
@@ -107,10 +140,13 @@ static void set_options(CURL *curl, const struct otlp_http_request *request, con
 }
 
 /* CURLE_OK: there is an answer. */
-static CURLcode perform(struct instance *instance)
+static CURLcode perform(struct instance *instance, const struct curl_slist *addresses, uint64_t deadline_ms)
 {
     CURLcode result = CURLE_FAILED_INIT;
     int running = 1, left;
+    uint64_t now = now_ms();
+    curl_easy_setopt(instance->curl, CURLOPT_RESOLVE, addresses);
+    curl_easy_setopt(instance->curl, CURLOPT_TIMEOUT_MS, (long)(deadline_ms > now ? deadline_ms - now : 1));
     if (curl_multi_add_handle(instance->multi, instance->curl) != CURLM_OK) return result;
     while (curl_multi_perform(instance->multi, &running) == CURLM_OK && running && !atomic_load(&instance->interrupted))
         curl_multi_poll(instance->multi, NULL, 0, 1000, NULL);
@@ -136,6 +172,8 @@ static void http_post(void *context, const struct otlp_http_request *request, st
 {
     struct instance *instance = context;
     size_t bytes = request->bytes;
+    uint64_t deadline_ms = now_ms() + request->timeout_ms;
+    struct curl_slist *addresses = NULL;
     long status = 0;
     curl_off_t retry_after = 0;
     ret_answer->status = 0;
@@ -147,7 +185,8 @@ static void http_post(void *context, const struct otlp_http_request *request, st
     if (!compressed) bytes = request->bytes; /* as it is: every receiver takes it */
     struct curl_slist *headers = headers_of(request, compressed != NULL);
     set_options(instance->curl, request, compressed ? compressed : request->body, bytes, headers, ret_answer);
-    CURLcode code = perform(instance);
+    bool found = find_host(instance, request, deadline_ms, &addresses, ret_answer->error, sizeof ret_answer->error);
+    CURLcode code = found ? perform(instance, addresses, deadline_ms) : CURLE_COULDNT_RESOLVE_HOST;
     ret_answer->interrupted = atomic_exchange(&instance->interrupted, false);
     ret_answer->sent_bytes = bytes;
     if (code == CURLE_OK) {
@@ -161,8 +200,10 @@ static void http_post(void *context, const struct otlp_http_request *request, st
     }
     curl_easy_setopt(instance->curl, CURLOPT_POSTFIELDS, NULL);
     curl_easy_setopt(instance->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(instance->curl, CURLOPT_RESOLVE, NULL);
     curl_easy_setopt(instance->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
+    curl_slist_free_all(addresses);
     free(compressed);
 }
 

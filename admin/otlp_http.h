@@ -10,8 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define OTLP_HTTP_ABI    1u
+#define OTLP_HTTP_ABI    2u
 #define OTLP_HTTP_SYMBOL "otlp_http"
+#define OTLP_HTTP_ADDRESSES_BYTES  1024  /* of resolve()'s text */
 #define OTLP_HTTP_ANSWER_BYTES_MAX 65536 /* of a longer one the beginning is kept */
 
 struct otlp_http_request {
@@ -22,7 +23,10 @@ struct otlp_http_request {
     bool gzip;
     const char *ca_file, *certificate_file, *key_file; /* "": none */
     bool verify;
-    uint32_t timeout_ms;
+    uint32_t timeout_ms;       /* of all of it, the look-up with it */
+    /* Addresses of the URL's host as base/resolve.h has them, with commas between them; false with a sentence: none until the deadline (of CLOCK_MONOTONIC), or
+     * before *given_up. libcurl's own look-up has no end that we know, and whoever ends the request waits for it. */
+    bool (*resolve)(const char *host, uint64_t deadline_ms, const _Atomic bool *given_up, char *ret_text, size_t bytes, char *ret_error, size_t error_bytes);
 };
 
 struct otlp_http_answer {

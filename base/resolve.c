@@ -197,3 +197,16 @@ bool resolve(const char *host, const char *port, uint64_t deadline_ms, const _At
     }
     return true;
 }
+
+void resolve_text(const struct resolve_addresses *addresses, char *ret_text, size_t bytes)
+{
+    size_t used = 0;
+    ret_text[0] = 0;
+    for (uint32_t i = 0; i < addresses->count; i++) {
+        const struct resolve_address *one = &addresses->addresses[i];
+        char text[NI_MAXHOST];
+        if (getnameinfo((const struct sockaddr *)&one->address, one->bytes, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0) continue;
+        if (used + strlen(text) + 2 > bytes) return;
+        used += (size_t)snprintf(ret_text + used, bytes - used, "%s%s", used ? "," : "", text);
+    }
+}

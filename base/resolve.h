@@ -34,6 +34,10 @@ struct resolve_addresses {
 bool resolve(const char *host, const char *port, uint64_t deadline_ms, const _Atomic bool *given_up, struct resolve_addresses *ret_addresses, char *ret_error,
              size_t error_bytes);
 
+/* As text with commas between them, as many as have room: "192.0.2.1,2001:db8::1". */
+#define RESOLVE_TEXT_BYTES (RESOLVE_ADDRESSES_MAX * 64)
+void resolve_text(const struct resolve_addresses *addresses, char *ret_text, size_t bytes);
+
 /* For tests: who looks up in place of getaddrinfo(3); NULL: that. Only while nothing is looked up. */
 struct addrinfo;
 void resolve_look_up_with(int (*look_up)(const char *, const char *, const struct addrinfo *, struct addrinfo **));

@@ -1,7 +1,6 @@
 #include "broker/http_post.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/resolve.h"
 
 #define HEADER_BYTES_MAX 8192
 #define LOOK_MS 100
@@ -69,15 +69,20 @@ static bool wait_for(int fd, short events, const struct patience *patience)
 /* A connected socket, or -1 with a phrase. */
 static int connect_to(const struct address *address, const struct patience *patience, const char **ret_wrong)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found;
+    struct resolve_addresses found;
+    char error_text[160];
     *ret_wrong = "its name cannot be resolved";
-    if (getaddrinfo(address->host, address->port, &hints, &found) != 0) return -1;
+    if (!resolve(address->host, address->port, patience->deadline_ms, patience->given_up, &found, error_text, sizeof error_text)) {
+        if (now_ms() >= patience->deadline_ms) *ret_wrong = "its name was not resolved in time";
+        return -1;
+    }
     int fd = -1;
-    for (const struct addrinfo *one = found; one && fd < 0; one = one->ai_next) {
+    for (uint32_t i = 0; i < found.count && fd < 0; i++) {
+        const struct resolve_address *one = &found.addresses[i];
         int error = 0;
-        fd = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(one->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0) continue;
-        bool under_way = connect(fd, one->ai_addr, one->ai_addrlen) == 0 || errno == EINPROGRESS;
+        bool under_way = connect(fd, (const struct sockaddr *)&one->address, one->bytes) == 0 || errno == EINPROGRESS;
         bool settled = under_way && wait_for(fd, POLLOUT, patience);
         if (settled) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof error});
         if (settled && error == 0) break;
@@ -85,7 +90,6 @@ static int connect_to(const struct address *address, const struct patience *pati
         close(fd);
         fd = -1;
     }
-    freeaddrinfo(found);
     return fd;
 }
 

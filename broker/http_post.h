@@ -1,6 +1,6 @@
 /* http_post.h - one POST over plain HTTP (RFC 9110, as HTTP/1.0 so that the end of the connection ends the answer), for OCSP.
  *
- * Blocks, until `deadline_ms` of CLOCK_MONOTONIC at the latest (the resolver excepted, which has time limits of its own): for helper
+ * Blocks, until `deadline_ms` of CLOCK_MONOTONIC at the latest, the look-up of the name (base/resolve.h) with it: for helper
  * threads only. Ends within a tenth of a second once *given_up is true. */
 #ifndef RINGMQ_BROKER_HTTP_POST_H
 #define RINGMQ_BROKER_HTTP_POST_H

@@ -266,4 +266,5 @@ void session_kick(struct broker_shard *broker, struct session *session, uint8_t 
     session->kicked = true;
     session->kick_reason = reason;
     list_append(&broker->kicked, &session->link);
+    conn_hold(session->conn, HOLD_KICKED);
 }

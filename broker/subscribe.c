@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "broker/mount.h"
 #include "broker/records.h"
 #include "proto/topic.h"
@@ -123,7 +123,7 @@ static struct conn *request_conn(const struct subscribe_request *request)
 static void suback_send(struct broker_shard *broker, const struct subscribe_request *request)
 {
     struct session *session = request->session;
-    if (!request_conn(request) || request->packet_id == 0) return; /* nobody has asked: subscriptions_give() */
+    if (!request_conn(request) || session->kicked || request->packet_id == 0) return; /* 0: nobody has asked, subscriptions_give() */
     struct mqtt_packet packet = {.type = MQTT_SUBACK,
                                  .suback = {.packet_id = request->packet_id,
                                             .codes = span_of(request->codes, request->codes_count)}};
@@ -626,7 +626,7 @@ static void request_answered(struct broker_shard *broker, struct subscribe_reque
     struct mqtt_packet packet = {.type = MQTT_UNSUBACK,
                                  .suback = {.packet_id = request->packet_id, .codes = span_of(request->codes, request->codes_count)}};
     packet.suback.properties.present = 0;
-    if (request_conn(request)) {
+    if (request_conn(request) && !session->kicked) {
         bool held = UNLIKELY(session->durable) && durable_packet_send(broker, session, &packet);
         if (!held && !packet_send(broker, session->conn, (enum mqtt_version)session->version, session->packet_bytes_max, &packet))
             session_kick(broker, session, MQTT_REASON_PACKET_TOO_LARGE);

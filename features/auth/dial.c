@@ -2,7 +2,6 @@
 #include "features/auth/dial.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -29,14 +28,10 @@ static bool find(const char *host, const char *port, uint64_t deadline_ms, struc
 bool auth_resolve(const char *host, uint64_t deadline_ms, struct auth_text *ret_addresses, char *ret_error, size_t error_bytes)
 {
     struct resolve_addresses found;
-    char text[NI_MAXHOST];
+    char text[RESOLVE_TEXT_BYTES];
     if (!find(host, "0", deadline_ms, &found, ret_error, error_bytes)) return false;
-    for (uint32_t i = 0; i < found.count; i++) {
-        const struct resolve_address *one = &found.addresses[i];
-        if (getnameinfo((const struct sockaddr *)&one->address, one->bytes, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0) continue;
-        if (ret_addresses->bytes) auth_text_add(ret_addresses, SPAN_LITERAL(","));
-        auth_text_add(ret_addresses, span_of_string(text));
-    }
+    resolve_text(&found, text, sizeof text);
+    auth_text_add(ret_addresses, span_of_string(text));
     return true;
 }
 

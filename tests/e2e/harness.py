@@ -101,6 +101,27 @@ def proc_status(pid, field):
         return int(re.search(rf"^{field}:\s+(\d+)", status.read(), re.M).group(1))
 
 
+class SlowCalls:
+    """For the environment of a program that is no sanitizer's: names that end with ".slow" are not resolved until let_go(). See slow_calls.c."""
+
+    def __enter__(self):
+        self.directory = tempfile.mkdtemp(prefix="ringmq-e2e-")
+        library, self.until = f"{self.directory}/slow_calls.so", f"{self.directory}/until"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library, f"{HERE}/slow_calls.c"], check=True, timeout=60)
+        self.environment = {"LD_PRELOAD": library, "SLOW_NAMES_UNTIL": self.until}
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def asked(self):
+        return open(f"{self.until}.asked", encoding="ascii").read().split() if os.path.exists(f"{self.until}.asked") else []
+
+    def let_go(self):
+        with open(self.until, "w", encoding="ascii"):
+            pass
+
+
 class Broker:
     """One ringmqd with a temporary directory of its own. `with Broker("node.shards=2") as broker:` stops it at the end
     with SIGTERM and fails when it does not end with 0 or its log holds a sanitizer's report."""

@@ -177,8 +177,12 @@ static enum feature_taken fake_deliver(struct feature_shard *shard, struct featu
         flow->safe[number] = true;
         return FEATURE_TAKEN;
     }
+    /* QoS 2 that is refused comes again as new: subscribers would rightly see it twice. Some are refused at once. */
+    if (qos == 1 && random_below(&random_now, 128) == 0) {
+        feature_hold_done(shard, hold, MQTT_REASON_QUOTA_EXCEEDED);
+        return FEATURE_TAKEN;
+    }
     struct held *held = memory_acquire_zeroed(sizeof *held);
-    /* QoS 2 that is refused comes again as new: subscribers would rightly see it twice. */
     bool refuses = qos == 1 && random_below(&random_now, 64) == 0;
     *held = (struct held){.post.run = held_done, .next = held_first, .hold = hold, .message = feature_delivery_keep(delivery), .node = shard->node,
                           .shard = shard->number, .publisher = publisher, .qos = qos, .number = number,

@@ -47,7 +47,7 @@ void sim_client_init(struct sim_client *client, uint32_t number, enum sim_role r
     client->socket = client->forgotten = -1;
     client->read_chance = random_below(random, 4) == 0 ? 20 : 200;
     snprintf(client->client_id, sizeof client->client_id, "client-%u", number);
-    mqtt_inflight_init(&client->window, 8);
+    mqtt_inflight_init(&client->window, SIM_WINDOW_MAX);
     mqtt_incoming_init(&client->incoming, UINT16_MAX);
     for (uint32_t p = 0; p < SIM_CLIENTS_MAX; p++)
         for (int q = 0; q < 3; q++)
@@ -68,6 +68,7 @@ static void lose_socket(struct sim_client *client)
 {
     client->socket = -1;
     client->connected = false;
+    client->pubacks_due_count = 0;
     client->in.bytes = client->out.bytes = client->wire.bytes = 0;
     fake_link_release(&client->link);
 }
@@ -124,6 +125,10 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
 {
     static uint8_t payload[8192];
     if (dup && qos == 1 && sim_retains(qos, number)) note_again(client, number);
+    if (qos == 1) {
+        CHECK(client->pubacks_due_count < SIM_WINDOW_MAX);
+        client->pubacks_due[client->pubacks_due_count++] = packet_id;
+    }
     char topic[32];
     snprintf(topic, sizeof topic, "s/%u/%u", client->number, qos);
     uint32_t filler = number * 37 % (rules->filler_max + 1); /* the same each time the message is sent */
@@ -208,8 +213,8 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
         sim_fail("session lost", client, 0, 0, 0);
     client->connected = true;
     client->was_connected |= persistent;
-    uint16_t receive_maximum = 8;
-    if (mqtt_has(&connack->properties, MQTT_PROPERTY_RECEIVE_MAXIMUM) && connack->properties.receive_maximum < 8)
+    uint16_t receive_maximum = SIM_WINDOW_MAX;
+    if (mqtt_has(&connack->properties, MQTT_PROPERTY_RECEIVE_MAXIMUM) && connack->properties.receive_maximum < SIM_WINDOW_MAX)
         receive_maximum = connack->properties.receive_maximum;
     if (!connack->session_present && client->version != MQTT_3_1) {
         mqtt_incoming_release(&client->incoming);
@@ -256,6 +261,14 @@ static void take_publish(struct sim_client *client, const struct sim_rules *rule
     if ((int32_t)number > reception->highest) reception->highest = (int32_t)number;
 }
 
+/* [MQTT-4.6.0-2], also behind a message that was refused: its 3.x client is disconnected, and nothing behind it is acknowledged. */
+static void check_puback_order(struct sim_client *client, uint16_t packet_id)
+{
+    if (client->pubacks_due_count == 0 || client->pubacks_due[0] != packet_id) sim_fail("PUBACK out of order", client, client->number, 1, packet_id);
+    client->pubacks_due_count--;
+    memmove(client->pubacks_due, client->pubacks_due + 1, client->pubacks_due_count * sizeof *client->pubacks_due);
+}
+
 static void take_ack(struct sim_client *client, const struct sim_rules *rules, enum mqtt_packet_type type,
                      const struct mqtt_ack *ack)
 {
@@ -265,6 +278,7 @@ static void take_ack(struct sim_client *client, const struct sim_rules *rules, e
         mqtt_incoming_remove(&client->incoming, ack->packet_id);
         return send_ack(client, MQTT_PUBCOMP, ack->packet_id);
     }
+    if (type == MQTT_PUBACK) check_puback_order(client, ack->packet_id);
     if (ack->reason == MQTT_REASON_QUOTA_EXCEEDED) return hang_up(client, false); /* the disk refuses: sent again on the next connection */
     if (type == MQTT_PUBREC) {
         verdict = mqtt_inflight_pubrec(&client->window, ack->packet_id, ack->reason, &entry);

@@ -18,6 +18,8 @@ struct sim_flow {
     bool acknowledged[SIM_SEQUENCE_MAX]; /* QoS 1: PUBACK came; QoS 2: PUBCOMP came */
 };
 
+#define SIM_WINDOW_MAX 8 /* messages under way from one client */
+
 /* What one client has got of one flow. */
 struct sim_reception {
     uint16_t times[SIM_SEQUENCE_MAX];
@@ -43,6 +45,8 @@ struct sim_client {
     struct mqtt_inflight window;
     struct mqtt_incoming incoming;
     struct sim_flow flows[3];
+    uint16_t pubacks_due[SIM_WINDOW_MAX]; /* ids of QoS 1 messages sent on this connection, the oldest first */
+    uint32_t pubacks_due_count;
     struct sim_reception receptions[SIM_CLIENTS_MAX][3];
     uint64_t packets_in;
 };

@@ -54,6 +54,22 @@ Test(resolve, addresses_need_no_look_up, .init = begin)
     cr_assert_eq(atomic_load(&looked_up), 0);
 }
 
+Test(resolve, addresses_as_text)
+{
+    struct resolve_addresses both = {0}, one;
+    char text[RESOLVE_TEXT_BYTES];
+    resolve_text(&both, text, sizeof text);
+    cr_assert_str_eq(text, "");
+    for (const char *const *host = (const char *const[]){"192.0.2.1", "2001:db8::1", NULL}; *host; host++) {
+        cr_assert(resolve(*host, "1883", now_ms(), NULL, &one, error, sizeof error));
+        both.addresses[both.count++] = one.addresses[0];
+    }
+    resolve_text(&both, text, sizeof text);
+    cr_assert_str_eq(text, "192.0.2.1,2001:db8::1");
+    resolve_text(&both, text, 20); /* the second has no room */
+    cr_assert_str_eq(text, "192.0.2.1");
+}
+
 Test(resolve, a_wait_ends_and_the_look_up_goes_on, .init = begin)
 {
     for (int i = 0; i < 3; i++) { /* all wait for the one */
