@@ -48,7 +48,7 @@ static void delivery_done(struct broker_shard *broker, struct session *session, 
     if (entry->message) session_delivery_release(broker, delivery_of(entry));
     UNCOUNT(broker, inflight_messages);
     if (mqtt_inflight_count(&session->inflight) == 0) session->conn->urgent = false;
-    session->progress_ms = (uint32_t)broker->shard->now_ms;
+    session->progress_ms = (uint32_t)broker->shard->heard_ms;
 }
 
 static void window_moved(struct broker_shard *broker, struct session *session)

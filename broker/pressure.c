@@ -85,7 +85,7 @@ static uint64_t waiting(const struct session *session)
 
 static void measure(struct broker_shard *broker, struct pressed *pressed)
 {
-    pressed->since_ms = broker->shard->now_ms;
+    pressed->since_ms = broker->shard->heard_ms;
     pressed->sent = pressed->session->queue.sent;
     uint64_t queued = waiting(pressed->session), limit = broker->settings->mqtt.queue_messages_max;
     pressed->wanted = (uint32_t)((queued < limit ? queued : limit) / 4) + 1;
@@ -162,8 +162,8 @@ void pressure_look(struct broker_shard *broker, struct session *session)
 static void judge(struct broker_shard *broker, struct pressed *pressed)
 {
     const struct session *session = pressed->session;
-    bool stands = (uint32_t)broker->shard->now_ms - session->progress_ms >= MEASURE_MS;
-    if (!stands && broker->shard->now_ms - pressed->since_ms < MEASURE_MS) return;
+    bool stands = (uint32_t)broker->shard->heard_ms - session->progress_ms >= MEASURE_MS;
+    if (!stands && broker->shard->heard_ms - pressed->since_ms < MEASURE_MS) return;
     bool slow = stands || session->queue.sent - pressed->sent < pressed->wanted;
     if (slow && !pressed->slow) COUNT(broker, subscribers_slow);
     pressed->slow = slow;

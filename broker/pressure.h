@@ -10,7 +10,8 @@
  * What was on its way in the lanes when a filter was marked still arrives: while its publishers wait, a queue takes it beyond its limit, by
  * PRESSURE_BEYOND() messages and PRESSURE_BEYOND_BYTES at most (what is larger is lent: the queue keeps no more memory alive than was taken already).
  *
- * A session is *slow* when it took less than a quarter of its queue within a second, or nothing at all: it marks nothing, so that nobody waits for
+ * A session is *slow* when it took less than a quarter of its queue within a second, or nothing at all (a second in which its shard could have heard of it:
+ * shard.heard_ms, so that nobody is slow because the shard had no processor): it marks nothing, so that nobody waits for
  * it, until a second went better. Its publishers are paused in slices (publisher_pause()), and when its queue is full mqtt.mqueue_policy decides.
  * The same for filters beyond what a board holds, for publishers that are no clients, and for clients whose own queue waits: the
  * acknowledgements that would empty it stand behind the packet that would be left unread.
@@ -52,7 +53,7 @@ struct pressure {
 struct pressed {
     struct list link;
     struct session *session;
-    uint64_t since_ms;   /* of the second that is being measured */
+    uint64_t since_ms;   /* of the second that is being measured: shard.heard_ms */
     uint32_t sent;       /* queue.sent then */
     uint32_t wanted;     /* so many it has to take in that second */
     bool slow;

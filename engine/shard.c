@@ -339,8 +339,11 @@ static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 
 static void shard_set_now(struct shard *shard)
 {
+    uint64_t before_ms = shard->now_ms;
     shard->now_ns = shard->group->verbs->monotonic_ns(shard->ring);
     shard->now_ms = shard->now_ns / NS_PER_MS;
+    uint64_t passed_ms = shard->now_ms - before_ms;
+    shard->heard_ms += passed_ms < HEARD_MS_MAX ? passed_ms : HEARD_MS_MAX;
 }
 
 static void stalled_receive_again(struct shard *shard)

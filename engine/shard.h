@@ -70,6 +70,9 @@ struct shard_group {
     _Atomic uint32_t *connections;     /* of all listeners; NULL: node.max_connections is not looked at */
 };
 
+/* Who is said to have done nothing for a second has had ten turns at least to be heard in. */
+#define HEARD_MS_MAX 100
+
 /* Histograms with exemplars. */
 enum shard_exemplars { SHARD_EXEMPLARS_stage_route, SHARD_EXEMPLARS_publish_to_send, SHARD_EXEMPLARS };
 
@@ -82,6 +85,7 @@ struct shard {
     uint64_t lane_overflows_seen; /* stats.lane_overflows when lanes were last flushed */
     uint64_t now_ns;      /* read once a turn; monotonic */
     uint64_t now_ms;
+    uint64_t heard_ms;    /* goes on with now_ms, but by HEARD_MS_MAX a turn: what came while the shard slept or stood still is heard in this turn and the next ones */
     const struct shard_group *group;
     struct mesh_way *ways; /* this shard's, by the shard they lead to */
     const struct settings *settings;

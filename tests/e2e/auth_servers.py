@@ -39,7 +39,7 @@ def states_of(pid):
 class Server:
     """tls: a class Certificates: the server has server.pem and wants clients with certificates of ca.pem; there is nothing without TLS."""
     user = None  # who it must run as when we are root
-    grace = 20
+    grace = 60
 
     def __init__(self, tls=None):
         self.folder = tempfile.mkdtemp(prefix="ringmq-auth-", dir="/tmp")
@@ -112,7 +112,7 @@ class Server:
     def freeze(self):
         """The signal stops nothing until one thread of the process has run to see it, which takes its time on a busy machine."""
         self.signal_all(signal.SIGSTOP)
-        wait_for(lambda: all(state in "TZ" for pid in self.family() for state in states_of(pid)), f"{type(self).__name__} stops", 20)
+        wait_for(lambda: all(state in "TZ" for pid in self.family() for state in states_of(pid)), f"{type(self).__name__} stops")
 
     def thaw(self):
         self.signal_all(signal.SIGCONT)
@@ -130,7 +130,7 @@ class Server:
 
 
 def quiet(*command):
-    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 SQL = """CREATE TABLE users (name VARCHAR(100), password_hash VARCHAR(200), salt VARCHAR(50), is_superuser INT);

@@ -54,8 +54,12 @@ class Beat:
         found.seconds = end - start
 
     def listen(self, seconds):
+        """For so long, and until there is something to compare with."""
         with self.during() as found:
-            time.sleep(seconds)
+            end = time.monotonic() + seconds
+            before = len(self.took)
+            while time.monotonic() < end or (len(self.took) < before + 30 and not self.failed and time.monotonic() < end + 60):
+                time.sleep(0.02)
         return found
 
     def __enter__(self):

@@ -12,8 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 passed=0 failed=0
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$dir"' EXIT
 
-pub() { timeout 30 "$ringmq" pub -h "$host" -p "$port" "$@"; }
-sub() { timeout 30 "$ringmq" sub -h "$host" -p "$port" "$@"; }
+pub() { timeout 60 "$ringmq" pub -h "$host" -p "$port" "$@"; }
+sub() { timeout 60 "$ringmq" sub -h "$host" -p "$port" "$@"; }
 
 verdict() { # NAME STATUS [DETAILS]
     if [ "$2" -eq 0 ]; then passed=$((passed + 1)); echo "ok $1"
@@ -30,24 +30,24 @@ matches() { # NAME GOT REGEX
 start_sub() {
     local name=$1; shift
     : > "$dir/$name.err"
-    timeout 30 "$ringmq" sub -h "$host" -p "$port" -d "$@" > "$dir/$name" 2> "$dir/$name.err" &
+    timeout 60 "$ringmq" sub -h "$host" -p "$port" -d "$@" > "$dir/$name" 2> "$dir/$name.err" &
     sub_pid=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 1500); do
         grep -q '^<-- SUBACK' "$dir/$name.err" && return
         kill -0 "$sub_pid" 2>/dev/null || return
         sleep 0.02
     done
 }
 wait_sub() { wait "$sub_pid"; sub_status=$?; }
-# until_true COMMAND…: waits (10 s at most) until it is true.
-until_true() { for _ in $(seq 500); do "$@" && return; sleep 0.02; done; }
+# until_true COMMAND…: waits (half a minute at most) until it is true.
+until_true() { for _ in $(seq 1500); do "$@" && return; sleep 0.02; done; }
 lines_are() { [ "$(cat "${@:2}" | wc -l)" -ge "$1" ]; } # LINES FILE…
 said() { [ "$(grep -cs -- "$2" "$dir/$1")" -ge "${3:-1}" ]; } # FILE PATTERN [TIMES]
 
 # ---- one message, each QoS and version ----
 for version in 31 311 5; do
     for qos in 0 1 2; do
-        start_sub one -V $version -t "$top/one/$version" -q $qos -C 1 -F '%t %q %p' -W 5
+        start_sub one -V $version -t "$top/one/$version" -q $qos -C 1 -F '%t %q %p' -W 50
         pub -V $version -t "$top/one/$version" -q $qos -m "hello $qos"
         status=$?
         wait_sub
@@ -56,16 +56,16 @@ for version in 31 311 5; do
 done
 
 # ---- output ----
-start_sub out -t "$top/out" -C 1 -W 5; pub -t "$top/out" -m text; wait_sub
+start_sub out -t "$top/out" -C 1 -W 50; pub -t "$top/out" -m text; wait_sub
 equal "payload alone" "$(od -An -c "$dir/out" | tr -d ' \n')" 'text\n'
-start_sub out -t "$top/out" -v -C 1 -W 5; pub -t "$top/out" -m text; wait_sub
+start_sub out -t "$top/out" -v -C 1 -W 50; pub -t "$top/out" -m text; wait_sub
 equal "-v" "$(cat "$dir/out")" "$top/out text"
-start_sub out -t "$top/out" -N -C 2 -W 5; pub -t "$top/out" -m ab --repeat 2; wait_sub
+start_sub out -t "$top/out" -N -C 2 -W 50; pub -t "$top/out" -m ab --repeat 2; wait_sub
 equal "-N" "$(od -An -c "$dir/out" | tr -d ' \n')" 'abab'
-start_sub out -t "$top/out" -C 1 -W 5 -q 1 -F '[%6p|%-6p|%.2p|%04l|%x|%X|%q|%r|%%|\t|%3%]'
+start_sub out -t "$top/out" -C 1 -W 50 -q 1 -F '[%6p|%-6p|%.2p|%04l|%x|%X|%q|%r|%%|\t|%3%]'
 pub -t "$top/out" -q 1 -m 'k+z'; wait_sub
 equal "-F: widths, precision, hexadecimal" "$(cat "$dir/out")" "$(printf '[   k+z|k+z   |k+|0003|6b2b7a|6B2B7A|1|0|%%|\t|  %%]')"
-start_sub out -t "$top/out" -C 1 -W 5 -F '%I %U %@Y-%@m-%@d'; pub -t "$top/out" -m x; wait_sub
+start_sub out -t "$top/out" -C 1 -W 50 -F '%I %U %@Y-%@m-%@d'; pub -t "$top/out" -m x; wait_sub
 matches "-F: times" "$(cat "$dir/out")" '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[+-][0-9]{4} [0-9]+\.[0-9]{9} [0-9]{4}-[0-9]{2}-[0-9]{2}$'
 sub -t "$top/out" -F '%y' 2> "$dir/err"; equal "-F: unknown item" "$?" 1
 matches "-F: unknown item is named" "$(cat "$dir/err")" "'%y'"
@@ -74,10 +74,10 @@ matches "-F: unknown item is named" "$(cat "$dir/err")" "'%y'"
 properties=(-D publish content-type text/x -D publish response-topic a/b -D publish correlation-data id-7
     -D publish payload-format-indicator 1 -D publish message-expiry-interval 500
     -D publish user-property colour red -D publish user-property colour "dark blue" -D publish user-property n 1)
-start_sub props -t "$top/props" -D subscribe subscription-identifier 42 -C 1 -W 5 -F '%C|%R|%D|%F|%E|%P|%S|%A'
+start_sub props -t "$top/props" -D subscribe subscription-identifier 42 -C 1 -W 50 -F '%C|%R|%D|%F|%E|%P|%S|%A'
 pub -t "$top/props" -m x "${properties[@]}"; wait_sub
 matches "properties in formats" "$(cat "$dir/props")" '^text/x\|a/b\|id-7\|1\|(500|49[0-9])\|colour:red colour:dark blue n:1\|42\|$'
-start_sub props -t "$top/props" -D subscribe subscription-identifier 42 -C 1 -W 5 -F %j -q 1
+start_sub props -t "$top/props" -D subscribe subscription-identifier 42 -C 1 -W 50 -F %j -q 1
 pub -t "$top/props" -q 1 -m 'say "hi" \ é' "${properties[@]}"; wait_sub
 if command -v python3 > /dev/null; then
     got=$(python3 - "$dir/props" <<'PYTHON' 2>&1
@@ -90,7 +90,7 @@ PYTHON
     )
     equal "JSON: %j" "$got" '1|0|13|say "hi" \ é|props|True|True|text/x|a/b|id-7|1|['"'red', 'dark blue'"']|1|42'
     for pretty in "" --pretty; do
-        start_sub json -t "$top/json" -C 3 -W 5 -F %J $pretty
+        start_sub json -t "$top/json" -C 3 -W 50 -F %J $pretty
         pub -t "$top/json" -m '{"a": [1, {"b":null}, -2.5e3, "x\n"]}'
         pub -t "$top/json" -m '{"a": 01}'
         printf '\377\000' | pub -t "$top/json" -s
@@ -109,14 +109,14 @@ PYTHON
 fi
 
 # ---- standard input ----
-start_sub in -t "$top/in" -q 1 -C 4 -W 5; printf 'one\n\nthree\nno end' | pub -t "$top/in" -q 1 -l; wait_sub
+start_sub in -t "$top/in" -q 1 -C 4 -W 50; printf 'one\n\nthree\nno end' | pub -t "$top/in" -q 1 -l; wait_sub
 equal "-l: lines, an empty one, one without end" "$(tr '\n' '|' < "$dir/in")" "one||three|no end|"
-start_sub in -t "$top/in" -q 2 -C 1 -N -W 5; printf 'one\ntwo\n' | pub -t "$top/in" -q 2 -s; wait_sub
+start_sub in -t "$top/in" -q 2 -C 1 -N -W 50; printf 'one\ntwo\n' | pub -t "$top/in" -q 2 -s; wait_sub
 equal "-s" "$(tr '\n' '|' < "$dir/in")" "one|two|"
 head -c 300000 /dev/urandom > "$dir/blob"
-start_sub in -t "$top/in" -q 1 -C 1 -N -W 10; pub -t "$top/in" -q 1 -f "$dir/blob"; wait_sub
+start_sub in -t "$top/in" -q 1 -C 1 -N -W 50; pub -t "$top/in" -q 1 -f "$dir/blob"; wait_sub
 cmp -s "$dir/blob" "$dir/in"; verdict "-f: 300 kB of any bytes" $?
-start_sub in -t "$top/in" -C 1 -F '%l' -W 5; pub -t "$top/in" -n; wait_sub
+start_sub in -t "$top/in" -C 1 -F '%l' -W 50; pub -t "$top/in" -n; wait_sub
 equal "-n" "$(cat "$dir/in")" "0"
 pub -t "$top/in" -f "$dir/nowhere" 2> "$dir/err"; status=$?
 equal "-f: no such file" "$status $(grep -c nowhere "$dir/err")" "1 1"
@@ -124,12 +124,12 @@ equal "-f: no such file" "$status $(grep -c nowhere "$dir/err")" "1 1"
 # ---- many: order, nothing lost, nothing twice ----
 seq "$lines" > "$dir/wanted"
 for qos in 1 2; do
-    start_sub many -t "$top/many" -q $qos -C "$lines" -W 20
+    start_sub many -t "$top/many" -q $qos -C "$lines" -W 50
     pub -t "$top/many" -q $qos -l < "$dir/wanted"; status=$?
     wait_sub
     cmp -s "$dir/wanted" "$dir/many"; verdict "$lines messages with QoS $qos, in order" $? "pub $status, sub $sub_status, $(wc -l < "$dir/many") lines"
 done
-start_sub many -t "$top/many" -q 1 -C 50 -W 10 -M 3
+start_sub many -t "$top/many" -q 1 -C 50 -W 50 -M 3
 pub -t "$top/many" -q 1 -M 2 -m x --repeat 50; status=$?; wait_sub
 equal "small windows (-M) on both sides" "$status $sub_status $(wc -l < "$dir/many")" "0 0 50"
 begin=$(date +%s%N); pub -t "$top/many" -m x --repeat 4 --repeat-delay 0.1; took=$((($(date +%s%N) - begin) / 1000000))
@@ -137,25 +137,25 @@ begin=$(date +%s%N); pub -t "$top/many" -m x --repeat 4 --repeat-delay 0.1; took
 
 # ---- retained ----
 pub -t "$top/ret/a" -m A -r -q 1; pub -t "$top/ret/b" -m B -r -q 1; pub -t "$top/ret/c" -m C -r -q 1
-equal "retained messages" "$(sub -t "$top/ret/+" -C 3 -W 5 -F '%p%r' | sort | tr '\n' ' ')" "A1 B1 C1 "
-equal "-T" "$(sub -t "$top/ret/+" -T "$top/ret/b" -C 2 -W 5 | sort | tr '\n' ' ')" "A C "
+equal "retained messages" "$(sub -t "$top/ret/+" -C 3 -W 50 -F '%p%r' | sort | tr '\n' ' ')" "A1 B1 C1 "
+equal "-T" "$(sub -t "$top/ret/+" -T "$top/ret/b" -C 2 -W 50 | sort | tr '\n' ' ')" "A C "
 sub -t "$top/ret/+" -R -W 0.4 > "$dir/out"; equal "-R" "$? $(cat "$dir/out")" "27 "
 equal "--retain-handling never" "$(sub -t "$top/ret/+" --retain-handling never -W 0.4)" ""
-start_sub ret -t "$top/ret/+" --retained-only -W 10; until_true lines_are 3 "$dir/ret"; pub -t "$top/ret/a" -m live; wait_sub
+start_sub ret -t "$top/ret/+" --retained-only -W 50; until_true lines_are 3 "$dir/ret"; pub -t "$top/ret/a" -m live; wait_sub
 equal "--retained-only ends at a live message" "$sub_status $(sort "$dir/ret" | tr '\n' ' ')" "0 A B C "
-sub -t "$top/ret/+" --remove-retained -T "$top/ret/c" -C 2 -W 5 > "$dir/out"
+sub -t "$top/ret/+" --remove-retained -T "$top/ret/c" -C 2 -W 50 > "$dir/out"
 equal "--remove-retained, -T spares one" "$(sort "$dir/out" | tr '\n' ' ')$(sub -t "$top/ret/+" -C 2 -W 2)" "A B C"
 pub -t "$top/ret/c" -rn -q 1; equal "-r -n clears" "$(sub -t "$top/ret/+" -W 0.4)" ""
-start_sub ret -t "$top/ret/d" --retain-as-published -C 1 -F '%r%p' -W 5; pub -t "$top/ret/d" -m D -r; wait_sub
+start_sub ret -t "$top/ret/d" --retain-as-published -C 1 -F '%r%p' -W 50; pub -t "$top/ret/d" -m D -r; wait_sub
 equal "--retain-as-published" "$(cat "$dir/ret")" "1D"; pub -t "$top/ret/d" -rn -q 1
 
 # ---- sessions ----
 id="cli-$$-$RANDOM"
 sub -c -i "$id" -t "$top/session" -q 2 -E; equal "-E" "$?" 0
 for qos in 1 2; do pub -t "$top/session" -q $qos -m "away $qos"; done
-equal "-c: what came while we were away" "$(sub -c -i "$id" -q 2 -t "$top/session" -C 2 -W 5 | tr '\n' '|')" "away 1|away 2|"
+equal "-c: what came while we were away" "$(sub -c -i "$id" -q 2 -t "$top/session" -C 2 -W 50 | tr '\n' '|')" "away 1|away 2|"
 seq 10 | pub -t "$top/session" -q 2 -l
-got=$(sub -c -i "$id" -q 2 -t "$top/session" -C 3 -W 5; sub -c -i "$id" -q 2 -t "$top/session" -C 7 -W 5)
+got=$(sub -c -i "$id" -q 2 -t "$top/session" -C 3 -W 50; sub -c -i "$id" -q 2 -t "$top/session" -C 7 -W 50)
 equal "-c -C: the rest stays in the session" "$(tr '\n' ' ' <<< "$got")" "1 2 3 4 5 6 7 8 9 10 "
 sub -c -i "$id" -U "$top/session" -E; pub -t "$top/session" -q 1 -m gone
 equal "-U" "$(sub -c -i "$id" -x 0 -W 0.4)" ""
@@ -164,11 +164,11 @@ sub -c -t "$top/session" 2> "$dir/err"; equal "-c without -i" "$?" 1
 start_sub own -t "$top/own" -i "$id" --no-local -W 0.5; wait_sub; equal "-W: status" "$sub_status" 27
 
 # ---- will ----
-start_sub will -t "$top/will" -q 1 -C 1 -F '%p' -W 10
+start_sub will -t "$top/will" -q 1 -C 1 -F '%p' -W 50
 "$ringmq" sub -h "$host" -p "$port" -t "$top/nothing" -d --will-topic "$top/will" --will-payload gone --will-qos 1 > /dev/null 2> "$dir/dies.err" & dies=$!
 until_true said dies.err SUBACK; kill -KILL $dies; { wait $dies; } 2> /dev/null
 wait_sub; equal "will of a killed client" "$(cat "$dir/will")" "gone"
-start_sub will -t "$top/will" -C 1 -W 10 -F '%p'
+start_sub will -t "$top/will" -C 1 -W 50 -F '%p'
 rm -f "$dir/dies.err"
 "$ringmq" sub -h "$host" -p "$port" -t "$top/nothing" -d --will-topic "$top/will" --will-payload gone > /dev/null 2> "$dir/dies.err" & dies=$!
 until_true said dies.err SUBACK; kill -TERM $dies; wait $dies
@@ -185,23 +185,23 @@ for signal in INT TERM; do
 done
 
 # ---- shared subscriptions ----
-start_sub share1 -t "\$share/g/$top/share" -q 1 -W 20 -i "$id-1"; pid1=$sub_pid
-start_sub share2 -t "\$share/g/$top/share" -q 1 -W 20 -i "$id-2"
+start_sub share1 -t "\$share/g/$top/share" -q 1 -W 50 -i "$id-1"; pid1=$sub_pid
+start_sub share2 -t "\$share/g/$top/share" -q 1 -W 50 -i "$id-2"
 seq 100 | pub -t "$top/share" -q 1 -l; until_true lines_are 100 "$dir/share1" "$dir/share2"; sleep 0.2
 kill -TERM "$pid1" "$sub_pid"; wait "$pid1"; wait_sub
 equal "shared: each message once" "$(sort -n "$dir/share1" "$dir/share2" | tr '\n' ' ')" "$(seq 100 | tr '\n' ' ')"
 
 # ---- topic alias, URL, options ----
-start_sub alias -t "$top/alias" -C 3 -W 5; seq 3 | pub -t "$top/alias" -l -D publish topic-alias 1 2> /dev/null; wait_sub
+start_sub alias -t "$top/alias" -C 3 -W 50; seq 3 | pub -t "$top/alias" -l -D publish topic-alias 1 2> /dev/null; wait_sub
 equal "topic alias" "$(tr '\n' ' ' < "$dir/alias")" "1 2 3 "
 shown=$host; [[ $host == *:* ]] && shown="[$host]"
-start_sub url -t "$top/u r/l" -C 1 -W 5; timeout 10 "$ringmq" pub -L "mqtt://$shown:$port/$top/u%20r/l" -m url; wait_sub
+start_sub url -t "$top/u r/l" -C 1 -W 50; timeout 60 "$ringmq" pub -L "mqtt://$shown:$port/$top/u%20r/l" -m url; wait_sub
 equal "-L" "$(cat "$dir/url")" "url"
-start_sub opt -t "$top/opt" -C 1 -W 5 -F '%q%p'; pub --topic="$top/opt" -q1 --message=long; wait_sub
+start_sub opt -t "$top/opt" -C 1 -W 50 -F '%q%p'; pub --topic="$top/opt" -q1 --message=long; wait_sub
 equal "--name=value, -q1" "$(cat "$dir/opt")" "0long"
-start_sub opt -t "$top/opt" -W 5 -C 1 --retry 1; pub -t "$top/opt" -m x --retry; wait_sub
+start_sub opt -t "$top/opt" -W 50 -C 1 --retry 1; pub -t "$top/opt" -m x --retry; wait_sub
 equal "--retry with and without a value" "$(cat "$dir/opt") $sub_status" "x 0"
-start_sub opt -t "$top/opt" -C 1 -W 5; pub -i '' -t "$top/opt" -m x; wait_sub
+start_sub opt -t "$top/opt" -C 1 -W 50; pub -i '' -t "$top/opt" -m x; wait_sub
 equal "empty client id" "$(cat "$dir/opt")" "x"
 
 # ---- complaints and exit statuses ----
@@ -230,8 +230,8 @@ matches "nobody listens: what and where" "$(cat "$dir/err")" "127.0.0.1:1: Conne
 "$ringmq" pub -h 127.0.0.1 -p 1 -t x -m x --retry 2> "$dir/err" & tries=$!
 until_true said err 'trying again' 2; kill -TERM $tries; wait $tries
 said err 'trying again' 2; verdict "--retry tries again" $? "$(cat "$dir/err")"
-sub -t "$top/pipe" -W 10 -C 1000 2> "$dir/err" | head -n 1 > "$dir/out" & reader=$!
-pub -t "$top/pipe" -m x --repeat 400 --repeat-delay 0.02 & writer=$! # until the reader has been there, and a while behind its end
+sub -t "$top/pipe" -W 50 -C 1000 2> "$dir/err" | head -n 1 > "$dir/out" & reader=$!
+pub -t "$top/pipe" -m x --repeat 2000 --repeat-delay 0.02 & writer=$! # until the reader has been there, and a while behind its end
 wait $reader; kill $writer; wait $writer 2> /dev/null
 equal "| head -n 1 ends quietly" "$(cat "$dir/out")$(cat "$dir/err")" "x"
 
@@ -251,7 +251,7 @@ if [ -f "$manual" ]; then
 fi
 
 # ---- check ----
-timeout 100 "$ringmq" check -h "$host" -p "$port" --json > "$dir/check.json" 2> "$dir/err"
+timeout 150 "$ringmq" check -h "$host" -p "$port" --timeout 30 --json > "$dir/check.json" 2> "$dir/err"
 status=$?
 [ $status -eq 0 ]; verdict "check: all essential capabilities" $? "status $status, $(cat "$dir/err")"
 if command -v python3 > /dev/null; then
@@ -268,7 +268,7 @@ PYTHON
 fi
 equal "check leaves nothing retained" "$(sub -t 'ringmq/check/#' -W 0.4)" ""
 "$ringmq" check 127.0.0.1:1 > "$dir/out" 2>&1; equal "check: nobody listens" "$?" 2
-shown_check=$("$ringmq" check "$shown:$port" --only qos-2 --only will); equal "check --only" "$? $(grep -c '^pass' <<< "$shown_check")" "0 2"
+shown_check=$("$ringmq" check "$shown:$port" --timeout 30 --only qos-2 --only will); equal "check --only" "$? $(grep -c '^pass' <<< "$shown_check")" "0 2"
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

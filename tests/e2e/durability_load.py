@@ -237,7 +237,7 @@ class Load:
             time.sleep(0.001)
 
     def begin(self, port):
-        wait_for(lambda: self.turn(port, False) or all(s.subscribed for s in self.takers), "the subscribers are subscribed", 20, 0)
+        wait_for(lambda: self.turn(port, False) or all(s.subscribed for s in self.takers), "the subscribers are subscribed", every=0)
 
     def run(self, port, seconds):
         end = time.monotonic() + seconds
@@ -278,7 +278,7 @@ class Load:
         def got():
             self.turn(port, False)
             return all((topic, self.marks) in taker.times for taker in self.takers for topic, on in taker.marked.items() if on)
-        wait_for(got, "subscriptions that were acknowledged get what is published", 20, 0)
+        wait_for(got, "subscriptions that were acknowledged get what is published", every=0)
         for _ in range(20):
             self.turn(port, False)
         for taker in self.takers:
@@ -304,7 +304,7 @@ class Load:
                 looker.poll(0.1)
                 found.update({p.topic: int(p.payload) for p in looker.pending if p.kind == mqtt.PUBLISH})
                 return all(found.get(topic, 0) >= number for publisher in self.publishers for topic, number in publisher.retained_acked.items())
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not all_found() and time.monotonic() < deadline:
                 pass
             looker.disconnect()
