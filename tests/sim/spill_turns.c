@@ -2,7 +2,7 @@
  *
  * One shard of the real broker on the fake kernel, its log on the fake disk, a shelf that this program lets sync or not. A durable session is away, a
  * publisher fills its queue; a checkpoint begins and must wait for the shelf, so that tens of thousands of messages gather behind it; then the shelf
- * syncs. From there on each turn may make some blocks and write a slice of the log, no more. At the end the session goes while a lot waits again. */
+ * syncs. From there on each turn may make some blocks and write a slice of the log, no more. Then a block of it is lost. At the end the session goes while a lot waits again. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,6 +227,68 @@ static void catches_up_in_steps(void)
     printf("spill_turns: %" PRIu64 " blocks in %u turns, at most %" PRIu64 " in one; at most %" PRIu64 " bytes of log in one\n", blocks_sum, turns, blocks_most, bytes_most);
 }
 
+/* What a client has been sent and has not acknowledged. */
+static struct {
+    uint8_t bytes[1 << 16];
+    size_t count;
+    uint16_t ids[128]; /* inflight_max is 100 */
+    uint32_t ids_count;
+} taken;
+
+static void take(int client)
+{
+    int bytes;
+    while ((bytes = fake_client_receive(client, taken.bytes + taken.count, sizeof taken.bytes - taken.count)) > 0)
+        taken.count += (size_t)bytes;
+    size_t at = 0;
+    for (; at + 2 <= taken.count && at + 2 + taken.bytes[at + 1] <= taken.count; at += 2u + taken.bytes[at + 1]) { /* all are short */
+        if (taken.bytes[at] >> 4 != 3) continue;
+        if (taken.ids_count == 128) fail("more than its window", taken.ids_count);
+        taken.ids[taken.ids_count++] = (uint16_t)(taken.bytes[at + 5] << 8 | taken.bytes[at + 6]);
+    }
+    memmove(taken.bytes, taken.bytes + at, taken.count -= at);
+}
+
+static void acknowledge(int client, uint32_t count)
+{
+    for (; count > 0 && taken.ids_count > 0; count--) {
+        uint8_t packet[] = {0x40, 2, (uint8_t)(taken.ids[0] >> 8), (uint8_t)taken.ids[0]};
+        send_all(client, packet, sizeof packet);
+        memmove(taken.ids, taken.ids + 1, --taken.ids_count * sizeof *taken.ids);
+    }
+}
+
+/* A block is lost, and its turn has not come: a client that stands still does not have it asked for over and over. Then it is passed over and counted, and what is behind it comes. */
+static void damage_is_asked_for_once(void)
+{
+    struct durable_spill *spill = spilled();
+    uint64_t from = spill->from, next = fake_shelf_lose(it.shelf, spill->id, from), reads = 0;
+    uint8_t hello[] = {0x10, 19, 0, 4, 'M', 'Q', 'T', 'T', 5, 0, 0, 0, 5, 0x11, 0, 1, 0, 0, 0, 1, 's'};
+    int client = fake_connect(0);
+    send_all(client, hello, sizeof hello);
+    for (uint32_t turns = 0; !spill->reading; turns++) { /* half of what is in memory has gone */
+        if (turns == TURNS_MAX) fail("nothing is read ahead; in memory", spill->session->queue.count);
+        turn();
+        take(client);
+        acknowledge(client, 1);
+    }
+    reads = fake_shelf_reads(it.shelf);
+    for (uint32_t turns = 0; turns < 200; turns++)
+        turn();
+    reads = fake_shelf_reads(it.shelf) - reads;
+    if (reads > 1) fail("a client stands still, and what is lost was read so often", reads);
+    for (uint32_t turns = 0; spill->from < next + 10; turns++) {
+        if (turns == TURNS_MAX) fail("what is behind the damage does not come; first on the shelf", spill->from);
+        take(client);
+        acknowledge(client, 128);
+        turn();
+    }
+    if (it.shard->stats.dropped_damaged != next - from) fail("lost and counted", it.shard->stats.dropped_damaged);
+    printf("spill_turns: %" PRIu64 " messages of a lost block were passed over\n", next - from);
+    fake_hang_up(client, true);
+    turn();
+}
+
 /* Those that wait: retained ones ($SYS) stay. */
 static uint64_t waiting(void) { return it.shard->stats.messages_stored - it.shard->stats.retained_messages; }
 
@@ -259,6 +321,7 @@ int main(void)
         it.publishers[i] = client_make((const char *[]){"0", "1", "2", "3", "4", "5"}[i], true);
     gather();
     catches_up_in_steps();
+    damage_is_asked_for_once();
     gather();
     goes_in_steps();
     for (uint32_t i = 0; i < PUBLISHERS; i++)
