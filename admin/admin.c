@@ -18,8 +18,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/door_tls.h"
-#include "broker/inspect.h"
+#include "broker/doors/tls.h"
+#include "broker/watch/inspect.h"
 
 #define ASK_TIMEOUT_S 5
 

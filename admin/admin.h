@@ -1,7 +1,7 @@
 /* admin.h - the admin side of a broker: HTTP server, API, metrics, alarms. Started and stopped by the control thread.
  *
  * The control thread owns configuration and listeners; what the API wants of them is run there: admin_on_control(). What lives on shards is asked
- * for through broker/inspect.h; counters are read where they are. */
+ * for through broker/watch/inspect.h; counters are read where they are. */
 #ifndef RINGMQ_ADMIN_ADMIN_H
 #define RINGMQ_ADMIN_ADMIN_H
 

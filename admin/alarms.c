@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/durable_report.h"
+#include "broker/durable/report.h"
 
 const char *const alarm_severity_names[] = {"warning", "critical"};
 #define ALARM_NAME(name, documentation) #name,

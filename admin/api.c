@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "proto/utf8.h"
 
 #define JSON_TYPE "application/json"

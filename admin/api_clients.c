@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "proto/topic.h"
 
 static json_t *text_or_null(const char *text, size_t bytes) { return bytes ? api_string_of(text, bytes) : json_null(); }

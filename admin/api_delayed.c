@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/delayed.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 
 static uint64_t unix_ms(void)
 {

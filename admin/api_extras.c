@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/extras.h"
-#include "broker/topic_metrics_text.h"
+#include "broker/watch/topic_metrics_text.h"
 
 /* ---- topic metrics -------------------------------------------------------------------------------- */
 

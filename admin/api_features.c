@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/features.h"
+#include "broker/features/features.h"
 
 /* ---- asking a feature -------------------------------------------------------------------------------------------- */
 

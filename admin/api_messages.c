@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/sha1.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "proto/topic.h"
 #include "proto/utf8.h"
 

@@ -5,7 +5,7 @@
 
 #include "admin/api.h"
 #include "admin/numbers.h"
-#include "broker/durable_report.h"
+#include "broker/durable/report.h"
 
 static void last_backup(const struct admin_control *control, void *argument) { control->last_backup(control->control, argument); }
 

@@ -9,8 +9,8 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/droplog.h"
-#include "broker/inspect.h"
+#include "broker/watch/droplog.h"
+#include "broker/watch/inspect.h"
 #include "proto/topic.h"
 
 /* Of a payload, when nothing is said. */

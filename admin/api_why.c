@@ -1,4 +1,4 @@
-/* api_why.c - would a message reach a client, and what decides it (broker/why.h). */
+/* api_why.c - would a message reach a client, and what decides it (broker/watch/why.h). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,8 +7,8 @@
 #include "base/glob.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
-#include "broker/why.h"
+#include "broker/watch/inspect.h"
+#include "broker/watch/why.h"
 #include "proto/topic.h"
 
 static const char *const results[] = {"pass", "note", "perhaps", "later", "stop"};

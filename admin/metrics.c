@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/durable_report.h"
+#include "broker/durable/report.h"
 
 #define NAME_BYTES_MAX 128
 

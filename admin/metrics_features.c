@@ -8,7 +8,7 @@
 #include "admin/metrics.h"
 #include "base/check.h"
 #include "broker/broker.h"
-#include "broker/features.h"
+#include "broker/features/features.h"
 
 /* ---- gates -------------------------------------------------------------------------------------------------------- */
 

@@ -145,12 +145,12 @@ static const struct api_field feature_parameters[] = {
 static const struct api_field mqtt_user_parameters[] = {
     SOURCE, {"user_id", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = MQTT_USER_MAX, .says = "The user's name, percent-encoded."}};
 
-/* The words are those of broker/trace.h and broker/droplog.def. */
+/* The words are those of broker/watch/trace.h and broker/watch/droplog.def. */
 #define TRACE_NAME {"name", FIELD_STRING, .required = true, .in_path = true, .min = 1, .max = 64, .says = "The trace's name."}
 static const char *const trace_formats[] = {"text", "json", NULL};
 static const char *const drop_reasons[] = {
 #define DROP_REASON(name, documentation) #name,
-#include "broker/droplog.def"
+#include "broker/watch/droplog.def"
 #undef DROP_REASON
     NULL};
 static const struct api_field trace_parameters[] = {TRACE_NAME};

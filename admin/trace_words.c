@@ -6,7 +6,7 @@
 
 #include "admin/api.h"
 #include "base/memory.h"
-#include "broker/droplog.h"
+#include "broker/watch/droplog.h"
 #include "broker/session.h"
 #include "proto/decode.h"
 #include "proto/utf8.h"

@@ -1,4 +1,4 @@
-/* trace_words.h - trace records (broker/trace.h) in words: a line for people and an object for programs, made by one pass.
+/* trace_words.h - trace records (broker/watch/trace.h) in words: a line for people and an object for programs, made by one pass.
  *
  * Everything that comes from clients is escaped in the line: no control character, no byte that is not UTF-8. Passwords and authentication data were
  * overwritten before they came here, and are not shown either. Threads: any. */
@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "admin/http.h"
-#include "broker/trace.h"
+#include "broker/watch/trace.h"
 
 enum trace_payload { TRACE_PAYLOAD_HIDDEN, TRACE_PAYLOAD_TEXT, TRACE_PAYLOAD_HEX };
 extern const char *const trace_payload_names[]; /* "hidden", "text", "hex" */

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 
 const char *const trace_end_names[TRACE_ENDS] = {NULL, "time", "size", "stopped", "restart", "disk"};
 

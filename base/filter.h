@@ -7,7 +7,7 @@
  * A filter does no I/O, reads no clock, starts no thread: it is given bytes and room, and says what it used, what it made and
  * what it wants next. So it can be tested without a socket, and moves with its connection to another shard: its memory comes
  * from base/memory.h, never from a shard's pool. Plain TCP has no filters: the engine tests one pointer. The engine's half of
- * the contract is engine/filters.h; the filters of a connection are chosen in broker/doors.c.
+ * the contract is engine/filters.h; the filters of a connection are chosen in broker/doors/doors.c.
  *
  * Owner:   the connection. Threads: the shard the connection lives on. Units: bytes. */
 #ifndef RINGMQ_BASE_FILTER_H

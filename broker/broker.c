@@ -4,9 +4,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "broker/doors.h"
+#include "broker/doors/doors.h"
 #include "broker/fanout.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "broker/records.h"
 #include "broker/remains.h"
 

@@ -13,10 +13,10 @@
 #include "base/map.h"
 #include "base/settings.h"
 #include "broker/deliver_plain.h"
-#include "broker/droplog.h"
-#include "broker/durable.h"
+#include "broker/watch/droplog.h"
+#include "broker/durable/durable.h"
 #include "broker/extras.h"
-#include "broker/features.h"
+#include "broker/features/features.h"
 #include "broker/holds.h"
 #include "broker/limits.h"
 #include "broker/pressure.h"
@@ -24,7 +24,7 @@
 #include "broker/rates.h"
 #include "broker/reasons.h"
 #include "broker/session.h"
-#include "broker/trace.h"
+#include "broker/watch/trace.h"
 #include "engine/node.h"
 #include "proto/packet.h"
 #include "router/match_cache.h"
@@ -47,7 +47,7 @@ struct broker {
     struct spill *spill;             /* NULL: long queues stay in memory */
     const struct state *recovered;   /* what was found at start, until all shards have started */
     _Atomic uint32_t restoring;      /* shards whose restored routes are not all laid */
-    struct inspect *_Atomic inspected; /* broker/inspect.h: answered, a stack */
+    struct inspect *_Atomic inspected; /* broker/watch/inspect.h: answered, a stack */
     int inspected_wake;              /* eventfd; -1: nobody asks. Set before the shards start */
     struct features *features;       /* NULL: none */
     struct broker_shard *shards[SHARDS_MAX];
@@ -98,8 +98,8 @@ struct broker_shard {
     struct list queries;             /* all retained queries of this shard's sessions */
     struct list queries_ready;       /* those to be sent out in this turn */
     struct list scans;               /* retained scans to go on with, for any shard */
-    struct list scans_waiting;       /* those that wait until less is being fetched (broker/retained_shelf.h) */
-    struct list inspections;         /* questions of the admin API (broker/inspect.h); and those whose addresses are on their way: */
+    struct list scans_waiting;       /* those that wait until less is being fetched (broker/retained/shelf.h) */
+    struct list inspections;         /* questions of the admin API (broker/watch/inspect.h); and those whose addresses are on their way: */
     struct list inspections_asking;
     struct list inspections_elsewhere; /* those whose routes are being laid, or whose payload is read from the shelf */
     struct timer inspect_timer;
@@ -135,10 +135,10 @@ struct broker_shard {
     struct retain_cursor *sweep;     /* expired retained messages are being removed; NULL: not now */
     struct list delayed;             /* timers of waiting messages */
     uint32_t delayed_removed;        /* of them: whose message was removed by an administrator */
-    struct trace_shard *trace;       /* broker/trace.h; NULL: there was none yet */
-    struct droplog *drops;           /* broker/droplog.h; NULL: nothing was dropped yet */
+    struct trace_shard *trace;       /* broker/watch/trace.h; NULL: there was none yet */
+    struct droplog *drops;           /* broker/watch/droplog.h; NULL: nothing was dropped yet */
     struct durable_shard *durable;   /* NULL: durability is off */
-    uint8_t durable_doors;           /* broker/durable.h: DURABLE_STUCK, …; 0 without a store */
+    uint8_t durable_doors;           /* broker/durable/durable.h: DURABLE_STUCK, …; 0 without a store */
     bool answers_wait;               /* acknowledgements of PUBLISH may have to wait: for the disk, or for a sink of a feature (then for good) */
     bool sinks_hold;                 /* … for a sink of a feature, which may refuse one: each acknowledgement waits by itself */
     uint32_t moments;                /* FEATURE_BIT()s that some feature is attached to */

@@ -5,8 +5,9 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "broker/broker.h"
-#include "broker/doors.h"
+#include "broker/doors/doors.h"
 #include "broker/mount.h"
+#include "proto/encode.h"
 
 /* ---- keep-alive ------------------------------------------------------------------------------------------------- */
 

@@ -23,8 +23,8 @@
 #include "broker/delayed.h"
 #include "broker/exclusive.h"
 #include "broker/rewrite.h"
-#include "broker/slow_subs.h"
-#include "broker/topic_metrics.h"
+#include "broker/watch/slow_subs.h"
+#include "broker/watch/topic_metrics.h"
 #include "broker/topic_rules.h"
 #include "broker/user_quota.h"
 #include "proto/packet.h"
@@ -43,7 +43,7 @@ enum extra {
     EXTRA_AUTO_SUBSCRIBE = 1 << 6,
     EXTRA_SLOW_SUBS = 1 << 7,
     EXTRA_USER_NAMES = 1 << 8, /* sessions remember their user's name: a rule or a quota asks for it */
-    EXTRA_TRACE = 1 << 9       /* some trace is on: broker/trace.h. Not of the configuration: trace_bits() */
+    EXTRA_TRACE = 1 << 9       /* some trace is on: broker/watch/trace.h. Not of the configuration: trace_bits() */
 };
 /* Those that look at a client's PUBLISH before it is given out. */
 #define EXTRAS_PUBLISH (EXTRA_REWRITE_PUBLISH | EXTRA_DELAYED | EXTRA_METRICS)

@@ -10,10 +10,10 @@ enum conn_hold_reason {
     HOLD_PACE = 1 << 0,      /* its subscribers or the shard cannot keep up: publisher_pause() */
     HOLD_UNREAD = 1 << 1,    /* it does not read our answers */
     HOLD_SUBSCRIBE = 1 << 2, /* the routes of its SUBSCRIBE are being laid */
-    HOLD_CONNECT = 1 << 3,   /* its CONNECT waits for the disk (broker/durable_connect.c) */
+    HOLD_CONNECT = 1 << 3,   /* its CONNECT waits for the disk (broker/durable/connect.c) */
     HOLD_GATE = 1 << 4,      /* a feature has answered LATER */
     HOLD_RATE = 1 << 5,      /* it has used up what a rate allows (broker/rates.h) */
-    HOLD_TRACE = 1 << 6      /* a trace by address wants to know where it comes from, before its CONNECT (broker/trace.h) */
+    HOLD_TRACE = 1 << 6      /* a trace by address wants to know where it comes from, before its CONNECT (broker/watch/trace.h) */
 };
 
 /* It is disconnected at the end of this turn or a later one (session_kick()): never released. The bits are all given away, and this one is free again when

@@ -29,11 +29,11 @@ struct message {
     uint8_t qos : 2;
     uint8_t retain : 1;
     uint8_t taken : 1;      /* `own` is a struct message_taken: the bytes lie where they were received */
-    uint8_t shelved : 1;    /* `own` is a struct message_shelved: a retained one without its payload (broker/retained_shelf.h) */
+    uint8_t shelved : 1;    /* `own` is a struct message_shelved: a retained one without its payload (broker/retained/shelf.h) */
     uint64_t expires_ms;
     uint64_t identity;       /* of retained ones, unique in the node: shard and number; 0: none */
     uint64_t publisher_conn; /* name of the publisher's connection, for back-pressure; 0: none. Of a traced one: below */
-    uint64_t stored;         /* its id in this shard's log and the checkpoint it was written in (broker/durable.h); 0: none */
+    uint64_t stored;         /* its id in this shard's log and the checkpoint it was written in (broker/durable/durable.h); 0: none */
     struct message *origin; /* a proxy: the lent message that has the bytes */
     const uint8_t *bytes;   /* topic, properties (forwardable, without a length), payload */
     uint8_t own[];
@@ -54,7 +54,7 @@ struct message_shelved {
 #define MESSAGE_KEPT     (1u << 31)
 #define MESSAGE_SHELVING (1u << 30)
 
-/* A connection's name has 56 bits. Of a publisher that is traced (broker/trace.h) the others say so, and on which shard it is. */
+/* A connection's name has 56 bits. Of a publisher that is traced (broker/watch/trace.h) the others say so, and on which shard it is. */
 #define PUBLISHER_TRACED      (1ull << 63)
 #define PUBLISHER_SHARD_SHIFT 56
 #define PUBLISHER_CONN_MASK   ((1ull << PUBLISHER_SHARD_SHIFT) - 1)
@@ -72,7 +72,7 @@ struct publication {
     bool retain;
     bool congested;                 /* a receiver's queue is filling: read the publisher more slowly */
     uint32_t filter;                /* local id by which a session is given it; SINKS_ID_NONE: a group others of which have room */
-    /* broker/durable.h: from here on to the end durable_publication_init() */
+    /* broker/durable/durable.h: from here on to the end durable_publication_init() */
     uint8_t level;                  /* enum durability_level, of the topic rules */
     bool answers;                   /* its publisher is owed an acknowledgement */
     uint16_t origin_packet_id;

@@ -3,8 +3,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
-#include "broker/retained_shelf.h"
+#include "broker/watch/inspect.h"
+#include "broker/retained/shelf.h"
 #include "broker/runs.h"
 
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b)

@@ -26,7 +26,7 @@
  * SETTINGS         struct settings / -                                    -
  * SYS              - / -: somebody subscribed to $SYS (to shard 0)       -
  * SAMPLE           - / when the PUBLISH before it was received (the shards' clock, ns) -
- * INSPECT          struct inspect (broker/inspect.h) / -                  -
+ * INSPECT          struct inspect (broker/watch/inspect.h) / -                  -
  * TRACE            traces, a bit each / name of the publisher's connection: of the messages that follow in the same lane
  * STOP             - / -                                                  -
  *

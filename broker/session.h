@@ -33,7 +33,7 @@ struct delivery {
 #define DELIVERY_QOS_SHIFT    48
 #define DELIVERY_RETAIN       (1ull << 50)
 #define DELIVERY_IDS_LIST     (1ull << 51)
-#define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable.h) */
+#define DELIVERY_LOGGED       (1ull << 52) /* the session's log knows it (broker/durable/durable.h) */
 #define DELIVERY_PAST         (1ull << 53) /* QoS 0 that was queued before a crash: it may have been sent, so it is not sent again */
 
 /* The plainest: no flags, no subscription id. The reference is the delivery's. */
@@ -103,17 +103,17 @@ struct session {
     bool problem_information : 1; /* the client wants reason strings and user properties with errors (§3.1.2.11.7) */
     bool metered : 1;          /* its publishing is held against rates (broker/rates.h) */
     bool bridge : 1;           /* a Mosquitto bridge (3.x): no echo, and the retain flag kept */
-    bool traced : 1;           /* some trace is about it: rare->traces (broker/trace.h) */
+    bool traced : 1;           /* some trace is about it: rare->traces (broker/watch/trace.h) */
     bool pressed : 1;          /* its queue is about to be full: rare->pressed (broker/pressure.h) */
     union {
         struct {
             bool mounted : 1;  /* it has a mount point: rare->mount */
-            bool spilled : 1;  /* its queue goes on behind `queue`: durable->spill (broker/durable_spill.c) */
+            bool spilled : 1;  /* its queue goes on behind `queue`: durable->spill (broker/durable/spill.c) */
             bool querying : 1; /* it has retained queries under way: rare->queries */
             bool rated : 1;    /* its deliveries are counted (broker/rates.h) */
             bool aliased : 1;  /* it may be told topics by alias: aliases_out */
             bool kept : 1;     /* it is durable: what it is sent goes into the log */
-            bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features_sink.c) */
+            bool is_sink : 1;  /* a feature's: it never has a connection; rare->sink (broker/features/sink.c) */
             bool ended : 1;    /* only some of its subscriptions are left (broker/remains.h) */
         };
         uint8_t unusual;       /* any of them: its deliveries don't take the short way (broker/deliver_plain.h) */
@@ -144,7 +144,7 @@ struct session {
         struct timer timer;    /* while away: expiry */
     };
     uint32_t requests_count;   /* SUBSCRIBE packets whose routes are being laid */
-    struct feature_client *facts; /* broker/features.h; NULL: away, or no feature has asked */
+    struct feature_client *facts; /* broker/features/features.h; NULL: away, or no feature has asked */
     uint16_t client_id_bytes;
     char client_id[];
 };
@@ -216,7 +216,7 @@ void session_pump(struct broker_shard *broker, struct session *session);
 void session_resend(struct broker_shard *broker, struct session *session);
 /* An in-flight message is done or dropped: gives back its reference. */
 void session_delivery_release(struct broker_shard *broker, struct delivery delivery);
-/* A PUBLISH that waited for its packet id to be on disk (broker/durable.h). */
+/* A PUBLISH that waited for its packet id to be on disk (broker/durable/durable.h). */
 void session_publish_held(struct broker_shard *broker, struct session *session, uint16_t packet_id);
 /* Puts a delivery back where it was, at start: packet_id 0: at the end of the queue; else in the window. message NULL: PUBREL is due. */
 void session_restore_delivery(struct broker_shard *broker, struct session *session, struct message *message, uint16_t packet_id,

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "broker/mount.h"
 #include "broker/records.h"
 #include "proto/topic.h"

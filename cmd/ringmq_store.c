@@ -58,12 +58,24 @@ static void groups_none(void *context, const struct state_session *session, cons
 {
 }
 
-static bool open_files(struct opened *opened, const char *directory, bool changes)
+static bool is_store(const char *path)
+{
+    char version[4300];
+    struct stat status;
+    snprintf(version, sizeof version, "%s/version", path); /* a start's first file */
+    return stat(version, &status) == 0;
+}
+
+/* DIRECTORY/store, or DIRECTORY itself. To write is to make what is not there, so that is only done where a store is, or (fresh) is to be. */
+static bool open_files(struct opened *opened, const char *directory, bool changes, bool fresh)
 {
     char error[600];
     struct stat status;
+    bool itself = is_store(directory);
+    if (itself && fresh) return say_error("%s is a store itself; import makes a new one in a directory that has none (node.data_dir)", directory), false;
     snprintf(opened->path, sizeof opened->path, "%s/store", directory);
-    if (stat(opened->path, &status) != 0 && !changes) snprintf(opened->path, sizeof opened->path, "%s", directory);
+    if (!fresh && (itself || stat(opened->path, &status) != 0)) snprintf(opened->path, sizeof opened->path, "%s", directory);
+    if (changes && !fresh && !is_store(opened->path)) return say_error("there is no store in %s", directory), false;
     if (files_open(opened->path, !changes, &opened->files, error, sizeof error)) return true;
     say_error("%s", error);
     return false;
@@ -250,13 +262,8 @@ static const struct verb {
 static int run(const struct verb *verb, const char *directory, bool salvage)
 {
     struct opened opened = {0};
-    struct stat status;
     log_configure(LOG_WARN, LOG_TEXT);
-    if (verb->changes && !verb->fresh && stat(directory, &status) != 0) {
-        say_error("there is no store in %s", directory);
-        return RINGMQ_EXIT_FAILED;
-    }
-    bool good = open_files(&opened, directory, verb->changes);
+    bool good = open_files(&opened, directory, verb->changes, verb->fresh);
     if (good) good = open_store(&opened, verb->changes, salvage);
     if (good && opened.report.salvaged) say_error("damaged: %s", opened.report.hole);
     good = good && verb->run(&opened) && !opened.report.salvaged && fflush(stdout) == 0;

@@ -180,7 +180,7 @@ static bool print_session(const struct state_session *session, const struct shel
         printf("}\n");
     }
     for (uint32_t i = 0; i < session->subscriptions_count; i++) {
-        const struct stored_subscription *subscription = &session->subscriptions[i].stored;
+        const struct stored_subscription *subscription = &session->subscriptions[i]->stored;
         printf("{\"kind\":\"subscription\"");
         print_text("client", stored->client_id);
         print_text("filter", subscription->filter);

@@ -191,12 +191,16 @@ static void kick(struct screen *screen)
         return;
     }
     top_printable(target, 60, id, sizeof id);
-    move(LINES - 1, 0);
-    clrtoeol();
-    mvprintw(LINES - 1, 0, "kick %s? y/n ", id);
-    refresh();
     timeout(-1);
-    if (getch() != 'y') {
+    int key;
+    do { /* a window that changes its size answers nothing */
+        move(LINES - 1, 0);
+        clrtoeol();
+        mvprintw(LINES - 1, 0, "kick %s? y/n ", id);
+        refresh();
+        key = getch();
+    } while (key == KEY_RESIZE);
+    if (key != 'y') {
         snprintf(screen->note, sizeof screen->note, "not kicked");
         return;
     }

@@ -25,7 +25,7 @@
 #include "base/memory.h"
 #include "base/regions.h"
 #include "broker/broker.h"
-#include "broker/door_tls.h"
+#include "broker/doors/tls.h"
 #include "broker/records.h"
 #include "cmd/ringmqd_admin.h"
 #include "cmd/ringmqd_config.h"

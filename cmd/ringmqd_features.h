@@ -6,7 +6,7 @@
 #ifndef RINGMQ_CMD_RINGMQD_FEATURES_H
 #define RINGMQ_CMD_RINGMQD_FEATURES_H
 
-#include "broker/features.h"
+#include "broker/features/features.h"
 #include "cmd/ringmqd_config.h"
 
 /* False: said on stderr. */

@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "broker/door_tls.h"
-#include "broker/doors.h"
+#include "broker/doors/tls.h"
+#include "broker/doors/doors.h"
 #include "engine/listener.h"
 #include "tls/tls.h"
 

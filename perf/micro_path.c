@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "broker/broker.h"
-#include "broker/inspect.h"
+#include "broker/watch/inspect.h"
 #include "engine/listener.h"
 #include "perf/micro.h"
 #include "proto/decode.h"

@@ -3,7 +3,8 @@
  * The table is open-addressed with linear probing. A slot holds a child and, in the sixteen bits a user-space address leaves free, sixteen
  * bits of its hash, so that a probe seldom touches a wrong one. The writer fills empty slots and buries removed ones in place
  * (a reader's probe walks over a grave); a table that is full or nearly empty is copied, published and retired. A large one is copied in parts,
- * with the changes that come meanwhile, and published when all is there. It has any number of slots, not a power of two, so that it can grow by less than doubling: four fifths of it are filled at most, and rather more than half.
+ * with the changes that come meanwhile, and published when all is there. It has any number of slots, not a power of two, so that it can grow by less than doubling: three quarters of it are filled at most (seven eighths while it
+ * is being copied), and as a rule more than half.
  * A level's hash is not kept: a copy makes it again from the label. The `+` child has a field of its own. */
 #ifndef RINGMQ_ROUTER_ROUTE_CHILDREN_H
 #define RINGMQ_ROUTER_ROUTE_CHILDREN_H

@@ -36,7 +36,7 @@ enum share_strategy {
     SHARE_STRATEGIES_COUNT
 };
 
-/* In place of a strategy: no group at all, but sinks that want what is published on their own shard, each of it (broker/features_sink.c). The match
+/* In place of a strategy: no group at all, but sinks that want what is published on their own shard, each of it (broker/features/sink.c). The match
  * cache makes plain filters of them. Their "group" is a name that no client can write, since it is no UTF-8. */
 #define SHARE_LOCAL       UINT8_MAX
 #define SHARE_LOCAL_GROUP SPAN_LITERAL("\xff")

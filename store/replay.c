@@ -41,19 +41,24 @@ static bool fault(struct reading *reading, bool hole, const char *what)
 
 /* ---- commits ---------------------------------------------------------------------------------------------------- */
 
-/* Is there a whole commit of this segment's present life at `at`? */
-static bool commit_at(const struct reading *reading, uint64_t at, struct store_commit_header *ret_header)
+/* Does a commit of this segment's present life begin at `at`, whole or not? What an earlier life has left names another one. */
+static bool commit_begins(const struct reading *reading, uint64_t at, struct store_commit_header *ret_header)
 {
     struct span bytes = reading->segment->bytes;
     if (at + sizeof *ret_header > bytes.bytes) return false;
     memcpy(ret_header, bytes.data + at, sizeof *ret_header);
-    bool plausible = ret_header->magic == STORE_COMMIT_MAGIC && ret_header->epoch == reading->segment->epoch &&
-                     ret_header->shard == reading->segment->shard && ret_header->segment == reading->segment->number &&
-                     ret_header->bytes >= sizeof *ret_header && ret_header->bytes <= STORE_COMMIT_BYTES_MAX &&
-                     at + ret_header->bytes <= bytes.bytes;
+    return ret_header->magic == STORE_COMMIT_MAGIC && ret_header->epoch == reading->segment->epoch && ret_header->shard == reading->segment->shard &&
+           ret_header->segment == reading->segment->number;
+}
+
+/* … and is it whole? */
+static bool commit_whole(const struct reading *reading, uint64_t at, const struct store_commit_header *header)
+{
+    struct span bytes = reading->segment->bytes;
+    bool plausible = header->bytes >= sizeof *header && header->bytes <= STORE_COMMIT_BYTES_MAX && at + header->bytes <= bytes.bytes;
     if (!plausible) return false;
-    struct span checked = span_of(bytes.data + at + STORE_COMMIT_CHECKED_FROM, ret_header->bytes - STORE_COMMIT_CHECKED_FROM);
-    return hash_span_seeded(checked, reading->header.seed) == ret_header->checksum;
+    struct span checked = span_of(bytes.data + at + STORE_COMMIT_CHECKED_FROM, header->bytes - STORE_COMMIT_CHECKED_FROM);
+    return hash_span_seeded(checked, reading->header.seed) == header->checksum;
 }
 
 static bool give(struct reading *reading, uint32_t type, struct span body, void *own)
@@ -121,12 +126,9 @@ static bool commits_read(struct reading *reading)
     struct replay_result *result = reading->result;
     bool torn = false;
     for (uint64_t at = STORE_BLOCK_BYTES; at + STORE_BLOCK_BYTES <= reading->segment->bytes.bytes;) {
-        if (!commit_at(reading, at, &header)) {
-            /* The end, or a gap: look whether anything follows. */
-            const uint8_t *first = reading->segment->bytes.data + at;
-            uint32_t magic;
-            memcpy(&magic, first, 4);
-            torn |= magic == STORE_COMMIT_MAGIC;
+        bool begins = commit_begins(reading, at, &header);
+        if (!begins || !commit_whole(reading, at, &header)) { /* the end, or a gap: look whether anything follows */
+            torn |= begins;
             at += STORE_BLOCK_BYTES;
             continue;
         }

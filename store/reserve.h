@@ -2,7 +2,7 @@
  *
  * What is on disk becomes less only by writing: acknowledgements and deletions are records, a checkpoint writes what lives once more before old segments go,
  * RocksDB merges files into new ones before it gives room back, and without room for its own writes it ends the process. So some room is kept for that, the
- * *reserve*. When less is free, the store is full: the broker lets nothing in that would stay (broker/durable_doors.c), what is there can be taken and deleted,
+ * *reserve*. When less is free, the store is full: the broker lets nothing in that would stay (broker/durable/doors.c), what is there can be taken and deleted,
  * and with an eighth more than the reserve it goes on by itself. Segments of the log are made all the same: they are what the reserve is for.
  *
  * A reserve of RESERVE_AUTO is what the store may need at the moment:

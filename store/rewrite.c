@@ -127,7 +127,7 @@ static bool session_put(struct rewriting *rewriting, const struct state_session 
     record_put_session(&writer, &session->stored);
     record_put_u32(&writer, session->subscriptions_count);
     for (uint32_t i = 0; i < session->subscriptions_count; i++)
-        record_put_subscription(&writer, &session->subscriptions[i].stored);
+        record_put_subscription(&writer, &session->subscriptions[i]->stored);
     record_put_u32(&writer, session->incoming_count);
     for (uint32_t i = 0; i < session->incoming_count; i++)
         record_put_u16(&writer, session->incoming[i]);

@@ -94,12 +94,6 @@ void state_delivery_release(struct state_delivery *delivery)
     *delivery = (struct state_delivery){0};
 }
 
-static void subscription_release(struct state_subscription *subscription)
-{
-    memory_release(subscription->filter);
-    memory_release(subscription->group);
-}
-
 void state_shadow_clear(struct state_session *session)
 {
     for (uint32_t i = session->shadow_head; i < session->shadow_count; i++)
@@ -113,14 +107,13 @@ void state_shadow_clear(struct state_session *session)
 /* All that a SNAPSHOT brings anew. */
 void state_session_clear(struct state_session *session)
 {
-    for (uint32_t i = 0; i < session->subscriptions_count; i++)
-        subscription_release(&session->subscriptions[i]);
+    state_subscriptions_clear(session);
     for (uint32_t i = 0; i < session->window_count; i++)
         state_delivery_release(&session->window[i]);
     for (uint32_t i = session->queue_head; i < session->queue_count; i++)
         state_delivery_release(&session->queue[i]);
     state_partials_clear(session);
-    session->subscriptions_count = session->window_count = session->incoming_count = 0;
+    session->window_count = session->incoming_count = 0;
     for (uint32_t i = session->rest_head; i < session->rest_count; i++)
         state_delivery_release(&session->rest[i]);
     session->queue_head = session->queue_count = session->rest_head = session->rest_count = 0;
@@ -190,41 +183,6 @@ struct state_session *state_session_put(struct state *state, const struct stored
     session->stored.will.message.properties = copy_into(&at, will->properties);
     session->stored.will.message.payload = copy_into(&at, will->payload);
     return session;
-}
-
-static uint32_t subscription_find(const struct state_session *session, struct span filter, struct span group)
-{
-    for (uint32_t i = 0; i < session->subscriptions_count; i++)
-        if (span_equal(session->subscriptions[i].stored.filter, filter) && span_equal(session->subscriptions[i].stored.group, group))
-            return i;
-    return UINT32_MAX;
-}
-
-void state_subscription_put(struct state_session *session, const struct stored_subscription *stored)
-{
-    uint32_t i = subscription_find(session, stored->filter, stored->group);
-    if (i == UINT32_MAX) {
-        if (session->subscriptions_count == session->subscriptions_capacity) {
-            session->subscriptions_capacity = session->subscriptions_capacity ? session->subscriptions_capacity * 2 : 2;
-            session->subscriptions =
-                memory_resize(session->subscriptions, session->subscriptions_capacity * sizeof *session->subscriptions);
-        }
-        i = session->subscriptions_count++;
-        session->subscriptions[i].filter = memory_copy_string(stored->filter);
-        session->subscriptions[i].group = memory_copy_string(stored->group);
-    }
-    struct state_subscription *subscription = &session->subscriptions[i];
-    subscription->stored = *stored;
-    subscription->stored.filter = span_of(subscription->filter, stored->filter.bytes);
-    subscription->stored.group = span_of(subscription->group, stored->group.bytes);
-}
-
-void state_subscription_remove(struct state_session *session, struct span filter, struct span group)
-{
-    uint32_t i = subscription_find(session, filter, group);
-    if (i == UINT32_MAX) return;
-    subscription_release(&session->subscriptions[i]);
-    session->subscriptions[i] = session->subscriptions[--session->subscriptions_count];
 }
 
 void state_incoming_put(struct state_session *session, uint16_t packet_id)

@@ -44,8 +44,9 @@ struct state_delivery {
 };
 
 struct state_subscription {
-    char *filter, *group; /* NUL-terminated copies; the lengths count */
-    struct stored_subscription stored;
+    struct stored_subscription stored; /* filter and group point into `text` */
+    uint32_t place;                    /* in the session's row */
+    char text[];                       /* filter, a NUL, group */
 };
 
 /* A QoS 2 message of this session's that some receivers have and whose packet id the session does not know: PUBREC was never sent,
@@ -64,8 +65,9 @@ struct state_session {
     struct stored_session stored; /* client_id and the will's spans point into `text` and `will_text` */
     char *text;
     uint8_t *will_text;
-    struct state_subscription *subscriptions;
+    struct state_subscription **subscriptions;
     uint32_t subscriptions_count, subscriptions_capacity;
+    struct map *subscriptions_index; /* of them, by `text`; NULL: they are few */
     uint16_t *incoming;
     uint32_t incoming_count, incoming_capacity;
     struct state_partial *partials;

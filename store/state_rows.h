@@ -19,6 +19,7 @@ void state_session_release(struct state_session *session);
 void state_will_clear(struct state_session *session);
 void state_subscription_put(struct state_session *session, const struct stored_subscription *stored);
 void state_subscription_remove(struct state_session *session, struct span filter, struct span group);
+void state_subscriptions_clear(struct state_session *session);
 void state_origin_settle(struct state_message *message);
 void state_partials_clear(struct state_session *session);
 struct state_partial *state_partial_put(struct state_session *session, uint16_t packet_id, uint64_t hash);

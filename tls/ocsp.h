@@ -1,7 +1,7 @@
 /* ocsp.h - is a certificate revoked? The Online Certificate Status Protocol (RFC 6960), for certificates of clients and for our own.
  *
  * Asking means waiting for a responder, which a shard must not do: so the filter hands the client's certificates to a checker and
- * parks (base/filter.h) until that has a verdict. Who the checker is, is not known here (broker/door_ocsp.c: a cache and a few
+ * parks (base/filter.h) until that has a verdict. Who the checker is, is not known here (broker/doors/ocsp.c: a cache and a few
  * threads); what it calls is tls_ocsp_ask(), which does all but the sockets.
  *
  *     filter ──begin(certificates)──► checker ──tls_ocsp_ask()──► transport ──► responder

@@ -1,22 +1,20 @@
 /* source_postgresql.c - asks PostgreSQL: one prepared statement per connection, values as parameters (module_sql.h).
- * libpq is used without blocking, so that every wait ends at the deadline; it is given addresses, for its look-ups of names know no end. Rows are taken one by one.
+ * libpq is used without blocking, so that every wait ends at the deadline; it is given addresses, for its look-ups of names know no end. Rows are taken one by one,
+ * and no more comes to the library than an answer may have (sluice.h).
  * A connection that has died unnoticed is made anew, once. */
 #include <libpq-fe.h>
-#include <linux/tcp.h> /* before libc's, which knows less of struct tcp_info */
-#include <netinet/in.h>
+#include <errno.h>
 #include <poll.h>
-#include <stddef.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "features/auth/module_sql.h"
+#include "features/auth/sluice.h"
 
 #define STATEMENT "ringmq"
 
 struct link {
     struct auth_sql *pg;
     PGconn *connection; /* NULL: none */
-    uint64_t got_bytes, before_bytes; /* of the answer at hand; what had come before it */
+    struct sluice sluice; /* open with the connection */
     bool too_large;     /* the last question failed because of its answer's size */
     bool by_value;      /* or because of a value of the client's (a name where the query has a number) */
 };
@@ -30,12 +28,14 @@ static void *pg_attach(void *instance)
 {
     struct link *link = calloc(1, sizeof *link);
     link->pg = instance;
+    sluice_init(&link->sluice);
     return link;
 }
 
 static void drop(struct link *link)
 {
     PQfinish(link->connection);
+    sluice_close(&link->sluice);
     link->connection = NULL;
 }
 
@@ -46,44 +46,21 @@ static void pg_detach(void *instance)
     free(link);
 }
 
-/* False: the deadline came first. */
+/* False: the deadline came first, or the answer is too large. */
 static bool wait_for(struct link *link, short events, uint64_t deadline_ms)
 {
-    struct pollfd entry = {.fd = PQsocket(link->connection), .events = events};
+    int library = PQsocket(link->connection);
     uint64_t now_ms = link->pg->tools->now_ms();
-    if (entry.fd < 0 || now_ms >= deadline_ms) return false;
-    return poll(&entry, 1, (int)(deadline_ms - now_ms)) > 0;
-}
-
-/* What has come by this connection, by the kernel's count; of a Unix socket what there is to read, to be added up. */
-static uint64_t arrived(const struct link *link, bool *ret_to_add)
-{
-    struct tcp_info info;
-    socklen_t bytes = sizeof info;
-    int waiting = 0;
-    *ret_to_add = getsockopt(PQsocket(link->connection), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 || bytes < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received;
-    if (*ret_to_add) ioctl(PQsocket(link->connection), FIONREAD, &waiting);
-    return *ret_to_add ? (uint64_t)waiting : info.tcpi_bytes_received;
+    if (library < 0 || now_ms >= deadline_ms) return false;
+    if (sluice_wait(&link->sluice, library, events, (int)(deadline_ms - now_ms))) return true;
+    link->too_large = sluice_spent(&link->sluice);
+    return false;
 }
 
 static void expect_answer(struct link *link)
 {
-    bool to_add;
-    uint64_t bytes = arrived(link, &to_add);
     link->too_large = false;
-    link->got_bytes = 0;
-    link->before_bytes = to_add ? 0 : bytes;
-}
-
-/* Takes what is there. The library keeps all that has come of a message, or of a message it is told will come, so it is let have no more than an answer may have.
- * False: the connection is lost, or that is more. */
-static bool consume(struct link *link)
-{
-    bool to_add;
-    uint64_t bytes = arrived(link, &to_add);
-    link->got_bytes = to_add ? link->got_bytes + bytes : bytes - link->before_bytes;
-    link->too_large = link->got_bytes > link->pg->settings->answer_bytes_max;
-    return !link->too_large && PQconsumeInput(link->connection);
+    sluice_allow(&link->sluice, link->pg->settings->answer_bytes_max);
 }
 
 /* The next result. NULL with *ret_lost: time or connection is gone, or the answer is too large; else that was all, and the connection is free again. */
@@ -91,9 +68,9 @@ static PGresult *next_result(struct link *link, uint64_t deadline_ms, bool *ret_
 {
     *ret_lost = true;
     for (int flush; (flush = PQflush(link->connection)) != 0;)
-        if (flush < 0 || !wait_for(link, POLLOUT | POLLIN, deadline_ms) || !consume(link)) return NULL;
+        if (flush < 0 || !wait_for(link, POLLOUT | POLLIN, deadline_ms) || !PQconsumeInput(link->connection)) return NULL;
     while (PQisBusy(link->connection))
-        if (!wait_for(link, POLLIN, deadline_ms) || !consume(link)) return NULL;
+        if (!wait_for(link, POLLIN, deadline_ms) || !PQconsumeInput(link->connection)) return NULL;
     *ret_lost = false;
     return PQgetResult(link->connection);
 }
@@ -119,8 +96,6 @@ static void first_line(const char *message, char *ret_error, size_t error_bytes)
     if (!*ret_error) snprintf(ret_error, error_bytes, "timed out");
 }
 
-#define RECEIVE_BUFFER_BYTES 65536 /* the library reads until nothing is there: this is how far the server may be ahead of us meanwhile */
-
 /* A host's addresses, and the host as often (its name is what the certificate must have). False: a sentence. */
 static bool find_server(struct link *link, uint64_t deadline_ms, struct auth_text *ret_hosts, struct auth_text *ret_addresses, char *ret_error, size_t error_bytes)
 {
@@ -143,7 +118,6 @@ static PGconn *begin_connecting(struct link *link, uint64_t deadline_ms, char *r
     const char *mode = settings->tls_enable ? settings->tls_verify ? "verify-full" : "require" : "disable", *authorities = settings->tls_enable && settings->tls_verify ? auth_ca_file(settings) : "";
     struct auth_text hosts = {0}, addresses = {0};
     PGconn *connection = NULL;
-    int bytes = RECEIVE_BUFFER_BYTES;
     if (find_server(link, deadline_ms, &hosts, &addresses, ret_error, error_bytes)) {
         const char *const names[] = {"host", "hostaddr", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "gssencmode", "application_name", NULL};
         const char *const values[] = {hosts.data, addresses.data ? addresses.data : "", link->pg->port, settings->database, settings->username, settings->password, mode, authorities,
@@ -152,7 +126,6 @@ static PGconn *begin_connecting(struct link *link, uint64_t deadline_ms, char *r
         *ret_error = '\0';
     }
     if (connection) PQsetNoticeReceiver(connection, pass_over, NULL);
-    if (connection && PQsocket(connection) >= 0) setsockopt(PQsocket(connection), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     link->pg->tools->text_release(&hosts);
     link->pg->tools->text_release(&addresses);
     return connection;
@@ -171,6 +144,10 @@ static bool connect_now(struct link *link, uint64_t deadline_ms, char *ret_error
     }
     bool fine = state == PGRES_POLLING_OK && PQsetnonblocking(link->connection, 1) == 0;
     if (!fine) first_line(link->connection ? PQerrorMessage(link->connection) : "", ret_error, error_bytes);
+    if (fine && !sluice_open(&link->sluice, PQsocket(link->connection))) {
+        fine = false;
+        snprintf(ret_error, error_bytes, "no pair of sockets: %s", strerror(errno));
+    }
     if (fine) {
         expect_answer(link);
         PGresult *result = PQsendPrepare(link->connection, STATEMENT, link->pg->sql.data, 0, NULL) ? result_of(link, deadline_ms) : NULL;

@@ -48,8 +48,8 @@ class Api:
             wanted.setdefault("Content-Type", "application/json")
         for attempt in range(2):
             if self.connection is None:
-                self.connection = (http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=self.tls) if self.tls
-                                   else http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
+                self.connection = (http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=self.tls) if self.tls
+                                   else http.client.HTTPConnection("127.0.0.1", self.port, timeout=60))
             try:
                 self.connection.request(method, prefix + path, data, wanted)
                 answer = Answer(self.connection.getresponse())

@@ -49,7 +49,7 @@ def equal(got, wanted, what):
         raise Failure(f"{what}: got {str(got)[:400]!r}, wanted {str(wanted)[:400]!r}")
 
 
-def wait_for(condition, what, timeout=30.0, every=0.01):
+def wait_for(condition, what, timeout=60.0, every=0.01):
     """Polls until condition() is true (its value is returned) or the deadline is over."""
     deadline = time.monotonic() + timeout
     while True:
@@ -191,7 +191,7 @@ class Broker:
             file.seek(self.log_start)
             return file.read().decode("utf-8", "replace")
 
-    def wait_log(self, pattern, timeout=30.0, after=0):
+    def wait_log(self, pattern, timeout=60.0, after=0):
         return wait_for(lambda: re.search(pattern, self.log()[after:]), f"/{pattern}/ in the log", timeout)
 
     def rss(self):
@@ -200,7 +200,7 @@ class Broker:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def wait_end(self, timeout=30.0):
+    def wait_end(self, timeout=60.0):
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -225,7 +225,7 @@ class Client:
     `acks` is set."""
 
     def __init__(self, port, client_id="", version=4, acks=True, host="127.0.0.1", handshake=True, receive_buffer=None,
-                 timeout=20.0, accept=(0,), transport=None, **options):
+                 timeout=60.0, accept=(0,), transport=None, **options):
         """transport: something connected with settimeout(), sendall(), recv() and close() in place of a TCP socket."""
         self.version, self.acks, self.timeout = version, acks, timeout
         self.parser, self.pending, self.next_id = Parser(version), [], 0
@@ -379,7 +379,7 @@ class Client:
         self.close()
 
 
-def sys_value(client, topic, timeout=20.0):
+def sys_value(client, topic, timeout=60.0):
     """The newest value of $SYS/broker/TOPIC that is published from now on; the client is subscribed to it for the time."""
     name = "$SYS/broker/" + topic
     client.pending = [p for p in client.pending if not (p.kind == PUBLISH and p.topic == name)]
@@ -411,7 +411,7 @@ class SysWatch:
     def number(self, topic):
         return int(self.values[topic])
 
-    def fresh(self, timeout=20.0):
+    def fresh(self, timeout=60.0):
         """Waits for a whole round that begins after now. What was published before and not read yet is not one."""
         while self.client.poll(0):
             pass
@@ -428,7 +428,7 @@ class SysWatch:
             self.follow()
         return self.values
 
-    def wait(self, conditions, timeout=30.0):
+    def wait(self, conditions, timeout=60.0):
         """conditions: {topic: predicate of the number}"""
         deadline = time.monotonic() + timeout
         while True:

@@ -35,7 +35,7 @@ def request(path="/mqtt", protocol="mqtt", key=KEY, version=13, method="GET", ht
 class WebSocket:
     """What is received is a stream; control frames are kept in .controls as (opcode, payload), pings answered when `pongs` is set."""
 
-    def __init__(self, port, host="127.0.0.1", upgrade=None, before=b"", timeout=10.0, split=None, source=None):
+    def __init__(self, port, host="127.0.0.1", upgrade=None, before=b"", timeout=60.0, split=None, source=None):
         self.socket = socket.create_connection((host, port), timeout, source_address=source)
         self.buffer, self.stream, self.controls, self.pongs, self.ended = b"", b"", [], True, False
         self.frames = 0

@@ -6,7 +6,7 @@
  * queue each), with checkpoints and recycling, while writes, syncs and the making of segments fail by chance; then the machine stops
  * at any point, often in the middle of a write. Afterwards, whatever the number of shards, each bucket must be as it was after
  * some operation not older than the last one that was acknowledged. Retained payloads go to a shelf that fails and forgets what was not synced, as the broker
- * does it (broker/retained_shelf.h): after each start the rows the log names are there and right, and no others are. In some lives a bit of a durable commit is flipped: the start
+ * does it (broker/retained/shelf.h): after each start the rows the log names are there and right, and no others are. In some lives a bit of a durable commit is flipped: the start
  * must refuse, unless the commit was the last one of its log, which cannot be told from one that was being written. */
 #include <inttypes.h>
 #include <stdio.h>

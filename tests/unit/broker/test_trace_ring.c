@@ -1,7 +1,7 @@
 /* The ring of trace records: order, wrapping, and what does not fit is counted for the traces that wanted it. */
 #include <criterion/criterion.h>
 
-#include "broker/trace.h"
+#include "broker/watch/trace.h"
 
 struct taken {
     uint32_t count, next;

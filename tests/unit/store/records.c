@@ -1,5 +1,7 @@
 /* Records: what goes in comes out, nothing that is cut or too long is accepted, and a replay makes the state they describe. */
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/memory.h"
 #include "store/state.h"
@@ -93,7 +95,7 @@ Test(records, a_session_and_its_queue)
     const struct state_session *found = find(&state, 7);
     cr_assert(found && found->stored.will.present && found->stored.will.delay_s == 5);
     cr_assert(span_equal(found->stored.will.message.payload, SPAN_LITERAL("gone")));
-    cr_assert(found->subscriptions_count == 1 && found->subscriptions[0].stored.subscription_id == 9 && found->subscriptions[0].stored.no_local);
+    cr_assert(found->subscriptions_count == 1 && found->subscriptions[0]->stored.subscription_id == 9 && found->subscriptions[0]->stored.no_local);
     cr_assert(found->window_count == 1 && found->window[0].packet_id == 10 && found->window[0].state == STORED_RELEASING);
     cr_assert(found->queue_count - found->queue_head == 1);
     const struct state_delivery *left = &found->queue[found->queue_head];
@@ -103,6 +105,49 @@ Test(records, a_session_and_its_queue)
     state_epoch_end(&state);
     cr_assert(!found->stored.connected);
     log_close(&log);
+    state_release(&state);
+}
+
+/* Each of them asks for those before it: one client's hundred thousand took a start 15 s when they were walked, these would take it minutes. */
+Test(records, very_many_subscriptions_of_one_session, .timeout = 120)
+{
+    enum { MANY = 400000 };
+    struct state state;
+    state_init(&state);
+    struct record_writer writer = {0};
+    struct stored_session session = session_of(7, "client");
+    record_put_session(&writer, &session);
+    cr_assert(state_apply(&state, STORE_SESSION, span_of(writer.data, writer.bytes), NULL));
+    for (uint32_t n = 0; n < MANY + MANY / 2; n++) { /* the first half once more, with another QoS; one in three of the others goes */
+        char filter[32];
+        bool again = n >= MANY;
+        uint32_t number = again ? n - MANY : n;
+        snprintf(filter, sizeof filter, "f/%u", number / 2);
+        struct stored_subscription subscription = {.filter = span_of_string(filter), .group = number % 2 ? SPAN_LITERAL("g") : SPAN_LITERAL(""), .qos = again ? 2 : 1};
+        writer.bytes = 0;
+        record_put_u64(&writer, 7);
+        record_put_subscription(&writer, &subscription);
+        cr_assert(state_apply(&state, STORE_SUBSCRIBE, span_of(writer.data, writer.bytes), NULL));
+        if (again || n < MANY / 2 || n % 3) continue;
+        writer.bytes = 0;
+        record_put_u64(&writer, 7);
+        record_put_text(&writer, subscription.filter);
+        record_put_text(&writer, subscription.group);
+        cr_assert(state_apply(&state, STORE_UNSUBSCRIBE, span_of(writer.data, writer.bytes), NULL));
+    }
+    const struct state_session *found = find(&state, 7);
+    uint32_t left = 0, twice = 0;
+    for (uint32_t n = 0; n < MANY; n++)
+        left += n < MANY / 2 || n % 3 != 0;
+    cr_assert_eq(found->subscriptions_count, left);
+    for (uint32_t i = 0; i < found->subscriptions_count; i++) {
+        const struct stored_subscription *one = &found->subscriptions[i]->stored;
+        uint32_t number = 2 * (uint32_t)strtoul((const char *)one->filter.data + 2, NULL, 10) + (one->group.bytes > 0);
+        cr_assert(number < MANY && one->qos == (number < MANY / 2 ? 2 : 1) && (number < MANY / 2 || number % 3));
+        twice += one->qos == 2;
+    }
+    cr_assert_eq(twice, MANY / 2);
+    record_writer_release(&writer);
     state_release(&state);
 }
 
