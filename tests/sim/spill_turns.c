@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/retained/shelf_inside.h"
 #include "engine/listener.h"
 #include "tests/sim/fake_disk.h"
 #include "tests/sim/fake_kernel.h"
@@ -70,7 +71,7 @@ static void settings_make(void)
     it.listener = (struct listener){.settings = &it.listener_settings};
     it.settings = (struct settings){
         .node = {.connections_max = 64},
-        .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 65535, .inflight_max = 100, .topic_levels_max = 128, .client_id_bytes_max = 100, .qos_max = 2,
+        .mqtt = {.packet_bytes_max = 32u << 20, .retained_shelf_above = 65536, .retained_shelf_memory_bytes = 1, .receive_max = 65535, .inflight_max = 100, .topic_levels_max = 128, .client_id_bytes_max = 100, .qos_max = 2,
                  .retain_available = true, .wildcard_available = true, .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 10000000,
                  .queue_bytes_max = 1ull << 34, .match_cache_topics = 64, .response_information = ""},
         .durability = {.enable = true, .topics = "", .commit_interval_ms = 1, .checkpoint_bytes = 1 << 20, .backlog_bytes_max = 1u << 30,
@@ -312,6 +313,54 @@ static void goes_in_steps(void)
     fake_hang_up(client, false);
 }
 
+#define LARGE_BYTES (12u << 20)
+#define COPIED_PER_TURN (1u << 20) /* twice COPY_BYTES: once as it is kept, once as the turn ends */
+
+static bool row_compare(void *argument, uint64_t session, uint64_t number, struct span row)
+{
+    bool *same = argument;
+    *same = row.bytes == LARGE_BYTES + 1 && row.data[0] == 'l';
+    for (size_t i = 1; i < row.bytes; i++)
+        *same &= row.data[i] == (uint8_t)((i - 1) * 7);
+    return true;
+}
+
+/* A large payload is copied for the shelf's thread in as many turns as it takes. */
+static void a_large_one_is_copied_in_parts(void)
+{
+    const struct retained_shelf *shelf = durable()->shelf;
+    uint8_t head[] = {0x33, 0, 0, 0, 0, 0, 1, 'l', 1, 1, 0}, *packet = memory_acquire(sizeof head + LARGE_BYTES);
+    size_t rest = sizeof head - 5 + LARGE_BYTES, most = 0, before = 0, sent = 0, bytes = sizeof head + LARGE_BYTES;
+    for (uint32_t i = 1; i < 5; i++, rest >>= 7)
+        head[i] = (uint8_t)((rest & 127) | (i < 4 ? 128 : 0));
+    memcpy(packet, head, sizeof head);
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        packet[sizeof head + i] = (uint8_t)(i * 7);
+    int client = client_make("l", true);
+    uint32_t copying = 0;
+    for (uint32_t turns = 0; it.shard->stats.retained_shelved == 0; turns++) {
+        if (turns == TURNS_MAX) fail("not on the shelf; bytes sent", sent);
+        int taken_now = sent < bytes ? fake_client_send(client, packet + sent, bytes - sent) : 0;
+        if (taken_now > 0) sent += (size_t)taken_now;
+        turn();
+        took_any(client);
+        size_t done = shelf->copying.message ? shelf->copying.done : 0;
+        if (done > before && done - before > most) most = done - before;
+        copying += done > 0;
+        before = done;
+    }
+    if (most > COPIED_PER_TURN) fail("bytes copied in one turn", most);
+    if (copying < LARGE_BYTES / COPIED_PER_TURN) fail("copied at once; turns that left some", copying);
+    bool same = false;
+    struct shelf verbs = fake_shelf_verbs(it.shelf);
+    CHECK(fake_shelf_rows(it.shelf) == 1 && verbs.get(verbs.context, shelf->space, shelf->number, row_compare, &same) == 0);
+    if (!same) fail("a row is not what was published", 0);
+    printf("spill_turns: a payload of %u bytes copied in %u turns\n", LARGE_BYTES, copying);
+    memory_release(packet);
+    fake_hang_up(client, false);
+    turn();
+}
+
 int main(void)
 {
     log_configure(LOG_OFF, LOG_TEXT);
@@ -319,6 +368,7 @@ int main(void)
     sleeper_make();
     for (uint32_t i = 0; i < PUBLISHERS; i++)
         it.publishers[i] = client_make((const char *[]){"0", "1", "2", "3", "4", "5"}[i], true);
+    a_large_one_is_copied_in_parts();
     gather();
     catches_up_in_steps();
     damage_is_asked_for_once();
