@@ -316,6 +316,10 @@ void retained_wake(struct broker_shard *broker, struct session *session);
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
 /* Removes the topic's message, without telling subscribers; on the topic's owner. False: there was none. */
 bool retained_remove(struct broker_shard *broker, struct span topic);
+/* Its time is over and whoever comes across it should take it out. Not of delayed messages, which have timers. */
+bool retained_is_over(const struct broker_shard *broker, struct span topic, const struct message *message);
+/* How many there are, for the metrics: after any of them were taken out by a scan of somebody else's. */
+void retained_show(struct broker_shard *broker);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
 /* What is kept under this very name, or NULL; the reference is the caller's. Names of delayed messages and features only, which are never on the shelf. And away
@@ -341,8 +345,9 @@ void retained_stop(struct broker_shard *broker);
 
 /* ---- will.c ----------------------------------------------------------------------------------------------------- */
 
-/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. */
-struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic);
+/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. `told`: once a will, see
+ * extras_rewrite_will(). */
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic, bool told);
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);

@@ -98,6 +98,7 @@ struct durable_shard {
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
     struct retained_shelf *shelf; /* broker/retained/shelf.h; NULL: there is none */
+    struct list aging;         /* a mark among the sessions, while restoring: those behind it have been looked at */
     bool restoring;
     struct subscribe_request *restore_request;
     /* Read by other threads. The first: as of the last heartbeat or checkpoint. */
@@ -339,7 +340,7 @@ void durable_show(struct broker_shard *broker);
 void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);
-void durable_restored(struct broker_shard *broker); /* all routes are laid */
+void durable_restored(struct broker_shard *broker); /* all routes are laid; each turn, while durable->restoring */
 void durable_partial_restore(struct durable_session *session, const struct state_partial *from);
 struct durable_partial *durable_partial_ref(struct durable_partial *partial);
 void durable_partial_unref(struct durable_partial *partial);
