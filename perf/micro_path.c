@@ -244,7 +244,7 @@ static void shards_open(uint32_t count)
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 1024, .inflight_max = 1024, .topic_levels_max = 128,
                  .client_id_bytes_max = 100, .qos_max = 2, .retain_available = true, .wildcard_available = true,
                  .shared_available = true, .queue_messages_max = 100000, .queue_bytes_max = 1 << 30,
-                 .match_cache_topics = 4096, .response_information = "", .denied_filters = "", .session_expiry_max_s = 3600},
+                 .match_cache_topics = 4096, .share_strategy = SHARE_ROUND_ROBIN, .response_information = "", .denied_filters = "", .session_expiry_max_s = 3600},
         .durability = {.checkpoint_bytes = 1ull << 40, .backlog_bytes_max = 1 << 30, .queue_window = UINT32_MAX, .queue_window_bytes = 1ull << 40},
         .listeners = &listener_settings, .listeners_count = 1};
     static struct listener listener = {.settings = &listener_settings};
