@@ -5,7 +5,7 @@
  *
  *     like the first? ─► whose turn? ─► its stage, its window ─► PUBACK
  *
- * Only where nobody could tell the difference (again_begin()): nothing is asked, counted by topic, traced, kept or rewritten, and one client gets it: the
+ * Only where nobody could tell the difference (again_begin()): it is not counted by topic, traced, kept or rewritten, gates have said what holds, and one client gets it: the
  * only subscriber, or in a shared group of this shard the next in turn. Whatever does not fit (another topic, a full window, the message
  * that is sampled) ends it, and is handled the usual way. Whoever adds a question to the usual way (publish_in.c, deliver_plain.c) has to add it here. */
 #include "broker/broker.h"
@@ -24,7 +24,7 @@ struct again {
     uint32_t packet_bytes_max, payload_bytes_max;
     uint32_t messages, payload_bytes; /* handled so far */
     uint8_t first_byte, qos;
-    bool five;
+    bool five, gated;
 };
 
 /* ---- may it be? ------------------------------------------------------------------------------------------------- */
@@ -35,15 +35,22 @@ static bool packet_is_plain(const struct mqtt_publish *publish)
            && publish->properties.raw.bytes == 0 && publish->topic.bytes < PACKET_BYTES_MAX;
 }
 
-/* Nobody asks about it, counts it, keeps it or holds it up. */
-static bool nobody_looks(struct broker_shard *broker, const struct session *session)
+/* The gates have let the first one pass, and that holds in this turn. */
+static bool gates_let_pass(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
 {
-    const struct shard *shard = broker->shard;
-    bool asked = feature_attached(broker, FEATURE_GATE(publish)) || (broker->extras_bits & (EXTRA_REWRITE_PUBLISH | EXTRA_METRICS | EXTRA_TRACE)) ||
-                 session->mounted || session->metered || broker->settings->mqtt.message_expiry_max_s;
-    bool kept = broker->answers_wait || broker->durable;
-    bool held = pressure_any(broker) || (broker->slow_work & SLOW_FANOUT) || broker->scouts || shard->overload.level >= OVERLOAD_SLOW;
-    return !asked && !kept && !held;
+    const struct features_shard *shard = atomic_load_explicit(&broker->features, memory_order_relaxed); /* this shard's own */
+    return features_passed(shard, session->facts, publish, publish->topic, broker->shard->now_ms);
+}
+
+/* Nobody counts it, changes it, keeps it or holds it up. With a store: a receiver that is not durable keeps nothing, and a publisher that has nothing there has no
+ * answer that waits (durable_answer_may_wait()). */
+static bool nobody_looks(const struct broker_shard *broker, const struct session *session)
+{
+    bool changed = (broker->extras_bits & (EXTRA_REWRITE_PUBLISH | EXTRA_METRICS | EXTRA_TRACE)) || session->mounted || session->metered ||
+                   broker->settings->mqtt.message_expiry_max_s;
+    bool kept = broker->durable_doors || session->durable;
+    bool held = pressure_any(broker) || (broker->slow_work & SLOW_FANOUT) || broker->scouts || broker->shard->overload.level >= OVERLOAD_SLOW;
+    return !changed && !kept && !held;
 }
 
 /* One receiver, or one group all of whose members are here and take turns. */
@@ -66,10 +73,11 @@ static bool find_receiver(struct again *again)
 static bool again_begin(struct again *again, struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
 {
     const struct shard *shard = broker->shard;
-    if (!packet_is_plain(publish) || !nobody_looks(broker, session)) return false;
+    bool gated = feature_attached(broker, FEATURE_GATE(publish));
+    if (!packet_is_plain(publish) || !nobody_looks(broker, session) || (gated && !gates_let_pass(broker, session, publish))) return false;
     uint32_t packet_bytes_max = limits_of(broker, session->conn)->packet_bytes_max; /* 0: none */
     bool five = session->version == MQTT_5;
-    *again = (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic, .qos = publish->qos, .five = five,
+    *again = (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic, .qos = publish->qos, .five = five, .gated = gated,
                             .first_byte = mqtt_publish_first_byte(publish->qos, false, false),
                             .around_bytes = 2 + (publish->qos ? 2u : 0u) + five, /* topic length, packet id, length of no properties */
                             .packet_bytes_max = packet_bytes_max - 1 < PACKET_BYTES_MAX ? packet_bytes_max : PACKET_BYTES_MAX,
@@ -171,6 +179,7 @@ static void again_end(const struct again *again, struct session *publisher)
     COUNT_BY(broker, publish_sent_bytes, again->payload_bytes);
     COUNT_BY(broker, packets_sent, messages + acknowledged);
     COUNT_BY(broker, inflight_messages, acknowledged);
+    if (UNLIKELY(again->gated)) COUNT_BY(broker, gates_remembered, messages);
 }
 
 bool publish_again(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish, struct span bytes, size_t *ret_consumed)
@@ -184,6 +193,7 @@ bool publish_again(struct broker_shard *broker, struct session *session, const s
     while (again.messages < most && next_is_like(&again, span_skip(bytes, *ret_consumed), &next)) {
         const struct sink *sink = whose_turn(&again);
         if (UNLIKELY(!sink)) break;
+        if (UNLIKELY(again.gated)) PROBE(publish, session->facts->client_id.data, session->facts->client_id.bytes, FEATURE_ALLOW, 0);
         deliver(&again, sink, &next);
         if (again.qos) acknowledge(&again, next.packet_id);
         *ret_consumed += next.packet.bytes;
