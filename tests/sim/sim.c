@@ -296,6 +296,7 @@ static void audience_choose(struct sim *sim, enum audience audience)
 {
     if (audience == EVERYBODY) return;
     sim->listener_settings.mountpoint = "";
+    sim->settings.mqtt.inflight_max = 1000; /* they keep up, mostly */
     if (sim->seed & 1) sim->settings.mqtt.share_strategy = SHARE_ROUND_ROBIN;
 }
 

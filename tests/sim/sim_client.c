@@ -413,7 +413,7 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
         if (client->role == SIM_PUBLISHER && chance(rules, 220)) publish_new(client, rules);
         return;
     }
-    if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, 50)) publish_new(client, rules);
+    if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, rules->rows ? 8 : 50)) publish_new(client, rules);
     misbehave(client, rules);
 }
 
