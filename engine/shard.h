@@ -84,6 +84,8 @@ struct shard {
     uint64_t now_ms;
     const struct shard_group *group;
     struct mesh_way *ways; /* this shard's, by the shard they lead to */
+    struct mesh_row *row;            /* where it has something for others */
+    struct mesh_inbox *inbox;        /* who has something for it */
     const struct settings *settings;
     struct kernel_ring *ring;
     const struct kernel_features *features;
