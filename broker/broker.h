@@ -117,6 +117,8 @@ struct broker_shard {
     size_t properties_capacity;
     struct plain plain;              /* scratch: the packet of the publication at hand, as most clients get it */
     struct message *release_pending[SHARDS_MAX]; /* half a record */
+    uint64_t release_owners;         /* of which shards there is one */
+    const struct route_memory *retired; /* what this shard has taken out of the route index */
     uint8_t *mounted;                /* scratch: a topic with its mount point */
     size_t mounted_capacity;
     uint64_t identities;             /* given to retained messages so far */
@@ -239,8 +241,19 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
 /* A run that has come from another shard to one filter's sinks, at once; false: some of them don't take it so, and nobody has got any of it. */
-struct run;
-bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id);
+struct run_message;
+bool publication_run_deliver(struct broker_shard *broker, const struct lane_cell *cells);
+/* One message of a run of QoS 0 to one member of a group that has room, as it is; false: it must become a publication. `sent`: for run_sent_count(). */
+struct run_sent {
+    uint64_t messages, payload_bytes;
+};
+bool publication_run_give(struct broker_shard *broker, const struct run_message *message, const struct sink *sink, struct run_sent *sent);
+static inline void run_sent_count(struct broker_shard *broker, const struct run_sent *sent)
+{
+    COUNT_BY(broker, packets_sent, sent->messages);
+    COUNT_BY(broker, publish_sent, sent->messages);
+    COUNT_BY(broker, publish_sent_bytes, sent->payload_bytes);
+}
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {
@@ -255,6 +268,11 @@ static inline struct delivery_options subscription_options(const struct sink *si
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);
+/* The same in two steps: whose turn it is, and what becomes of it then. */
+struct share_choice publication_share_choose(struct broker_shard *broker, struct sinks_view view, uint32_t local_id, uint8_t strategy,
+                                             const struct share_keys *keys);
+bool publication_deliver_chosen(struct broker_shard *broker, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                                struct share_choice choice);
 /* Reads the publisher more slowly for a while: broker/pressure.c. */
 void publisher_pause(struct broker_shard *broker, struct session *session);
 /* Somebody's queue is about to be full, or a lane is: publishers have to look (broker/pressure.h). */

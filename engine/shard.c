@@ -15,6 +15,7 @@
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
+#include "engine/mesh_one.h"
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
@@ -224,21 +225,23 @@ void shard_ask_peer(struct shard *shard, struct conn *conn)
 
 /* ---- the turn --------------------------------------------------------------------------------------------------- */
 
-static void record_take(void *context, uint32_t from, const struct lane_cell *cells)
+static inline void record_take(void *context, uint32_t from, const struct lane_cell *cells)
 {
     struct shard *shard = context;
+    if (LIKELY(record_kind(cells) >= RECORD_KIND_FIRST)) return shard->group->handler->record(shard, from, cells);
     switch (record_kind(cells)) {
     case RECORD_ADOPT: return conn_adopt(shard, record_pointer(cells), -1);
     case RECORD_LISTENER_OPEN: return accept_open(shard, (uint32_t)cells->b, (int)(cells->b >> 32));
     case RECORD_LISTENER_CLOSE: return accept_close(shard, (uint32_t)cells->b);
-    default: shard->group->handler->record(shard, from, cells);
     }
+    UNREACHABLE("a record of no kind");
 }
 
 static bool step_over(void *shard) { return shard_step_over(shard); }
 
 static uint32_t timers_expire(struct shard *shard)
 {
+    if (!wheel_due(&shard->wheel, shard->now_ms)) return 0;
     uint32_t now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard), fired = now;
     if (LIKELY(now < TIMERS_PER_LOOK)) return fired;
     shard_step_begin(shard);
@@ -282,7 +285,7 @@ static bool shard_spin(struct shard *shard)
     if (spin_ns == 0) return false;
     const struct kernel_verbs *verbs = shard->group->verbs;
     while (verbs->monotonic_ns(shard->ring) - shard->last_event_ns < spin_ns) {
-        if (verbs->ready(shard->ring) || mesh_ready(shard->group->mesh, shard->number)) return true;
+        if (verbs->ready(shard->ring) || mesh_inbox_waits(shard->inbox)) return true;
         __builtin_ia32_pause();
     }
     return false;
@@ -317,7 +320,7 @@ static void gather_learn(struct shard *shard)
 static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
-    uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
+    uint64_t limit_ns = mesh_inbox_waits(shard->inbox) ? 0 : sleep_limit_ns(shard, sleep_ns);
     uint32_t left = shard->completions_left;
     if (UNLIKELY(shard->lent) && shard->stats.turns != shard->settled_turn + 1) {
         shard->settled_turn = shard->stats.turns;
@@ -418,11 +421,35 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
     if (over) shard->lane_since_ms = shard->now_ms;
 }
 
+static uint32_t lanes_drain(struct shard *shard)
+{
+    uint32_t from, fullest = 0, records = 1;
+    const struct lane_cell *cells = mesh_the_one(shard->inbox, &from);
+    if (LIKELY(cells != NULL)) {
+        fullest = record_cells(cells);
+        record_take(shard, from, cells);
+        mesh_taken_one(shard->inbox, from, fullest);
+    } else {
+        shard_step_of(shard, shard->budget_ns);
+        records = mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
+    }
+    lanes_measure(shard, fullest);
+    return records;
+}
+
 /* Who waits for a lane that was full and has room again (the layer above, which has had its turn) goes on in the next turn: nothing else may come that
  * would wake the shard. */
 static void lanes_flush(struct shard *shard)
 {
     const struct shard_group *group = shard->group;
+    if (LIKELY(shard->row->staged == 0)) {
+        DCHECK(!shard->lanes_full);
+        return;
+    }
+    if (mesh_flush_one(shard->row, shard->ways, group->verbs, shard->ring, &shard->stats)) {
+        DCHECK(!shard->lanes_full); /* a lane that was would be among those staged */
+        return;
+    }
     bool filled = shard->stats.lane_overflows != shard->lane_overflows_seen || shard->lanes_full;
     shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     if (LIKELY(!filled)) return;
@@ -446,9 +473,11 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     }
     completions_handle(shard, completions);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_INPUT);
-    shard_step_of(shard, shard->budget_ns);
-    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
-    lanes_measure(shard, fullest);
+    uint32_t records = 0;
+    if (mesh_inbox_waits(shard->inbox))
+        records = lanes_drain(shard);
+    else
+        lanes_measure(shard, 0);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_LANES);
     uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
@@ -469,7 +498,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     gather_learn(shard);
     turn_measure(shard, completions, marked);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
-    if (completions || records || timers) shard->last_event_ns = shard->now_ns;
+    if (completions | records | timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
 }
 
@@ -491,6 +520,8 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     CHECK(pthread_getcpuclockid(pthread_self(), &shard->cpu_clock) == 0);
     shard->group = group;
     shard->ways = mesh_ways(group->mesh, number);
+    shard->row = mesh_row(group->mesh, number);
+    shard->inbox = mesh_inbox(group->mesh, number);
     shard->settings = settings;
     shard->above = above;
     shard->ring = group->verbs->open(number, settings, ret_error, error_bytes);

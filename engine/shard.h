@@ -88,6 +88,8 @@ struct shard {
     uint64_t heard_ms;    /* goes on with now_ms, but by HEARD_MS_MAX a turn: what came while the shard slept or stood still is heard in this turn and the next ones */
     const struct shard_group *group;
     struct mesh_way *ways; /* this shard's, by the shard they lead to */
+    struct mesh_row *row;            /* where it has something for others */
+    struct mesh_inbox *inbox;        /* who has something for it */
     const struct settings *settings;
     struct kernel_ring *ring;
     const struct kernel_features *features;

@@ -155,7 +155,7 @@ static void turns_until_asleep(void)
     for (bool awake = true; awake;) {
         awake = false;
         for (uint32_t i = 0; i < shards_count; i++) {
-            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_ready(shards[i]->group->mesh, i)) continue;
+            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_inbox_waits(shards[i]->inbox)) continue;
             shard_turn(shards[i], UINT64_MAX);
             awake = true;
         }
@@ -268,6 +268,25 @@ static void shards_open(uint32_t count)
     }
 }
 
+/* Each message of a receive has another topic than the one before; and each of them its filter, if there is none for all. */
+#define TOPICS 16
+static uint32_t topics_count = 1;
+static bool filter_each;
+static struct span topic_of(uint32_t number)
+{
+    static char topics[TOPICS][32];
+    snprintf(topics[number % topics_count], sizeof *topics, "bench/topic/%u", number % topics_count + 1);
+    return span_of_string(topics[number % topics_count]);
+}
+
+static void client_subscribe_each(struct client client, uint8_t qos)
+{
+    for (uint32_t i = 0; i < topics_count; i++) {
+        filter = topic_of(i);
+        client_subscribe(client, qos);
+    }
+}
+
 /* One publisher, and `subscribers` to what it publishes. */
 static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint32_t subscribers, bool cross)
 {
@@ -278,7 +297,7 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
     scene.publisher = client_connect(0, false);
     scene.subscribers_shard = cross ? 1 : 0;
     for (uint32_t i = 1; i <= subscribers; i++)
-        client_subscribe(client_connect(scene.subscribers_shard, subscribers_stay), qos);
+        (filter_each ? client_subscribe_each : client_subscribe)(client_connect(scene.subscribers_shard, subscribers_stay), qos);
     CHECK(qos == 0 || subscribers <= SUBSCRIBERS_ANSWER_MAX);
     world.answers_last = qos == 1 ? (int)subscribers : 0;
 
@@ -288,7 +307,7 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
         struct mqtt_packet publish = {.type = MQTT_PUBLISH,
                                       .publish = {.qos = qos,
                                                   .packet_id = qos ? (uint16_t)(i + 1) : 0,
-                                                  .topic = SPAN_LITERAL("bench/topic/1"),
+                                                  .topic = topic_of(i),
                                                   .payload = span_of(payload, payload_bytes)}};
         publish.publish.properties.present = 0;
         publish.publish.properties.raw = span_of(NULL, 0);
@@ -304,9 +323,22 @@ static void setup_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 
 static void setup_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, false); }
 
 static void setup_cross_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1, true); }
+static void setup_cross_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 1, true); }
 static void setup_cross_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1, true); }
 static void setup_cross_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, true); }
 static void setup_cross_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, true); }
+
+static void topics_open(uint64_t size, bool each, bool cross)
+{
+    topics_count = TOPICS;
+    filter_each = each;
+    filter = SPAN_LITERAL("bench/topic/+");
+    scene_open(0, (uint32_t)size, 64, 1, cross);
+}
+static void setup_topics(uint64_t size) { topics_open(size, true, false); }
+static void setup_topics_plus(uint64_t size) { topics_open(size, false, false); }
+static void setup_cross_topics(uint64_t size) { topics_open(size, true, true); }
+static void setup_cross_topics_plus(uint64_t size) { topics_open(size, false, true); }
 
 /* The subscribers are the members of one group. */
 static void group_open(uint8_t qos, uint64_t size, uint32_t members, bool cross)
@@ -592,9 +624,14 @@ const struct micro_case micro_path[] = {
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},
+    {"path-cross-qos1-single", setup_cross_single_qos1, run, 16, 4096},
     {"path-cross-qos0-64", setup_cross_batch, run, 16, 4096},
     {"path-cross-qos0-64-to-100", setup_cross_fan, run, 100, 1024},
     {"path-cross-qos1-64", setup_cross_batch_qos1, run, 16, 4096},
+    {"path-topics-64", setup_topics, run, 16, 4096},
+    {"path-topics-plus-64", setup_topics_plus, run, 16, 4096},
+    {"path-cross-topics-64", setup_cross_topics, run, 16, 4096},
+    {"path-cross-topics-plus-64", setup_cross_topics_plus, run, 16, 4096},
     {"path-shared-64", setup_shared, run, 16, 4096},
     {"path-shared-qos1-64", setup_shared_qos1, run, 16, 4096},
     {"path-shared-qos1-1000", setup_shared_crowd, run_crowd, 16, 32768},

@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/durable/durable.h"
-#include "broker/records.h"
+#include "broker/run_send.h"
 
 /* ---- durable filters ---------------------------------------------------------------------------------------------- */
 
@@ -36,7 +36,10 @@ bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publi
 {
     bool one = count <= RECORD_PUBLISH_IDS_MAX; /* record, so one announcement */
     if (one && !durable_announce(broker, to, publication, ids, count)) return false;
-    if (count == 1 && record_send_publish_copy(broker->shard, to, publication, ids[0])) return true;
+    if (count == 1) {
+        if (!run_send(broker->shard, to, RECORD_PUBLISH_RUN, publication, ids[0])) record_send_publish_one(broker->shard, to, publication, ids[0]);
+        return true;
+    }
     for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
         uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
         if (!one) durable_announce(broker, to, publication, ids + at, part);
