@@ -5,9 +5,10 @@
  *
  *     like the first? ─► whose turn? ─► its stage, its window ─► PUBACK
  *
- * Only where nobody could tell the difference (again_may()): it is not counted by topic, traced, kept or rewritten, gates have said what holds, and one client gets it: the
- * only subscriber, or in a shared group of this shard the next in turn. Whatever does not fit (another topic, a full window, the message
- * that is sampled) ends it, and is handled the usual way. Whoever adds a question to the usual way (publish_in.c, deliver_plain.c) has to add it here. */
+ * Only where nobody could tell the difference (again_may()): it is not counted by topic, traced, kept or rewritten, gates have said what
+ * holds, and one client gets it: the only subscriber, or in a shared group of this shard the next in turn. Whatever does not fit (another topic,
+ * a full window, the message that is sampled) ends the row, and is handled the usual way. Whoever adds a question to the usual way
+ * (publish_in.c, deliver_plain.c) has to add it here: nobody_looks(), takes_as_it_is(). */
 #include "broker/broker.h"
 #include "proto/encode.h"
 
@@ -73,14 +74,16 @@ static bool find_receiver(struct again *again)
 static struct again again_of(struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
 {
     const struct shard *shard = broker->shard;
+    uint32_t lent_from = shard->receiving.bytes ? shard->lends_from / LENDS_SHARE : 0; /* payloads; 0: none */
     bool gated = feature_attached(broker, FEATURE_GATE(publish));
     uint32_t packet_bytes_max = limits_of(broker, session->conn)->packet_bytes_max; /* 0: none */
     bool five = session->version == MQTT_5;
-    return (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic, .qos = publish->qos, .five = five, .gated = gated,
+    return (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic,
+                          .qos = publish->qos, .five = five, .gated = gated,
                           .first_byte = mqtt_publish_first_byte(publish->qos, false, false),
                           .around_bytes = 2 + (publish->qos ? 2u : 0u) + five, /* topic length, packet id, length of no properties */
                           .packet_bytes_max = packet_bytes_max - 1 < PACKET_BYTES_MAX ? packet_bytes_max : PACKET_BYTES_MAX,
-                          .payload_bytes_max = shard->receiving.bytes ? shard->lends_from / LENDS_SHARE - 1 : PACKET_BYTES_MAX};
+                          .payload_bytes_max = lent_from ? lent_from - 1 : PACKET_BYTES_MAX};
 }
 
 static bool again_may(struct again *again, const struct mqtt_publish *publish)
@@ -97,7 +100,8 @@ struct next {
     uint16_t packet_id;
 };
 
-/* The packet at the beginning of `bytes`; false: it is not there whole, or not like the first, or wrong. Inlined where it is asked first, and in the loop. */
+/* The packet at the beginning of `bytes`; false: it is not there whole, or not like the first, or wrong. Inlined where it is asked
+ * first, and in the loop. */
 __attribute__((always_inline)) static inline bool next_is_like(const struct again *again, struct span bytes, struct next *ret_next)
 {
     const uint8_t *at = bytes.data;
