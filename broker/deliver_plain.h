@@ -3,7 +3,8 @@
  * Plain is a small message without properties and expiry, not retained, at QoS 0 or 1, where nobody counts or keeps messages
  * (plain_begin()); and a client that can take it now, by its full topic name, with nothing waiting before it (plain_deliver()). All others take
  * session_deliver(). Whatever new thing has to be asked or told about deliveries must be on in one of three places, or it will miss these:
- * session->unusual (of one client), shard_is_plain() (of the shard), publish_write() of deliver.c (both ways count there and here).
+ * session->unusual (of one client), shard_is_plain() (of the shard), publish_write() of deliver.c (both ways count there and here); and
+ * rows of like packets (publish_again.c) ask what their end is in nobody_looks() there.
  *
  * A run from another shard (broker/runs.h) goes out whole where all subscribers of its filter take it as it is, with QoS 0 and room for all of it.
  *

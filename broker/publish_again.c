@@ -5,9 +5,10 @@
  *
  *     like the first? ─► whose turn? ─► its stage, its window ─► PUBACK
  *
- * Only where nobody could tell the difference (again_begin()): it is not counted by topic, traced, kept or rewritten, gates have said what holds, and one client gets it: the
- * only subscriber, or in a shared group of this shard the next in turn. Whatever does not fit (another topic, a full window, the message
- * that is sampled) ends it, and is handled the usual way. Whoever adds a question to the usual way (publish_in.c, deliver_plain.c) has to add it here. */
+ * Only where nobody could tell the difference (again_may()): it is not counted by topic, traced, kept or rewritten, gates have said what
+ * holds, and one client gets it: the only subscriber, or in a shared group of this shard the next in turn. Whatever does not fit (another topic,
+ * a full window, the message that is sampled) ends the row, and is handled the usual way. Whoever adds a question to the usual way
+ * (publish_in.c, deliver_plain.c) has to add it here: nobody_looks(), takes_as_it_is(). */
 #include "broker/broker.h"
 #include "proto/encode.h"
 
@@ -70,19 +71,25 @@ static bool find_receiver(struct again *again)
     return again->turn && again->view.count;
 }
 
-static bool again_begin(struct again *again, struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
+static struct again again_of(struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish)
 {
     const struct shard *shard = broker->shard;
+    uint32_t lent_from = shard->receiving.bytes ? shard->lends_from / LENDS_SHARE : 0; /* payloads; 0: none */
     bool gated = feature_attached(broker, FEATURE_GATE(publish));
-    if (!packet_is_plain(publish) || !nobody_looks(broker, session) || (gated && !gates_let_pass(broker, session, publish))) return false;
     uint32_t packet_bytes_max = limits_of(broker, session->conn)->packet_bytes_max; /* 0: none */
     bool five = session->version == MQTT_5;
-    *again = (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic, .qos = publish->qos, .five = five, .gated = gated,
-                            .first_byte = mqtt_publish_first_byte(publish->qos, false, false),
-                            .around_bytes = 2 + (publish->qos ? 2u : 0u) + five, /* topic length, packet id, length of no properties */
-                            .packet_bytes_max = packet_bytes_max - 1 < PACKET_BYTES_MAX ? packet_bytes_max : PACKET_BYTES_MAX,
-                            .payload_bytes_max = shard->receiving.bytes ? shard->lends_from / LENDS_SHARE - 1 : PACKET_BYTES_MAX};
-    return find_receiver(again);
+    return (struct again){.broker = broker, .publisher = session, .conn = session->conn, .topic = publish->topic,
+                          .qos = publish->qos, .five = five, .gated = gated,
+                          .first_byte = mqtt_publish_first_byte(publish->qos, false, false),
+                          .around_bytes = 2 + (publish->qos ? 2u : 0u) + five, /* topic length, packet id, length of no properties */
+                          .packet_bytes_max = packet_bytes_max - 1 < PACKET_BYTES_MAX ? packet_bytes_max : PACKET_BYTES_MAX,
+                          .payload_bytes_max = lent_from ? lent_from - 1 : PACKET_BYTES_MAX};
+}
+
+static bool again_may(struct again *again, const struct mqtt_publish *publish)
+{
+    struct broker_shard *broker = again->broker;
+    return nobody_looks(broker, again->publisher) && (!again->gated || gates_let_pass(broker, again->publisher, publish)) && find_receiver(again);
 }
 
 /* ---- one of them ------------------------------------------------------------------------------------------------ */
@@ -93,8 +100,9 @@ struct next {
     uint16_t packet_id;
 };
 
-/* The packet at the beginning of `bytes`; false: it is not there whole, or not like the first, or wrong. */
-static inline bool next_is_like(const struct again *again, struct span bytes, struct next *ret_next)
+/* The packet at the beginning of `bytes`; false: it is not there whole, or not like the first, or wrong. Inlined where it is asked
+ * first, and in the loop. */
+__attribute__((always_inline)) static inline bool next_is_like(const struct again *again, struct span bytes, struct next *ret_next)
 {
     const uint8_t *at = bytes.data;
     if (bytes.bytes < 3 || at[0] != again->first_byte) return false;
@@ -184,11 +192,12 @@ static void again_end(const struct again *again, struct session *publisher)
 
 bool publish_again(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish, struct span bytes, size_t *ret_consumed)
 {
-    struct again again;
     struct shard *shard = broker->shard;
     struct next next;
     *ret_consumed = 0;
-    if (!again_begin(&again, broker, session, publish)) return false;
+    if (!packet_is_plain(publish)) return false;
+    struct again again = again_of(broker, session, publish);
+    if (!next_is_like(&again, bytes, &next) || !again_may(&again, publish)) return false;
     uint32_t most = PUBLISH_SAMPLED_EVERY - 1 - (uint32_t)(broker_stats(broker)->publish_received % PUBLISH_SAMPLED_EVERY);
     while (again.messages < most && next_is_like(&again, span_skip(bytes, *ret_consumed), &next)) {
         const struct sink *sink = whose_turn(&again);
