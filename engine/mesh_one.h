@@ -16,7 +16,7 @@ static inline bool mesh_ring(struct mesh_inbox *inbox, uint64_t bell)
     return (atomic_fetch_and_explicit(&inbox->bells, ~MESH_ASLEEP, memory_order_relaxed) & MESH_ASLEEP) != 0;
 }
 
-/* False: use mesh_flush(). */
+/* Where row->staged is not 0. False: use mesh_flush(). */
 static inline bool mesh_flush_one(struct mesh_row *row, struct mesh_way *ways, const struct kernel_verbs *verbs, struct kernel_ring *ring, struct stats *stats)
 {
     uint32_t to = (uint32_t)__builtin_ctzll(row->staged);
@@ -40,7 +40,7 @@ static inline void mesh_bells_take(struct mesh_inbox *inbox)
     inbox->rung |= atomic_exchange_explicit(&inbox->bells, 0, memory_order_acq_rel) & ~MESH_ASLEEP; /* pairs: mesh_ring */
 }
 
-/* The record, if it is the only one, in one piece; mesh_taken_one() when it has been read. NULL: use mesh_drain(). */
+/* Where mesh_inbox_waits(): the record, if it is the only one, in one piece; mesh_taken_one() when it has been read. NULL: use mesh_drain(). */
 static inline const struct lane_cell *mesh_the_one(struct mesh_inbox *inbox, uint32_t *ret_from)
 {
     if (atomic_load_explicit(&inbox->bells, memory_order_relaxed)) mesh_bells_take(inbox);
