@@ -57,7 +57,8 @@ static inline uint8_t *span_copy_short(uint8_t *out, struct span from)
     const uint8_t *in = from.data;
     size_t bytes = from.bytes;
     if (bytes >= 16) {
-        for (size_t at = 0; at + 16 < bytes; at += 16)
+        memcpy(out, in, 16);
+        for (size_t at = 16; at + 16 < bytes; at += 16)
             memcpy(out + at, in + at, 16);
         memcpy(out + bytes - 16, in + bytes - 16, 16);
     } else if (bytes >= 8) {

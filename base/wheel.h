@@ -46,6 +46,11 @@ void wheel_stop(struct wheel *wheel, struct timer *timer); /* allowed on a stopp
  * timer, its own included. */
 #define WHEEL_SPREAD 8
 uint32_t wheel_expire(struct wheel *wheel, uint64_t now_ms, uint32_t budget, void *context);
+/* False: wheel_expire() would do nothing, as in most turns of the same millisecond. */
+static inline bool wheel_due(const struct wheel *wheel, uint64_t now_ms)
+{
+    return wheel->now_ms != now_ms || (wheel->occupied[0] >> (now_ms & (WHEEL_SLOTS - 1)) & 1) || !list_empty(&wheel->spreading);
+}
 /* The earliest time at which wheel_expire() has something to do, or WHEEL_NEVER. May be earlier than the first deadline
  * (when a far slot must be split), never later. */
 uint64_t wheel_next_ms(const struct wheel *wheel);

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/prefetch.h"
 #include "broker/broker.h"
+#include "proto/decode.h"
 #include "proto/encode.h"
 
 void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
@@ -103,7 +104,40 @@ static inline void last_handle(struct broker_shard *broker, struct session *sess
     window_moved(broker, session);
 }
 
-void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id) { last_handle(broker, session, MQTT_PUBACK, packet_id); }
+/* They come many in a row: what they change is counted, and the window moves, when all of them are through. */
+static size_t pubacks_in_a_row(struct broker_shard *broker, struct session *session, struct span bytes)
+{
+    struct mqtt_inflight *inflight = &session->inflight;
+    struct shard *shard = broker->shard;
+    uint32_t done = 0;
+    for (uint16_t id; (id = mqtt_puback_at(span_skip(bytes, done * MQTT_ACK_BYTES))) != 0;) {
+        struct mqtt_inflight_entry entry;
+        prefetch_message(mqtt_inflight_ahead(inflight, id, ACKS_AHEAD));
+        if (UNLIKELY(mqtt_inflight_puback(inflight, id, &entry) != MQTT_INFLIGHT_OK)) break;
+        if (LIKELY(entry.message != NULL)) session_delivery_release(broker, delivery_of(&entry));
+        done++;
+        shard->turn_packets++;
+        if (UNLIKELY(shard_turn_spent(shard))) break;
+    }
+    if (UNLIKELY(done == 0)) return 0;
+    COUNT_BY(broker, packets_received, done);
+    COUNT_BY(broker, inflight_messages, -(uint64_t)done);
+    if (mqtt_inflight_count(inflight) == 0) session->conn->urgent = false;
+    session->progress_ms = (uint32_t)shard->now_ms;
+    window_moved(broker, session);
+    return done * MQTT_ACK_BYTES;
+}
+
+size_t pubacks_handle(struct broker_shard *broker, struct session *session, struct span bytes)
+{
+    bool looked_at = session_is_durable(session) || UNLIKELY(broker->extras_bits & EXTRA_SLOW_SUBS);
+    size_t consumed = looked_at ? 0 : pubacks_in_a_row(broker, session, bytes);
+    if (LIKELY(consumed)) return consumed;
+    COUNT(broker, packets_received);
+    broker->shard->turn_packets++;
+    last_handle(broker, session, MQTT_PUBACK, mqtt_puback_at(bytes));
+    return MQTT_ACK_BYTES;
+}
 
 void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
                 const struct mqtt_ack *ack)

@@ -9,6 +9,7 @@
 #include "broker/watch/inspect.h"
 #include "broker/records.h"
 #include "broker/remains.h"
+#include "router/route_memory.h"
 
 /* Memory of a shard's match cache beyond its table. */
 #define MATCH_CACHE_BYTES_MAX (64u << 20)
@@ -62,6 +63,7 @@ static void broker_start(struct shard *shard)
     broker->settings = broker->broker->settings;
     map_init(&broker->sessions, session_key);
     broker->sinks = sinks_create(broker->broker->hash_seed, 0);
+    broker->retired = route_index_memory(broker->broker->routes, shard->number);
     broker->matches = match_cache_create(broker->broker->routes, (uint16_t)shard->number,
                                          broker->settings->mqtt.match_cache_topics, MATCH_CACHE_BYTES_MAX);
     match_cache_serves(broker->matches, broker->sinks, shard->group->packets_max ? 1 : SCOUT_FILTERS_MIN, &broker->scouts); /* tests want scouts */
@@ -214,10 +216,9 @@ static bool slow_turn(struct broker_shard *broker)
     return (broker->slow_work & SLOW_RATES && rates_turn(broker)) || more;
 }
 
-static bool broker_turn(struct shard *shard)
+__attribute__((noinline)) static bool turn_work(struct broker_shard *broker)
 {
-    struct broker_shard *broker = broker_of(shard);
-    broker->packets_ahead = 0;
+    struct shard *shard = broker->shard;
     bool more = UNLIKELY(broker->features != NULL) && features_shard_turn(broker);
     if (UNLIKELY(broker->lanes_blocked || !list_empty(&broker->resuming) || !list_empty(&broker->held))) more |= pressure_turn(broker);
     if (UNLIKELY(!list_empty(&broker->kicked))) more |= kicked_disconnect(broker);
@@ -229,6 +230,18 @@ static bool broker_turn(struct shard *shard)
     if (broker->durable) more |= durable_turn(broker) || !list_empty(&broker->kicked);
     records_flush(shard);
     return more;
+}
+
+/* In most turns there is nothing but what came in; without store and features that is soon found out. */
+static bool broker_turn(struct shard *shard)
+{
+    struct broker_shard *broker = broker_of(shard);
+    broker->packets_ahead = 0;
+    uint64_t any = (uintptr_t)atomic_load_explicit(&broker->features, memory_order_relaxed) | (uintptr_t)broker->durable | broker->release_owners |
+                   broker->lanes_blocked | broker->slow_work;
+    bool work = any || !list_empty(&broker->resuming) || !list_empty(&broker->held) || !list_empty(&broker->kicked) || !list_empty(&broker->requests) ||
+                !list_empty(&broker->scans) || !list_empty(&broker->queries_ready) || !list_empty(&broker->inspections) || route_memory_waits(broker->retired);
+    return UNLIKELY(work) && turn_work(broker);
 }
 
 void broker_stop_clients(struct broker_shard *broker)

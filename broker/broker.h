@@ -117,6 +117,8 @@ struct broker_shard {
     size_t properties_capacity;
     struct plain plain;              /* scratch: the packet of the publication at hand, as most clients get it */
     struct message *release_pending[SHARDS_MAX]; /* half a record */
+    uint64_t release_owners;         /* of which shards there is one */
+    const struct route_memory *retired; /* what this shard has taken out of the route index */
     uint8_t *mounted;                /* scratch: a topic with its mount point */
     size_t mounted_capacity;
     uint64_t identities;             /* given to retained messages so far */
@@ -218,6 +220,11 @@ void keep_alive_start(struct broker_shard *broker, struct session *session);
 
 /* True: it stays unread, a gate wants time. */
 bool publish_handle(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish);
+/* Packets behind a PUBLISH that was handled, as many of them as are like it and can go the shortest way (publish_again.c): *ret_consumed bytes. False: none was, and the next
+ * ones in this receive hardly will be. */
+bool publish_again(struct broker_shard *broker, struct session *session, const struct mqtt_publish *publish, struct span bytes, size_t *ret_consumed);
+/* One in so many publishes is followed through the turn: three readings of the clock, about 1 ns a message on average. */
+#define PUBLISH_SAMPLED_EVERY 64
 /* The reason for which a client's PUBLISH is refused before anybody looks at its topic, or SUCCESS. */
 enum mqtt_reason publish_judge(const struct broker_shard *broker, const struct session *session, const struct mqtt_publish *publish);
 /* Gives a publication to all who want it, on all shards, and to the retained store when its retain flag is set.
@@ -234,8 +241,19 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
 /* A run that has come from another shard to one filter's sinks, at once; false: some of them don't take it so, and nobody has got any of it. */
-struct run;
-bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id);
+struct run_message;
+bool publication_run_deliver(struct broker_shard *broker, const struct lane_cell *cells);
+/* One message of a run of QoS 0 to one member of a group that has room, as it is; false: it must become a publication. `sent`: for run_sent_count(). */
+struct run_sent {
+    uint64_t messages, payload_bytes;
+};
+bool publication_run_give(struct broker_shard *broker, const struct run_message *message, const struct sink *sink, struct run_sent *sent);
+static inline void run_sent_count(struct broker_shard *broker, const struct run_sent *sent)
+{
+    COUNT_BY(broker, packets_sent, sent->messages);
+    COUNT_BY(broker, publish_sent, sent->messages);
+    COUNT_BY(broker, publish_sent_bytes, sent->payload_bytes);
+}
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {
@@ -250,6 +268,11 @@ static inline struct delivery_options subscription_options(const struct sink *si
 /* Gives it to one member of a shared group of this shard; false: there is none. */
 bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
                                 uint8_t strategy, const struct share_keys *keys);
+/* The same in two steps: whose turn it is, and what becomes of it then. */
+struct share_choice publication_share_choose(struct broker_shard *broker, struct sinks_view view, uint32_t local_id, uint8_t strategy,
+                                             const struct share_keys *keys);
+bool publication_deliver_chosen(struct broker_shard *broker, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                                struct share_choice choice);
 /* Reads the publisher more slowly for a while: broker/pressure.c. */
 void publisher_pause(struct broker_shard *broker, struct session *session);
 /* Somebody's queue is about to be full, or a lane is: publishers have to look (broker/pressure.h). */
@@ -262,7 +285,8 @@ static inline bool pressure_any(const struct broker_shard *broker)
 
 void ack_handle(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type,
                 const struct mqtt_ack *ack);
-void puback_handle(struct broker_shard *broker, struct session *session, uint16_t packet_id); /* ack_handle() of a PUBACK, whatever it says */
+/* ack_handle() of the PUBACKs that `bytes` begin with (mqtt_puback_at() of them is not 0), whatever they say, and counts them. Returns their bytes, those of one at least. */
+size_t pubacks_handle(struct broker_shard *broker, struct session *session, struct span bytes);
 void ack_send(struct broker_shard *broker, struct session *session, enum mqtt_packet_type type, uint16_t packet_id,
               enum mqtt_reason reason);
 
@@ -316,6 +340,10 @@ void retained_wake(struct broker_shard *broker, struct session *session);
 void retained_seen(struct broker_shard *broker, const struct session *session, const struct publication *publication);
 /* Removes the topic's message, without telling subscribers; on the topic's owner. False: there was none. */
 bool retained_remove(struct broker_shard *broker, struct span topic);
+/* Its time is over and whoever comes across it should take it out. Not of delayed messages, which have timers. */
+bool retained_is_over(const struct broker_shard *broker, struct span topic, const struct message *message);
+/* How many there are, for the metrics: after any of them were taken out by a scan of somebody else's. */
+void retained_show(struct broker_shard *broker);
 /* One that was stored, at start. */
 void retained_put(struct broker_shard *broker, struct span topic, struct message *message);
 /* What is kept under this very name, or NULL; the reference is the caller's. Names of delayed messages and features only, which are never on the shelf. And away
@@ -341,8 +369,9 @@ void retained_stop(struct broker_shard *broker);
 
 /* ---- will.c ----------------------------------------------------------------------------------------------------- */
 
-/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. */
-struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic);
+/* Where a will is published: rewritten, and with the session's mount point; in the shard's scratch. Empty: it is too long with that. `told`: once a will, see
+ * extras_rewrite_will(). */
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic, bool told);
 void will_set(struct broker_shard *broker, struct session *session, const struct mqtt_will *will);
 /* Publishes it now, or after its delay. */
 void will_due(struct broker_shard *broker, struct session *session, bool after_delay);

@@ -187,55 +187,101 @@ bool publication_deliver_plain(struct broker_shard *broker, struct publication *
 
 _Static_assert(PLAIN_RUN_BYTES >= RUN_BYTES_MAX + 2 * RUN_MESSAGES_MAX, "a packet of 5.0 has a byte more, and its remaining length one more at most");
 
-/* Has all of the run room there, as it is? */
-static inline bool takes_run(const struct sink *sink, const struct run *run)
+/* Have so many bytes of packets room there, as they are? `qos`: theirs. */
+static inline bool takes_packets(const struct sink *sink, uint32_t qos, uint32_t bytes)
 {
     const struct session *session = sink->who;
-    if (!session) return true; /* a hole */
     const struct conn *conn = session->conn;
-    uint32_t qos = sink->qos < run->qos ? sink->qos : run->qos;
+    if (sink->qos < qos) qos = sink->qos;
     if (!conn || session->queue.count || session->unusual || sink->subscription_id || qos || session->packet_bytes_max - 1 < RUN_PACKET_BYTES_MAX) return false;
     const struct outbuf *out = conn->out;
-    return !out || (out->bytes + out->pieces_bytes + run->bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX);
+    return !out || (out->bytes + out->pieces_bytes + bytes < STAGE_BYTES_MAX && out->pieces_count < OUTBUF_PIECES_MAX);
 }
 
-/* As 5.0 has the packets: without properties. */
+static inline bool takes_run(const struct sink *sink, const struct run *run)
+{
+    return !sink->who /* a hole */ || takes_packets(sink, run->qos, run->bytes);
+}
+
+/* As 5.0 has the packets: without properties. Returns the end. */
+static uint8_t *message_write_five(uint8_t *out, const struct run_message *message)
+{
+    out += mqtt_write_publish_head(out, mqtt_publish_first_byte(0, false, false), message->topic, 0, message->payload.bytes + 1);
+    *out++ = 0;
+    return span_copy_short(out, message->payload);
+}
+
 static uint32_t run_write_five(uint8_t *out, const struct run *run)
 {
     const uint8_t *packet = run->packets;
     uint8_t *at = out;
     for (uint32_t i = 0; i < run->count; i++) {
-        struct span payload = run_next(run, &packet), topic = span_of(payload.data - run->topic_bytes, run->topic_bytes);
-        at += mqtt_write_publish_head(at, mqtt_publish_first_byte(0, false, false), topic, 0, payload.bytes + 1);
-        *at++ = 0;
-        at = span_copy_short(at, payload);
+        struct run_message message = run_next(&packet);
+        at = message_write_five(at, &message);
     }
     return (uint32_t)(at - out);
 }
 
-bool publication_run_deliver(struct broker_shard *broker, const struct run *run, uint32_t local_id)
+bool publication_run_give(struct broker_shard *broker, const struct run_message *message, const struct sink *sink, struct run_sent *sent)
 {
-    struct sinks_view view = sinks_get(broker->sinks, local_id);
-    if (UNLIKELY(!shard_is_plain(broker)) || (broker->durable && run->qos)) return false; /* something may have been announced about it */
+    struct session *session = sink->who;
+    if (UNLIKELY(!shard_is_plain(broker)) || UNLIKELY(!takes_packets(sink, 0, (uint32_t)message->packet.bytes))) return false;
+    struct conn *conn = session->conn;
+    uint8_t *out = conn_reserve(broker->shard, conn, RUN_PACKET_BYTES_MAX), *end;
+    if (LIKELY(session->version != MQTT_5))
+        end = span_copy_short(out, message->packet);
+    else
+        end = message_write_five(out, message);
+    conn_commit(conn, (uint32_t)(end - out));
+    session->queue.sent++;
+    sent->messages++;
+    sent->payload_bytes += message->payload.bytes;
+    return true;
+}
+
+/* All packets of a run to one who takes them; `ret_five`: the bytes of them in broker->plain.run as 5.0 has them, 0 before the first who wants them so. */
+__attribute__((always_inline)) static inline void run_give(struct broker_shard *broker, struct session *session, const struct run *run, uint32_t *ret_five)
+{
+    bool five = session->version == MQTT_5;
+    if (UNLIKELY(five) && *ret_five == 0) *ret_five = run_write_five(broker->plain.run, run);
+    uint32_t bytes = five ? *ret_five : run->bytes;
+    const uint8_t *packets = five ? broker->plain.run : run->packets;
+    uint8_t *out = conn_reserve(broker->shard, session->conn, bytes);
+    if (run->count == 1)
+        span_copy_short(out, span_of(packets, bytes));
+    else
+        memcpy(out, packets, bytes);
+    conn_commit(session->conn, bytes);
+    session->queue.sent += run->count;
+}
+
+__attribute__((noinline)) static bool run_deliver_many(struct broker_shard *broker, struct run whole, struct sinks_view view)
+{
+    const struct run *run = &whole;
     for (uint32_t i = 0; i < view.count; i++) {
         if (i + 4 < view.count) __builtin_prefetch(view.sinks[i + 4].who);
         if (!takes_run(&view.sinks[i], run)) return false;
     }
     uint32_t bytes_of_five = 0, sent = 0;
     for (uint32_t i = 0; i < view.count; i++) {
-        struct session *session = view.sinks[i].who;
-        if (!session) continue;
-        bool five = session->version == MQTT_5;
-        if (five && bytes_of_five == 0) bytes_of_five = run_write_five(broker->plain.run, run);
-        uint32_t bytes = five ? bytes_of_five : run->bytes;
-        memcpy(conn_reserve(broker->shard, session->conn, bytes), five ? broker->plain.run : run->packets, bytes);
-        conn_commit(session->conn, bytes);
-        session->queue.sent += run->count;
+        if (!view.sinks[i].who) continue;
+        run_give(broker, view.sinks[i].who, run, &bytes_of_five);
         sent++;
     }
-    COUNT_BY(broker, packets_sent, (uint64_t)sent * run->count);
-    COUNT_BY(broker, publish_sent, (uint64_t)sent * run->count);
-    COUNT_BY(broker, publish_sent_bytes, sent * run->payload_bytes);
+    run_sent_count(broker, &(struct run_sent){(uint64_t)sent * run->count, sent * run->payload_bytes});
     if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
+    return true;
+}
+
+bool publication_run_deliver(struct broker_shard *broker, const struct lane_cell *cells)
+{
+    const struct run run = run_of(cells);
+    struct sinks_view view = sinks_get(broker->sinks, (uint32_t)cells->b);
+    if (UNLIKELY(!shard_is_plain(broker)) || (run.qos && (broker->durable || run.count == 1))) return false; /* it may have been announced; or hardly pays */
+    if (view.count != 1 || UNLIKELY(!view.sinks->who)) return run_deliver_many(broker, run, view);
+    uint32_t bytes_of_five = 0;
+    if (!takes_packets(view.sinks, run.qos, run.bytes)) return false;
+    run_give(broker, view.sinks->who, &run, &bytes_of_five);
+    run_sent_count(broker, &(struct run_sent){run.count, run.payload_bytes});
     return true;
 }

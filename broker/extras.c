@@ -158,9 +158,14 @@ enum mqtt_reason extras_rewrite_topic(struct broker_shard *broker, const struct 
     return rewrite(broker, session, &names, REWRITE_PUBLISH, topic);
 }
 
-enum mqtt_reason extras_rewrite_topic_as(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span *topic)
+void extras_rewrite_will(struct broker_shard *broker, const struct session *session, const struct client_names *names, bool told, struct span *topic)
 {
-    return rewrite(broker, session, names, REWRITE_PUBLISH, topic);
+    if (told) {
+        rewrite(broker, session, names, REWRITE_PUBLISH, topic);
+        return;
+    }
+    rewrite_apply(broker->extras->rewrite, broker->rewrite_scratch, REWRITE_PUBLISH, names, broker->settings->mqtt.topic_levels_max, topic);
+    rewrite_exhausted(broker->rewrite_scratch); /* counted when it is told */
 }
 
 #define EXCLUSIVE SPAN_LITERAL("$exclusive/")

@@ -72,9 +72,9 @@ void extras_finish(struct broker_shard *broker);
 
 /* What a client publishes to becomes something else; only with EXTRA_REWRITE_PUBLISH. */
 enum mqtt_reason extras_rewrite_topic(struct broker_shard *broker, const struct session *session, struct span *topic);
-/* The same before the session has its client's names: in the middle of its CONNECT. */
+/* The same for a will, perhaps before the session has its client's names. Asked twice about one will it is told, in counters, log and traces, once: with `told`. */
 struct client_names;
-enum mqtt_reason extras_rewrite_topic_as(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span *topic);
+void extras_rewrite_will(struct broker_shard *broker, const struct session *session, const struct client_names *names, bool told, struct span *topic);
 /* $exclusive/FILTER becomes FILTER, where that is on. False: it is an ordinary one. */
 bool extras_exclusive(const struct broker_shard *broker, struct mqtt_subscription *subscription);
 /* The same for a filter, and what $exclusive/ means; only with EXTRA_REWRITE_SUBSCRIBE or EXTRA_EXCLUSIVE. */

@@ -21,10 +21,14 @@ static void account(struct shard *shard, const struct message *message, uint64_t
     stats_count(&shard->stats.message_bytes, sign * (bytes + (message->taken ? taken_of(message)->bytes : 0)));
 }
 
-void message_unref(struct shard *shard, struct message *message)
+void message_release(struct shard *shard, struct message *message)
 {
-    DCHECK(message->references > 0 && message->owner == shard->number);
-    if (--message->references > 0) return;
+    if (LIKELY(!message->origin && !message->taken && !message->shelved)) {
+        size_t own_bytes = (size_t)message_bytes(message);
+        stats_count(&shard->stats.messages_stored, (uint64_t)-1);
+        stats_count(&shard->stats.message_bytes, (uint64_t)-own_bytes);
+        return pool_release(&shard->pool, message, own_bytes);
+    }
     size_t bytes = block_bytes(message);
     account(shard, message, bytes, (uint64_t)-1);
     if (message->origin) record_send_release(shard, message->origin);
@@ -88,6 +92,18 @@ static struct message *message_make(struct shard *shard, struct publication *pub
     if (takes) *taken_of(message) = taken;
     account(shard, message, block_bytes(message), 1);
     message->bytes = origin ? origin->bytes : takes ? publication->topic.data : bytes_copy(message->own, publication, bytes);
+    return message;
+}
+
+struct message *message_make_small(struct shard *shard, struct span topic, struct span payload, uint64_t publisher_conn, uint8_t qos)
+{
+    size_t bytes = sizeof(struct message) + topic.bytes + payload.bytes;
+    struct message *message = pool_acquire(&shard->pool, bytes);
+    *message = (struct message){.references = 1, .topic_bytes = (uint16_t)topic.bytes, .payload_bytes = (uint32_t)payload.bytes, .owner = (uint8_t)shard->number,
+                                .qos = qos & 3, .publisher_conn = publisher_conn, .bytes = message->own};
+    span_copy_short(span_copy_short(message->own, topic), payload);
+    stats_count(&shard->stats.messages_stored, 1);
+    stats_count(&shard->stats.message_bytes, bytes);
     return message;
 }
 

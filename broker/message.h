@@ -127,10 +127,17 @@ static inline struct message *message_ref(struct message *message)
     message->references++;
     return message;
 }
-void message_unref(struct shard *shard, struct message *message);
+void message_release(struct shard *shard, struct message *message); /* for message_unref() only */
+static inline void message_unref(struct shard *shard, struct message *message)
+{
+    DCHECK(message->references > 0 && message->owner == shard->number);
+    if (--message->references == 0) message_release(shard, message);
+}
 
 /* A retained message whose payload is in this row: the publication's topic, properties and what else there is. The reference is the caller's. */
 struct message *message_make_shelved(struct shard *shard, const struct publication *publication, const struct message_shelved *row);
+/* One without properties, expiry and all else but what is named here; topic and payload are short. The reference is the caller's. */
+struct message *message_make_small(struct shard *shard, struct span topic, struct span payload, uint64_t publisher_conn, uint8_t qos);
 /* The publication's lasting form, made now if need be; the reference stays the publication's. */
 struct message *publication_message(struct shard *shard, struct publication *publication);
 /* A view of a message of this shard. End it with publication_end(). */

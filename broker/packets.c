@@ -115,13 +115,6 @@ struct conn_progress packets_received(struct shard *shard, struct conn *conn, st
     return packets_take(shard, conn, bytes);
 }
 
-/* The id in the PUBACK that the bytes begin with, in the form that all versions have and nearly all clients send; 0: it is none, or another one, for the decoder. */
-static inline uint16_t puback_at(struct span bytes)
-{
-    bool is = bytes.bytes >= MQTT_ACK_BYTES && bytes.data[0] == MQTT_PUBACK << 4 && bytes.data[1] == MQTT_ACK_BYTES - 2;
-    return is ? (uint16_t)(bytes.data[2] << 8 | bytes.data[3]) : 0;
-}
-
 struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct span bytes)
 {
     struct broker_shard *broker = broker_of(shard);
@@ -136,15 +129,11 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
     if (UNLIKELY(exchange != NULL)) limits.version = MQTT_5;
     struct mqtt_packet packet;
     size_t consumed = 0;
-    bool scouts = UNLIKELY(broker->scouts) && conn->client;
+    bool scouts = UNLIKELY(broker->scouts) && conn->client, repeats = true;
     while (consumed < bytes.bytes) {
         if (UNLIKELY(scouts) && broker->packets_ahead-- == 0) publish_ahead(broker, conn->client, span_skip(bytes, consumed));
-        uint16_t acknowledged = puback_at(span_skip(bytes, consumed));
-        if (acknowledged && LIKELY(conn->client != NULL)) {
-            COUNT(broker, packets_received);
-            shard->turn_packets++;
-            puback_handle(broker, conn->client, acknowledged);
-            consumed += MQTT_ACK_BYTES;
+        if (mqtt_puback_at(span_skip(bytes, consumed)) && LIKELY(conn->client != NULL)) {
+            consumed += pubacks_handle(broker, conn->client, span_skip(bytes, consumed));
             if (UNLIKELY(conn->state != CONN_OPEN)) return (struct conn_progress){bytes.bytes, 0};
             if (UNLIKELY(conn->holds) || (UNLIKELY(shard_turn_spent(shard)) && consumed < bytes.bytes)) return (struct conn_progress){consumed, 0};
             continue;
@@ -178,6 +167,11 @@ struct conn_progress packets_take(struct shard *shard, struct conn *conn, struct
         if (UNLIKELY(session && session->querying && session->rare->queries_count > QUERIES_MAX))
             publisher_pause(broker, conn->client); /* more retained messages asked for than it takes */
         if (UNLIKELY(conn->holds)) return (struct conn_progress){consumed, 0};
+        if (stays && repeats && consumed < bytes.bytes && bytes.data[consumed] >> 4 == MQTT_PUBLISH && session) {
+            size_t more;
+            repeats = publish_again(broker, conn->client, &packet.publish, span_skip(bytes, consumed), &more);
+            consumed += more;
+        }
         if (UNLIKELY(shard_turn_spent(shard)) && consumed < bytes.bytes) return (struct conn_progress){consumed, 0};
     }
     return (struct conn_progress){consumed, 1};

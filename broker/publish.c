@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/mount.h"
-#include "broker/records.h"
+#include "broker/run_send.h"
 
 /* ---- the sinks of this shard ------------------------------------------------------------------------------------ */
 
@@ -132,12 +132,15 @@ static const struct sink *member_that_stays(struct sinks_view view, uint32_t ind
     return NULL;
 }
 
-bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
-                                uint8_t strategy, const struct share_keys *keys)
+struct share_choice publication_share_choose(struct broker_shard *broker, struct sinks_view view, uint32_t local_id, uint8_t strategy,
+                                             const struct share_keys *keys)
 {
-    struct sinks_view view = sinks_get(broker->sinks, local_id);
-    struct share_choice choice = share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys,
-                                                   member_load, broker);
+    return share_pick_member(broker->share, (enum share_strategy)strategy, local_id, view, keys, member_load, broker);
+}
+
+static inline bool deliver_chosen(struct broker_shard *broker, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                                  struct share_choice choice)
+{
     if (choice.index == SHARE_NONE) return false;
     if (UNLIKELY(broker->durable) && publication->partial && durable_partial_served(publication->partial, broker, local_id)) return true;
     const struct sink *sink = &view.sinks[choice.index];
@@ -150,6 +153,19 @@ bool publication_deliver_shared(struct broker_shard *broker, struct publication 
     session_deliver(broker, session, publication, &options);
     if (UNLIKELY(session->pressed) && choice.load == SHARE_WAITING && !others_wait(broker, view)) pressure_rise(broker, session, local_id);
     return true;
+}
+
+bool publication_deliver_chosen(struct broker_shard *broker, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                                struct share_choice choice)
+{
+    return deliver_chosen(broker, publication, local_id, view, choice);
+}
+
+bool publication_deliver_shared(struct broker_shard *broker, struct publication *publication, uint32_t local_id,
+                                uint8_t strategy, const struct share_keys *keys)
+{
+    struct sinks_view view = sinks_get(broker->sinks, local_id);
+    return deliver_chosen(broker, publication, local_id, view, publication_share_choose(broker, view, local_id, strategy, keys));
 }
 
 static void publish_to_group(struct broker_shard *broker, struct publication *publication,
@@ -167,7 +183,10 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
         const struct route_target *target = &group->targets[(picked + tried) % group->targets_count];
         if (target->target != shard->number) {
             if (UNLIKELY(broker->durable)) durable_announce(broker, target->target, publication, &target->local_id, 1);
-            record_send_shared(shard, target->target, publication, target->local_id, group->strategy, keys.publisher_hash, keys.topic_hash);
+            bool runs = !share_hashes((enum share_strategy)group->strategy) &&
+                        run_send(shard, target->target, RECORD_PUBLISH_SHARED_RUN, publication, run_group(target->local_id, group->strategy));
+            if (UNLIKELY(!runs))
+                record_send_shared(shard, target->target, publication, target->local_id, group->strategy, keys.publisher_hash, keys.topic_hash);
             lane_look(broker, publication, target->target);
             return;
         }
@@ -179,22 +198,36 @@ static void publish_to_group(struct broker_shard *broker, struct publication *pu
 
 /* ---- fan-out ---------------------------------------------------------------------------------------------------- */
 
-bool publication_publish(struct broker_shard *broker, struct publication *publication)
+/* To other shards. */
+__attribute__((noinline)) static void publish_to_others(struct broker_shard *broker, struct publication *publication, const struct match_set *set)
 {
     struct shard *shard = broker->shard;
-    if (UNLIKELY(publication->retain)) publication->identity = (uint64_t)shard->number << 56 | ++broker->identities;
-    const struct match_set *set = match_cache_lookup(broker->matches, publication->topic);
-    bool wanted = !match_set_empty(set);
-    /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
     for (uint32_t i = 0; i < set->others_count; i++) {
         const struct match_target *other = &set->others[i];
+        bool has_room = false; /* it lies in the lane: that one is not full */
         if (UNLIKELY(broker->durable) && publication->qos && durable_send_publish(broker, other->target, publication, other->ids, other->ids_count))
             ; /* somebody there keeps it */
-        else if (other->ids_count > 1 || !record_send_publish_copy(shard, other->target, publication, other->ids[0]))
+        else if (UNLIKELY(other->ids_count > 1))
             record_send_publish(shard, other->target, publication_message(shard, publication), other->ids, other->ids_count);
-        if (UNLIKELY(shard->sampling)) record_send(shard, other->target, RECORD_SAMPLE, NULL, shard->now_ns);
-        lane_look(broker, publication, other->target);
+        else if (UNLIKELY(!(has_room = run_send(shard, other->target, RECORD_PUBLISH_RUN, publication, other->ids[0]))))
+            record_send_publish_one(shard, other->target, publication, other->ids[0]);
+        if (UNLIKELY(shard->sampling)) {
+            record_send(shard, other->target, RECORD_SAMPLE, NULL, shard->now_ns);
+            has_room = false;
+        }
+        if (UNLIKELY(!has_room)) lane_look(broker, publication, other->target);
     }
+}
+
+bool publication_publish(struct broker_shard *broker, struct publication *publication)
+{
+    if (UNLIKELY(publication->retain)) publication->identity = (uint64_t)broker->shard->number << 56 | ++broker->identities;
+    const struct match_set *set = match_cache_lookup(broker->matches, publication->topic);
+    if (LIKELY(set->local_ids_count == 1 && (set->others_count | set->groups_count) == 0) && LIKELY(!publication->retain))
+        return publication_deliver_filter(broker, publication, set->local_ids[0]), true; /* nearly all */
+    bool wanted = !match_set_empty(set);
+    /* Nothing below looks a topic up again, so the set stays valid: whoever must be disconnected is kicked later. */
+    if (set->others_count) publish_to_others(broker, publication, set);
     for (uint32_t i = 0; i < set->groups_count; i++)
         publish_to_group(broker, publication, &set->groups[i], set->topic_hash);
     if (set->local_ids_count) publication_deliver(broker, publication, set->local_ids, set->local_ids_count);

@@ -59,9 +59,6 @@ static bool topic_reserved(struct span topic)
     return topic.bytes >= 5 && topic.data[0] == '$' && memcmp(topic.data, "$SYS/", 5) == 0;
 }
 
-/* One in so many publishes is followed through the turn: three readings of the clock, about 1 ns a message on average. */
-#define SAMPLE_EVERY 64
-
 static uint64_t sample_begin(struct shard *shard)
 {
     uint64_t now_ns = shard->group->verbs->monotonic_ns(shard->ring);
@@ -173,7 +170,7 @@ static enum mqtt_reason give_out(struct broker_shard *broker, struct session *se
     if (UNLIKELY(publish->qos == 2 || broker->durable_doors & DURABLE_LOOKS) && broker->durable)
         durable_publish_begin(broker, session, publication, publish->packet_id);
     if (UNLIKELY(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE))) noticed(broker, publish, publication, delay_s);
-    bool sample = UNLIKELY(broker_stats(broker)->publish_received % SAMPLE_EVERY == 0);
+    bool sample = UNLIKELY(broker_stats(broker)->publish_received % PUBLISH_SAMPLED_EVERY == 0);
     uint64_t decoded_ns = sample ? sample_begin(broker->shard) : 0;
     if (UNLIKELY(delay_s))
         answer = delayed_keep(broker, publication, delay_s); /* counts why not */

@@ -38,8 +38,8 @@ void record_send_publish(struct shard *shard, uint32_t to, struct message *messa
 /* Beyond this a message is lent: the lane would be copied through the caches of both cores for little. */
 #define COPY_BYTES_MAX 240
 
-/* `b`: what the record's kind has there, beside the QoS. Not inlined: most go in a run, and need not make room for its variables. */
-__attribute__((noinline)) static bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
+/* `b`: what the record's kind has there, beside the QoS. */
+static bool send_copy(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
 {
     struct span topic = publication->topic, properties = publication->properties, payload = publication->payload;
     size_t bytes = topic.bytes + properties.bytes + payload.bytes;
@@ -64,17 +64,16 @@ __attribute__((noinline)) static bool send_copy(struct shard *shard, uint32_t to
     return true;
 }
 
-bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id)
+void record_send_publish_one(struct shard *shard, uint32_t to, struct publication *publication, uint32_t id)
 {
-    return run_send(shard, to, RECORD_PUBLISH_RUN, publication, id) || send_copy(shard, to, RECORD_PUBLISH_COPY, publication, id);
+    if (!send_copy(shard, to, RECORD_PUBLISH_COPY, publication, id)) record_send_publish(shard, to, publication_message(shard, publication), &id, 1);
 }
 
 void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash)
 {
     uint64_t group = (uint64_t)strategy << 32 | local_id;
-    if (!share_hashes((enum share_strategy)strategy) && LIKELY(run_send(shard, to, RECORD_PUBLISH_SHARED_RUN, publication, group) ||
-                                                               send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, group))) return;
+    if (!share_hashes((enum share_strategy)strategy) && LIKELY(send_copy(shard, to, RECORD_PUBLISH_SHARED_COPY, publication, group))) return;
     struct message *message = publication_message(shard, publication);
     struct lane_cell cells[2] = {record_first(RECORD_PUBLISH_SHARED, 1, message_ref(message), group), {publisher_hash, topic_hash}};
     shard_send(shard, to, cells, 2);
@@ -87,17 +86,19 @@ void record_send_release(struct shard *shard, struct message *lent)
     struct message **pending = &broker->release_pending[lent->owner];
     if (!*pending) {
         *pending = lent;
+        broker->release_owners |= 1ull << lent->owner;
         return;
     }
     record_send(shard, lent->owner, RECORD_RELEASE, *pending, (uint64_t)(uintptr_t)lent);
     *pending = NULL;
+    broker->release_owners &= ~(1ull << lent->owner);
 }
 
 void records_flush(struct shard *shard)
 {
     struct broker_shard *broker = broker_of(shard);
-    for (uint32_t to = 0; to < broker->broker->shards_count; to++) {
-        if (!broker->release_pending[to]) continue;
+    for (; UNLIKELY(broker->release_owners); broker->release_owners &= broker->release_owners - 1) {
+        uint32_t to = (uint32_t)__builtin_ctzll(broker->release_owners);
         record_send(shard, to, RECORD_RELEASE, broker->release_pending[to], 0);
         broker->release_pending[to] = NULL;
     }
@@ -160,11 +161,11 @@ static void take_publish_copy(struct broker_shard *broker, uint32_t from, const 
     report_congestion(broker, from, &publication);
 }
 
-void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys)
+void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                         struct share_choice choice)
 {
-    keys.random = random_next(&broker->shard->random);
     if (broker->durable) durable_adopt(broker, from, publication);
-    if (!publication_deliver_shared(broker, publication, (uint32_t)group, (uint8_t)(group >> 32), &keys)) {
+    if (!publication_deliver_chosen(broker, publication, local_id, view, choice)) {
         COUNT(broker, dropped_no_share_member);
         drop_note(broker, DROP_no_share_member, NULL, publication->topic, 1);
         LOG_LIMITED(WARN, 1000, "message dropped", "reason=no_share_member topic=%s", log_quoted(publication->topic));
@@ -173,19 +174,26 @@ void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publ
     publication_end(broker->shard, publication);
 }
 
+/* `group`: local id and strategy, as in the record. */
+static void shared_choose(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys)
+{
+    struct sinks_view view = sinks_get(broker->sinks, (uint32_t)group);
+    keys.random = random_next(&broker->shard->random);
+    record_shared_taken(broker, from, publication, (uint32_t)group, view, publication_share_choose(broker, view, (uint32_t)group, (uint8_t)(group >> 32), &keys));
+    report_congestion(broker, from, publication);
+}
+
 static void take_publish_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_loan(record_pointer(cells));
     publication.publisher_hash = cells[1].a;
-    record_shared_taken(broker, from, &publication, cells->b, (struct share_keys){.publisher_hash = cells[1].a, .topic_hash = cells[1].b});
-    report_congestion(broker, from, &publication);
+    shared_choose(broker, from, &publication, cells->b, (struct share_keys){.publisher_hash = cells[1].a, .topic_hash = cells[1].b});
 }
 
 static void take_publish_shared_copy(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     struct publication publication = publication_of_copy(cells);
-    record_shared_taken(broker, from, &publication, cells->b, (struct share_keys){0});
-    report_congestion(broker, from, &publication);
+    shared_choose(broker, from, &publication, cells->b, (struct share_keys){0});
 }
 
 static void take_release(struct broker_shard *broker, const struct lane_cell *cells)
@@ -222,7 +230,7 @@ static void take_sample(struct broker_shard *broker, uint64_t received_ns)
     spread_record(&broker->shard->spreads[SPREAD_publish_to_other_shard], now_ns - received_ns);
 }
 
-void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells)
+__attribute__((noinline)) static void take_others(struct shard *shard, uint32_t from, const struct lane_cell *cells)
 {
     struct broker_shard *broker = broker_of(shard);
     switch ((enum record_kind)record_kind(cells)) {
@@ -253,4 +261,10 @@ void records_take(struct shard *shard, uint32_t from, const struct lane_cell *ce
     case RECORD_STOP: return broker_stop_clients(broker);
     }
     UNREACHABLE("a record of no kind");
+}
+
+void records_take(struct shard *shard, uint32_t from, const struct lane_cell *cells)
+{
+    if (LIKELY(record_kind(cells) == RECORD_PUBLISH_RUN)) return run_take(broker_of(shard), from, cells); /* nearly all of them */
+    take_others(shard, from, cells);
 }

@@ -73,19 +73,20 @@ enum record_kind {
 void record_send(struct shard *shard, uint32_t to, enum record_kind kind, const void *pointer, uint64_t b);
 /* Lends `message` (one of this shard's) with the ids of `to`'s filters. */
 void record_send_publish(struct shard *shard, uint32_t to, struct message *message, const uint32_t *ids, uint32_t count);
-/* The publication itself, when it is small: in a run (broker/runs.h) or a record of its own; nothing is allocated, lent or returned. False: it does not fit,
- * lend its message. */
-bool record_send_publish_copy(struct shard *shard, uint32_t to, const struct publication *publication, uint32_t id);
-/* To one member of a group: in a run, as a copy, or a loan of its message. */
+/* What a run (broker/runs.h) does not take, with the id of one of `to`'s filters: the publication itself, when it is small (nothing is allocated, lent or
+ * returned), or its message is lent. */
+void record_send_publish_one(struct shard *shard, uint32_t to, struct publication *publication, uint32_t id);
+/* The same to one member of a group. */
 void record_send_shared(struct shard *shard, uint32_t to, struct publication *publication, uint32_t local_id, uint8_t strategy,
                         uint64_t publisher_hash, uint64_t topic_hash);
 /* Returns a lent message to its owner; the last one of a turn leaves with records_flush(). */
 void record_send_release(struct shard *shard, struct message *lent);
 void records_flush(struct shard *shard);
 
-/* A publication that has come from `from`: to one filter's sinks, or to one member of a group (local id and strategy, as in the record). They end it. */
+/* A publication that has come from `from`: to one filter's sinks, or to the member of a group that was chosen. They end it. */
 void record_publication_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint32_t local_id);
-void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint64_t group, struct share_keys keys);
+void record_shared_taken(struct broker_shard *broker, uint32_t from, struct publication *publication, uint32_t local_id, struct sinks_view view,
+                         struct share_choice choice);
 /* A receiver of messages of that connection there is filling up. */
 void record_congested(struct broker_shard *broker, uint32_t from, uint64_t publisher_conn);
 

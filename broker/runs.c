@@ -3,109 +3,53 @@
 #include "base/check.h"
 #include "broker/broker.h"
 
-/* ---- sending ---------------------------------------------------------------------------------------------------- */
-
-#define REMAINING_BYTES_MAX 242 /* beyond 240 bytes of topic and payload a message is lent */
-
-/* Of the first cell: that of the first message, and what two messages of one run have in common. */
-#define HEAD_COMMON (0xffull << 56 | 0xffffull << 32)
-static inline uint64_t head_of(enum record_kind kind, uint32_t topic_bytes) { return (uint64_t)kind << 56 | (uint64_t)topic_bytes << 32; }
-static inline uint64_t head_message(uint32_t bytes) { return 1u << 16 | bytes; }
-
-static inline uint32_t further_cells(uint32_t messages, uint32_t bytes)
-{
-    uint32_t cells = RUN_CELLS_HEAD + (bytes + (uint32_t)sizeof(struct lane_cell) - 1) / (uint32_t)sizeof(struct lane_cell);
-    return (cells > messages * RUN_CELLS_A_MESSAGE ? cells : messages * RUN_CELLS_A_MESSAGE) - 1;
-}
-
-static inline void packet_write(uint8_t *at, const struct publication *publication, uint32_t remaining)
-{
-    struct span topic = publication->topic, payload = publication->payload;
-    *at++ = MQTT_PUBLISH << 4;
-    *at++ = (uint8_t)(remaining < 128 ? remaining : remaining | 128);
-    if (remaining >= 128) *at++ = (uint8_t)(remaining >> 7);
-    *at++ = (uint8_t)(topic.bytes >> 8);
-    *at++ = (uint8_t)topic.bytes;
-    if (payload.data == topic.data + topic.bytes) /* as QoS 0 comes from a 3.x client */
-        span_copy_short(at, span_of(topic.data, topic.bytes + payload.bytes));
-    else
-        span_copy_short(span_copy_short(at, topic), payload);
-}
-
-/* Room for another packet of `bytes` in the run that is open, or NULL. */
-static inline uint8_t *run_grow(struct mesh_way *way, struct lane_cell *head, uint32_t bytes)
-{
-    uint32_t messages = head->a >> 16 & 0xffff, before = head->a & 0xffff;
-    uint32_t further = further_cells(messages + 1, before + bytes), more = further - (way->open - 1);
-    if (UNLIKELY(messages == RUN_MESSAGES_MAX) || UNLIKELY(further >= RECORD_CELLS_MAX) || UNLIKELY(!mesh_grow(way, more))) return NULL;
-    record_grow(head, more);
-    head->a += head_message(bytes);
-    return (uint8_t *)&head[RUN_CELLS_HEAD] + before;
-}
-
-bool run_send(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b)
-{
-    struct span topic = publication->topic, payload = publication->payload;
-    size_t remaining = 2 + topic.bytes + payload.bytes;
-    if (UNLIKELY(remaining > REMAINING_BYTES_MAX) || UNLIKELY(publication->properties.bytes || publication->expires_ms) ||
-        UNLIKELY(publication->message || publication->retain)) return false;
-    uint32_t bytes = (uint32_t)remaining + 2 + (remaining >= 128);
-    uint64_t head = head_of(kind, (uint32_t)topic.bytes), what = b | (uint64_t)publication->qos << 40;
-    struct mesh_way *way = &shard->ways[to];
-    struct lane_cell *cells = mesh_open(way);
-    if (cells && LIKELY(((cells->a ^ head) & HEAD_COMMON) == 0) && LIKELY(cells->b == what) && LIKELY(cells[1].a == publication->publisher_conn)) {
-        const uint8_t *first = (const uint8_t *)&cells[RUN_CELLS_HEAD], *first_topic = first + 4 + (first[1] >> 7);
-        uint8_t *at = span_same_bytes(first_topic, topic.data, topic.bytes) ? run_grow(way, cells, bytes) : NULL;
-        if (LIKELY(at != NULL)) {
-            cells[1].b += payload.bytes;
-            packet_write(at, publication, (uint32_t)remaining);
-            return true;
-        }
-    }
-    uint32_t further = further_cells(1, bytes);
-    cells = mesh_room(way, 1 + further);
-    if (UNLIKELY(!cells)) return false;
-    cells[0] = (struct lane_cell){head | (uint64_t)further << 48 | head_message(bytes), what};
-    cells[1] = (struct lane_cell){publication->publisher_conn, payload.bytes};
-    packet_write((uint8_t *)&cells[RUN_CELLS_HEAD], publication, (uint32_t)remaining);
-    mesh_filled_open(way, 1 + further, &shard->stats);
-    return true;
-}
-
 /* ---- taking ----------------------------------------------------------------------------------------------------- */
 
-static inline struct publication publication_of_run(const struct run *run, struct span payload, uint64_t publisher_conn)
+static inline struct publication publication_of_run(const struct run *run, const struct run_message *message, uint64_t publisher_conn)
 {
-    return (struct publication){.topic = span_of(payload.data - run->topic_bytes, run->topic_bytes), .payload = payload, .qos = run->qos,
-                                .publisher_conn = publisher_conn};
+    return (struct publication){.topic = message->topic, .payload = message->payload, .qos = run->qos, .publisher_conn = publisher_conn};
 }
 
-void run_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+/* Not all at once: some subscriber does not take it so. */
+__attribute__((noinline)) static void take_each(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     const struct run run = run_of(cells);
-    uint32_t local_id = (uint32_t)cells->b;
-    if (run.count > 1 && publication_run_deliver(broker, &run, local_id)) return;
     const uint8_t *at = run.packets;
     bool congested = false;
     for (uint32_t i = 0; i < run.count; i++) {
-        struct publication publication = publication_of_run(&run, run_next(&run, &at), cells[1].a);
-        record_publication_taken(broker, from, &publication, local_id);
+        struct run_message message = run_next(&at);
+        struct publication publication = publication_of_run(&run, &message, cells[1].a);
+        record_publication_taken(broker, from, &publication, (uint32_t)cells->b);
         congested |= publication.congested;
     }
     DCHECK(at == run.packets + run.bytes);
     if (UNLIKELY(congested)) record_congested(broker, from, cells[1].a);
 }
 
+void run_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
+{
+    if (UNLIKELY(!publication_run_deliver(broker, cells))) take_each(broker, from, cells);
+}
+
+/* Groups that choose by hashes get no runs. */
 void run_take_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
 {
     const struct run run = run_of(cells);
     const uint8_t *at = run.packets;
+    uint32_t local_id = (uint32_t)cells->b;
+    struct run_sent sent = {0};
     bool congested = false;
     for (uint32_t i = 0; i < run.count; i++) {
-        struct publication publication = publication_of_run(&run, run_next(&run, &at), cells[1].a);
-        record_shared_taken(broker, from, &publication, cells->b, (struct share_keys){0});
+        struct run_message message = run_next(&at);
+        struct share_keys keys = {.random = random_next(&broker->shard->random)};
+        struct sinks_view view = sinks_get(broker->sinks, local_id);
+        struct share_choice choice = publication_share_choose(broker, view, local_id, (uint8_t)(cells->b >> 32), &keys);
+        if (run.qos == 0 && LIKELY(choice.available) && LIKELY(publication_run_give(broker, &message, &view.sinks[choice.index], &sent))) continue;
+        struct publication publication = publication_of_run(&run, &message, cells[1].a);
+        record_shared_taken(broker, from, &publication, local_id, view, choice);
         congested |= publication.congested;
     }
     DCHECK(at == run.packets + run.bytes);
+    run_sent_count(broker, &sent);
     if (UNLIKELY(congested)) record_congested(broker, from, cells[1].a);
 }

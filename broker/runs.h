@@ -1,15 +1,16 @@
 /* runs.h - small messages of one client to the same filter (or group) of another shard, one record of a lane together.
  *
- *     first cell, a:  kind | further cells | bytes of the topic, messages, bytes of the packets (16 bits each)
+ *     first cell, a:  kind | further cells | nothing, messages, bytes of the packets (16 bits each)
  *                 b:  local id, strategy (from bit 32), QoS (from bit 40)
  *     second cell:    name of the publisher's connection / bytes of all payloads
  *     then:           the messages, each as the MQTT 3.1.1 PUBLISH packet that a subscriber with QoS 0 gets
  *
  * The sender adds to the record while it is the last one of its lane that nobody has seen yet (mesh_open()): so within a turn, and with nothing else sent to
- * that shard between. All have one topic and QoS, and neither properties nor an expiry. A run has RUN_CELLS_A_MESSAGE cells a message or more: what is reckoned
+ * that shard between. All have one QoS, and neither properties nor an expiry; their topics may differ, where the filter has wildcards. A run has RUN_CELLS_A_MESSAGE cells a message or more: what is reckoned
  * by the cells of a lane (PRESSURE_BEYOND()), and a turn's share of records (mesh_drain()), holds for messages, too.
  *
- * The other shard copies all of its packets at once to whoever takes them as they are (publication_run_deliver()); otherwise each becomes a publication again.
+ * The other shard copies all of its packets at once to whoever takes them as they are (publication_run_deliver()), those to a group one by one to the members
+ * whose turn it is; otherwise each becomes a publication again. A message that comes alone is a run, too.
  *
  * Owner, threads: the two shards at the ends of the lane. Lifetime: what is taken from a run points into the lane. */
 #ifndef RINGMQ_BROKER_RUNS_H
@@ -25,7 +26,7 @@
 
 struct run {
     const uint8_t *packets;
-    uint32_t bytes, count, topic_bytes;
+    uint32_t bytes, count;
     uint64_t payload_bytes;
     uint8_t qos;
 };
@@ -33,24 +34,26 @@ struct run {
 static inline struct run run_of(const struct lane_cell *cells)
 {
     return (struct run){.packets = (const uint8_t *)&cells[RUN_CELLS_HEAD], .bytes = cells->a & 0xffff, .count = cells->a >> 16 & 0xffff,
-                        .topic_bytes = cells->a >> 32 & 0xffff, .payload_bytes = cells[1].b, .qos = (uint8_t)(cells->b >> 40)};
+                        .payload_bytes = cells[1].b, .qos = (uint8_t)(cells->b >> 40)};
 }
 
-/* The payload of the packet at `*at`, which moves on to the next one; the topic lies before it. */
-static inline struct span run_next(const struct run *run, const uint8_t **at)
+struct run_message {
+    struct span packet, topic, payload;
+};
+
+/* The message at `*at`, which moves on to the next one. */
+static inline struct run_message run_next(const uint8_t **at)
 {
     const uint8_t *packet = *at;
     bool two = packet[1] & 128; /* bytes of the remaining length */
     uint32_t remaining = packet[1] & 127;
     if (two) remaining |= (uint32_t)packet[2] << 7;
     const uint8_t *variable = packet + 2 + two;
+    uint32_t topic_bytes = (uint32_t)variable[0] << 8 | variable[1];
     *at = variable + remaining;
-    return span_of(variable + 2 + run->topic_bytes, remaining - 2 - run->topic_bytes);
+    return (struct run_message){span_of(packet, (size_t)(*at - packet)), span_of(variable + 2, topic_bytes),
+                                span_of(variable + 2 + topic_bytes, remaining - 2 - topic_bytes)};
 }
-
-/* Adds the publication to the run of `kind` at the lane's end, or begins one. `b`: what the first cell has there, beside the QoS. False: it is none for a run,
- * or there is no room in one piece. */
-bool run_send(struct shard *shard, uint32_t to, enum record_kind kind, const struct publication *publication, uint64_t b);
 
 void run_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);
 void run_take_shared(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells);

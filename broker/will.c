@@ -50,11 +50,11 @@ static void will_delay_over(struct timer *timer, void *context)
     will_publish(broker, will->session);
 }
 
-struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic)
+struct span will_topic(struct broker_shard *broker, const struct session *session, const struct client_names *names, struct span topic, bool told)
 {
     struct span made = topic;
     /* One that cannot be rewritten keeps its name: the client is in already, and the log says so. */
-    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) extras_rewrite_topic_as(broker, session, names, &made);
+    if (UNLIKELY(broker->extras_bits & EXTRA_REWRITE_PUBLISH)) extras_rewrite_will(broker, session, names, told, &made);
     struct span mounted = mount_topic(broker, session, made);
     return mounted.bytes ? mounted : mount_topic(broker, session, topic);
 }
@@ -67,7 +67,7 @@ void will_set(struct broker_shard *broker, struct session *session, const struct
     uint8_t *forward = memory_acquire(forward_bytes);
     if (forward_bytes) mqtt_properties_forward(forward, properties->raw);
     struct client_names names = client_names_of(session);
-    struct publication publication = {.topic = will_topic(broker, session, &names, will->topic),
+    struct publication publication = {.topic = will_topic(broker, session, &names, will->topic, true),
                                       .payload = will->payload,
                                       .properties = span_of(forward, forward_bytes),
                                       .qos = will->qos,

@@ -274,6 +274,9 @@ bool store_import(FILE *file, struct state *state)
     }
     free(line);
     map_free(&importing.clients);
+    uint32_t cursor = 0;
+    for (struct state_session *session; (session = state_session_next(state, &cursor));)
+        state_window_settle(session);
     if (ferror(file)) fault(&importing, "it cannot be read");
     if (importing.fault[0]) say_error("line %lu: %s", importing.line, importing.fault);
     return !importing.fault[0];

@@ -5,6 +5,9 @@
  *     first cell, a:  kind (8 bits) | further cells (8 bits) | the kind's own 48 bits (usually a pointer)
  *     first cell, b:  the kind's own 64 bits
  *
+ * Each shard has a word with a bit for each producer: whoever publishes a lane sets his, and a shard that has nothing else to do adds one that says it sleeps, if
+ * no other is set. So a turn into which nothing comes, and out of which nothing goes, asks one word each, however many shards there are.
+ *
  * mesh_send() always takes the record. What does not fit into the lane waits in the sender's overflow and goes first, in
  * order, as soon as there is room; mesh_blocked() tells the sender to read less from whoever causes it (back-pressure).
  *
@@ -19,11 +22,29 @@
 
 struct mesh;
 
+/* A producer's: where it has staged something since its last flush, or has something waiting, a bit for each shard; and its bit in their inboxes. */
+struct mesh_row {
+    _Alignas(64) uint64_t staged;
+    uint64_t bell;
+    struct mesh_inbox *inboxes; /* by shards */
+    uint32_t number;
+};
+
+/* Who has published something for a shard. */
+#define MESH_ASLEEP (1ull << 63)
+struct mesh_inbox {
+    _Alignas(64) _Atomic uint64_t bells; /* by producers; MESH_ASLEEP by the shard */
+    _Alignas(64) uint64_t rung;          /* the shard's own: taken from there, and not all of those lanes is taken yet */
+    struct lane *lanes;                  /* to it, by producers */
+    uint32_t producers_count;
+};
+
 /* The way of one producer to one shard: for those who send much, without a call. */
 struct mesh_way {
     struct lane *lane;
     struct lane_cell *cells; /* records that found the lane full, in order; the producer's */
     uint32_t head, count, capacity;
+    uint64_t *staged, bit;   /* the producer's row, and this way in it */
     uint32_t open;           /* cells of the record staged last, while it may still grow (mesh_filled_open()); 0: it may not */
 };
 
@@ -61,6 +82,7 @@ static inline void mesh_filled(struct mesh_way *way, uint32_t count, struct stat
 {
     stats_count(&stats->lane_records, 1);
     lane_staged(way->lane, count);
+    *way->staged |= way->bit;
     way->open = 0;
 }
 /* As mesh_filled() for a record that may grow until the next one or the next flush: mesh_open() gives it once more, or NULL; mesh_grow() adds cells at its
@@ -83,9 +105,11 @@ static inline bool mesh_grow(struct mesh_way *way, uint32_t more)
     way->open += more;
     return true;
 }
+/* A flush that would find nothing may be left out. */
+struct mesh_row *mesh_row(const struct mesh *mesh, uint32_t from);
 /* True while records wait for room. */
 static inline bool mesh_blocked(const struct mesh_way *way) { return way->count != 0; }
-/* Publishes what was sent since the last flush and wakes those who sleep. Returns true while some overflow remains. */
+/* Publishes what was sent since the last flush, each lane once, and wakes those who sleep. Returns true while some overflow remains. */
 bool mesh_flush(struct mesh *mesh, uint32_t from, const struct kernel_verbs *verbs, struct kernel_ring *ring,
                 struct stats *stats);
 
@@ -98,10 +122,16 @@ uint32_t mesh_drain(struct mesh *mesh, uint32_t to, uint32_t budget,
                     void (*take)(void *context, uint32_t from, const struct lane_cell *cells), bool (*enough)(void *context), void *context,
                     uint32_t *ret_fullest);
 
+/* Has anything been published for this shard? */
+struct mesh_inbox *mesh_inbox(const struct mesh *mesh, uint32_t to);
+static inline bool mesh_inbox_waits(const struct mesh_inbox *inbox)
+{
+    return (inbox->rung | atomic_load_explicit(&inbox->bells, memory_order_relaxed) << 1) != 0; /* without MESH_ASLEEP */
+}
+static inline bool mesh_ready(struct mesh *mesh, uint32_t to) { return mesh_inbox_waits(mesh_inbox(mesh, to)); }
+
 /* Says "I am going to sleep" and answers whether sleeping is allowed (nothing has arrived). mesh_awake() takes it back. */
 bool mesh_may_sleep(struct mesh *mesh, uint32_t to);
 void mesh_awake(struct mesh *mesh, uint32_t to);
-/* For spinning: has anything been published for `to`? */
-bool mesh_ready(struct mesh *mesh, uint32_t to);
 
 #endif

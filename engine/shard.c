@@ -15,6 +15,7 @@
 #include "engine/accept.h"
 #include "engine/filters.h"
 #include "engine/listener.h"
+#include "engine/mesh_one.h"
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
@@ -50,30 +51,6 @@ void shard_conn_release(struct shard *shard, struct conn *conn)
     shard->conns_free = conn->slot;
     shard->conns_open--;
     stats_count(&shard->stats.connections, (uint64_t)-1);
-}
-
-/* Takes from the list what is no longer dirty, or there twice. */
-static void dirty_forget(struct shard *shard)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < shard->dirty_count; i++) {
-        struct conn *conn = &shard->conns[shard->dirty[i]];
-        if (!conn->dirty) continue;
-        conn->dirty = false;
-        shard->dirty[kept++] = conn->slot;
-    }
-    for (uint32_t i = 0; i < kept; i++)
-        shard->conns[shard->dirty[i]].dirty = true;
-    shard->dirty_count = kept; /* each slot once at most */
-    shard->round.left = kept;
-}
-
-void shard_mark_dirty(struct shard *shard, struct conn *conn)
-{
-    if (conn->dirty) return;
-    conn->dirty = true;
-    if (UNLIKELY(shard->dirty_count == 2 * shard->conns_capacity)) dirty_forget(shard); /* a slot may be listed again after it was reused */
-    shard->dirty[shard->dirty_count++] = conn->slot;
 }
 
 void shard_mark_stalled(struct shard *shard, struct conn *conn)
@@ -248,21 +225,23 @@ void shard_ask_peer(struct shard *shard, struct conn *conn)
 
 /* ---- the turn --------------------------------------------------------------------------------------------------- */
 
-static void record_take(void *context, uint32_t from, const struct lane_cell *cells)
+static inline void record_take(void *context, uint32_t from, const struct lane_cell *cells)
 {
     struct shard *shard = context;
+    if (LIKELY(record_kind(cells) >= RECORD_KIND_FIRST)) return shard->group->handler->record(shard, from, cells);
     switch (record_kind(cells)) {
     case RECORD_ADOPT: return conn_adopt(shard, record_pointer(cells), -1);
     case RECORD_LISTENER_OPEN: return accept_open(shard, (uint32_t)cells->b, (int)(cells->b >> 32));
     case RECORD_LISTENER_CLOSE: return accept_close(shard, (uint32_t)cells->b);
-    default: shard->group->handler->record(shard, from, cells);
     }
+    UNREACHABLE("a record of no kind");
 }
 
 static bool step_over(void *shard) { return shard_step_over(shard); }
 
 static uint32_t timers_expire(struct shard *shard)
 {
+    if (!wheel_due(&shard->wheel, shard->now_ms)) return 0;
     uint32_t now = wheel_expire(&shard->wheel, shard->now_ms, TIMERS_PER_LOOK, shard), fired = now;
     if (LIKELY(now < TIMERS_PER_LOOK)) return fired;
     shard_step_begin(shard);
@@ -306,7 +285,7 @@ static bool shard_spin(struct shard *shard)
     if (spin_ns == 0) return false;
     const struct kernel_verbs *verbs = shard->group->verbs;
     while (verbs->monotonic_ns(shard->ring) - shard->last_event_ns < spin_ns) {
-        if (verbs->ready(shard->ring) || mesh_ready(shard->group->mesh, shard->number)) return true;
+        if (verbs->ready(shard->ring) || mesh_inbox_waits(shard->inbox)) return true;
         __builtin_ia32_pause();
     }
     return false;
@@ -341,7 +320,7 @@ static void gather_learn(struct shard *shard)
 static uint32_t shard_wait(struct shard *shard, uint64_t sleep_ns)
 {
     const struct shard_group *group = shard->group;
-    uint64_t limit_ns = sleep_limit_ns(shard, sleep_ns);
+    uint64_t limit_ns = mesh_inbox_waits(shard->inbox) ? 0 : sleep_limit_ns(shard, sleep_ns);
     uint32_t left = shard->completions_left;
     if (UNLIKELY(shard->lent) && shard->stats.turns != shard->settled_turn + 1) {
         shard->settled_turn = shard->stats.turns;
@@ -376,88 +355,6 @@ static void stalled_receive_again(struct shard *shard)
     shard->stalled_count = 0;
     for (uint32_t i = 0; i < count; i++)
         conn_receive_again(shard, &shard->conns[shard->stalled[i]]);
-}
-
-/* About what the kernel does with a send: it works them all off within the next system call, and nobody else is heard meanwhile. */
-static uint64_t send_cost_ns(const struct conn *conn) { return 6000 + outbuf_bytes(conn->out) / 10; }
-
-#define SENDS_PER_LOOK 32 /* those of filters are encrypted here */
-
-/* Fan-outs to very many, a few messages each, are all the kernel's work, and twice as many messages a send cost little more. So a round of sends with few
- * messages, behind which the next one waits already, is followed by a rest of a fifth of its time: what comes meanwhile leaves in the same packets. */
-#define REST_SENDS    256
-#define REST_MESSAGES 4 /* a send */
-#define REST_SHARE    5
-#define REST_NS_MAX   (2 * NS_PER_MS)
-#define REST_NS_MIN   (20 * NS_PER_US)
-
-static void round_begin(struct shard *shard)
-{
-    shard->round.left = shard->dirty_count;
-    shard->round.began_ns = shard->now_ns;
-    shard->round.sends = shard->stats.sends;
-    shard->round.messages = shard->stats.publish_sent;
-    shard->round.over = false;
-}
-
-/* Its last sends were submitted between that turn and this one. */
-static void round_end(struct shard *shard)
-{
-    uint64_t sends = shard->stats.sends - shard->round.sends, messages = shard->stats.publish_sent - shard->round.messages;
-    uint64_t rest_ns = (shard->now_ns - shard->round.began_ns) / REST_SHARE;
-    shard->round.over = false;
-    bool pays = sends >= REST_SENDS && messages < sends * REST_MESSAGES && shard->dirty_count >= REST_SENDS;
-    if (!pays || !shard->features->min_wait) return; /* each completion would end it */
-    shard->round.rest_until_ns = shard->now_ns + (rest_ns < REST_NS_MAX ? rest_ns : REST_NS_MAX);
-}
-
-/* True: the shard rests. */
-static bool round_look(struct shard *shard)
-{
-    if (shard->round.over) round_end(shard);
-    if (shard->round.rest_until_ns) {
-        if (shard->now_ns + REST_NS_MIN < shard->round.rest_until_ns) return true;
-        shard->round.rest_until_ns = 0;
-    }
-    if (shard->round.left == 0) round_begin(shard);
-    return false;
-}
-
-/* Of very many some in this turn, and the others, which may gather more meanwhile, before those that come then. */
-static void dirty_send_some(struct shard *shard)
-{
-    uint64_t cost_ns = 0, most_ns = 3 * shard->budget_ns;
-    uint32_t i = 0;
-    if (round_look(shard)) return;
-    shard_step_of(shard, shard->budget_ns);
-    while (i < shard->round.left && cost_ns < most_ns && i < shard->sends_most) {
-        struct conn *conn = &shard->conns[shard->dirty[i++]];
-        cost_ns += send_cost_ns(conn);
-        conn->dirty = false;
-        conn_send_staged(shard, conn);
-        if (UNLIKELY(i % SENDS_PER_LOOK == 0) && shard_step_over(shard)) break;
-    }
-    shard->dirty_count -= i;
-    shard->round.left -= i;
-    shard->round.over = shard->round.left == 0;
-    if (LIKELY(shard->dirty_count == 0)) return;
-    memmove(shard->dirty, shard->dirty + i, shard->dirty_count * sizeof *shard->dirty);
-    shard->more_next_turn = true;
-    stats_count(&shard->stats.turns_unsent, 1);
-}
-
-/* One send for each. */
-static void dirty_send(struct shard *shard)
-{
-    if (UNLIKELY(shard->dirty_count > shard->sends_uncounted)) return dirty_send_some(shard);
-    for (uint32_t i = 0; i < shard->dirty_count; i++) {
-        struct conn *conn = &shard->conns[shard->dirty[i]];
-        conn->dirty = false;
-        conn_send_staged(shard, conn);
-    }
-    shard->dirty_count = shard->round.left = 0;
-    shard->round.over = false;
-    shard->round.rest_until_ns = 0;
 }
 
 /* io.turn_clock = processor: what the thread had used when each part of the turn had ended. */
@@ -524,11 +421,35 @@ static void lanes_measure(struct shard *shard, uint32_t fullest)
     if (over) shard->lane_since_ms = shard->now_ms;
 }
 
+static uint32_t lanes_drain(struct shard *shard)
+{
+    uint32_t from, fullest = 0, records = 1;
+    const struct lane_cell *cells = mesh_the_one(shard->inbox, &from);
+    if (LIKELY(cells != NULL)) {
+        fullest = record_cells(cells);
+        record_take(shard, from, cells);
+        mesh_taken_one(shard->inbox, from, fullest);
+    } else {
+        shard_step_of(shard, shard->budget_ns);
+        records = mesh_drain(shard->group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
+    }
+    lanes_measure(shard, fullest);
+    return records;
+}
+
 /* Who waits for a lane that was full and has room again (the layer above, which has had its turn) goes on in the next turn: nothing else may come that
  * would wake the shard. */
 static void lanes_flush(struct shard *shard)
 {
     const struct shard_group *group = shard->group;
+    if (LIKELY(shard->row->staged == 0)) {
+        DCHECK(!shard->lanes_full);
+        return;
+    }
+    if (mesh_flush_one(shard->row, shard->ways, group->verbs, shard->ring, &shard->stats)) {
+        DCHECK(!shard->lanes_full); /* a lane that was would be among those staged */
+        return;
+    }
     bool filled = shard->stats.lane_overflows != shard->lane_overflows_seen || shard->lanes_full;
     shard->lanes_full = mesh_flush(group->mesh, shard->number, group->verbs, shard->ring, &shard->stats);
     if (LIKELY(!filled)) return;
@@ -552,9 +473,11 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     }
     completions_handle(shard, completions);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_INPUT);
-    shard_step_of(shard, shard->budget_ns);
-    uint32_t fullest, records = mesh_drain(group->mesh, shard->number, RECORDS_PER_LANE_TURN_MAX, record_take, step_over, shard, &fullest);
-    lanes_measure(shard, fullest);
+    uint32_t records = 0;
+    if (mesh_inbox_waits(shard->inbox))
+        records = lanes_drain(shard);
+    else
+        lanes_measure(shard, 0);
     if (UNLIKELY(marked)) turn_mark(shard, TURN_LANES);
     uint32_t timers = timers_expire(shard);
     bool more = group->handler->turn(shard);
@@ -564,7 +487,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     if (UNLIKELY(shard->crowd.on)) acceptors_crowd(shard);
 
     lanes_flush(shard);
-    dirty_send(shard);
+    shard_sends(shard);
     qsbr_pass(group->qsbr, shard->number);
 
     if (UNLIKELY(shard->completions_left | shard->rested_count)) {
@@ -575,7 +498,7 @@ void shard_turn(struct shard *shard, uint64_t sleep_ns)
     gather_learn(shard);
     turn_measure(shard, completions, marked);
     if (UNLIKELY(overload_looks(&shard->overload, shard->stats.turns, completions, shard->pool.bytes_used))) overload_turn(shard);
-    if (completions || records || timers) shard->last_event_ns = shard->now_ns;
+    if (completions | records | timers) shard->last_event_ns = shard->now_ns;
     stats_count(&shard->stats.turns, 1);
 }
 
@@ -597,6 +520,8 @@ struct shard *shard_create(uint32_t number, const struct shard_group *group, con
     CHECK(pthread_getcpuclockid(pthread_self(), &shard->cpu_clock) == 0);
     shard->group = group;
     shard->ways = mesh_ways(group->mesh, number);
+    shard->row = mesh_row(group->mesh, number);
+    shard->inbox = mesh_inbox(group->mesh, number);
     shard->settings = settings;
     shard->above = above;
     shard->ring = group->verbs->open(number, settings, ret_error, error_bytes);

@@ -88,6 +88,8 @@ struct shard {
     uint64_t heard_ms;    /* goes on with now_ms, but by HEARD_MS_MAX a turn: what came while the shard slept or stood still is heard in this turn and the next ones */
     const struct shard_group *group;
     struct mesh_way *ways; /* this shard's, by the shard they lead to */
+    struct mesh_row *row;            /* where it has something for others */
+    struct mesh_inbox *inbox;        /* who has something for it */
     const struct settings *settings;
     struct kernel_ring *ring;
     const struct kernel_features *features;
@@ -249,6 +251,9 @@ static inline uint64_t user_of_conn(enum user_kind kind, const struct conn *conn
     return (uint64_t)kind << 56 | (uint64_t)(conn->generation & 0xffffff) << 32 | conn->slot;
 }
 void shard_mark_dirty(struct shard *shard, struct conn *conn);
+/* One send for each that is marked, or, when they are very many, for some of them: the end of the turn (shard_sends.c). */
+void shard_sends(struct shard *shard);
+#define SENDS_PER_LOOK 32 /* so many are not counted, nor is the clock looked at: those of filters are encrypted there */
 void shard_mark_stalled(struct shard *shard, struct conn *conn);
 struct conn *shard_conn_acquire(struct shard *shard);
 void shard_conn_release(struct shard *shard, struct conn *conn);

@@ -25,6 +25,8 @@
 
 #define LOOP_SHARDS 2
 
+#define SUBSCRIBERS_ANSWER_MAX 5
+
 /* What one shard has of it. */
 struct loop {
     uint64_t receive_user[SOCKETS_MAX];
@@ -38,9 +40,11 @@ static struct {
     int next_fd;
     uint64_t sent_bytes;
     uint64_t now_ns;
-    uint8_t acks[1 << 16]; /* what the subscriber answers */
-    uint32_t acks_bytes;
-    bool subscriber_answers;
+    struct {
+        uint8_t bytes[1 << 16];
+        uint32_t count;
+    } acks[SUBSCRIBERS_ANSWER_MAX + 1]; /* what the subscriber with this descriptor answers */
+    int answers_last;                  /* descriptors 1 … this one are those of subscribers that do */
 } world;
 
 static const struct kernel_features features = {.send_vectorized = true, .multishot_accept = true, .multishot_receive = true};
@@ -65,16 +69,19 @@ static void complete(struct loop *loop, uint64_t user, int result, const void *d
     loop->events++;
 }
 
+/* What all clients speak. */
+static enum mqtt_version version = MQTT_3_1_1;
+
 /* The subscriber acknowledges QoS 1 at once: its PUBACKs arrive in the next turn. */
-static void answer(const uint8_t *data, size_t bytes)
+static void answer(int fd, const uint8_t *data, size_t bytes)
 {
-    struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = MQTT_3_1_1};
+    struct mqtt_decode_limits limits = {.from = MQTT_FROM_SERVER, .version = version};
     struct mqtt_packet packet;
     for (size_t at = 0; at < bytes;) {
         struct mqtt_decoded decoded = mqtt_decode(span_of(data + at, bytes - at), &limits, &packet);
         CHECK(decoded.status == MQTT_DECODED);
         if (packet.type == MQTT_PUBLISH && packet.publish.qos == 1)
-            world.acks_bytes += (uint32_t)mqtt_write_ack(world.acks + world.acks_bytes, MQTT_PUBACK, packet.publish.packet_id);
+            world.acks[fd].count += (uint32_t)mqtt_write_ack(world.acks[fd].bytes + world.acks[fd].count, MQTT_PUBACK, packet.publish.packet_id);
         at += decoded.bytes;
     }
 }
@@ -82,7 +89,7 @@ static void answer(const uint8_t *data, size_t bytes)
 static void loop_send(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
 {
     world.sent_bytes += bytes;
-    if (fd >= 1 && world.subscriber_answers) answer(data, bytes);
+    if (fd >= 1 && fd <= world.answers_last) answer(fd, data, bytes);
     complete(loop_of(ring), user, (int)bytes, NULL, 0);
 }
 static void loop_send_now(struct kernel_ring *ring, int fd, const void *data, size_t bytes, uint64_t user)
@@ -148,7 +155,7 @@ static void turns_until_asleep(void)
     for (bool awake = true; awake;) {
         awake = false;
         for (uint32_t i = 0; i < shards_count; i++) {
-            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_ready(shards[i]->group->mesh, i)) continue;
+            if (!loops[i].events && !shards[i]->more_next_turn && !mesh_inbox_waits(shards[i]->inbox)) continue;
             shard_turn(shards[i], UINT64_MAX);
             awake = true;
         }
@@ -174,9 +181,9 @@ static struct client client_connect(uint32_t home, bool stays)
         snprintf(id, sizeof id, "bench-%u", number++);
     } while (broker_home(broker_of(shards[0])->broker, hash_span(span_of_string(id))) != home);
     struct mqtt_packet connect = {.type = MQTT_CONNECT,
-                                  .connect = {.version = MQTT_3_1_1, .clean_start = !stays, .client_id = span_of_string(id)}};
+                                  .connect = {.version = version, .clean_start = !stays, .client_id = span_of_string(id)}};
     connect.connect.properties.present = 0;
-    size_t bytes = mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &connect);
+    size_t bytes = mqtt_encode(packet, sizeof packet, version, &connect);
     complete(&loops[home], loops[home].accept_user, client.fd, NULL, KERNEL_MORE);
     turns(1);
     feed(home, client.fd, packet, bytes);
@@ -192,7 +199,7 @@ static void client_subscribe(struct client client, uint8_t qos)
     struct mqtt_subscription entry = {.full_filter = filter, .qos = qos};
     struct mqtt_packet subscribe = {.type = MQTT_SUBSCRIBE, .subscribe = {.packet_id = 1, .count = 1, .subscriptions = &entry}};
     subscribe.subscribe.properties.present = 0;
-    feed(client.shard, client.fd, packet, mqtt_encode(packet, sizeof packet, MQTT_3_1_1, &subscribe));
+    feed(client.shard, client.fd, packet, mqtt_encode(packet, sizeof packet, version, &subscribe));
     turns(4);
 }
 
@@ -204,14 +211,23 @@ static struct {
     uint32_t subscribers_shard;
 } scene;
 
+static void acknowledge_all(void)
+{
+    bool any = false;
+    for (int fd = 1; fd <= world.answers_last; fd++) {
+        if (!world.acks[fd].count) continue;
+        any = true;
+        feed(scene.subscribers_shard, fd, world.acks[fd].bytes, world.acks[fd].count);
+        world.acks[fd].count = 0;
+    }
+    if (any) turns_until_asleep();
+}
+
 static void receive_once(void)
 {
     feed(scene.publisher.shard, scene.publisher.fd, scene.bytes, scene.bytes_count);
     turns_until_asleep();
-    if (!world.acks_bytes) return;
-    feed(scene.subscribers_shard, 1, world.acks, world.acks_bytes);
-    world.acks_bytes = 0;
-    turns_until_asleep();
+    acknowledge_all();
 }
 
 static enum micro_features wanted;
@@ -228,7 +244,7 @@ static void shards_open(uint32_t count)
         .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 1024, .inflight_max = 1024, .topic_levels_max = 128,
                  .client_id_bytes_max = 100, .qos_max = 2, .retain_available = true, .wildcard_available = true,
                  .shared_available = true, .queue_messages_max = 100000, .queue_bytes_max = 1 << 30,
-                 .match_cache_topics = 4096, .response_information = "", .denied_filters = "", .session_expiry_max_s = 3600},
+                 .match_cache_topics = 4096, .share_strategy = SHARE_ROUND_ROBIN, .response_information = "", .denied_filters = "", .session_expiry_max_s = 3600},
         .durability = {.checkpoint_bytes = 1ull << 40, .backlog_bytes_max = 1 << 30, .queue_window = UINT32_MAX, .queue_window_bytes = 1ull << 40},
         .listeners = &listener_settings, .listeners_count = 1};
     static struct listener listener = {.settings = &listener_settings};
@@ -252,6 +268,25 @@ static void shards_open(uint32_t count)
     }
 }
 
+/* Each message of a receive has another topic than the one before; and each of them its filter, if there is none for all. */
+#define TOPICS 16
+static uint32_t topics_count = 1;
+static bool filter_each;
+static struct span topic_of(uint32_t number)
+{
+    static char topics[TOPICS][32];
+    snprintf(topics[number % topics_count], sizeof *topics, "bench/topic/%u", number % topics_count + 1);
+    return span_of_string(topics[number % topics_count]);
+}
+
+static void client_subscribe_each(struct client client, uint8_t qos)
+{
+    for (uint32_t i = 0; i < topics_count; i++) {
+        filter = topic_of(i);
+        client_subscribe(client, qos);
+    }
+}
+
 /* One publisher, and `subscribers` to what it publishes. */
 static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint32_t subscribers, bool cross)
 {
@@ -262,8 +297,9 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
     scene.publisher = client_connect(0, false);
     scene.subscribers_shard = cross ? 1 : 0;
     for (uint32_t i = 1; i <= subscribers; i++)
-        client_subscribe(client_connect(scene.subscribers_shard, subscribers_stay), qos);
-    world.subscriber_answers = qos == 1;
+        (filter_each ? client_subscribe_each : client_subscribe)(client_connect(scene.subscribers_shard, subscribers_stay), qos);
+    CHECK(qos == 0 || subscribers <= SUBSCRIBERS_ANSWER_MAX);
+    world.answers_last = qos == 1 ? (int)subscribers : 0;
 
     static uint8_t payload[65536];
     uint8_t *at = scene.bytes = memory_acquire(batch * (payload_bytes + 64));
@@ -271,11 +307,11 @@ static void scene_open(uint8_t qos, uint32_t payload_bytes, uint32_t batch, uint
         struct mqtt_packet publish = {.type = MQTT_PUBLISH,
                                       .publish = {.qos = qos,
                                                   .packet_id = qos ? (uint16_t)(i + 1) : 0,
-                                                  .topic = SPAN_LITERAL("bench/topic/1"),
+                                                  .topic = topic_of(i),
                                                   .payload = span_of(payload, payload_bytes)}};
         publish.publish.properties.present = 0;
         publish.publish.properties.raw = span_of(NULL, 0);
-        at += mqtt_encode(at, payload_bytes + 64, MQTT_3_1_1, &publish);
+        at += mqtt_encode(at, payload_bytes + 64, version, &publish);
     }
     scene.bytes_count = (size_t)(at - scene.bytes);
 }
@@ -287,9 +323,22 @@ static void setup_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 
 static void setup_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, false); }
 
 static void setup_cross_single(uint64_t size) { scene_open(0, (uint32_t)size, 1, 1, true); }
+static void setup_cross_single_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 1, 1, true); }
 static void setup_cross_batch(uint64_t size) { scene_open(0, (uint32_t)size, 64, 1, true); }
 static void setup_cross_fan(uint64_t size) { scene_open(0, 16, 64, (uint32_t)size, true); }
 static void setup_cross_batch_qos1(uint64_t size) { scene_open(1, (uint32_t)size, 64, 1, true); }
+
+static void topics_open(uint64_t size, bool each, bool cross)
+{
+    topics_count = TOPICS;
+    filter_each = each;
+    filter = SPAN_LITERAL("bench/topic/+");
+    scene_open(0, (uint32_t)size, 64, 1, cross);
+}
+static void setup_topics(uint64_t size) { topics_open(size, true, false); }
+static void setup_topics_plus(uint64_t size) { topics_open(size, false, false); }
+static void setup_cross_topics(uint64_t size) { topics_open(size, true, true); }
+static void setup_cross_topics_plus(uint64_t size) { topics_open(size, false, true); }
 
 /* The subscribers are the members of one group. */
 static void group_open(uint8_t qos, uint64_t size, uint32_t members, bool cross)
@@ -299,6 +348,39 @@ static void group_open(uint8_t qos, uint64_t size, uint32_t members, bool cross)
 }
 static void setup_shared(uint64_t size) { group_open(0, size, 4, false); }
 static void setup_shared_qos1(uint64_t size) { group_open(1, size, 1, false); }
+
+/* A thousand publishers, whose receives have 32 messages each (the one that is there already is not among them), to a group of five. */
+#define CROWD_BATCH 32
+#define CROWD_FED   64 /* publishers to a turn: what the budget of its packets has room for */
+
+static struct {
+    struct client publishers[1000];
+    uint32_t next;
+} crowd;
+
+static void setup_shared_crowd(uint64_t size)
+{
+    version = MQTT_5;
+    filter = SPAN_LITERAL("$share/group/bench/topic/1");
+    scene_open(1, (uint32_t)size, CROWD_BATCH, 5, false);
+    for (uint32_t i = 0; i < 1000; i++)
+        crowd.publishers[i] = client_connect(0, false);
+}
+
+static uint64_t run_crowd(uint64_t count)
+{
+    const struct stats *stats = &shards[0]->stats;
+    uint64_t before = stats->publish_sent;
+    for (uint64_t sent = 0; sent < count; sent += CROWD_FED * CROWD_BATCH) {
+        for (uint32_t i = 0; i < CROWD_FED; i++, crowd.next = (crowd.next + 1) % 1000)
+            feed(0, crowd.publishers[crowd.next].fd, scene.bytes, scene.bytes_count);
+        turns_until_asleep();
+        acknowledge_all();
+    }
+    CHECK(stats->inflight_messages == 0 && stats->queued_messages == 0);
+    return stats->publish_sent - before;
+}
+
 static void setup_cross_shared(uint64_t size) { group_open(0, size, 4, true); }
 static void setup_cross_shared_qos1(uint64_t size) { group_open(1, size, 1, true); }
 
@@ -542,11 +624,17 @@ const struct micro_case micro_path[] = {
     {"path-qos1-single", setup_single_qos1, run, 16, 4096},
     {"path-qos1-64", setup_batch_qos1, run, 16, 4096},
     {"path-cross-qos0-single", setup_cross_single, run, 16, 4096},
+    {"path-cross-qos1-single", setup_cross_single_qos1, run, 16, 4096},
     {"path-cross-qos0-64", setup_cross_batch, run, 16, 4096},
     {"path-cross-qos0-64-to-100", setup_cross_fan, run, 100, 1024},
     {"path-cross-qos1-64", setup_cross_batch_qos1, run, 16, 4096},
+    {"path-topics-64", setup_topics, run, 16, 4096},
+    {"path-topics-plus-64", setup_topics_plus, run, 16, 4096},
+    {"path-cross-topics-64", setup_cross_topics, run, 16, 4096},
+    {"path-cross-topics-plus-64", setup_cross_topics_plus, run, 16, 4096},
     {"path-shared-64", setup_shared, run, 16, 4096},
     {"path-shared-qos1-64", setup_shared_qos1, run, 16, 4096},
+    {"path-shared-qos1-1000", setup_shared_crowd, run_crowd, 16, 32768},
     {"path-cross-shared-64", setup_cross_shared, run, 16, 4096},
     {"path-cross-shared-qos1-64", setup_cross_shared_qos1, run, 16, 4096},
     {"path-store-qos0-64", setup_store_batch, run, 16, 4096},

@@ -38,4 +38,11 @@ struct mqtt_decoded {
 /* Reads at most one packet from the front of `in`. *ret_packet is meaningful only when DECODED. */
 struct mqtt_decoded mqtt_decode(struct span in, const struct mqtt_decode_limits *limits, struct mqtt_packet *ret_packet);
 
+/* The id in the PUBACK that the bytes begin with, in the form that all versions have and nearly all clients send; 0: it is none, or another one, for the decoder. */
+static inline uint16_t mqtt_puback_at(struct span in)
+{
+    bool is = in.bytes >= 4 && in.data[0] == MQTT_PUBACK << 4 && in.data[1] == 2;
+    return is ? (uint16_t)(in.data[2] << 8 | in.data[3]) : 0;
+}
+
 #endif

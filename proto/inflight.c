@@ -2,7 +2,9 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/prefetch.h"
 
+#define SLOTS_AHEAD    8
 #define SLOTS_LOG2_MIN 3
 #define SLOTS_LOG2_MAX 16 /* every packet id has a slot of its own */
 
@@ -16,9 +18,11 @@ struct mqtt_inflight_slot {
     uint8_t quota : 1; /* holds a unit of the present connection's quota */
 };
 
-static struct mqtt_inflight_slot *slot_of(const struct mqtt_inflight *inflight, uint16_t packet_id)
+static inline uint32_t mask_of(const struct mqtt_inflight *inflight) { return (1u << inflight->slots_log2) - 1; }
+
+static inline struct mqtt_inflight_slot *slot_of(const struct mqtt_inflight *inflight, uint16_t packet_id)
 {
-    return &inflight->slots[packet_id & ((1u << inflight->slots_log2) - 1)];
+    return &inflight->slots[packet_id & mask_of(inflight)];
 }
 
 static struct mqtt_inflight_slot *find(const struct mqtt_inflight *inflight, uint16_t packet_id)
@@ -65,16 +69,19 @@ static inline void make_room(struct mqtt_inflight *inflight)
 /* Inlined: an entry is built from what the caller has, and goes nowhere but into the slot. */
 __attribute__((always_inline)) static inline struct mqtt_inflight_slot *append(struct mqtt_inflight *inflight, struct mqtt_inflight_entry entry)
 {
-    struct mqtt_inflight_slot *slot = slot_of(inflight, entry.packet_id);
+    struct mqtt_inflight_slot *slots = inflight->slots;
+    uint32_t mask = mask_of(inflight);
+    struct mqtt_inflight_slot *slot = &slots[entry.packet_id & mask];
+    uint16_t newest = inflight->newest;
     DCHECK(slot->packet_id == 0);
     *slot = (struct mqtt_inflight_slot){.message = entry.message,
                                         .user = entry.user,
                                         .packet_id = entry.packet_id,
-                                        .older = inflight->newest,
+                                        .older = newest,
                                         .qos = entry.qos & 3,
                                         .state = entry.state & 3};
-    if (inflight->newest)
-        slot_of(inflight, inflight->newest)->newer = entry.packet_id;
+    if (LIKELY(newest))
+        slots[newest & mask].newer = entry.packet_id;
     else
         inflight->oldest = entry.packet_id;
     inflight->newest = entry.packet_id;
@@ -84,14 +91,17 @@ __attribute__((always_inline)) static inline struct mqtt_inflight_slot *append(s
 
 static inline void take_out(struct mqtt_inflight *inflight, struct mqtt_inflight_slot *slot)
 {
-    if (slot->older)
-        slot_of(inflight, slot->older)->newer = slot->newer;
+    struct mqtt_inflight_slot *slots = inflight->slots; /* read once: the compiler does not know that no slot is the window itself */
+    uint32_t mask = mask_of(inflight);
+    uint16_t older = slot->older, newer = slot->newer;
+    if (UNLIKELY(older))
+        slots[older & mask].newer = newer;
     else
-        inflight->oldest = slot->newer;
-    if (slot->newer)
-        slot_of(inflight, slot->newer)->older = slot->older;
+        inflight->oldest = newer;
+    if (LIKELY(newer))
+        slots[newer & mask].older = older;
     else
-        inflight->newest = slot->older;
+        inflight->newest = older;
     if (inflight->resend == slot->packet_id) inflight->resend = slot->newer;
     if (slot->quota) inflight->quota_used--;
     inflight->count--;
@@ -103,11 +113,14 @@ uint16_t mqtt_inflight_add(struct mqtt_inflight *inflight, void *message, uint8_
     CHECK(!mqtt_inflight_full(inflight));
     CHECK(qos == 1 || qos == 2);
     make_room(inflight);
+    const struct mqtt_inflight_slot *slots = inflight->slots;
+    uint32_t mask = mask_of(inflight);
     uint16_t id = inflight->id_last;
     do
-        id = id == UINT16_MAX ? 1 : id + 1;
-    while (slot_of(inflight, id)->packet_id); /* [MQTT-2.2.1-3]: not in use */
+        id = (uint16_t)(id + 1 + (id == UINT16_MAX));
+    while (UNLIKELY(slots[id & mask].packet_id)); /* [MQTT-2.2.1-3]: not in use */
     inflight->id_last = id;
+    prefetch_to_write(&slots[(id + SLOTS_AHEAD) & mask]); /* of several wide windows in turn: these have left the cache */
 
     struct mqtt_inflight_entry entry = {message, user, id, qos, MQTT_INFLIGHT_PUBLISHED};
     struct mqtt_inflight_slot *slot = append(inflight, entry);

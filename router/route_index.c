@@ -118,6 +118,8 @@ void route_index_collect(struct route_index *index, uint32_t shard)
     route_memory_collect(&index->memories[shard]);
 }
 
+const struct route_memory *route_index_memory(const struct route_index *index, uint32_t shard) { return &index->memories[shard]; }
+
 static uint64_t counter_read(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);

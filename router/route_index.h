@@ -81,6 +81,8 @@ void route_index_match(const struct route_index *index, struct span topic, struc
 
 /* Once a turn on each shard: releases what this shard has retired and nobody can see any more. Cheap when there is nothing. */
 void route_index_collect(struct route_index *index, uint32_t shard);
+struct route_memory;
+const struct route_memory *route_index_memory(const struct route_index *index, uint32_t shard); /* that: ask route_memory_waits() first */
 
 struct route_index_stats {
     uint64_t filters; /* distinct filters; `a/b` plain and `a/b` in three groups are one */

@@ -1,4 +1,5 @@
-/* route_memory.h - where a writing shard's memory for the route index comes from and where it goes. Internal to router/.
+/* route_memory.h - where a writing shard's memory for the route index comes from and where it goes. Internal to router/, but for the question whether
+ * anything waits, which shards ask each turn.
  *
  * A pool for nodes, leaves and small tables; whole pages for large tables, so that those that were outgrown go back to the system.
  * One per shard, on its own cache lines. A block that was ever visible to readers is retired, not released: it joins the open
@@ -36,6 +37,7 @@ void *route_memory_acquire(struct route_memory *memory, size_t bytes); /* zeroed
 void route_memory_release(struct route_memory *memory, void *block, size_t bytes); /* nobody has seen it, or nobody can any more */
 void route_memory_retire(struct route_memory *memory, void *block, size_t bytes);
 void route_memory_collect(struct route_memory *memory);
+static inline bool route_memory_waits(const struct route_memory *memory) { return (memory->waiting.count | memory->open.count) != 0; }
 /* No readers are left. */
 void route_memory_release_all(struct route_memory *memory);
 

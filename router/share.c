@@ -199,14 +199,25 @@ static struct share_choice first_available(const struct asking *asking, uint32_t
     return waiting;
 }
 
-static struct share_choice member_next(struct share_state *state, uint32_t local_id, const struct asking *asking)
+static uint64_t *member_turn(struct share_state *state, uint32_t local_id)
 {
     bool fresh;
     struct recall *turn = recall(&state->members, local_id, &fresh);
     if (fresh) turn->value = hash_u64(local_id ^ state->seed) >> 1;
-    struct share_choice choice = first_available(asking, (uint32_t)(turn->value % asking->sinks.count));
-    if (choice.index != SHARE_NONE) turn->value = (uint64_t)choice.index + 1;
+    return &turn->value;
+}
+
+static struct share_choice member_next(struct share_state *state, uint32_t local_id, const struct asking *asking)
+{
+    uint64_t *turn = member_turn(state, local_id);
+    struct share_choice choice = first_available(asking, (uint32_t)(*turn % asking->sinks.count));
+    if (choice.index != SHARE_NONE) *turn = (uint64_t)choice.index + 1;
     return choice;
+}
+
+uint64_t *share_member_turn(struct share_state *state, enum share_strategy strategy, uint32_t local_id)
+{
+    return strategy == SHARE_ROUND_ROBIN || strategy == SHARE_LOCAL_FIRST ? member_turn(state, local_id) : NULL;
 }
 
 static uint32_t member_place(const struct asking *asking, const struct recall *choice)

@@ -95,6 +95,10 @@ struct share_choice share_pick_member(struct share_state *state, enum share_stra
                                       struct sinks_view sinks, const struct share_keys *keys, share_load *load,
                                       void *context);
 
+/* Where members take turns: the index of whose turn it is, perhaps beyond the last (then modulo their number), to be changed by whoever gives a message to that
+ * member without share_pick_member(). Good until the next call of any of these functions. NULL: the strategy is another one. */
+uint64_t *share_member_turn(struct share_state *state, enum share_strategy strategy, uint32_t local_id);
+
 /* Whether any of them can take a message now. */
 bool share_has_room(struct sinks_view sinks, const struct share_keys *keys, share_load *load, void *context);
 

@@ -198,7 +198,9 @@ bool store_rewrite(struct store *store, const struct state *state, char *ret_err
 
 bool store_rewritten(struct store *store, char *ret_error, size_t error_bytes)
 {
-    if (!store_step(store)) return true;
-    snprintf(ret_error, error_bytes, "cannot remove the old logs: %s", strerror(store_trouble(store)));
+    store_step(store);
+    int error = store_removal_trouble(store);
+    if (!error) return true; /* that no further segment can be made concerns nobody */
+    snprintf(ret_error, error_bytes, "cannot remove the old logs: %s", strerror(error));
     return false;
 }

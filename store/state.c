@@ -108,12 +108,11 @@ void state_shadow_clear(struct state_session *session)
 void state_session_clear(struct state_session *session)
 {
     state_subscriptions_clear(session);
-    for (uint32_t i = 0; i < session->window_count; i++)
-        state_delivery_release(&session->window[i]);
+    state_window_clear(session);
     for (uint32_t i = session->queue_head; i < session->queue_count; i++)
         state_delivery_release(&session->queue[i]);
     state_partials_clear(session);
-    session->window_count = session->incoming_count = 0;
+    session->incoming_count = 0;
     for (uint32_t i = session->rest_head; i < session->rest_count; i++)
         state_delivery_release(&session->rest[i]);
     session->queue_head = session->queue_count = session->rest_head = session->rest_count = 0;
@@ -243,33 +242,6 @@ void state_queue_put(struct state_session *session, struct state_delivery delive
         row_queue(&session->queue, &session->queue_head, &session->queue_count, &session->queue_capacity, delivery);
 }
 
-static uint32_t window_find(const struct state_session *session, uint16_t packet_id)
-{
-    for (uint32_t i = 0; i < session->window_count; i++)
-        if (session->window[i].packet_id == packet_id) return i;
-    return UINT32_MAX;
-}
-
-void state_window_remove(struct state_session *session, uint16_t packet_id)
-{
-    uint32_t i = window_find(session, packet_id);
-    if (i == UINT32_MAX) return;
-    state_delivery_release(&session->window[i]);
-    session->window_count--;
-    memmove(session->window + i, session->window + i + 1, (session->window_count - i) * sizeof *session->window);
-}
-
-void state_window_put(struct state_session *session, struct state_delivery delivery, uint16_t packet_id)
-{
-    state_window_remove(session, packet_id);
-    if (session->window_count == session->window_capacity) {
-        session->window_capacity = session->window_capacity ? session->window_capacity * 2 : 8;
-        session->window = memory_resize(session->window, session->window_capacity * sizeof *session->window);
-    }
-    delivery.packet_id = packet_id;
-    session->window[session->window_count++] = delivery;
-}
-
 /* Nothing before the rest is left: it is the queue. */
 static void rest_becomes_queue(struct state_session *session)
 {
@@ -348,18 +320,6 @@ void state_shadow_take(struct state *state, struct state_session *session)
         state_delivery_release(&session->shadow[session->shadow_head++]);
 }
 
-void state_releasing_put(struct state_session *session, uint16_t packet_id)
-{
-    uint32_t i = window_find(session, packet_id);
-    if (i == UINT32_MAX) return;
-    struct state_delivery *delivery = &session->window[i];
-    state_message_unref(delivery->message);
-    delivery->message = NULL;
-    delivery->shelved = false;
-    delivery->state = STORED_RELEASING;
-    delivery->qos = 2;
-}
-
 /* ---- logs and epochs -------------------------------------------------------------------------------------------- */
 
 static void messages_forget(struct state *state)
@@ -376,20 +336,25 @@ static void messages_forget(struct state *state)
 void state_log_begin(struct state *state) { DCHECK(state->messages.count == 0); }
 
 /* A snapshot that was never finished leaves nothing; and sessions of which only parts of a queue are known had ended before. */
-static void parts_forget(struct state *state)
+static void sessions_settle(struct state *state)
 {
-    struct state_session *stub;
-    do {
-        uint32_t cursor = 0;
-        for (stub = state_session_next(state, &cursor); stub && stub->text; stub = state_session_next(state, &cursor))
-            state_shadow_clear(stub);
-        if (stub) state_session_release(map_remove(&state->sessions, session_key(stub)));
-    } while (stub);
+    uint64_t *stubs = NULL;
+    uint32_t cursor = 0, count = 0, capacity = 0;
+    for (struct state_session *session; (session = state_session_next(state, &cursor));) {
+        state_shadow_clear(session);
+        state_window_settle(session);
+        if (session->text) continue;
+        if (count == capacity) stubs = memory_resize(stubs, (capacity = capacity ? capacity * 2 : 8) * sizeof *stubs);
+        stubs[count++] = session->key;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        state_session_release(map_remove(&state->sessions, span_of(&stubs[i], 8)));
+    memory_release(stubs);
 }
 
 void state_log_end(struct state *state)
 {
-    parts_forget(state);
+    sessions_settle(state);
     messages_forget(state);
 }
 

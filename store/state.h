@@ -74,6 +74,8 @@ struct state_session {
     uint32_t partials_count;
     struct state_delivery *window; /* in the order of sending */
     uint32_t window_count, window_capacity;
+    uint32_t window_gaps;          /* while a log is read: of the window's entries that are none (state_window.c) */
+    struct window_table *window_table; /* the same: of a long one, by packet id */
     struct state_delivery *queue; /* from queue_head on */
     uint32_t queue_head, queue_count, queue_capacity; /* queue_count: entries, the head's predecessors included */
     uint64_t front;               /* number of the queue's first entry, wherever it is */

@@ -34,6 +34,9 @@ void state_queue_put(struct state_session *session, struct state_delivery delive
 void state_row_put(struct state_delivery **row, uint32_t *count, uint32_t *capacity, struct state_delivery delivery);
 void state_window_put(struct state_session *session, struct state_delivery delivery, uint16_t packet_id);
 void state_window_remove(struct state_session *session, uint16_t packet_id);
+/* Before anybody but state_window.c looks into it: at a log's end, behind state_window_put() of one's own. */
+void state_window_settle(struct state_session *session);
+void state_window_clear(struct state_session *session);
 bool state_queue_take(struct state *state, struct state_session *session, struct state_delivery *ret_delivery);
 void state_shadow_take(struct state *state, struct state_session *session);
 void state_releasing_put(struct state_session *session, uint16_t packet_id);

@@ -73,6 +73,8 @@ int store_write_sync(struct store *store, int fd, const void *data, uint32_t byt
 bool store_step(struct store *store);
 /* Why segments cannot be made: an errno, or 0. Any thread. */
 int store_trouble(const struct store *store);
+/* Why what nobody needs any more cannot be removed: an errno, or 0. Any thread. */
+int store_removal_trouble(const struct store *store);
 /* Bytes of this epoch's segments of a shard, as the thread last saw. Any thread. */
 uint64_t store_bytes(const struct store *store);
 

@@ -1,4 +1,4 @@
-/* doors.h - how clients come in: what the connections of a listener go through before MQTT (the filters of base/filter.h).
+/* doors/doors.h - how clients come in: what the connections of a listener go through before MQTT (the filters of base/filter.h).
  *
  *     tcp, unix   [proxy]                     ws    [proxy] websocket
  *     tls         [proxy] tls                 wss   [proxy] tls websocket

@@ -267,6 +267,7 @@ static bool session_slice(struct broker_shard *broker, struct session *session, 
 struct retained_slice {
     struct broker_shard *broker;
     uint64_t until_bytes;
+    bool removed;
 };
 
 static enum retain_answer retained_visit(void *context, struct span topic, void *stored, uint64_t bytes)
@@ -274,10 +275,14 @@ static enum retain_answer retained_visit(void *context, struct span topic, void 
     struct retained_slice *slice = context;
     struct broker_shard *broker = slice->broker;
     struct message *message = stored;
-    bool over = message->expires_ms && message->expires_ms <= broker->shard->now_ms;
+    bool over = retained_is_over(broker, topic, message);
     if (UNLIKELY(over && message->shelved))
         store_put_retain_clear(&broker->durable->wal, topic, broker->shard->now_ms); /* its row must not be named by what is older */
-    if (over) return RETAIN_REMOVE;
+    if (over) {
+        COUNT(broker, retained_expired);
+        slice->removed = true;
+        return RETAIN_REMOVE;
+    }
     if (UNLIKELY(message->shelved))
         retained_shelf_snapshot(broker, message);
     else if (message->stored)
@@ -334,14 +339,24 @@ static bool sessions_slice(struct broker_shard *broker, uint64_t until_bytes)
     return false;
 }
 
+/* True: all retained messages are written. */
+static bool retained_slice(struct broker_shard *broker, uint64_t until_bytes)
+{
+    struct retained_slice slice = {.broker = broker, .until_bytes = until_bytes};
+    bool more;
+    do
+        more = retain_scan_next(broker->retained, broker->durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, &slice);
+    while (more && broker->durable->wal.bytes_appended <= until_bytes);
+    if (slice.removed) retained_show(broker);
+    return !more;
+}
+
 static void checkpoint_slice(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
     uint64_t until_bytes = durable->wal.bytes_appended + SLICE_BYTES;
     if (!sessions_slice(broker, until_bytes)) return;
-    struct retained_slice slice = {broker, until_bytes};
-    while (retain_scan_next(broker->retained, durable->checkpoint.retained, RETAINED_BUDGET, retained_visit, &slice))
-        if (durable->wal.bytes_appended > until_bytes) return;
+    if (!retained_slice(broker, until_bytes)) return;
     if (durable->checkpoint.barriers) return; /* asked again in the turn that brings the last answer */
     if (durable->shelf && !retained_shelf_checkpoint(broker)) {
         durable->checkpoint.waits = true; /* for the shelf */

@@ -76,7 +76,7 @@ static struct span will_goes(struct broker_shard *broker, struct conn *conn, str
     const struct client_record *record = broker->features ? features_record(broker, conn) : NULL;
     struct client_names names = {session_client_id(session), connect->has_user_name ? connect->user_name : span_of(NULL, 0), record ? &record->facts : NULL};
     if (session->mounted || (mountpoint && *mountpoint)) mount_set(session, mountpoint, &names);
-    return will_topic(broker, session, &names, connect->will.topic);
+    return will_topic(broker, session, &names, connect->will.topic, false);
 }
 
 static struct stored_will will_of(const struct mqtt_connect *connect, struct span topic, struct record_writer *writer)

@@ -1,4 +1,4 @@
-/* durable.c - the log's place in a shard's life and turn. */
+/* durable/durable.c - the log's place in a shard's life and turn. */
 #include "broker/durable/durable.h"
 
 #include <errno.h>
@@ -93,6 +93,7 @@ void durable_start(struct broker_shard *broker)
     list_init(&durable->committing);
     list_init(&durable->origins);
     list_init(&durable->sessions);
+    list_init(&durable->aging);
     list_init(&durable->spills);
     list_init(&durable->spills_long);
     list_init(&durable->spill_walk.mark);

@@ -1,4 +1,4 @@
-/* durable.h - what survives the process: the broker's side of the store (docs/internals/durability.md, decisions 0020 to 0023).
+/* durable/durable.h - what survives the process: the broker's side of the store (docs/internals/durability.md, decisions 0020 to 0023).
  *
  * Nothing here runs unless durability.enable is on (`broker->durable` is NULL) and, for a session, unless it is durable or waits
  * for somebody who is (`session->durable` is NULL). One thing is needed without a store, too: the row in which answers wait, when a sink of a
@@ -10,8 +10,8 @@
  * disk; the word to another shard that its message is. A PUBLISH that goes to other shards waits for theirs: each is told with
  * RECORD_DURABLE before the message, and says RECORD_STORED when it has it.
  *
- * Owner and threads: the shard. Files: durable.c (the log's life and turns), doors.c (what is refused), waits.c, events.c (records), connect.c,
- * checkpoint.c (everything live once more, in slices), restore.c (at start), partial.c (messages that a crash has left half given out). */
+ * Owner and threads: the shard. Files: durable.c (the log's life and turns), doors.c (what is refused), waits.c, lanes.c (what shards tell each other), events.c (records),
+ * connect.c, checkpoint.c (everything live once more, in slices), restore.c (at start), partial.c (messages that a crash has left half given out). */
 #ifndef RINGMQ_BROKER_DURABLE_DURABLE_H
 #define RINGMQ_BROKER_DURABLE_DURABLE_H
 
@@ -98,6 +98,7 @@ struct durable_shard {
     uint64_t *spill_ended, *spill_ended_before; /* sessions whose blocks go: since the last checkpoint began, before it */
     uint32_t spill_ended_count, spill_ended_before_count;
     struct retained_shelf *shelf; /* broker/retained/shelf.h; NULL: there is none */
+    struct list aging;         /* a mark among the sessions, while restoring: those behind it have been looked at */
     bool restoring;
     struct subscribe_request *restore_request;
     /* Read by other threads. The first: as of the last heartbeat or checkpoint. */
@@ -321,6 +322,11 @@ struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable
 /* Not of a session's row: ready when `commit` is durable. */
 void durable_wait_commit(struct broker_shard *broker, struct durable_wait *wait, uint64_t commit);
 void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait);
+/* Barriers that nothing is before any more are told so: when a QoS 2 message has become known. */
+void durable_origins_advance(struct broker_shard *broker);
+/* RECORD_STORED names so many waits, two to a cell: no more cells than a message has that travels in the lane, so that it finds room where that does. */
+#define STORED_WAITS_MAX   32
+#define STORED_COUNT_SHIFT 48 /* a name: the wait, and how many of its messages */
 /* Those whose commit is durable. */
 void durable_waits_release(struct broker_shard *broker);
 struct durable_session *durable_session_make(struct session *session);
@@ -334,7 +340,7 @@ void durable_show(struct broker_shard *broker);
 void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);
-void durable_restored(struct broker_shard *broker); /* all routes are laid */
+void durable_restored(struct broker_shard *broker); /* all routes are laid; each turn, while durable->restoring */
 void durable_partial_restore(struct durable_session *session, const struct state_partial *from);
 struct durable_partial *durable_partial_ref(struct durable_partial *partial);
 void durable_partial_unref(struct durable_partial *partial);

@@ -198,19 +198,40 @@ void durable_restore(struct broker_shard *broker)
     durable->restore_request = NULL;
 }
 
+static void session_age(struct broker_shard *broker, struct session *session)
+{
+    if (!timer_running(&session->timer) || session->timer.deadline_ms > broker->shard->now_ms + 1) return;
+    COUNT(broker, sessions_expired);
+    LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
+    session_destroy(broker, session);
+}
+
+#define AGED_PER_LOOK 64
+
+/* Those whose time was over go before their clients come: some of them. True: all have been looked at; they are in their order again. */
+static bool sessions_age(struct broker_shard *broker)
+{
+    struct durable_shard *durable = broker->durable;
+    struct list *sessions = &durable->sessions, *mark = &durable->aging;
+    if (list_empty(mark)) list_append(sessions, mark);
+    shard_step_begin(broker->shard);
+    for (uint32_t n = 1; sessions->next != mark; n++) {
+        struct durable_session *session = CONTAINER_OF(sessions->next, struct durable_session, link);
+        list_remove(&session->link);
+        list_append(sessions, &session->link);
+        session_age(broker, session->session);
+        if (n % AGED_PER_LOOK == 0 && shard_step_over(broker->shard)) return false;
+    }
+    list_remove(mark);
+    return true;
+}
+
 /* All routes of all shards are laid: time goes on, and clients may come. */
 void durable_restored(struct broker_shard *broker)
 {
     struct durable_shard *durable = broker->durable;
+    if (!sessions_age(broker)) return;
     durable->restoring = false;
-    LIST_FOR_EACH(link, &durable->sessions) /* those whose time was over go before their clients come */
-    {
-        struct session *session = CONTAINER_OF(link, struct durable_session, link)->session;
-        if (!timer_running(&session->timer) || session->timer.deadline_ms > broker->shard->now_ms + 1) continue;
-        COUNT(broker, sessions_expired);
-        LOG(INFO, "session expired", "client=%s", log_quoted(session_client_id(session)));
-        session_destroy(broker, session);
-    }
     for (uint32_t i = 0; i < durable->held_count; i++) {
         struct conn *conn = conn_find(broker->shard, durable->held[i]);
         DCHECK(!conn || !conn->client); /* HOLD_KICKED */

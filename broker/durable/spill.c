@@ -220,7 +220,8 @@ void durable_spill_advance(struct broker_shard *broker, struct session *session)
         if (session->queue.count == 0 && !spill->reading) spill_over(broker, session);
         return;
     }
-    if (!session->conn || spill->reading || session->queue.count > broker->settings->durability.queue_window / 2) return;
+    if (!session->conn || spill->reading || session->queue.count > (UNLIKELY(spill->gap) ? 0 : broker->settings->durability.queue_window / 2)) return;
+    spill->gap = false;
     struct spill_request *request = memory_acquire_zeroed(sizeof *request);
     *request = (struct spill_request){.kind = SPILL_READ, .session = spill->id, .from = spill->from, .until = spill->until, .owner = spill};
     spill->reading = true;
@@ -351,7 +352,8 @@ static void gap_pass(struct broker_shard *broker, struct session *session, uint6
 {
     struct durable_spill *spill = session->durable->spill;
     uint64_t lost = 0;
-    if (session->queue.count) return; /* asked again when it is their turn */
+    spill->gap = session->queue.count > 0;
+    if (spill->gap) return; /* asked again when it is their turn */
     for (; spill->from < until; lost++)
         shelf_front_drop(broker, session);
     COUNT_BY(broker, dropped_damaged, lost);

@@ -35,6 +35,7 @@ struct durable_spill {
     uint64_t dropped;           /* … and have been dropped */
     uint32_t loaded;            /* of session->queue, at its end */
     uint32_t rest_bytes;
+    bool gap;                   /* the first on the shelf was not there when it was read; asked for again when session->queue is empty */
     bool reading, paused;       /* paused: a checkpoint waits until all of it is flushed, or writes the rest in parts */
     struct delivery_queue rest;
 };

@@ -34,14 +34,12 @@ struct durable_wait *durable_wait_make(struct broker_shard *broker, enum durable
     return wait;
 }
 
-static void origins_advance(struct broker_shard *broker);
-
 void durable_wait_free(struct broker_shard *broker, struct durable_wait *wait)
 {
     DCHECK(wait->remote == 0 && list_empty(&wait->link) && list_empty(&wait->commit_link));
     bool origin = !list_empty(&wait->origin_link);
     list_remove(&wait->origin_link);
-    if (origin && wait->kind != WAIT_BARRIER) origins_advance(broker);
+    if (origin && wait->kind != WAIT_BARRIER) durable_origins_advance(broker);
     durable_partial_unref(wait->partial);
     memory_release(wait->long_answer);
     COUNT_BY(broker, durable_waits, -(uint64_t)(wait->count ? wait->count : 1));
@@ -238,28 +236,6 @@ void durable_forget(struct broker_shard *broker, struct session *session)
 
 /* ---- between shards --------------------------------------------------------------------------------------------- */
 
-static uint32_t filter_bit(uint32_t local_id) { return local_id & ((1u << DURABLE_FILTER_BITS) - 1); }
-
-void durable_filter_count(struct broker_shard *broker, uint32_t local_id, bool added)
-{
-    struct durable_shard *durable = broker->durable;
-    uint32_t bit = filter_bit(local_id);
-    uint16_t *count = &durable->filter_counts[bit];
-    if (*count == UINT16_MAX) return; /* too many to count: it stays set */
-    *count = (uint16_t)(added ? *count + 1 : *count - 1);
-    if (added && *count == 1) atomic_fetch_or(&durable->filter_bits[bit / 64], 1ull << (bit % 64));
-    if (!added && *count == 0) atomic_fetch_and(&durable->filter_bits[bit / 64], ~(1ull << (bit % 64)));
-}
-
-bool durable_filters_any(const struct durable_shard *there, const uint32_t *ids, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t bit = filter_bit(ids[i]);
-        if (atomic_load_explicit(&there->filter_bits[bit / 64], memory_order_relaxed) >> (bit % 64) & 1) return true;
-    }
-    return false;
-}
-
 bool durable_announce(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
 {
     const struct durable_shard *there = broker->broker->shards[to]->durable;
@@ -280,112 +256,6 @@ bool durable_announce(struct broker_shard *broker, uint32_t to, struct publicati
                                  {(uint64_t)(uintptr_t)publication->partial, 0}};
     shard_send(broker->shard, to, cells, 3);
     return true;
-}
-
-bool durable_send_publish(struct broker_shard *broker, uint32_t to, struct publication *publication, const uint32_t *ids, uint32_t count)
-{
-    bool one = count <= RECORD_PUBLISH_IDS_MAX; /* record, so one announcement */
-    if (one && !durable_announce(broker, to, publication, ids, count)) return false;
-    if (count == 1 && record_send_publish_copy(broker->shard, to, publication, ids[0])) return true;
-    for (uint32_t at = 0; at < count; at += RECORD_PUBLISH_IDS_MAX) {
-        uint32_t part = count - at < RECORD_PUBLISH_IDS_MAX ? count - at : RECORD_PUBLISH_IDS_MAX;
-        if (!one) durable_announce(broker, to, publication, ids + at, part);
-        record_send_publish(broker->shard, to, publication_message(broker->shard, publication), ids + at, part);
-    }
-    return true;
-}
-
-void durable_notice_take(struct broker_shard *broker, uint32_t from, const struct lane_cell *cells)
-{
-    broker->durable->notices[from] = (struct durable_notice){
-        .valid = true, .level = (uint8_t)cells->b, .wait = record_pointer(cells),
-        .origin = {.session = cells[1].a, .number = (uint32_t)(cells[1].b >> 16), .packet_id = (uint16_t)cells[1].b},
-        .partial = (struct durable_partial *)(uintptr_t)cells[2].a};
-}
-
-void durable_adopt(struct broker_shard *broker, uint32_t from, struct publication *publication)
-{
-    struct durable_notice *notice = &broker->durable->notices[from];
-    if (!notice->valid) return;
-    notice->valid = false;
-    publication->level = notice->level;
-    publication->wait = notice->wait;
-    publication->partial = notice->partial;
-    publication->origin_session = notice->origin.session;
-    publication->origin_number = notice->origin.number;
-    publication->origin_packet_id = notice->origin.packet_id;
-}
-
-/* ---- told to other shards, many at once -------------------------------------------------------------------------- */
-
-static void owed_append(struct durable_owed *owed, uint64_t commit, struct durable_wait *wait)
-{
-    struct durable_promise *last = owed->count ? &owed->promises[(owed->head + owed->count - 1) & (owed->capacity - 1)] : NULL;
-    if (last && last->wait == wait && last->commit == commit && last->count <= UINT16_MAX) {
-        last->count++;
-        return;
-    }
-    if (owed->count == owed->capacity) {
-        uint32_t capacity = owed->capacity ? owed->capacity * 2 : 64;
-        struct durable_promise *promises = memory_acquire(capacity * sizeof *promises);
-        for (uint32_t i = 0; i < owed->count; i++)
-            promises[i] = owed->promises[(owed->head + i) & (owed->capacity - 1)];
-        memory_release(owed->promises);
-        *owed = (struct durable_owed){promises, 0, owed->count, capacity};
-    }
-    owed->promises[(owed->head + owed->count++) & (owed->capacity - 1)] = (struct durable_promise){commit, wait, 1};
-}
-
-/* Of one record, two to a cell: no more cells than a message has that travels in the lane, so that it finds room where that does. */
-#define STORED_WAITS_MAX 32
-#define STORED_COUNT_SHIFT 48 /* a name: the wait, and how many of its messages */
-
-/* Those at the front whose commits are durable, in one record. False: there are none. */
-static bool owed_send_some(struct broker_shard *broker, uint32_t to, uint64_t committed)
-{
-    struct durable_owed *owed = &broker->durable->owed[to];
-    struct lane_cell cells[1 + STORED_WAITS_MAX / 2];
-    uint32_t count = 0, messages = 0;
-    for (; owed->count && count < STORED_WAITS_MAX; count++) {
-        struct durable_promise promise = owed->promises[owed->head & (owed->capacity - 1)];
-        if (promise.commit > committed) break;
-        uint64_t name = (uint64_t)(uintptr_t)promise.wait | (uint64_t)(promise.count - 1) << STORED_COUNT_SHIFT;
-        messages += promise.count;
-        if (count % 2)
-            cells[1 + count / 2].b = name;
-        else
-            cells[1 + count / 2] = (struct lane_cell){name, 0};
-        owed->head = (owed->head + 1) & (owed->capacity - 1);
-        owed->count--;
-    }
-    if (count == 0) return false;
-    uint32_t further = (count + 1) / 2;
-    cells[0] = record_first(RECORD_STORED, (uint8_t)further, NULL, count);
-    shard_send(broker->shard, to, cells, 1 + further);
-    COUNT_BY(broker, durable_waits, -(uint64_t)messages);
-    return true;
-}
-
-void durable_owed_send(struct broker_shard *broker, bool all)
-{
-    uint64_t committed = all ? UINT64_MAX : broker->durable->wal.committed;
-    for (uint32_t to = 0; to < broker->broker->shards_count; to++)
-        while (broker->durable->owed[to].count && owed_send_some(broker, to, committed))
-            ;
-}
-
-/* At once when nothing of it went into the log. */
-void durable_report(struct broker_shard *broker, uint32_t from, struct publication *publication)
-{
-    if (!publication->wait) return;
-    uint64_t commit = publication->commit;
-    if (wal_durable(&broker->durable->wal, commit)) commit = 0;
-    if (commit == 0) {
-        struct lane_cell cells[2] = {record_first(RECORD_STORED, 1, NULL, 1), {(uint64_t)(uintptr_t)publication->wait, 0}};
-        return shard_send(broker->shard, from, cells, 2);
-    }
-    owed_append(&broker->durable->owed[from], commit, publication->wait); /* commits only rise */
-    COUNT(broker, durable_waits);
 }
 
 static void wait_stored(struct broker_shard *broker, struct durable_wait *wait, uint32_t count)
@@ -411,36 +281,6 @@ void durable_stored(struct broker_shard *broker, const struct lane_cell *cells)
         if (i + 8 < count) __builtin_prefetch(stored_wait(cells, i + 8), 1);
         wait_stored(broker, stored_wait(cells, i), (uint32_t)(stored_name(cells, i) >> STORED_COUNT_SHIFT) + 1);
     }
-}
-
-/* Barriers at the front have nothing before them any more. */
-static void origins_advance(struct broker_shard *broker)
-{
-    struct durable_shard *durable = broker->durable;
-    while (!list_empty(&durable->origins)) {
-        struct durable_wait *wait = CONTAINER_OF(durable->origins.next, struct durable_wait, origin_link);
-        if (wait->kind != WAIT_BARRIER) return;
-        uint32_t from = wait->from;
-        durable_wait_free(broker, wait);
-        if (from == broker->shard->number)
-            durable_barrier_done(broker);
-        else
-            record_send(broker->shard, from, RECORD_BARRIER_DONE, NULL, 0);
-    }
-}
-
-void durable_barrier(struct broker_shard *broker, uint32_t from)
-{
-    if (!broker->durable) return; /* the node is ending: no checkpoint goes on */
-    struct durable_wait *wait = durable_wait_make(broker, WAIT_BARRIER, NULL);
-    wait->from = from;
-    list_append(&broker->durable->origins, &wait->origin_link);
-    origins_advance(broker);
-}
-
-void durable_barrier_done(struct broker_shard *broker)
-{
-    if (broker->durable) broker->durable->checkpoint.barriers--;
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* features.c - which features there are, and their life on the control thread. */
+/* features/features.c - which features there are, and their life on the control thread. */
 #include "broker/features/features.h"
 
 #include "base/check.h"

@@ -1,4 +1,4 @@
-/* features.h - the frame that features plug into, as the rest of the broker and the programs see it. What features see is broker/feature.h.
+/* features/features.h - the frame that features plug into, as the rest of the broker and the programs see it. What features see is broker/feature.h.
  *
  * Files: features.c (which there are, their life on the control thread), shard.c (their part of a shard: settings, posts, ticks),
  *        client.c (facts of clients), gate.c (asking), connect.c (CONNECT and AUTH), tap.c (events),

@@ -1,4 +1,4 @@
-/* retained.c - retained messages: kept by the shard that owns the topic's hash, asked for by SUBSCRIBE (design §7).
+/* retained/retained.c - retained messages: kept by the shard that owns the topic's hash, asked for by SUBSCRIBE (design §7).
  *
  *     session's shard                                  owner of (some of) the topics
  *     retained_ask ─► has it appetite? ── RETAIN_SCAN ──► a slice of the scan
@@ -59,7 +59,7 @@ struct retained_query {
 
 /* ---- storing ---------------------------------------------------------------------------------------------------- */
 
-static void gauges_set(struct broker_shard *broker)
+void retained_show(struct broker_shard *broker)
 {
     struct retain_stats stats = retain_stats(broker->retained);
     struct stats *gauges = broker_stats(broker);
@@ -97,7 +97,7 @@ static bool keep(struct broker_shard *broker, struct publication *publication)
         if (broker->durable->shelf && message->payload_bytes >= broker->settings->mqtt.retained_shelf_above && publication->level != DURABILITY_NONE)
             publication->congested |= retained_shelf_kept(broker, message);
     }
-    gauges_set(broker);
+    retained_show(broker);
     return !full(verdict);
 }
 
@@ -118,7 +118,7 @@ static void clear(struct broker_shard *broker, struct publication *publication)
 {
     bool kept_before = kept_on_disk(broker, publication->topic);
     if (retain_remove(broker->retained, publication->topic) && broker->durable) durable_retain(broker, publication, kept_before);
-    gauges_set(broker);
+    retained_show(broker);
 }
 
 /* Nobody can refuse it, and the store has no room for it: what it would have replaced is not what should be there, either. */
@@ -169,7 +169,7 @@ void retained_put(struct broker_shard *broker, struct span topic, struct message
         LOG_LIMITED(WARN, 1000, "retained message not kept", "reason=limit_lowered topic=%s", log_quoted(topic));
     }
     if (delayed) full(verdict) ? delayed_lost(broker) : delayed_kept(broker, topic);
-    gauges_set(broker);
+    retained_show(broker);
 }
 
 struct message *retained_get(struct broker_shard *broker, struct span name)
@@ -190,7 +190,7 @@ void retained_drop(struct broker_shard *broker, struct span name)
 {
     bool kept_before = kept_on_disk(broker, name);
     if (retain_remove(broker->retained, name) && kept_before) durable_retain_clear(broker, name);
-    gauges_set(broker);
+    retained_show(broker);
 }
 
 /* ---- the broom -------------------------------------------------------------------------------------------------- */
@@ -211,10 +211,12 @@ static enum retain_answer expired_remove(struct broker_shard *broker, struct spa
     return RETAIN_REMOVE;
 }
 
+bool retained_is_over(const struct broker_shard *broker, struct span topic, const struct message *message) { return is_over(broker, message) && !delayed_is(topic); }
+
 static enum retain_answer sweep_visit(void *context, struct span topic, void *stored, uint64_t bytes)
 {
     struct broker_shard *broker = context;
-    if (!is_over(broker, stored) || delayed_is(topic)) return RETAIN_NEXT; /* those have timers */
+    if (!retained_is_over(broker, topic, stored)) return RETAIN_NEXT;
     return expired_remove(broker, topic, stored);
 }
 
@@ -227,7 +229,7 @@ static void sweep(struct timer *timer, void *context)
     bool restoring = broker->durable && broker->durable->restoring;
     if (!broker->sweep && !restoring) broker->sweep = retain_scan_begin(span_of(NULL, 0));
     bool more = !restoring && retain_scan_next(broker->retained, broker->sweep, SWEEP_TOPICS_BUDGET, sweep_visit, broker);
-    gauges_set(broker);
+    retained_show(broker);
     if (!more) {
         retain_scan_end(broker->sweep);
         broker->sweep = NULL;
@@ -361,7 +363,7 @@ static void scans_turn(struct broker_shard *broker)
         if (shard_step_over(broker->shard)) break;
     }
     put_back(&now, &broker->scans);
-    gauges_set(broker); /* expired ones have gone */
+    retained_show(broker); /* expired ones have gone */
 }
 
 /* ---- the session's side: queries -------------------------------------------------------------------------------- */

@@ -14,6 +14,11 @@ struct retained_shelf {
         uint32_t head, count, capacity; /* capacity: a power of two */
         uint64_t bytes;       /* of their payloads */
     } young;
+    struct {                  /* on its way to be written, a part at a time: a turn is short, a payload may be 16 MiB */
+        struct message *message; /* the reference it had among the young; NULL: there is none */
+        uint8_t *data;
+        size_t bytes, done;
+    } copying;
     struct list writes;       /* struct shelf_write, by ticket */
     struct stored_row *dead;  /* since the last turn */
     uint32_t dead_count, dead_capacity;

@@ -1,4 +1,4 @@
-/* droplog.h - the last messages that were dropped or refused, with topic, client and reason: a ring per shard.
+/* watch/droplog.h - the last messages that were dropped or refused, with topic, client and reason: a ring per shard.
  *
  * Everything dropped is counted (base/stats.h); here are examples. At most DROPS_PER_SECOND of a shard are noted, the others only counted, so that a
  * flood costs a comparison each and the log still says what happened before it.

@@ -1,4 +1,4 @@
-/* inspect.c - the questions' way, and those about clients; subscriptions and messages are in inspect_lists.c. */
+/* watch/inspect.c - the questions' way, and those about clients; subscriptions and messages are in inspect_lists.c. */
 #include "broker/watch/inspect.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* inspect.h - questions and orders from outside the shards (the admin API): what lives on a shard, and what to do with it.
+/* watch/inspect.h - questions and orders from outside the shards (the admin API): what lives on a shard, and what to do with it.
  *
  *     admin thread ── RECORD_INSPECT ──► shard: slices, for INSPECT_TURN_NS_MIN a turn, or a part of a long one
  *          ▲                                └── answer ready: onto broker->inspected, a stack without locks ──┐

@@ -1,4 +1,4 @@
-/* inspect_inside.h - what inspect.c and inspect_lists.c share. */
+/* watch/inspect_inside.h - what inspect.c and inspect_lists.c share. */
 #ifndef RINGMQ_BROKER_WATCH_INSPECT_INSIDE_H
 #define RINGMQ_BROKER_WATCH_INSPECT_INSIDE_H
 

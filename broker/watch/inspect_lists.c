@@ -1,4 +1,4 @@
-/* inspect_lists.c - questions about subscriptions, filters and messages, and publishing from outside. */
+/* watch/inspect_lists.c - questions about subscriptions, filters and messages, and publishing from outside. */
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"

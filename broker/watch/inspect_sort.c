@@ -1,4 +1,4 @@
-/* inspect_sort.c - the first clients in an order: a heap of as many rows as are wanted, and no row for whoever would fall out of it again. */
+/* watch/inspect_sort.c - the first clients in an order: a heap of as many rows as are wanted, and no row for whoever would fall out of it again. */
 #include "base/memory.h"
 #include "broker/broker.h"
 #include "broker/watch/inspect_inside.h"

@@ -1,4 +1,4 @@
-/* slow_subs.h - the subscribers that keep their messages waiting longest: a table of the worst, by client and topic.
+/* watch/slow_subs.h - the subscribers that keep their messages waiting longest: a table of the worst, by client and topic.
  *
  * Latency runs from the moment a message reaches the subscriber's shard until it has been sent (`internal`) or until it has been
  * acknowledged (`whole`; QoS 0: sent), or from its sending to its acknowledgement (`response`). What is above slow_subs.threshold is noted; each shard keeps slow_subs.top_k_num of them, the largest

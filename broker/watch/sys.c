@@ -1,4 +1,4 @@
-/* sys.c - $SYS/broker/…: the broker's own counters as retained messages, under the names that Mosquitto's users know.
+/* watch/sys.c - $SYS/broker/…: the broker's own counters as retained messages, under the names that Mosquitto's users know.
  *
  * Shard 0 publishes them every sys.interval while at least one filter below $SYS exists on any shard; otherwise nothing ticks. */
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* topic_metrics.h - how many messages went through registered topics: in, out and dropped, by the name of a topic or of a filter.
+/* watch/topic_metrics.h - how many messages went through registered topics: in, out and dropped, by the name of a topic or of a filter.
  *
  *     in       PUBLISH packets from clients, by QoS          dropped   deliveries that found a full queue, expired, were too large,
  *     out      PUBLISH packets to clients, by QoS                      or had no subscriber at all (messages of clients)

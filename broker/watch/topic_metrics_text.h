@@ -1,4 +1,4 @@
-/* topic_metrics_text.h - the text of topic_metrics.topics with one name more or less: what an administrator's program changes is the same
+/* watch/topic_metrics_text.h - the text of topic_metrics.topics with one name more or less: what an administrator's program changes is the same
  * key that stands in the file, so that there is one list only.
  *
  * Threads: pure functions. */

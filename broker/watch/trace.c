@@ -1,4 +1,4 @@
-/* trace.c - whom a trace is for: sets of traces taken over, sessions marked, publishers followed over shards. */
+/* watch/trace.c - whom a trace is for: sets of traces taken over, sessions marked, publishers followed over shards. */
 #include "broker/watch/trace.h"
 
 #include <stdio.h>

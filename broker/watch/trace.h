@@ -1,4 +1,4 @@
-/* trace.h - writing down what happens to chosen clients and topics: the shards' side (docs/trace.md is the manual).
+/* watch/trace.h - writing down what happens to chosen clients and topics: the shards' side (docs/trace.md is the manual).
  *
  *     shard ── records ──► its ring (bounded; full: counted, for each trace) ──► the admin's trace thread: decodes in words, sorts by time, writes files
  *

@@ -1,4 +1,4 @@
-/* trace_inside.h - what trace.c (whom a record is for) and trace_note.c (what it says) share. */
+/* watch/trace_inside.h - what trace.c (whom a record is for) and trace_note.c (what it says) share. */
 #ifndef RINGMQ_BROKER_WATCH_TRACE_INSIDE_H
 #define RINGMQ_BROKER_WATCH_TRACE_INSIDE_H
 

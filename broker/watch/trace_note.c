@@ -1,4 +1,4 @@
-/* trace_note.c - what records say: packets without their secrets, decisions; and from a shard's moments to records. */
+/* watch/trace_note.c - what records say: packets without their secrets, decisions; and from a shard's moments to records. */
 #include <stdio.h>
 
 #include "base/check.h"

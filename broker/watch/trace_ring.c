@@ -1,4 +1,4 @@
-/* trace_ring.c - the way of trace records from a shard to the admin's trace thread: a byte ring per shard, one producer, one consumer.
+/* watch/trace_ring.c - the way of trace records from a shard to the admin's trace thread: a byte ring per shard, one producer, one consumer.
  *
  * Records lie in one piece: what is left before the end of the buffer and is too small for the next record is skipped (a record of event TRACE_EVENTS). */
 #include "base/check.h"

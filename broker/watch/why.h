@@ -1,4 +1,4 @@
-/* why.h - would a message reach a client, and what decides it: answered on the shards, by the code and the tables that decide about real messages.
+/* watch/why.h - would a message reach a client, and what decides it: answered on the shards, by the code and the tables that decide about real messages.
  *
  *     INSPECT_WHY_FROM, at the publisher's home: limits, $delayed, authorization, rewriting, mount point ─► rows, the last with the topic that comes out
  *     INSPECT_WHY_TO, at the client's home: session, matching, no local, QoS, size, queue, window ─► rows

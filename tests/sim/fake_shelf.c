@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/check.h"
 #include "base/memory.h"
 #include "base/random.h"
 
@@ -21,6 +22,7 @@ struct fake_shelf {
     struct random_source random;
     uint32_t fails_of_256;
     bool frozen;
+    uint64_t reads;
     struct blocks now, durable;
 };
 
@@ -96,6 +98,7 @@ static int shelf_read(void *context, uint64_t session, uint64_t number, shelf_bl
 {
     struct fake_shelf *shelf = context;
     const struct blocks *blocks = &shelf->now;
+    shelf->reads++;
     if (!shelf->frozen && fails(shelf)) return -EIO;
     uint32_t place = place_of(blocks, session, number);
     bool exact = place < blocks->count && blocks->rows[place].session == session && blocks->rows[place].number == number;
@@ -189,3 +192,12 @@ void fake_shelf_restart(struct fake_shelf *shelf)
 
 uint32_t fake_shelf_blocks(const struct fake_shelf *shelf) { return shelf->now.count; }
 uint32_t fake_shelf_rows(const struct fake_shelf *shelf) { return shelf->now.count - place_of(&shelf->now, SHELF_ROWS, 0); }
+uint64_t fake_shelf_reads(const struct fake_shelf *shelf) { return shelf->reads; }
+
+uint64_t fake_shelf_lose(struct fake_shelf *shelf, uint64_t session, uint64_t number)
+{
+    uint32_t place = place_of(&shelf->now, session, number);
+    CHECK(place + 1 < shelf->now.count && shelf->now.rows[place + 1].session == session);
+    remove_at(&shelf->now, place);
+    return shelf->now.rows[place].number;
+}

@@ -16,6 +16,9 @@ void fake_shelf_freeze(struct fake_shelf *shelf);
 /* It is as it was at its last sync, and works. */
 void fake_shelf_restart(struct fake_shelf *shelf);
 uint32_t fake_shelf_blocks(const struct fake_shelf *shelf);
+uint64_t fake_shelf_reads(const struct fake_shelf *shelf); /* of blocks, since it was made */
+/* Damage: the first block of the session at or behind `number` is gone. Returns the number of the one behind it. */
+uint64_t fake_shelf_lose(struct fake_shelf *shelf, uint64_t session, uint64_t number);
 uint32_t fake_shelf_rows(const struct fake_shelf *shelf); /* what is behind SHELF_ROWS */
 
 #endif

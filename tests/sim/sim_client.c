@@ -143,10 +143,10 @@ static void send_publish(struct sim_client *client, const struct sim_rules *rule
     send_packet(client, &packet);
 }
 
-/* One, or some of one topic at once: those may cross shards together (broker/runs.h). */
+/* One, or some of one topic at once: those may cross shards together (broker/runs.h), and here go the shortest way. */
 static void publish_new(struct sim_client *client, const struct sim_rules *rules)
 {
-    uint32_t qos = (uint32_t)random_below(rules->random, 3), count = chance(rules, 60) ? 1 + (uint32_t)random_below(rules->random, 6) : 1;
+    uint32_t qos = (uint32_t)random_below(rules->random, 3), count = chance(rules, 60) ? 1 + (uint32_t)random_below(rules->random, rules->rows ? 40 : 6) : 1;
     struct sim_flow *flow = &client->flows[qos];
     while (count--) {
         if (flow->published == SIM_SEQUENCE_MAX || (qos && mqtt_inflight_full(&client->window))) return;
@@ -184,7 +184,7 @@ static uint32_t subscription_id_of(const struct sim_client *client)
     return client->version == MQTT_5 && client->role != SIM_CHAOTIC && client->number % 2 ? 200 + client->number : 0;
 }
 
-static void subscribe_all(struct sim_client *client)
+static void subscribe_all(struct sim_client *client, const struct sim_rules *rules)
 {
     const struct span filter = client->role == SIM_SHARED ? SPAN_LITERAL("$share/group/s/#") : SPAN_LITERAL("s/#");
     struct mqtt_subscription entries[2] = {{.full_filter = filter, .qos = 2, .retain_handling = 2},
@@ -192,7 +192,7 @@ static void subscribe_all(struct sim_client *client)
     if (client->version != MQTT_5) entries[0].retain_handling = entries[1].retain_handling = 0;
     /* Steady ones overlap themselves: still one copy each. */
     struct mqtt_packet packet = {.type = MQTT_SUBSCRIBE,
-                                 .subscribe = {.packet_id = 1, .count = client->role == SIM_STEADY ? 2 : 1,
+                                 .subscribe = {.packet_id = 1, .count = client->role == SIM_STEADY && !rules->rows ? 2 : 1,
                                                .subscriptions = entries}};
     packet.subscribe.properties.present = 0;
     if (subscription_id_of(client)) {
@@ -224,7 +224,7 @@ static void take_connack(struct sim_client *client, const struct sim_rules *rule
     mqtt_inflight_resume(&client->window, receive_maximum);
     resend(client, rules);
     if (client->role == SIM_PUBLISHER) client->subscribed = true;
-    if (persistent && !client->subscribed) subscribe_all(client);
+    if (persistent && !client->subscribed) subscribe_all(client, rules);
 }
 
 static void take_publish(struct sim_client *client, const struct sim_rules *rules, const struct mqtt_publish *publish)
@@ -427,7 +427,7 @@ void sim_client_step(struct sim_client *client, const struct sim_rules *rules)
         if (client->role == SIM_PUBLISHER && chance(rules, 220)) publish_new(client, rules);
         return;
     }
-    if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, 50)) publish_new(client, rules);
+    if (client->role != SIM_CHAOTIC && client->subscribed && chance(rules, rules->rows ? 8 : 50)) publish_new(client, rules);
     misbehave(client, rules);
 }
 

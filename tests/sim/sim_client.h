@@ -59,6 +59,7 @@ struct sim_rules {
     bool pressure;   /* no connection breaks, and publishers alone publish: as fast as they may */
     bool fills;      /* the disk becomes full now and then: what was refused comes again behind what was sent after it */
     bool returns;    /* what was dropped may come again behind what came after it: by its publisher, or by a crash */
+    bool rows;       /* steady ones subscribe once, and many messages of one topic come at a time */
     uint32_t filler_max;
     uint32_t layers; /* enum fake_layers: the filters of the one listener */
 };

@@ -2,7 +2,7 @@
  *
  * One shard of the real broker on the fake kernel, its log on the fake disk, a shelf that this program lets sync or not. A durable session is away, a
  * publisher fills its queue; a checkpoint begins and must wait for the shelf, so that tens of thousands of messages gather behind it; then the shelf
- * syncs. From there on each turn may make some blocks and write a slice of the log, no more. At the end the session goes while a lot waits again. */
+ * syncs. From there on each turn may make some blocks and write a slice of the log, no more. Then a block of it is lost. At the end the session goes while a lot waits again. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/retained/shelf_inside.h"
 #include "engine/listener.h"
 #include "tests/sim/fake_disk.h"
 #include "tests/sim/fake_kernel.h"
@@ -70,7 +71,7 @@ static void settings_make(void)
     it.listener = (struct listener){.settings = &it.listener_settings};
     it.settings = (struct settings){
         .node = {.connections_max = 64},
-        .mqtt = {.packet_bytes_max = 1 << 20, .receive_max = 65535, .inflight_max = 100, .topic_levels_max = 128, .client_id_bytes_max = 100, .qos_max = 2,
+        .mqtt = {.packet_bytes_max = 32u << 20, .retained_shelf_above = 65536, .retained_shelf_memory_bytes = 1, .receive_max = 65535, .inflight_max = 100, .topic_levels_max = 128, .client_id_bytes_max = 100, .qos_max = 2,
                  .retain_available = true, .wildcard_available = true, .session_expiry_max_s = UINT32_MAX, .queue_messages_max = 10000000,
                  .queue_bytes_max = 1ull << 34, .match_cache_topics = 64, .response_information = ""},
         .durability = {.enable = true, .topics = "", .commit_interval_ms = 1, .checkpoint_bytes = 1 << 20, .backlog_bytes_max = 1u << 30,
@@ -227,6 +228,68 @@ static void catches_up_in_steps(void)
     printf("spill_turns: %" PRIu64 " blocks in %u turns, at most %" PRIu64 " in one; at most %" PRIu64 " bytes of log in one\n", blocks_sum, turns, blocks_most, bytes_most);
 }
 
+/* What a client has been sent and has not acknowledged. */
+static struct {
+    uint8_t bytes[1 << 16];
+    size_t count;
+    uint16_t ids[128]; /* inflight_max is 100 */
+    uint32_t ids_count;
+} taken;
+
+static void take(int client)
+{
+    int bytes;
+    while ((bytes = fake_client_receive(client, taken.bytes + taken.count, sizeof taken.bytes - taken.count)) > 0)
+        taken.count += (size_t)bytes;
+    size_t at = 0;
+    for (; at + 2 <= taken.count && at + 2 + taken.bytes[at + 1] <= taken.count; at += 2u + taken.bytes[at + 1]) { /* all are short */
+        if (taken.bytes[at] >> 4 != 3) continue;
+        if (taken.ids_count == 128) fail("more than its window", taken.ids_count);
+        taken.ids[taken.ids_count++] = (uint16_t)(taken.bytes[at + 5] << 8 | taken.bytes[at + 6]);
+    }
+    memmove(taken.bytes, taken.bytes + at, taken.count -= at);
+}
+
+static void acknowledge(int client, uint32_t count)
+{
+    for (; count > 0 && taken.ids_count > 0; count--) {
+        uint8_t packet[] = {0x40, 2, (uint8_t)(taken.ids[0] >> 8), (uint8_t)taken.ids[0]};
+        send_all(client, packet, sizeof packet);
+        memmove(taken.ids, taken.ids + 1, --taken.ids_count * sizeof *taken.ids);
+    }
+}
+
+/* A block is lost, and its turn has not come: a client that stands still does not have it asked for over and over. Then it is passed over and counted, and what is behind it comes. */
+static void damage_is_asked_for_once(void)
+{
+    struct durable_spill *spill = spilled();
+    uint64_t from = spill->from, next = fake_shelf_lose(it.shelf, spill->id, from), reads = 0;
+    uint8_t hello[] = {0x10, 19, 0, 4, 'M', 'Q', 'T', 'T', 5, 0, 0, 0, 5, 0x11, 0, 1, 0, 0, 0, 1, 's'};
+    int client = fake_connect(0);
+    send_all(client, hello, sizeof hello);
+    for (uint32_t turns = 0; !spill->reading; turns++) { /* half of what is in memory has gone */
+        if (turns == TURNS_MAX) fail("nothing is read ahead; in memory", spill->session->queue.count);
+        turn();
+        take(client);
+        acknowledge(client, 1);
+    }
+    reads = fake_shelf_reads(it.shelf);
+    for (uint32_t turns = 0; turns < 200; turns++)
+        turn();
+    reads = fake_shelf_reads(it.shelf) - reads;
+    if (reads > 1) fail("a client stands still, and what is lost was read so often", reads);
+    for (uint32_t turns = 0; spill->from < next + 10; turns++) {
+        if (turns == TURNS_MAX) fail("what is behind the damage does not come; first on the shelf", spill->from);
+        take(client);
+        acknowledge(client, 128);
+        turn();
+    }
+    if (it.shard->stats.dropped_damaged != next - from) fail("lost and counted", it.shard->stats.dropped_damaged);
+    printf("spill_turns: %" PRIu64 " messages of a lost block were passed over\n", next - from);
+    fake_hang_up(client, true);
+    turn();
+}
+
 /* Those that wait: retained ones ($SYS) stay. */
 static uint64_t waiting(void) { return it.shard->stats.messages_stored - it.shard->stats.retained_messages; }
 
@@ -250,6 +313,54 @@ static void goes_in_steps(void)
     fake_hang_up(client, false);
 }
 
+#define LARGE_BYTES (12u << 20)
+#define COPIED_PER_TURN (1u << 20) /* twice COPY_BYTES: once as it is kept, once as the turn ends */
+
+static bool row_compare(void *argument, uint64_t session, uint64_t number, struct span row)
+{
+    bool *same = argument;
+    *same = row.bytes == LARGE_BYTES + 1 && row.data[0] == 'l';
+    for (size_t i = 1; i < row.bytes; i++)
+        *same &= row.data[i] == (uint8_t)((i - 1) * 7);
+    return true;
+}
+
+/* A large payload is copied for the shelf's thread in as many turns as it takes. */
+static void a_large_one_is_copied_in_parts(void)
+{
+    const struct retained_shelf *shelf = durable()->shelf;
+    uint8_t head[] = {0x33, 0, 0, 0, 0, 0, 1, 'l', 1, 1, 0}, *packet = memory_acquire(sizeof head + LARGE_BYTES);
+    size_t rest = sizeof head - 5 + LARGE_BYTES, most = 0, before = 0, sent = 0, bytes = sizeof head + LARGE_BYTES;
+    for (uint32_t i = 1; i < 5; i++, rest >>= 7)
+        head[i] = (uint8_t)((rest & 127) | (i < 4 ? 128 : 0));
+    memcpy(packet, head, sizeof head);
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        packet[sizeof head + i] = (uint8_t)(i * 7);
+    int client = client_make("l", true);
+    uint32_t copying = 0;
+    for (uint32_t turns = 0; it.shard->stats.retained_shelved == 0; turns++) {
+        if (turns == TURNS_MAX) fail("not on the shelf; bytes sent", sent);
+        int taken_now = sent < bytes ? fake_client_send(client, packet + sent, bytes - sent) : 0;
+        if (taken_now > 0) sent += (size_t)taken_now;
+        turn();
+        took_any(client);
+        size_t done = shelf->copying.message ? shelf->copying.done : 0;
+        if (done > before && done - before > most) most = done - before;
+        copying += done > 0;
+        before = done;
+    }
+    if (most > COPIED_PER_TURN) fail("bytes copied in one turn", most);
+    if (copying < LARGE_BYTES / COPIED_PER_TURN) fail("copied at once; turns that left some", copying);
+    bool same = false;
+    struct shelf verbs = fake_shelf_verbs(it.shelf);
+    CHECK(fake_shelf_rows(it.shelf) == 1 && verbs.get(verbs.context, shelf->space, shelf->number, row_compare, &same) == 0);
+    if (!same) fail("a row is not what was published", 0);
+    printf("spill_turns: a payload of %u bytes copied in %u turns\n", LARGE_BYTES, copying);
+    memory_release(packet);
+    fake_hang_up(client, false);
+    turn();
+}
+
 int main(void)
 {
     log_configure(LOG_OFF, LOG_TEXT);
@@ -257,8 +368,10 @@ int main(void)
     sleeper_make();
     for (uint32_t i = 0; i < PUBLISHERS; i++)
         it.publishers[i] = client_make((const char *[]){"0", "1", "2", "3", "4", "5"}[i], true);
+    a_large_one_is_copied_in_parts();
     gather();
     catches_up_in_steps();
+    damage_is_asked_for_once();
     gather();
     goes_in_steps();
     for (uint32_t i = 0; i < PUBLISHERS; i++)

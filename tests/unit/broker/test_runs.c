@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "broker/broker.h"
-#include "broker/runs.h"
+#include "broker/run_send.h"
 #include "proto/decode.h"
 
 #define KIND   RECORD_PUBLISH_RUN
@@ -54,10 +54,14 @@ static void take(void *topic, uint32_t from, const struct lane_cell *cells)
         cr_assert_eq(decoded.status, MQTT_DECODED);
         cr_assert_leq(decoded.bytes, RUN_PACKET_BYTES_MAX - 3, "5.0 has up to two bytes more, QoS 1 two");
         const uint8_t *next = at + decoded.bytes;
-        struct span payload = run_next(&run, &at);
+        const uint8_t *begin = at;
+        struct run_message message = run_next(&at);
+        struct span payload = message.payload;
         cr_assert_eq(at, next);
+        cr_assert(message.packet.data == begin && message.packet.bytes == decoded.bytes);
         cr_assert(packet.type == MQTT_PUBLISH && packet.publish.qos == 0 && !packet.publish.retain);
-        cr_assert(span_equal(packet.publish.topic, span_of_string(topic)));
+        if (topic) cr_assert(span_equal(packet.publish.topic, span_of_string(topic)));
+        cr_assert(packet.publish.topic.data == message.topic.data && packet.publish.topic.bytes == message.topic.bytes);
         cr_assert(packet.publish.payload.data == payload.data && packet.publish.payload.bytes == payload.bytes);
         memcpy(got.bytes + got.bytes_count, payload.data, payload.bytes);
         got.payloads[got.messages++] = span_of(got.bytes + got.bytes_count, payload.bytes);
@@ -128,11 +132,9 @@ Test(runs, all_lengths)
 Test(runs, only_what_is_alike_goes_together)
 {
     const struct publication plain = publication("topic/one", "x", 1);
-    struct publication others[] = {plain, plain, plain, plain};
-    others[0].topic = span_of_string("topic/two"); /* of the same length */
-    others[1].topic = span_of_string("topic/longer");
-    others[2].qos = 1;
-    others[3].publisher_conn = 6;
+    struct publication others[] = {plain, plain};
+    others[0].qos = 1;
+    others[1].publisher_conn = 6;
     for (uint32_t i = 0; i < sizeof others / sizeof *others; i++) {
         begin(LANE_SLOTS);
         cr_assert(sends(&plain) && sends(&plain) && sends(&others[i]) && sends(&plain));
@@ -146,6 +148,23 @@ Test(runs, only_what_is_alike_goes_together)
     mesh_send(mesh, 0, 1, &between, 1, &sender.stats);
     cr_assert(run_send(&sender, 1, RECORD_PUBLISH_SHARED_RUN, &plain, FILTER + 1));
     cr_assert_eq(sender.stats.lane_records, 5, "what was sent between stays between");
+    mesh_destroy(mesh);
+}
+
+/* As a filter with wildcards brings them. */
+Test(runs, of_many_topics)
+{
+    static const char *const topics[] = {"a", "topic/one", "topic/two", "topic/that/is/longer/than/sixteen/bytes"};
+    begin(LANE_SLOTS);
+    for (uint32_t i = 0; i < 60; i++) {
+        const char *topic = topics[i % 4];
+        struct publication message = publication(topic, topic, strlen(topic));
+        cr_assert(sends(&message));
+    }
+    taken(NULL);
+    cr_assert(got.messages == 60 && got.records == 1, "%u messages in %u records", got.messages, got.records);
+    for (uint32_t i = 0; i < 60; i++)
+        cr_assert(span_equal(got.payloads[i], span_of_string(topics[i % 4])), "%u", i);
     mesh_destroy(mesh);
 }
 

@@ -1,6 +1,8 @@
 #include <criterion/criterion.h>
 
-#include "engine/mesh.h"
+#include <string.h>
+
+#include "engine/mesh_one.h"
 
 static uint64_t expected;
 static uint32_t woken;
@@ -111,6 +113,119 @@ Test(mesh, the_last_record_may_grow)
     cr_assert_not_null(mesh_open(way));
     send_number(mesh, 3, &stats);
     cr_assert_null(mesh_open(way), "another one lies behind it");
+    mesh_destroy(mesh);
+}
+
+/* As many as there may be, all at once: the last producers, who share a bell, as well as the first. */
+static uint64_t heard[SHARDS_MAX + MESH_OUTSIDERS];
+static void hear(void *context, uint32_t from, const struct lane_cell *cells) { heard[from] += cells->b; }
+
+Test(mesh, every_producer_is_heard)
+{
+    struct stats stats = {0};
+    uint32_t fullest, producers = SHARDS_MAX + MESH_OUTSIDERS;
+    struct mesh *mesh = mesh_create(SHARDS_MAX, 300);
+    for (uint32_t to = 0; to < SHARDS_MAX; to += 21) {
+        memset(heard, 0, sizeof heard);
+        for (uint32_t round = 1; round <= 3; round++) {
+            for (uint32_t from = 0; from < producers; from++) {
+                struct lane_cell cell = record_first(40, 0, NULL, from + 1);
+                for (uint32_t i = 0; i < 10; i++)
+                    mesh_send(mesh, from, to, &cell, 1, &stats);
+                cr_assert_not(mesh_flush(mesh, from, &verbs, NULL, &stats));
+                cr_assert_eq(mesh_row(mesh, from)->staged, 0);
+            }
+            cr_assert(mesh_ready(mesh, to));
+            cr_assert_eq(mesh_drain(mesh, to, 4, hear, NULL, NULL, &fullest), 4 * producers, "a part of each");
+            cr_assert(mesh_ready(mesh, to) && !mesh_may_sleep(mesh, to), "the others wait");
+            cr_assert_eq(mesh_drain(mesh, to, 100, hear, NULL, NULL, &fullest), 6 * producers);
+            cr_assert_not(mesh_ready(mesh, to));
+            for (uint32_t from = 0; from < producers; from++)
+                cr_assert_eq(heard[from], 10 * round * (from + 1), "%u", from);
+        }
+        cr_assert(mesh_may_sleep(mesh, to));
+        cr_assert_not(mesh_ready(mesh, to), "nothing has come");
+        mesh_awake(mesh, to);
+    }
+    mesh_destroy(mesh);
+}
+
+/* A shard that wakes for another reason keeps what has rung meanwhile. */
+Test(mesh, what_rang_while_it_slept_is_taken)
+{
+    struct stats stats = {0};
+    uint32_t fullest;
+    struct mesh *mesh = mesh_create(2, LANE_SLOTS);
+    woken = 0;
+    expected = 0;
+    cr_assert(mesh_may_sleep(mesh, 1));
+    send_number(mesh, 0, &stats);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    mesh_awake(mesh, 1);
+    cr_assert(mesh_ready(mesh, 1));
+    send_number(mesh, 1, &stats);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    cr_assert_eq(woken, 1, "it is awake");
+    cr_assert_eq(mesh_drain(mesh, 1, 10, take, NULL, NULL, &fullest), 2);
+    cr_assert(mesh_may_sleep(mesh, 1));
+    send_number(mesh, 2, &stats);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    cr_assert_eq(woken, 2);
+    mesh_destroy(mesh);
+}
+
+/* The two ways for one record and one lane say no whenever there is more to do, and leave the other ways what they need. */
+Test(mesh, one_record_one_lane)
+{
+    struct stats stats = {0};
+    uint32_t fullest, from = 99;
+    struct mesh *mesh = mesh_create(3, 16);
+    struct mesh_row *row = mesh_row(mesh, 0);
+    struct mesh_way *ways = mesh_ways(mesh, 0);
+    woken = 0;
+    expected = 0;
+    for (uint32_t round = 0; round < 100; round++) { /* records of one to four cells, to the lane's end and over it */
+        send_number(mesh, round, &stats);
+        cr_assert_eq(row->staged, 2);
+        cr_assert(mesh_flush_one(row, ways, &verbs, NULL, &stats));
+        cr_assert(row->staged == 0 && mesh_ready(mesh, 1) && !mesh_ready(mesh, 2));
+        const struct lane_cell *cells = mesh_the_one(mesh_inbox(mesh, 1), &from);
+        cr_assert(cells && from == 0, "LANE_SLOTS is far");
+        take(NULL, from, cells);
+        mesh_taken_one(mesh_inbox(mesh, 1), from, record_cells(cells));
+        cr_assert(expected == round + 1 && !mesh_ready(mesh, 1));
+    }
+    send_number(mesh, 100, &stats);
+    send_number(mesh, 101, &stats);
+    cr_assert(mesh_flush_one(row, ways, &verbs, NULL, &stats));
+    cr_assert_null(mesh_the_one(mesh_inbox(mesh, 1), &from), "two records");
+    cr_assert_eq(mesh_drain(mesh, 1, 1, take, NULL, NULL, &fullest), 1);
+    cr_assert_not_null(mesh_the_one(mesh_inbox(mesh, 1), &from), "and one that was left");
+    cr_assert_eq(mesh_drain(mesh, 1, 1, take, NULL, NULL, &fullest), 1);
+    cr_assert_not(mesh_ready(mesh, 1));
+
+    struct lane_cell cell = record_first(40, 0, NULL, 1), large[12] = {record_first(40, 11, NULL, 0)};
+    mesh_send(mesh, 0, 1, &cell, 1, &stats);
+    mesh_send(mesh, 0, 2, &cell, 1, &stats);
+    cr_assert_not(mesh_flush_one(row, ways, &verbs, NULL, &stats), "two lanes");
+    cr_assert_eq(row->staged, 6);
+    cr_assert_not(mesh_flush(mesh, 0, &verbs, NULL, &stats));
+    mesh_send(mesh, 0, 1, large, 12, &stats);
+    mesh_send(mesh, 0, 1, large, 12, &stats);
+    cr_assert_not(mesh_flush_one(row, ways, &verbs, NULL, &stats), "one waits for room");
+    cr_assert(mesh_flush(mesh, 0, &verbs, NULL, &stats));
+    cr_assert_eq(row->staged, 2, "and will be looked after");
+    cr_assert(mesh_drain(mesh, 1, 1000, hear, NULL, NULL, &fullest) == 2 && mesh_drain(mesh, 2, 1000, hear, NULL, NULL, &fullest) == 1);
+    cr_assert_not(mesh_flush(mesh, 0, &verbs, NULL, &stats));
+    cr_assert_eq(mesh_drain(mesh, 1, 1000, hear, NULL, NULL, &fullest), 1);
+
+    mesh_send(mesh, 0, 1, &cell, 1, &stats);
+    mesh_send(mesh, 2, 1, &cell, 1, &stats);
+    mesh_flush(mesh, 0, &verbs, NULL, &stats);
+    mesh_flush(mesh, 2, &verbs, NULL, &stats);
+    cr_assert_null(mesh_the_one(mesh_inbox(mesh, 1), &from), "from two");
+    cr_assert_eq(mesh_drain(mesh, 1, 1000, hear, NULL, NULL, &fullest), 2);
+    cr_assert_eq(woken, 0);
     mesh_destroy(mesh);
 }
 

@@ -151,6 +151,7 @@ Test(files, trimming_goes_on_after_a_sync_that_failed)
     store_checkpointed(store, 0, 3);
     fail_sync = true;
     cr_assert(store_step(store), "the disk fails");
+    cr_assert(store_trouble(store) == 0 && store_removal_trouble(store) == EIO, "segments are made all the same: nobody is refused for it");
     fail_sync = false;
     cr_assert_not(store_step(store), "the disk is well again: %d", store_trouble(store));
     cr_assert_eq(store_bytes(store), STORE_SEGMENT_BYTES_MIN, "one segment is left");
