@@ -10,7 +10,7 @@ from mqtt import Client
 
 
 def main(port):
-    with Client(port, "probe-in", 4, timeout=20) as receiver, Client(port, "probe-out", 5, timeout=20) as sender:
+    with Client(port, "probe-in", 4, timeout=60) as receiver, Client(port, "probe-out", 5, timeout=60) as sender:
         receiver.subscribe("probe/line", 1)
         took = []
         while not select.select([sys.stdin], [], [], 0.002)[0]:

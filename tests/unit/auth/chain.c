@@ -319,9 +319,16 @@ Test(chain, full_queue_and_deadlines, .init = set_up, .fini = tear_down)
     sem_init(&done, 0, 0);
     sources[0] = source("a", "wait");
     sources[0].queue_max = 16;
-    settings.timeout_ms = 2000; /* within it both threads must have come to run, with the lowest priority there is */
+    settings.timeout_ms = 2000;
     open_chain(1);
+    settings.timeout_ms = 60000; /* of the first two: within it both threads must have come to run, with the lowest priority there is */
     for (int i = 0; i < COUNT; i++) {
+        if (i == 2) {
+            for (int tries = 0; tries < 5000 && asked[0] < 2; tries++)
+                nap(10);
+            cr_assert_eq(asked[0], 2);
+            settings.timeout_ms = 2000;
+        }
         struct login *one = login_new("right", &done);
         one->verdict = &verdicts[i];
         one->unavailable = &refused[i];
