@@ -146,21 +146,16 @@ static inline bool next_is_like(const struct again *again, struct span bytes, st
 /* Into the run that goes there; false: the lane does not take it that easily. */
 static inline bool send_across(struct again *again, const struct row_message *next)
 {
-    struct shard *shard = again->row.broker->shard;
-    uint32_t remaining = 2 + (uint32_t)(next->topic.bytes + next->payload.bytes), bytes = remaining + 2 + (remaining >= 128), payload_bytes = (uint32_t)next->payload.bytes;
-    uint8_t *out = run_pen_write(&again->pen, bytes, payload_bytes);
-    if (UNLIKELY(!out)) {
-        run_pen_up(&again->pen);
-        out = run_place(shard, again->to, again->run_kind, again->run_what, again->row.publisher_conn, remaining, payload_bytes);
-        if (UNLIKELY(!out)) return false;
-        run_pen_down(&again->pen, &shard->ways[again->to], out + bytes);
-    }
-    if (!again->qos && !again->five)
+    struct row *row = &again->row;
+    uint32_t payload_bytes = (uint32_t)next->payload.bytes, remaining = 2 + (uint32_t)next->topic.bytes + payload_bytes;
+    uint8_t *out = run_pen_place(&again->pen, row->broker->shard, again->to, again->run_kind, again->run_what, row->publisher_conn, remaining, payload_bytes);
+    if (UNLIKELY(!out)) return false;
+    if (!row->with_id && !row->five)
         span_copy_short(out, next->packet);
     else
         run_packet_write(out, next->topic, next->payload, remaining);
-    again->row.messages++;
-    again->row.payload_bytes += payload_bytes;
+    row->messages++;
+    row->payload_bytes += payload_bytes;
     return true;
 }
 

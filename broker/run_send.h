@@ -93,7 +93,7 @@ struct run_pen {
 
 static inline void run_pen_up(struct run_pen *pen)
 {
-    if (pen->messages == 0) return;
+    if (pen->messages == 0) return; /* none is open, or nothing was added */
     uint32_t messages = (pen->head->a >> 16 & 0xffff) + pen->messages, bytes = (uint32_t)(pen->head->a & 0xffff) + (uint32_t)(pen->at - pen->begin);
     uint32_t more = run_further_cells(messages, bytes) - (pen->way->open - 1);
     bool grown = mesh_grow(pen->way, more);
@@ -101,7 +101,7 @@ static inline void run_pen_up(struct run_pen *pen)
     record_grow(pen->head, more);
     pen->head->a += (uint64_t)pen->messages << 16 | (uint32_t)(pen->at - pen->begin);
     pen->head[1].b += pen->payload_bytes;
-    pen->messages = 0;
+    *pen = (struct run_pen){.way = NULL};
 }
 
 /* `at`: the end of the run. */
@@ -113,14 +113,21 @@ static inline void run_pen_down(struct run_pen *pen, struct mesh_way *way, uint8
     *pen = (struct run_pen){.way = way, .head = head, .begin = at, .at = at, .end = (uint8_t *)&head[cells], .messages_max = most > messages ? most - messages : 0};
 }
 
-/* Room for one more, or NULL. */
-static inline uint8_t *run_pen_write(struct run_pen *pen, uint32_t bytes, uint32_t payload_bytes)
+/* As run_place(), for the next one of many. */
+__attribute__((always_inline)) static inline uint8_t *run_pen_place(struct run_pen *pen, struct shard *shard, uint32_t to, enum record_kind kind, uint64_t what,
+                                                                    uint64_t publisher_conn, uint32_t remaining, uint32_t payload_bytes)
 {
+    uint32_t bytes = remaining + 2 + (remaining >= 128);
     uint8_t *at = pen->at;
-    if (UNLIKELY(pen->messages == pen->messages_max) || UNLIKELY(bytes > (size_t)(pen->end - at))) return NULL;
-    pen->at = at + bytes;
-    pen->messages++;
-    pen->payload_bytes += payload_bytes;
+    if (LIKELY(pen->messages < pen->messages_max) && LIKELY(bytes <= (size_t)(pen->end - at))) {
+        pen->at = at + bytes;
+        pen->messages++;
+        pen->payload_bytes += payload_bytes;
+        return at;
+    }
+    run_pen_up(pen);
+    at = run_place(shard, to, kind, what, publisher_conn, remaining, payload_bytes);
+    if (LIKELY(at != NULL)) run_pen_down(pen, &shard->ways[to], at + bytes);
     return at;
 }
 

@@ -22,12 +22,12 @@ __attribute__((noinline)) static void take_each(struct broker_shard *broker, uin
     const struct run run = run_of(cells);
     const uint8_t *at = run.packets;
     uint32_t local_id = (uint32_t)cells->b;
-    bool congested = false, plain = run_is_plain(broker, &run);
+    bool congested = false, in_row = run.qos <= 1 && run_is_plain(broker, &run);
     struct row row = row_of_run(broker, &run, cells[1].a);
     row.view = sinks_get(broker->sinks, local_id);
     for (uint32_t i = 0; i < run.count; i++) {
         struct row_message message = run_next(&at);
-        const struct sink *sink = plain && row.view.count == 1 ? row_next(&row) : NULL;
+        const struct sink *sink = in_row && row.view.count == 1 ? row_next(&row) : NULL;
         if (LIKELY(sink != NULL)) {
             row_deliver(&row, sink, &message);
             continue;
@@ -54,10 +54,10 @@ void run_take_shared(struct broker_shard *broker, uint32_t from, const struct la
     const uint8_t *at = run.packets;
     uint32_t local_id = (uint32_t)cells->b;
     enum share_strategy strategy = (enum share_strategy)(cells->b >> 32 & 0xff);
-    bool congested = false, plain = run_is_plain(broker, &run);
+    bool congested = false, in_row = run.qos <= 1 && run_is_plain(broker, &run);
     struct row row = row_of_run(broker, &run, cells[1].a);
     row.view = sinks_get(broker->sinks, local_id);
-    if (LIKELY(plain)) row.turn = share_member_turn(broker->share, strategy, local_id);
+    if (LIKELY(in_row)) row.turn = share_member_turn(broker->share, strategy, local_id);
     for (uint32_t i = 0; i < run.count; i++) {
         struct row_message message = run_next(&at);
         const struct sink *sink = row.turn && row.view.count ? row_next(&row) : NULL;
@@ -67,7 +67,7 @@ void run_take_shared(struct broker_shard *broker, uint32_t from, const struct la
         }
         struct share_keys keys = {.random = random_next(&broker->shard->random)};
         struct share_choice choice = publication_share_choose(broker, row.view, local_id, strategy, &keys);
-        if (plain && LIKELY(choice.available) && LIKELY(row_takes(&row, &row.view.sinks[choice.index]))) {
+        if (in_row && LIKELY(choice.available) && LIKELY(row_takes(&row, &row.view.sinks[choice.index]))) {
             row_deliver(&row, &row.view.sinks[choice.index], &message);
         } else {
             struct publication publication = publication_of_run(&run, &message, cells[1].a);
