@@ -143,13 +143,18 @@ static inline bool next_is_like(const struct again *again, struct span bytes, st
     return true;
 }
 
+__attribute__((noinline)) static uint8_t *place_anew(struct again *again, uint32_t remaining, uint32_t payload_bytes)
+{
+    return run_pen_place(&again->pen, again->row.broker->shard, again->to, again->run_kind, again->run_what, again->row.publisher_conn, remaining, payload_bytes);
+}
+
 /* Into the run that goes there; false: the lane does not take it that easily. */
 static inline bool send_across(struct again *again, const struct row_message *next)
 {
     struct row *row = &again->row;
     uint32_t payload_bytes = (uint32_t)next->payload.bytes, remaining = 2 + (uint32_t)next->topic.bytes + payload_bytes;
-    uint8_t *out = run_pen_place(&again->pen, row->broker->shard, again->to, again->run_kind, again->run_what, row->publisher_conn, remaining, payload_bytes);
-    if (UNLIKELY(!out)) return false;
+    uint8_t *out = run_pen_room(&again->pen, remaining, payload_bytes);
+    if (UNLIKELY(!out) && !(out = place_anew(again, remaining, payload_bytes))) return false;
     if (!row->with_id && !row->five)
         span_copy_short(out, next->packet);
     else

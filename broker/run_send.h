@@ -113,21 +113,24 @@ static inline void run_pen_down(struct run_pen *pen, struct mesh_way *way, uint8
     *pen = (struct run_pen){.way = way, .head = head, .begin = at, .at = at, .end = (uint8_t *)&head[cells], .messages_max = most > messages ? most - messages : 0};
 }
 
-/* As run_place(), for the next one of many. */
-__attribute__((always_inline)) static inline uint8_t *run_pen_place(struct run_pen *pen, struct shard *shard, uint32_t to, enum record_kind kind, uint64_t what,
-                                                                    uint64_t publisher_conn, uint32_t remaining, uint32_t payload_bytes)
+/* Room for the next one; NULL: run_pen_place() has to look for it. */
+static inline uint8_t *run_pen_room(struct run_pen *pen, uint32_t remaining, uint32_t payload_bytes)
 {
     uint32_t bytes = remaining + 2 + (remaining >= 128);
     uint8_t *at = pen->at;
-    if (LIKELY(pen->messages < pen->messages_max) && LIKELY(bytes <= (size_t)(pen->end - at))) {
-        pen->at = at + bytes;
-        pen->messages++;
-        pen->payload_bytes += payload_bytes;
-        return at;
-    }
+    if (UNLIKELY(pen->messages >= pen->messages_max) || UNLIKELY(bytes > (size_t)(pen->end - at))) return NULL;
+    pen->at = at + bytes;
+    pen->messages++;
+    pen->payload_bytes += payload_bytes;
+    return at;
+}
+/* As run_place(), and so many more as fit behind it have room with the pen. */
+static inline uint8_t *run_pen_place(struct run_pen *pen, struct shard *shard, uint32_t to, enum record_kind kind, uint64_t what, uint64_t publisher_conn,
+                                     uint32_t remaining, uint32_t payload_bytes)
+{
     run_pen_up(pen);
-    at = run_place(shard, to, kind, what, publisher_conn, remaining, payload_bytes);
-    if (LIKELY(at != NULL)) run_pen_down(pen, &shard->ways[to], at + bytes);
+    uint8_t *at = run_place(shard, to, kind, what, publisher_conn, remaining, payload_bytes);
+    if (LIKELY(at != NULL)) run_pen_down(pen, &shard->ways[to], at + remaining + 2 + (remaining >= 128));
     return at;
 }
 

@@ -44,11 +44,9 @@ static inline bool run_is_plain(const struct broker_shard *broker, const struct 
 /* The message at `*at`, which moves on to the next one. */
 static inline struct row_message run_next(const uint8_t **at)
 {
-    const uint8_t *packet = *at;
-    bool two = packet[1] & 128; /* bytes of the remaining length */
-    uint32_t remaining = packet[1] & 127;
-    if (two) remaining |= (uint32_t)packet[2] << 7;
-    const uint8_t *variable = packet + 2 + two;
+    const uint8_t *packet = *at, *variable = packet + 2;
+    uint32_t remaining = packet[1];
+    if (UNLIKELY(remaining & 128)) remaining = (remaining & 127) | (uint32_t)*variable++ << 7;
     uint32_t topic_bytes = (uint32_t)variable[0] << 8 | variable[1];
     *at = variable + remaining;
     return (struct row_message){span_of(packet, (size_t)(*at - packet)), span_of(variable + 2, topic_bytes),

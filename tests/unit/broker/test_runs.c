@@ -231,7 +231,8 @@ static uint32_t sends_row(const struct publication *messages, uint32_t count)
     for (; sent < count; sent++) {
         struct span topic = messages[sent].topic, payload = messages[sent].payload;
         uint32_t remaining = (uint32_t)(2 + topic.bytes + payload.bytes);
-        uint8_t *at = run_pen_place(&pen, &sender, 1, KIND, run_what(FILTER, 0), messages[sent].publisher_conn, remaining, (uint32_t)payload.bytes);
+        uint8_t *at = run_pen_room(&pen, remaining, (uint32_t)payload.bytes);
+        if (!at) at = run_pen_place(&pen, &sender, 1, KIND, run_what(FILTER, 0), messages[sent].publisher_conn, remaining, (uint32_t)payload.bytes);
         if (!at) break;
         run_packet_write(at, topic, payload, remaining);
     }
