@@ -17,17 +17,17 @@
 #define PACKET_BYTES_MAX (ROW_PACKET_BYTES_MAX - ROW_FORM_BYTES)
 
 struct again {
-    struct row row;          /* where it crosses, all of it that counts is what has been handled so far, and of whom it is */
+    struct row row;          /* whose messages, how many so far, and to whom of this shard */
     const struct session *publisher;
     struct conn *conn;       /* the publisher's */
     struct span topic;
+    uint32_t to;             /* the other shard, if they cross; then: */
+    uint8_t run_kind;        /* enum record_kind; 0: their receivers are here */
     uint64_t run_what;       /* as run_place() wants it */
     struct run_pen pen;
-    uint32_t to;             /* the other shard */
     uint32_t around_bytes;   /* of what the remaining length counts all but topic and payload */
     uint32_t packet_bytes_max, payload_bytes_max;
     uint8_t first_byte, qos;
-    uint8_t run_kind;        /* enum record_kind; 0: its receivers are here */
     bool five, gated;
 };
 
