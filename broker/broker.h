@@ -240,20 +240,10 @@ void publication_deliver_filter(struct broker_shard *broker, struct publication 
 /* To one of them, which wants it; false: it does not go the short way. */
 bool publication_deliver_plain(struct broker_shard *broker, struct publication *publication, const struct sink *sink);
 void publication_deliver_sinks(struct broker_shard *broker, struct publication *publication, struct sinks_view view);
+/* Nobody counts what goes out, or looks at it. */
+static inline bool shard_is_plain(const struct broker_shard *broker) { return !(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)); }
 /* A run that has come from another shard to one filter's sinks, at once; false: some of them don't take it so, and nobody has got any of it. */
-struct run_message;
 bool publication_run_deliver(struct broker_shard *broker, const struct lane_cell *cells);
-/* One message of a run of QoS 0 to one member of a group that has room, as it is; false: it must become a publication. `sent`: for run_sent_count(). */
-struct run_sent {
-    uint64_t messages, payload_bytes;
-};
-bool publication_run_give(struct broker_shard *broker, const struct run_message *message, const struct sink *sink, struct run_sent *sent);
-static inline void run_sent_count(struct broker_shard *broker, const struct run_sent *sent)
-{
-    COUNT_BY(broker, packets_sent, sent->messages);
-    COUNT_BY(broker, publish_sent, sent->messages);
-    COUNT_BY(broker, publish_sent_bytes, sent->payload_bytes);
-}
 /* What one subscription makes of a message (§3.3.1.2, §3.3.1.3, §3.8.3.1). */
 static inline bool subscription_wants(const struct sink *sink, const struct publication *publication)
 {

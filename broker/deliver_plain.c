@@ -18,9 +18,6 @@ struct plain_packet {
     bool shared;
 };
 
-/* Nobody counts what goes out, or looks at it. */
-static inline bool shard_is_plain(const struct broker_shard *broker) { return !(broker->extras_bits & (EXTRA_METRICS | EXTRA_TRACE)); }
-
 static inline bool looks_plain(const struct broker_shard *broker, const struct publication *publication)
 {
     return !((publication->qos == 2 && broker->durable && publication->partial) || !shard_is_plain(broker) || publication->retain ||
@@ -203,40 +200,23 @@ static inline bool takes_run(const struct sink *sink, const struct run *run)
     return !sink->who /* a hole */ || takes_packets(sink, run->qos, run->bytes);
 }
 
-/* As 5.0 has the packets: without properties. Returns the end. */
-static uint8_t *message_write_five(uint8_t *out, const struct run_message *message)
-{
-    out += mqtt_write_publish_head(out, mqtt_publish_first_byte(0, false, false), message->topic, 0, message->payload.bytes + 1);
-    *out++ = 0;
-    return span_copy_short(out, message->payload);
-}
-
+/* As 5.0 has the packets. */
 static uint32_t run_write_five(uint8_t *out, const struct run *run)
 {
     const uint8_t *packet = run->packets;
     uint8_t *at = out;
     for (uint32_t i = 0; i < run->count; i++) {
-        struct run_message message = run_next(&packet);
-        at = message_write_five(at, &message);
+        struct row_message message = run_next(&packet);
+        at += row_write(at, false, true, &message);
     }
     return (uint32_t)(at - out);
 }
 
-bool publication_run_give(struct broker_shard *broker, const struct run_message *message, const struct sink *sink, struct run_sent *sent)
+static void run_count(struct broker_shard *broker, const struct run *run, uint32_t receivers)
 {
-    struct session *session = sink->who;
-    if (UNLIKELY(!shard_is_plain(broker)) || UNLIKELY(!takes_packets(sink, 0, (uint32_t)message->packet.bytes))) return false;
-    struct conn *conn = session->conn;
-    uint8_t *out = conn_reserve(broker->shard, conn, RUN_PACKET_BYTES_MAX), *end;
-    if (LIKELY(session->version != MQTT_5))
-        end = span_copy_short(out, message->packet);
-    else
-        end = message_write_five(out, message);
-    conn_commit(conn, (uint32_t)(end - out));
-    session->queue.sent++;
-    sent->messages++;
-    sent->payload_bytes += message->payload.bytes;
-    return true;
+    COUNT_BY(broker, packets_sent, (uint64_t)receivers * run->count);
+    COUNT_BY(broker, publish_sent, (uint64_t)receivers * run->count);
+    COUNT_BY(broker, publish_sent_bytes, receivers * run->payload_bytes);
 }
 
 /* All packets of a run to one who takes them; `ret_five`: the bytes of them in broker->plain.run as 5.0 has them, 0 before the first who wants them so. */
@@ -268,7 +248,7 @@ __attribute__((noinline)) static bool run_deliver_many(struct broker_shard *brok
         run_give(broker, view.sinks[i].who, run, &bytes_of_five);
         sent++;
     }
-    run_sent_count(broker, &(struct run_sent){(uint64_t)sent * run->count, sent * run->payload_bytes});
+    run_count(broker, run, sent);
     if (UNLIKELY(view.count >= FANOUT_WORK)) shard_turn_work(broker->shard, view.count / FANOUT_WORK);
     return true;
 }
@@ -277,11 +257,11 @@ bool publication_run_deliver(struct broker_shard *broker, const struct lane_cell
 {
     const struct run run = run_of(cells);
     struct sinks_view view = sinks_get(broker->sinks, (uint32_t)cells->b);
-    if (UNLIKELY(!shard_is_plain(broker)) || (run.qos && (broker->durable || run.count == 1))) return false; /* it may have been announced; or hardly pays */
+    if (UNLIKELY(!run_is_plain(broker, &run)) || (run.qos && run.count == 1)) return false; /* hardly pays */
     if (view.count != 1 || UNLIKELY(!view.sinks->who)) return run_deliver_many(broker, run, view);
     uint32_t bytes_of_five = 0;
     if (!takes_packets(view.sinks, run.qos, run.bytes)) return false;
     run_give(broker, view.sinks->who, &run, &bytes_of_five);
-    run_sent_count(broker, &(struct run_sent){run.count, run.payload_bytes});
+    run_count(broker, &run, 1);
     return true;
 }

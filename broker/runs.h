@@ -9,14 +9,15 @@
  * that shard between. All have one QoS, and neither properties nor an expiry; their topics may differ, where the filter has wildcards. A run has RUN_CELLS_A_MESSAGE cells a message or more: what is reckoned
  * by the cells of a lane (PRESSURE_BEYOND()), and a turn's share of records (mesh_drain()), holds for messages, too.
  *
- * The other shard copies all of its packets at once to whoever takes them as they are (publication_run_deliver()), those to a group one by one to the members
- * whose turn it is; otherwise each becomes a publication again. A message that comes alone is a run, too.
+ * The other shard copies all of its packets at once to whoever takes them as they are (publication_run_deliver()); to an only subscriber with QoS 1, and to the members of a
+ * group, they are a row (rows.h); what that does not take becomes a publication again. A message that comes alone is a run, too.
  *
  * Owner, threads: the two shards at the ends of the lane. Lifetime: what is taken from a run points into the lane. */
 #ifndef RINGMQ_BROKER_RUNS_H
 #define RINGMQ_BROKER_RUNS_H
 
 #include "broker/records.h"
+#include "broker/rows.h"
 
 #define RUN_MESSAGES_MAX    64
 #define RUN_CELLS_A_MESSAGE 2
@@ -37,21 +38,18 @@ static inline struct run run_of(const struct lane_cell *cells)
                         .payload_bytes = cells[1].b, .qos = (uint8_t)(cells->b >> 40)};
 }
 
-struct run_message {
-    struct span packet, topic, payload;
-};
+/* Nobody counts what goes out, or looks at it, and none of it may have been announced as something to keep. */
+static inline bool run_is_plain(const struct broker_shard *broker, const struct run *run) { return shard_is_plain(broker) && !(run->qos && broker->durable); }
 
 /* The message at `*at`, which moves on to the next one. */
-static inline struct run_message run_next(const uint8_t **at)
+static inline struct row_message run_next(const uint8_t **at)
 {
-    const uint8_t *packet = *at;
-    bool two = packet[1] & 128; /* bytes of the remaining length */
-    uint32_t remaining = packet[1] & 127;
-    if (two) remaining |= (uint32_t)packet[2] << 7;
-    const uint8_t *variable = packet + 2 + two;
+    const uint8_t *packet = *at, *variable = packet + 2;
+    uint32_t remaining = packet[1];
+    if (UNLIKELY(remaining & 128)) remaining = (remaining & 127) | (uint32_t)*variable++ << 7;
     uint32_t topic_bytes = (uint32_t)variable[0] << 8 | variable[1];
     *at = variable + remaining;
-    return (struct run_message){span_of(packet, (size_t)(*at - packet)), span_of(variable + 2, topic_bytes),
+    return (struct row_message){span_of(packet, (size_t)(*at - packet)), span_of(variable + 2, topic_bytes),
                                 span_of(variable + 2 + topic_bytes, remaining - 2 - topic_bytes)};
 }
 

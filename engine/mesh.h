@@ -105,6 +105,13 @@ static inline bool mesh_grow(struct mesh_way *way, uint32_t more)
     way->open += more;
     return true;
 }
+/* So many cells it may have, at most. */
+static inline uint32_t mesh_open_cells_max(const struct mesh_way *way)
+{
+    uint32_t at = (way->lane->tail_next - way->open) & (LANE_SLOTS - 1), used = way->lane->tail_next - way->open - way->lane->head_seen;
+    uint32_t most = LANE_SLOTS - at < RECORD_CELLS_MAX ? LANE_SLOTS - at : RECORD_CELLS_MAX;
+    return way->lane->limit - used < most ? way->lane->limit - used : most;
+}
 /* A flush that would find nothing may be left out. */
 struct mesh_row *mesh_row(const struct mesh *mesh, uint32_t from);
 /* True while records wait for room. */

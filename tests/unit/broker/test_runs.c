@@ -55,7 +55,7 @@ static void take(void *topic, uint32_t from, const struct lane_cell *cells)
         cr_assert_leq(decoded.bytes, RUN_PACKET_BYTES_MAX - 3, "5.0 has up to two bytes more, QoS 1 two");
         const uint8_t *next = at + decoded.bytes;
         const uint8_t *begin = at;
-        struct run_message message = run_next(&at);
+        struct row_message message = run_next(&at);
         struct span payload = message.payload;
         cr_assert_eq(at, next);
         cr_assert(message.packet.data == begin && message.packet.bytes == decoded.bytes);
@@ -221,4 +221,54 @@ Test(runs, as_far_as_the_lane_goes)
     }
     cr_assert(cut > 3 && sender.stats.lane_overflows == 0, "%u times cut", cut);
     mesh_destroy(mesh);
+}
+
+/* Messages of one topic with a pen, behind some that came without: as many as the lane takes, and never anything else than the same ones without it. */
+static uint32_t sends_row(const struct publication *messages, uint32_t count)
+{
+    struct run_pen pen = {.way = NULL};
+    uint32_t sent = 0;
+    for (; sent < count; sent++) {
+        struct span topic = messages[sent].topic, payload = messages[sent].payload;
+        uint32_t remaining = (uint32_t)(2 + topic.bytes + payload.bytes);
+        uint8_t *at = run_pen_room(&pen, remaining, (uint32_t)payload.bytes);
+        if (!at) at = run_pen_place(&pen, &sender, 1, KIND, run_what(FILTER, 0), messages[sent].publisher_conn, remaining, (uint32_t)payload.bytes);
+        if (!at) break;
+        run_packet_write(at, topic, payload, remaining);
+    }
+    run_pen_up(&pen);
+    return sent;
+}
+
+Test(runs, a_row_with_a_pen)
+{
+    static const uint32_t limits[] = {20, 61, 300, LANE_SLOTS}, largest[] = {1, 16, 17, 100, 220};
+    static struct publication messages[300];
+    static uint8_t bytes[300][220];
+    uint64_t random = 1;
+    for (uint32_t round = 0; round < 4 * 5 * 40; round++) {
+        uint32_t limit = limits[round % 4], most = largest[round / 4 % 5], before = round / 20 % 4, count = 1 + round * 7 % (300 - before);
+        for (uint32_t i = 0; i < count + before; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            memset(bytes[i], (int)(random >> 40), most);
+            messages[i] = publication("some/topic", bytes[i], (random >> 33) % (most + 1));
+        }
+        begin(limit);
+        uint32_t sent = 0, records;
+        while (sent < before && sends(&messages[sent]))
+            sent++;
+        if (sent == before) sent += sends_row(messages + before, count);
+        records = (uint32_t)sender.stats.lane_records;
+        taken("some/topic");
+        cr_assert(got.messages == sent && got.records == records && (sent == count + before || limit < LANE_SLOTS), "%u of %u", sent, count + before);
+        for (uint32_t i = 0; i < sent; i++)
+            cr_assert(span_equal(got.payloads[i], messages[i].payload), "%u", i);
+        uint32_t so_many = sent;
+        mesh_destroy(mesh);
+        begin(limit);
+        for (sent = 0; sent < count + before && sends(&messages[sent]);)
+            sent++;
+        cr_assert(sent == so_many && sender.stats.lane_records == records, "without it %u in %u, with it %u in %u", sent, (uint32_t)sender.stats.lane_records, so_many, records);
+        mesh_destroy(mesh);
+    }
 }
