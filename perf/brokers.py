@@ -17,8 +17,9 @@ def _write(folder, name, text):
 
 
 def ringmq(program, port, folder, shards):
-    return [program, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", "log.level=warn", "--set", "admin.enable=false",
-            "--set", f"node.data_dir={folder}", "--set", "listeners.tcp.default.max_connections=infinity", "--set", "node.max_connections=200000", "--set", "mqtt.max_inflight=4096"], {}
+    alone = shards < len(os.sched_getaffinity(0))  # else the generator is on the same cores: docs/configuration.md says not to pin there
+    return [program, "--set", f"listeners.tcp.default.bind=127.0.0.1:{port}", "--set", f"node.shards={shards}", "--set", f"node.pin_cores={'true' if alone else 'false'}",
+            "--set", "log.level=warn", "--set", "admin.enable=false", "--set", f"node.data_dir={folder}", "--set", "listeners.tcp.default.max_connections=infinity", "--set", "node.max_connections=200000", "--set", "mqtt.max_inflight=4096"], {}
 
 
 def mosquitto(program, port, folder, shards):
@@ -119,7 +120,7 @@ def mochi(program, port, folder, shards):
 
 # name: adapter, programs looked for, how to ask the version, what it cannot do (rows left out), its tuning in words
 BROKERS = {
-    "ringmq": (ringmq, [runner.RINGMQD], ["--version"], (), "one shard a core, a window of 4096, nothing else changed but the connection limit"),
+    "ringmq": (ringmq, [runner.RINGMQD], ["--version"], (), "one shard a core (pinned where the generator has a core of its own), a window of 4096, nothing else changed but the connection limit"),
     "mosquitto": (mosquitto, ["mosquitto", "/usr/sbin/mosquitto"], ["-h"], (), "unlimited queues and windows, TCP_NODELAY, no persistence; one thread"),
     "emqx": (emqx, ["emqx"], ["version"], (), "unlimited queues, in-flight 1024, no busy-waiting schedulers, one scheduler a core"),
     "nanomq": (nanomq, ["nanomq"], ["--version"], (), "queue 100,000, window 2048, one task thread a core"),
