@@ -49,7 +49,7 @@ static void delivery_done(struct broker_shard *broker, struct session *session, 
     if (entry->message) session_delivery_release(broker, delivery_of(entry));
     UNCOUNT(broker, inflight_messages);
     if (mqtt_inflight_count(&session->inflight) == 0) session->conn->urgent = false;
-    session->progress_ms = (uint32_t)broker->shard->heard_ms;
+    session_took(broker, session);
 }
 
 static void window_moved(struct broker_shard *broker, struct session *session)
@@ -123,7 +123,7 @@ static size_t pubacks_in_a_row(struct broker_shard *broker, struct session *sess
     COUNT_BY(broker, packets_received, done);
     COUNT_BY(broker, inflight_messages, -(uint64_t)done);
     if (mqtt_inflight_count(inflight) == 0) session->conn->urgent = false;
-    session->progress_ms = (uint32_t)shard->now_ms;
+    session_took(broker, session);
     window_moved(broker, session);
     return done * MQTT_ACK_BYTES;
 }

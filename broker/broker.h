@@ -265,6 +265,14 @@ bool publication_deliver_chosen(struct broker_shard *broker, struct publication 
                                 struct share_choice choice);
 /* Reads the publisher more slowly for a while: broker/pressure.c. */
 void publisher_pause(struct broker_shard *broker, struct session *session);
+/* It has taken something from its queue or its window; and for how long it has taken nothing: by shard.heard_ms, nobody else's business. */
+static inline void session_took(const struct broker_shard *broker, struct session *session) { session->progress_ms = (uint32_t)broker->shard->heard_ms; }
+static inline uint32_t session_took_nothing_ms(const struct broker_shard *broker, const struct session *session)
+{
+    uint32_t ms = (uint32_t)broker->shard->heard_ms - session->progress_ms;
+    DCHECK(ms <= INT32_MAX); /* else it was noted by another clock */
+    return ms;
+}
 /* Somebody's queue is about to be full, or a lane is: publishers have to look (broker/pressure.h). */
 static inline bool pressure_any(const struct broker_shard *broker)
 {

@@ -383,7 +383,7 @@ static bool queue_pushes_back(struct broker_shard *broker, struct session *sessi
     const struct mqtt_settings *mqtt = &broker->settings->mqtt;
     bool brim = queue_count(session) * 4ull > mqtt->queue_messages_max * 3ull || session->queue_bytes * 4 > mqtt->queue_bytes_max * 3;
     if (LIKELY(!brim && !session->pressed)) return false;
-    if ((uint32_t)broker->shard->heard_ms - session->progress_ms >= PROGRESS_EXPECTED_MS) return false;
+    if (session_took_nothing_ms(broker, session) >= PROGRESS_EXPECTED_MS) return false;
     if (brim) pressure_rise(broker, session, filter);
     return brim || !pressure_is_held_for(session);
 }
@@ -422,7 +422,7 @@ static void deliver_queue(struct broker_shard *broker, struct session *session, 
     if (UNLIKELY(session_is_durable(session)) && (options->qos > 0 || session->spilled) &&
         durable_deliver(broker, session, publication, options, 0))
         delivery.tagged |= DELIVERY_LOGGED;
-    if (queue_count(session) == 0) session->progress_ms = (uint32_t)broker->shard->heard_ms; /* nothing has waited so far */
+    if (queue_count(session) == 0) session_took(broker, session); /* nothing has waited so far */
     queue_push(broker, session, delivery);
     if (UNLIKELY(session_is_durable(session)) && !session->spilled) durable_spill_consider(broker, session);
     COUNT(broker, deliveries_queued);
@@ -493,7 +493,7 @@ static void pump(struct broker_shard *broker, struct session *session)
     struct delivery_queue *queue = &session->queue;
     if (!session->conn || session->kicked) return;
     if (UNLIKELY(session->spilled)) durable_spill_advance(broker, session);
-    session->progress_ms = (uint32_t)broker->shard->heard_ms;
+    session_took(broker, session);
     while (queue->count && conn_has_room(session->conn)) {
         struct delivery next = queue->entries[queue->head];
         if (UNLIKELY(session->rated) && rates_delivery_waits(session)) return; /* its timer goes on here */

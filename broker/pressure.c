@@ -162,7 +162,7 @@ void pressure_look(struct broker_shard *broker, struct session *session)
 static void judge(struct broker_shard *broker, struct pressed *pressed)
 {
     const struct session *session = pressed->session;
-    bool stands = (uint32_t)broker->shard->heard_ms - session->progress_ms >= MEASURE_MS;
+    bool stands = session_took_nothing_ms(broker, session) >= MEASURE_MS;
     if (!stands && broker->shard->heard_ms - pressed->since_ms < MEASURE_MS) return;
     bool slow = stands || session->queue.sent - pressed->sent < pressed->wanted;
     if (slow && !pressed->slow) COUNT(broker, subscribers_slow);

@@ -173,7 +173,7 @@ void session_attach(struct broker_shard *broker, struct session *session, struct
     session->version = (uint8_t)connect->version;
     session->bridge = connect->bridge;
     session->kicked = false;
-    session->progress_ms = (uint32_t)broker->shard->heard_ms;
+    session_took(broker, session);
     session->queue.sent = 0;
     session->packet_bytes_max =
         mqtt_has(properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE) ? properties->maximum_packet_bytes : 0;

@@ -130,7 +130,7 @@ struct session {
     uint16_t keep_alive_s;     /* 0: none */
     uint16_t subscriptions_count, subscriptions_capacity;
     uint32_t expiry_s;         /* UINT32_MAX: never */
-    uint32_t progress_ms;      /* low half of shard.heard_ms when it last took something: a subscriber that stands still does not push back */
+    uint32_t progress_ms;      /* low half of shard.heard_ms when it last took something (session_took()): a subscriber that stands still does not push back */
     uint32_t *subscriptions;   /* local filter ids */
     struct session_rare *rare; /* NULL: it has none of that */
     struct durable_session *durable; /* NULL: nothing of it is on disk, and no answer of it waits for that */
