@@ -15,7 +15,7 @@ static size_t block_bytes(const struct message *message)
 static struct message_taken *taken_of(const struct message *message) { return (struct message_taken *)(uintptr_t)message->own; }
 
 /* `bytes`: of its own block. */
-static void account(struct shard *shard, const struct message *message, uint64_t bytes, uint64_t sign)
+static inline void account(struct shard *shard, const struct message *message, uint64_t bytes, uint64_t sign)
 {
     stats_count(&shard->stats.messages_stored, sign);
     stats_count(&shard->stats.message_bytes, sign * (bytes + (message->taken ? taken_of(message)->bytes : 0)));
@@ -25,8 +25,7 @@ void message_release(struct shard *shard, struct message *message)
 {
     if (LIKELY(!message->origin && !message->taken && !message->shelved)) {
         size_t own_bytes = (size_t)message_bytes(message);
-        stats_count(&shard->stats.messages_stored, (uint64_t)-1);
-        stats_count(&shard->stats.message_bytes, (uint64_t)-own_bytes);
+        account(shard, message, own_bytes, (uint64_t)-1);
         return pool_release(&shard->pool, message, own_bytes);
     }
     size_t bytes = block_bytes(message);
@@ -102,8 +101,7 @@ struct message *message_make_small(struct shard *shard, struct span topic, struc
     *message = (struct message){.references = 1, .topic_bytes = (uint16_t)topic.bytes, .payload_bytes = (uint32_t)payload.bytes, .owner = (uint8_t)shard->number,
                                 .qos = qos & 3, .publisher_conn = publisher_conn, .bytes = message->own};
     span_copy_short(span_copy_short(message->own, topic), payload);
-    stats_count(&shard->stats.messages_stored, 1);
-    stats_count(&shard->stats.message_bytes, bytes);
+    account(shard, message, bytes, 1);
     return message;
 }
 
