@@ -40,18 +40,9 @@ static uint64_t message_id(struct broker_shard *broker, struct message *message)
 static void put_delivery(struct broker_shard *broker, struct record_writer *writer, struct delivery delivery)
 {
     struct message *message = delivery_message(delivery);
-    uint32_t id = (uint32_t)delivery.ids;
-    uint64_t name = spill_is_stored(message) ? STORED_ON_SHELF | spill_number(message) : message_id(broker, message);
-    struct stored_delivery stored = {.message = name, .qos = delivery_qos(delivery),
-                                     .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
-    if (delivery.tagged & DELIVERY_IDS_LIST) {
-        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
-        stored.ids = list + 1;
-        stored.ids_count = list[0];
-    } else if (id) {
-        stored.ids = &id;
-        stored.ids_count = 1;
-    }
+    uint32_t id;
+    struct stored_delivery stored = durable_stored_delivery(delivery, &id);
+    stored.message = spill_is_stored(message) ? STORED_ON_SHELF | spill_number(message) : message_id(broker, message);
     record_put_delivery(writer, &stored);
 }
 

@@ -337,6 +337,8 @@ void durable_prepared_release(struct broker_shard *broker, void *prepared);
 void durable_snapshot(struct broker_shard *broker, struct session *session);
 void durable_checkpoint_turn(struct broker_shard *broker);
 void durable_show(struct broker_shard *broker);
+/* A delivery as records have it, but for its message; its subscription ids stay where they are, a single one in *id. */
+struct stored_delivery durable_stored_delivery(struct delivery delivery, uint32_t *id);
 void durable_checkpoint_init(struct durable_shard *durable);
 void durable_checkpoint_release(struct durable_shard *durable);
 void durable_restore(struct broker_shard *broker);

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/memory.h"
 #include "broker/broker.h"
+#include "broker/delivery_queue.h"
 #include "broker/durable/durable.h"
 #include "proto/topic.h"
 
@@ -151,4 +152,19 @@ struct stored_session durable_session_record(struct broker_shard *broker, const 
                                                    .topic = message_topic(message), .properties = message_properties(message),
                                                    .payload = message_payload(message)}};
     return record;
+}
+
+struct stored_delivery durable_stored_delivery(struct delivery delivery, uint32_t *id)
+{
+    struct stored_delivery stored = {.qos = delivery_qos(delivery), .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
+    *id = (uint32_t)delivery.ids;
+    if (delivery.tagged & DELIVERY_IDS_LIST) {
+        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
+        stored.ids = list + 1;
+        stored.ids_count = list[0];
+    } else if (*id) {
+        stored.ids = id;
+        stored.ids_count = 1;
+    }
+    return stored;
 }

@@ -71,16 +71,8 @@ void durable_spill_consider(struct broker_shard *broker, struct session *session
 static void entry_put(struct broker_shard *broker, struct record_writer *writer, struct delivery delivery)
 {
     const struct message *message = delivery_message(delivery);
-    struct stored_delivery stored = {.qos = delivery_qos(delivery), .retain = (delivery.tagged & DELIVERY_RETAIN) != 0};
-    uint32_t id = (uint32_t)delivery.ids;
-    if (delivery.tagged & DELIVERY_IDS_LIST) {
-        const uint32_t *list = (const uint32_t *)(uintptr_t)delivery.ids;
-        stored.ids = list + 1;
-        stored.ids_count = list[0];
-    } else if (id) {
-        stored.ids = &id;
-        stored.ids_count = 1;
-    }
+    uint32_t id;
+    struct stored_delivery stored = durable_stored_delivery(delivery, &id);
     struct stored_message record = {.expires_ms = durable_realtime_ms(broker, message->expires_ms), .qos = message->qos, .retain = message->retain,
                                     .topic = message_topic(message), .properties = message_properties(message),
                                     .payload = message_payload(message)};
